@@ -1,0 +1,197 @@
+"""Prompts: what a user points at, as a point, a box or a mask, in pixels of the original picture.
+
+Everywhere ``size`` is ``(width, height)`` as PIL gives it and ``grid`` is ``(rows, columns)`` of patch
+tokens. Tokens are numbered row by row. The picture is squashed to the network's square, so a patch
+covers ``width / columns`` by ``height / rows`` pixels of the original.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from foir_lib.errors import InputError
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box ``x0, y0, x1, y1`` in pixels, exclusive end. Raises InputError when empty or not finite."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self):
+        values = (self.x0, self.y0, self.x1, self.y1)
+        if not all(math.isfinite(v) for v in values):
+            raise InputError(f"{self} has a coordinate that is not a finite number: give four pixel positions.")
+        for low, high, name in ((self.x0, self.x1, "x"), (self.y0, self.y1, "y")):
+            if high <= low:
+                raise InputError(f"{self} is empty: {name}1 must be greater than {name}0.")
+
+    def __str__(self):
+        return f"Box ({self.x0:g}, {self.y0:g}, {self.x1:g}, {self.y1:g})"
+
+    def box(self, size, grid=None):
+        """The part of the box inside a picture of ``size``. Raises InputError when nothing is."""
+        width, height = _size(size)
+        x0, y0, x1, y1 = max(self.x0, 0), max(self.y0, 0), min(self.x1, width), min(self.y1, height)
+        if x1 <= x0 or y1 <= y0:
+            raise InputError(f"{self} lies outside the {width} x {height} picture: draw it on the picture.")
+        return Box(x0, y0, x1, y1)
+
+    def pixels(self, size, grid=None):
+        """Pixels of the box, bool ``(height, width)``: every pixel it touches."""
+        width, height = _size(size)
+        b = self.box(size)
+        inside = np.zeros((height, width), dtype=bool)
+        inside[math.floor(b.y0) : math.ceil(b.y1), math.floor(b.x0) : math.ceil(b.x1)] = True
+        return inside
+
+    def tokens(self, grid, size, coverage=0.0):
+        """Patch tokens of the box, bool ``(N,)``.
+
+        A patch counts when the box covers at least ``coverage`` of it (0: any overlap). If none does,
+        the patch under the centre of the box is taken.
+        """
+        (rows, columns), (width, height) = _grid(grid), _size(size)
+        b = self.box(size)
+        down = _overlap(b.y0 * rows / height, b.y1 * rows / height, rows)
+        across = _overlap(b.x0 * columns / width, b.x1 * columns / width, columns)
+        centre = ((b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2)
+        return _choose(down[:, None] * across[None, :], coverage, centre, size)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A click at ``x, y`` pixels; its region is a square of ``window`` x ``window`` patches around it."""
+
+    x: float
+    y: float
+    window: int = 3
+
+    def __post_init__(self):
+        if not (math.isfinite(self.x) and math.isfinite(self.y)):
+            raise InputError(f"{self} is not a finite position: give x and y in pixels.")
+        if self.window != int(self.window) or self.window < 1 or self.window % 2 == 0:
+            raise InputError(f"Window {self.window!r} of {self} must be an odd number of patches: 1, 3, 5, ...")
+
+    def __str__(self):
+        return f"Point ({self.x:g}, {self.y:g})"
+
+    def _patches(self, grid, size):
+        """Patch rectangle (row0, row1, column0, column1) of the window, clipped to the picture."""
+        (rows, columns), (width, height) = _grid(grid), _size(size)
+        if not (0 <= self.x < width and 0 <= self.y < height):
+            raise InputError(f"{self} lies outside the {width} x {height} picture: click on the picture.")
+        row, column, reach = int(self.y * rows / height), int(self.x * columns / width), self.window // 2
+        return (max(row - reach, 0), min(row + reach + 1, rows),
+                max(column - reach, 0), min(column + reach + 1, columns))  # fmt: skip
+
+    def tokens(self, grid, size, coverage=0.0):
+        """Patch tokens of the window, bool ``(N,)``; ``coverage`` plays no part, patches are whole."""
+        row0, row1, column0, column1 = self._patches(grid, size)
+        inside = np.zeros(_grid(grid), dtype=bool)
+        inside[row0:row1, column0:column1] = True
+        return inside.ravel()
+
+    def box(self, size, grid=None):
+        """The window as a pixel box. Raises InputError without a ``grid``: a window is made of patches."""
+        if grid is None:
+            raise InputError(f"{self} has a window of patches: give the model's grid to turn it into pixels.")
+        (rows, columns), (width, height) = _grid(grid), _size(size)
+        row0, row1, column0, column1 = self._patches(grid, size)
+        return Box(column0 * width / columns, row0 * height / rows, column1 * width / columns, row1 * height / rows)
+
+    def pixels(self, size, grid=None):
+        """Pixels of the window, bool ``(height, width)``."""
+        return self.box(size, grid).pixels(size)
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A painted region: a bool array ``(height, width)`` of the picture's own size (0/1 and 0/255 too)."""
+
+    array: np.ndarray
+
+    def __post_init__(self):
+        array = np.asarray(self.array)
+        if array.ndim != 2:
+            raise InputError(f"Mask has shape {array.shape}: give one channel, (height, width), e.g. mask[..., 0].")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError("Mask holds values that are not finite: give zeros and ones.")
+        array = array > 0
+        if not array.any():
+            raise InputError(f"Mask of {array.shape[1]} x {array.shape[0]} pixels is empty: paint at least one pixel.")
+        array.setflags(write=False)
+        object.__setattr__(self, "array", array)
+
+    def __str__(self):
+        return f"Mask ({int(self.array.sum())} of {self.array.shape[1]} x {self.array.shape[0]} pixels)"
+
+    def pixels(self, size, grid=None):
+        """The mask itself. Raises InputError when it hasn't the picture's ``size``."""
+        width, height = _size(size)
+        if self.array.shape != (height, width):
+            raise InputError(
+                f"Mask is {self.array.shape[1]} x {self.array.shape[0]} pixels but the picture is "
+                f"{width} x {height}: resize the mask to the picture."
+            )
+        return self.array
+
+    def box(self, size, grid=None):
+        """The tight box around the mask."""
+        pixels = self.pixels(size)
+        ys, xs = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+        return Box(float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1))
+
+    def tokens(self, grid, size, coverage=0.0):
+        """Patch tokens of the mask, bool ``(N,)``; ``coverage`` and the fall-back as for :class:`Box`."""
+        pixels = self.pixels(size)
+        centre = tuple(float(c.mean()) + 0.5 for c in np.nonzero(pixels)[::-1])
+        return _choose(_area(pixels, _grid(grid)), coverage, centre, size)
+
+
+def _size(size):
+    width, height = size
+    if width < 1 or height < 1:
+        raise InputError(f"Picture size {tuple(size)} is empty: give (width, height) in pixels.")
+    return int(width), int(height)
+
+
+def _grid(grid):
+    rows, columns = grid
+    if rows < 1 or columns < 1:
+        raise InputError(f"Patch grid {tuple(grid)} is empty: give (rows, columns) of tokens.")
+    return int(rows), int(columns)
+
+
+def _overlap(low, high, n):
+    """Share of each of ``n`` unit cells covered by the interval ``[low, high]``, float ``(n,)``."""
+    cells = np.arange(n)
+    return np.clip(np.minimum(cells + 1, high) - np.maximum(cells, low), 0, 1)
+
+
+def _area(pixels, grid):
+    """Share of each patch that the mask covers, float ``(rows, columns)``, exact for any patch size."""
+    total = np.pad(pixels.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    for axis, n in enumerate(grid):  # cumulative sums at the (fractional) patch edges, then differences
+        edges = np.linspace(0, pixels.shape[axis], n + 1)
+        low = np.minimum(np.floor(edges).astype(int), pixels.shape[axis] - 1)
+        part = (edges - low).reshape((-1, 1) if axis == 0 else (1, -1))
+        total = np.take(total, low, axis) * (1 - part) + np.take(total, low + 1, axis) * part
+    patch = pixels.shape[0] * pixels.shape[1] / (grid[0] * grid[1])
+    return np.diff(np.diff(total, axis=0), axis=1) / patch
+
+
+def _choose(covered, coverage, centre, size):
+    """Patches covered at least ``coverage`` (0: at all); else the one under ``centre``."""
+    if not 0 <= coverage <= 1:
+        raise InputError(f"Coverage {coverage} must lie between 0 (any overlap) and 1 (whole patches).")
+    chosen = covered > 1e-9 if coverage == 0 else covered >= coverage - 1e-9
+    if not chosen.any():
+        (rows, columns), (width, height) = covered.shape, size
+        chosen = np.zeros_like(chosen)
+        chosen[min(int(centre[1] * rows / height), rows - 1), min(int(centre[0] * columns / width), columns - 1)] = True
+    return chosen.ravel()
