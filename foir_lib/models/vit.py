@@ -1,0 +1,209 @@
+"""The ViT tap: one forward pass yields all that any prompt can need of the last attention block.
+
+Head selection rescales the per-head CLS outputs after softmax, so the CLS row of the last block is
+enough (:class:`ClsState`), and the descriptor for any head weights is a short tail on one token.
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from timm.data import resolve_data_config
+from timm.models.vision_transformer import Block, VisionTransformer
+from torchvision.transforms import v2
+
+from foir_lib.errors import InputError
+
+
+@dataclass
+class ClsState:
+    """What the last attention block knows of the CLS token, for ``B`` images (or prompts).
+
+    attention (B, h, N): softmax weights from CLS to the patch tokens, PHS eq. 1 (prefix tokens took part
+    in the softmax but are left out here); heads (B, h, dk): per-head CLS outputs ``head_i``, eq. 3;
+    values (B, h, dk): value rows ``V[i, 0]`` of the CLS token; residual (B, d): its input ``x_*[0]``, eq. 4.
+    """
+
+    attention: torch.Tensor
+    heads: torch.Tensor
+    values: torch.Tensor
+    residual: torch.Tensor
+
+    def __len__(self):
+        return len(self.residual)
+
+    def __getitem__(self, rows):
+        """The state of some rows (an index array, a slice or a bool mask)."""
+        return ClsState(*(None if t is None else t[rows] for t in self._tensors()))
+
+    def to(self, device):
+        return ClsState(*(None if t is None else t.to(device) for t in self._tensors()))
+
+    def _tensors(self):
+        return [getattr(self, f.name) for f in fields(self)]
+
+
+class ViT:
+    """A frozen timm Vision Transformer that can be tapped at its last attention block.
+
+    ``net`` is the timm network, untouched; ``grid`` its (rows, columns) of patch tokens; ``n_heads`` h;
+    ``key`` names network, weights and preprocessing for the feature store. Raises InputError when the
+    network has no CLS token read out after a plain last block.
+    """
+
+    def __init__(self, net, name, key=None, device="cpu"):
+        _check_tappable(net, name)
+        self.net, self.name, self.device = net.eval().requires_grad_(False).to(device), name, torch.device(device)
+        self.grid = tuple(net.patch_embed.grid_size)
+        self.image_size = net.patch_embed.img_size[0]
+        self.n_prefix = net.num_prefix_tokens
+        self.depth = len(net.blocks)
+        self.n_heads = net.blocks[-1].attn.num_heads
+        config = resolve_data_config(pretrained_cfg=net.pretrained_cfg)
+        self.mean, self.std = config["mean"], config["std"]
+        self._transform = v2.Compose([
+            v2.Resize((self.image_size, self.image_size), v2.InterpolationMode(config["interpolation"])),
+            v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.std),
+        ])  # fmt: skip
+        self.key = f"{key or name}, squash {self.image_size} {config['interpolation']}, {self.mean}, {self.std}"
+
+    def __repr__(self):
+        return f"ViT({self.name!r}, {self.n_heads} heads, grid {self.grid}, {self.image_size} px, {self.device})"
+
+    def preprocess(self, picture):
+        """An RGB PIL picture as a float tensor (3, S, S): squashed to the square, normalised, no crop."""
+        return self._transform(picture.convert("RGB"))
+
+    @torch.inference_mode()
+    def tokens(self, x, n_blocks):
+        """Tokens (B, prefix + N, d) of images ``x`` (B, 3, S, S) after the first ``n_blocks`` blocks."""
+        if x.ndim != 4 or tuple(x.shape[1:]) != (3, self.image_size, self.image_size):
+            raise InputError(
+                f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, {self.image_size}, "
+                f"{self.image_size}), as model.preprocess(picture)[None] does."
+            )
+        net = self.net
+        t = net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(x.to(self.device)))))
+        return net.blocks[:n_blocks](t)
+
+    @torch.inference_mode()
+    def cls_state(self, x, bias=None, last=4, index=None):
+        """The :class:`ClsState` of images ``x`` (B, 3, S, S).
+
+        ``bias`` (N,) or (P, N): additive logits on the CLS query row of the last ``last`` blocks, before
+        softmax, the same for all heads (foveal attention; 0 and -inf make an attention mask).
+        ``index`` (P,): which image each bias row belongs to, so that many prompts on one image share the
+        trunk; by default row by row, or one image for all rows. Raises InputError on shapes that
+        don't fit or a bias that is NaN or +inf.
+        """
+        if bias is None:
+            return self._last_block(self.tokens(x, self.depth - 1))
+        bias = torch.as_tensor(bias, dtype=torch.float32, device=self.device)
+        bias = bias[None] if bias.ndim == 1 else bias
+        n_tokens = self.grid[0] * self.grid[1]
+        if bias.ndim != 2 or bias.shape[1] != n_tokens or bool((torch.isnan(bias) | (bias == torch.inf)).any()):
+            raise InputError(
+                f"Bias of shape {tuple(bias.shape)} must be (B, {n_tokens}) for {self.name}, without NaN or +inf."
+            )
+        if not 1 <= last <= self.depth:
+            raise InputError(f"last={last} must lie between 1 and {self.depth}, the blocks of {self.name}.")
+        t = self.tokens(x, self.depth - last)
+        if index is None and len(t) != len(bias):
+            index = torch.zeros(len(bias), dtype=torch.long) if len(t) == 1 else None
+            bias = bias.expand(len(t), -1) if len(bias) == 1 else bias
+        if index is not None:
+            t = t[torch.as_tensor(index, device=self.device)]
+        if len(t) != len(bias):
+            raise InputError(f"{len(bias)} bias rows don't fit {len(t)} images: give one row each, or an index.")
+        for block in self.net.blocks[self.depth - last : -1]:
+            t = _biased_block(block, t, self._row_bias(bias))
+        return self._last_block(t, bias)
+
+    def _row_bias(self, bias):
+        """Patch bias (B, N) as logits (B, 1, 1, prefix + N) of the CLS row; prefix tokens get none."""
+        return F.pad(bias, (self.n_prefix, 0))[:, None, None, :]
+
+    def _last_block(self, tokens, bias=None):
+        """Only the CLS query row is computed, so this costs less than the plain last block."""
+        attn = self.net.blocks[-1].attn
+        y = self.net.blocks[-1].norm1(tokens)
+        width = attn.num_heads * attn.head_dim
+        weight, b = attn.qkv.weight, attn.qkv.bias
+        q = F.linear(y[:, :1], weight[:width], None if b is None else b[:width])
+        kv = F.linear(y, weight[width:], None if b is None else b[width:])
+        q = attn.q_norm(_split(q, 1, attn)[0])
+        k, v = _split(kv, 2, attn)
+        row = _cls_row(attn, q, attn.k_norm(k), None if bias is None else self._row_bias(bias))
+        return ClsState(
+            attention=row[:, :, 0, self.n_prefix :], heads=(row @ v)[:, :, 0], values=v[:, :, 0], residual=tokens[:, 0]
+        )
+
+    @torch.inference_mode()
+    def descriptor(self, state, weights=None, channels=None, project=False):
+        """Descriptors (B, d), unit length, of a :class:`ClsState` (PHS eqs. 2, 4, 5).
+
+        ``weights`` (B, h): factors on the head outputs before the output projection (eq. 9); None is the
+        plain descriptor. ``channels`` (B, d): factors on the projected output (the "after" ablations).
+        ``project=True`` adds CLIP's projection. Raises InputError when shapes don't fit.
+        """
+        block, heads = self.net.blocks[-1], state.heads
+        if weights is not None:
+            weights = torch.as_tensor(weights, dtype=heads.dtype, device=heads.device)
+            if weights.shape not in (heads.shape[:2], heads.shape[1:2]):
+                raise InputError(
+                    f"Head weights of shape {tuple(weights.shape)} must be (B, h) = {tuple(heads.shape[:2])}."
+                )
+            heads = heads * weights[..., None]
+        out = block.attn.proj(heads.flatten(1))
+        out = out if channels is None else out * channels
+        y = state.residual + block.ls1(out)
+        z = self.net.norm(y + block.ls2(block.mlp(block.norm2(y))))
+        if project:
+            if "clip" not in self.name or not isinstance(self.net.head, torch.nn.Linear):
+                raise InputError(f"{self.name} has no image-text projection: project=True is for CLIP models.")
+            z = self.net.head(z)
+        return F.normalize(z, dim=-1)
+
+
+def _split(x, n, attn):
+    """(B, T, n*h*dk) -> n tensors (B, h, T, dk)."""
+    return x.unflatten(-1, (n, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def _cls_row(attn, q, k, bias=None):
+    """Attention (B, h, 1, T) of the CLS query (PHS eq. 1), with an additive bias on its scaled logits."""
+    logits = q @ k.transpose(-2, -1) * attn.head_dim**-0.5
+    return (logits if bias is None else logits + bias).softmax(-1)
+
+
+def _biased_block(block, tokens, bias):
+    """A whole block in which only the CLS query row sees the bias (B, 1, 1, T)."""
+    attn = block.attn
+    q, k, v = _split(attn.qkv(block.norm1(tokens)), 3, attn)
+    q, k = attn.q_norm(q), attn.k_norm(k)
+    out = F.scaled_dot_product_attention(q[:, :, 1:], k, v)
+    out = torch.cat([_cls_row(attn, q[:, :, :1], k, bias) @ v, out], 2)
+    y = tokens + block.ls1(attn.proj(out.transpose(1, 2).flatten(2)))
+    return y + block.ls2(block.mlp(block.norm2(y)))
+
+
+def _check_tappable(net, name):
+    """Refuse, in words, what has no CLS token read out after a plain last block."""
+    if not isinstance(net, VisionTransformer):
+        raise InputError(f"{name} is no plain Vision Transformer ({type(net).__name__}): choose a timm ViT.")
+    if net.attn_pool is not None or net.global_pool != "token" or not net.has_class_token:
+        raise InputError(
+            f"{name} pools its patch tokens ({net.global_pool}) instead of reading a CLS token, so no heads "
+            "can be selected for it: choose a model with a CLS token, such as DINOv2, CLIP or DeiT."
+        )
+    for block in net.blocks:
+        attn = getattr(block, "attn", None)
+        plain = type(block) is Block and all(hasattr(attn, a) for a in ("qkv", "q_norm", "k_norm", "proj"))
+        if not plain or getattr(attn, "gate", None) is not None or not _is_identity(getattr(attn, "norm", None)):
+            raise InputError(
+                f"{name} has blocks of a kind that can't be tapped head by head: choose a ViT of plain blocks."
+            )
+
+
+def _is_identity(module):
+    return module is None or isinstance(module, torch.nn.Identity)

@@ -1,0 +1,161 @@
+"""Names to networks: friendly names, any timm ViT, and the mini models that come with the workbook."""
+
+import difflib
+import hashlib
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models.vision_transformer import checkpoint_filter_fn
+
+from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.models import mini_vit
+from foir_lib.models.vit import ViT
+
+MODELS = {
+    "dinov2-small": "vit_small_patch14_reg4_dinov2.lvd142m",
+    "dinov2-base": "vit_base_patch14_reg4_dinov2.lvd142m",
+    "dinov2-large": "vit_large_patch14_reg4_dinov2.lvd142m",
+    "dinov2-giant": "vit_giant_patch14_reg4_dinov2.lvd142m",
+    "dinov2-small-noreg": "vit_small_patch14_dinov2.lvd142m",
+    "dinov2-base-noreg": "vit_base_patch14_dinov2.lvd142m",
+    "dinov2-large-noreg": "vit_large_patch14_dinov2.lvd142m",
+    "dinov2-giant-noreg": "vit_giant_patch14_dinov2.lvd142m",
+    "clip-base": "vit_base_patch16_clip_quickgelu_224.openai",
+    "clip-large": "vit_large_patch14_clip_quickgelu_224.openai",
+    "openclip-base": "vit_base_patch16_clip_224.laion2b",
+    "openclip-large": "vit_large_patch14_clip_224.laion2b",
+    "dino-small": "vit_small_patch16_224.dino",
+    "dino-base": "vit_base_patch16_224.dino",
+    "deit-tiny": "deit_tiny_patch16_224.fb_in1k",
+    "deit-small": "deit_small_patch16_224.fb_in1k",
+    "deit-base": "deit_base_patch16_224.fb_in1k",
+    "mini-vit-small": "mini-vit-small",
+    "mini-vit": "mini-vit",
+    "mini-vit-large": "mini-vit-large",
+}
+
+
+def load_model(name, pretrained=True, weights=None, device="auto", image_size=None):
+    """A frozen :class:`~foir_lib.models.vit.ViT` by friendly name or timm name.
+
+    ``weights``: a local .safetensors or .pth/.pt/.bin state dict (opened safely, never unpickled code)
+    instead of the published ones; ``image_size`` in pixels: 224 unless given (the mini models: their
+    own); ``device``: "auto", "cpu", "cuda", "cuda:1", ... Raises InputError for a name, device, size or weights
+    file that doesn't fit, MissingError when weights can't be found or fetched.
+    """
+    device = _device(device)
+    net, key = _create(name, pretrained and weights is None, image_size)
+    if weights:
+        key = f"{MODELS.get(name, name)} from {_load_weights(net, weights, name)}"
+    return ViT(net, name, key if pretrained or weights else f"{key} at random", device)
+
+
+def _create(name, pretrained, image_size):
+    """The network and the key that names its weights."""
+    if name.startswith("mini-"):
+        if name not in MODELS:
+            raise InputError(_unknown(name))
+        size = image_size or mini_vit.NATIVE_SIZE
+        net = mini_vit.create(name, **_size_argument(name, size))
+        key = name
+        if pretrained:
+            key = f"{name} from {_load_weights(net, mini_vit.weights_path(name), name)}"
+        return net, key
+    timm_name = MODELS.get(name, name)
+    if not timm.is_model(timm_name.split(".")[0]):
+        raise InputError(_unknown(name))
+    size = image_size or 224
+    try:
+        net = timm.create_model(timm_name, pretrained=False, **_size_argument(name, size))
+    except (TypeError, RuntimeError, AssertionError, AttributeError) as error:
+        raise InputError(f"{name} can't be built as a ViT for {size} x {size} pixels ({error}).") from error
+    tag = f"{timm_name}" if "." in timm_name else f"{timm_name}.{net.pretrained_cfg.get('tag') or 'default'}"
+    if pretrained:
+        try:
+            net = timm.create_model(timm_name, pretrained=True, **_size_argument(name, size))
+        except Exception as error:  # hub, network and disk each raise their own kinds
+            raise MissingError(
+                f"Weights of {name} ({timm_name}) can't be fetched ({type(error).__name__}): without a network, "
+                "get the model's safetensors file from the Hugging Face hub and pass its path as weights."
+            ) from error
+    return net, tag
+
+
+def _size_argument(name, size):
+    """``img_size`` for timm. Raises InputError when the size isn't a whole number of patches."""
+    if size != int(size) or size < 16:
+        raise InputError(f"Image size {size} of {name} must be a whole number of pixels, at least 16.")
+    patch = [int(p[5:]) for p in MODELS.get(name, name).split(".")[0].split("_") if p[:5] == "patch" and p[5:].isdigit()]
+    if patch and size % patch[0]:
+        near = round(size / patch[0]) * patch[0]
+        raise InputError(f"Image size {size} isn't a multiple of the {patch[0]} px patches of {name}: try {near}.")
+    return {"img_size": int(size)}
+
+
+def _unknown(name):
+    close = difflib.get_close_matches(name, [*MODELS, *timm.list_models("*vit*")], n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}" if close else "`foir models` lists them"
+    return f"There is no model {name!r}: {hint}? Any timm ViT name works too."
+
+
+def _device(device):
+    if device in ("auto", None, ""):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"Device {str(device)!r} can't be used here: choose auto, cpu or cuda.") from error
+    return device
+
+
+def _load_weights(net, path, name):
+    """Load a state dict strictly and return ``file name, sha256`` of it."""
+    path = Path(path)
+    if not path.is_file():
+        raise MissingError(f"There is no weights file at {path}: check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
+        raise IntegrityError(
+            f"Weights file {path} can't be read safely ({str(error).splitlines()[0]}): get it again."
+        ) from error
+    except Exception as error:  # pickle.UnpicklingError and kin: something else than tensors inside
+        raise IntegrityError(
+            f"Weights file {path} holds more than tensors and isn't opened: convert it to safetensors first."
+        ) from error
+    _load_strictly(net, state, path, name)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
+    return f"{path.name}, sha256 {digest.hexdigest()[:16]}"
+
+
+def _load_strictly(net, state, path, name):
+    """Fill ``net`` from ``state``; a headless file is fine. Raises IntegrityError naming the first mismatch."""
+    try:
+        state = checkpoint_filter_fn(state, net)
+        state = {k: v.float() for k, v in state.items()}
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise IntegrityError(f"Weights file {path} doesn't hold a ViT such as {name} ({error}).") from error
+    own = net.state_dict()
+    if not any(k.startswith("head.") for k in state):
+        net.reset_classifier(0)
+        own = net.state_dict()
+    for key, tensor in own.items():
+        if key not in state:
+            raise IntegrityError(f"Weights file {path} doesn't fit {name}: it lacks {key}.")
+        if state[key].shape != tensor.shape:
+            raise IntegrityError(
+                f"Weights file {path} doesn't fit {name}: {key} has shape {tuple(state[key].shape)}, "
+                f"the model needs {tuple(tensor.shape)}."
+            )
+    extra = next((k for k in state if k not in own), None)
+    if extra is not None:
+        raise IntegrityError(f"Weights file {path} doesn't fit {name}: it has {extra}, which the model has not.")
+    net.load_state_dict(state)
