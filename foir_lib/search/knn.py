@@ -1,0 +1,125 @@
+"""Exact nearest neighbours by inner product: faiss on the CPU, blocks of matrix products elsewhere."""
+
+import faiss
+import numpy as np
+import torch
+
+from foir_lib.errors import InputError
+
+QUERY_BLOCK, DATABASE_BLOCK = 1024, 16384  # largest score matrix: 64 MB
+
+
+def knn(queries, database, k, device="cpu", exclude=None, backend=None):
+    """The ``k`` database rows with the largest inner product for each query.
+
+    queries (Q, d); database (n, d), or an iterable of (start, (m, d)) in order, so that it need not
+    fit into memory (``features.chunks("descriptor")``). ``exclude`` (Q,): a database row that must
+    not be returned for that query, or -1. ``backend``: "faiss" (default on the CPU) or "torch".
+
+    Returns scores (Q, k) float32 and ids (Q, k) int64, by falling score, equal scores by rising id;
+    k is cut to n (to n - 1 if any row is excluded). Raises InputError for empty, NaN or
+    infinite descriptors, unequal dimensions and bad k or exclude.
+    """
+    backend = backend or ("faiss" if torch.device(device).type == "cpu" else "torch")
+    device = "cpu" if backend == "faiss" else device
+    if backend not in ("faiss", "torch"):
+        raise InputError(f"Backend '{backend}' is unknown: 'faiss' or 'torch'.")
+    queries = to_matrix(queries, "Query descriptors", device)
+    best = empty(len(queries), k, device, exclude)
+    n = 0
+    for start, chunk in _chunks(database):
+        if start != n:
+            raise InputError(f"Database chunk starts at row {start}, row {n} is next: give chunks in order.")
+        for row in range(0, len(chunk), DATABASE_BLOCK):
+            block = to_matrix(chunk[row : row + DATABASE_BLOCK], "Database descriptors", device, n + row)
+            update(best, queries, block, n + row, backend)
+        n += len(chunk)
+    return finish(best, n, k, exclude)
+
+
+def to_matrix(array, name, device="cpu", first=0):
+    """``array`` (n, d) as a finite float32 tensor on ``device``; InputError says what is wrong with ``name``.
+
+    ``first`` is the number of its first row, for that sentence.
+    """
+    array = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.require(array, np.float32, "CW"))
+    matrix = array.detach().to(device, torch.float32).contiguous()
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise InputError(f"{name} have shape {tuple(matrix.shape)}: (rows, dimensions), at least one of each.")
+    if not torch.isfinite(matrix).all():
+        row = first + int((~torch.isfinite(matrix)).any(1).nonzero()[0, 0])
+        raise InputError(f"{name} hold a NaN or infinite number in row {row}: make them again.")
+    return matrix
+
+
+def empty(n_queries, k, device="cpu", exclude=None):
+    """Running best (scores, ids) of ``n_queries`` before any database row is seen, for :func:`update`."""
+    if k < 1:
+        raise InputError(f"k = {k} neighbours can't be found: at least 1.")
+    if exclude is not None and np.shape(exclude) != (n_queries,):
+        raise InputError(f"exclude has shape {np.shape(exclude)}: one database row (or -1) for each of {n_queries} queries.")
+    shape = (n_queries, k + (exclude is not None))  # one spare place for the row to be dropped
+    return torch.full(shape, -torch.inf, device=device), torch.full(shape, -1, device=device)
+
+
+def update(best, queries, block, start, backend="torch", rows=None):
+    """Merge the database rows ``block`` (m, d), the first of them row ``start``, into ``best`` in place.
+
+    Blocks come in rising order. ``queries`` (Q, d) belong to ``rows`` of ``best`` (default: all of it).
+    Holds QUERY_BLOCK x m scores at a time.
+    """
+    scores, ids = best
+    if queries.shape[1] != block.shape[1]:
+        raise InputError(
+            f"Queries have {queries.shape[1]} dimensions, the database has {block.shape[1]}: "
+            "both must come from one model."
+        )
+    rows = torch.arange(len(queries), device=queries.device) if rows is None else rows
+    for low in range(0, len(queries), QUERY_BLOCK):
+        at = rows[low : low + QUERY_BLOCK]
+        found, where = _top(queries[low : low + QUERY_BLOCK], block, scores.shape[1], backend)
+        merged, order = torch.cat([scores[at], found], 1).sort(1, descending=True, stable=True)
+        both = torch.cat([ids[at], where + start], 1)
+        scores[at] = merged[:, : scores.shape[1]]
+        ids[at] = both.gather(1, order)[:, : scores.shape[1]]
+
+
+def finish(best, n, k, exclude=None):
+    """(scores, ids) as numpy arrays, with the excluded rows dropped and k cut to what ``n`` rows allow."""
+    if n < 1:
+        raise InputError("The database is empty: nothing can be retrieved.")
+    scores, ids = (part.cpu().numpy() for part in best)
+    if exclude is None:
+        return scores[:, : min(k, n)], ids[:, : min(k, n)]
+    exclude = np.asarray(exclude)
+    if exclude.max() >= n:
+        raise InputError(f"exclude names database row {exclude.max()}, the last one is {n - 1}.")
+    keep = min(k, n - int((exclude >= 0).any()))
+    if keep < 1:
+        raise InputError("The database holds nothing but the excluded image: nothing can be retrieved.")
+    order = np.argsort(ids == exclude[:, None], axis=1, kind="stable")[:, :keep]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
+
+def _chunks(database):
+    if isinstance(database, (np.ndarray, torch.Tensor)):
+        return [(0, database)] if len(database) else []
+    return database
+
+
+def _top(queries, block, k, backend):
+    """Exact top k of one block, by (-score, id): scores and positions (q, min(k, m))."""
+    k, more = min(k, len(block)), min(k + 1, len(block))
+    if backend == "faiss":
+        found = faiss.knn(queries.numpy(), block.numpy(), more, metric=faiss.METRIC_INNER_PRODUCT)
+        scores, ids = (torch.from_numpy(part) for part in found)
+    else:
+        scores, ids = (queries @ block.T).topk(more)
+    tied = (scores[:, -1] == scores[:, k - 1]).nonzero()[:, 0] if more > k else []
+    ids, order = ids[:, :k].sort(1)
+    scores, order2 = scores.gather(1, order).sort(1, descending=True, stable=True)
+    ids = ids.gather(1, order2)
+    if len(tied):  # ids at the border are arbitrary: sort these queries in full
+        full, order = (queries[tied] @ block.T).sort(1, descending=True, stable=True)
+        scores[tied], ids[tied] = full[:, :k], order[:, :k]
+    return scores, ids

@@ -1,0 +1,84 @@
+"""Ranking: for each query the ordered database rows with their scores; it checks itself when made."""
+
+import io
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.images import atomic_write
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What a search returned.
+
+    query_rows (Q,): rows of ``RetrievalSet.queries``, each once. ids (Q, k): rows of
+    ``RetrievalSet.database``, best first, each at most once per query. scores (Q, k): finite, never
+    rising along a row. n_database: size of the database searched. Raises InputError when any of this
+    does not hold. The arrays are read-only copies.
+    """
+
+    query_rows: np.ndarray
+    ids: np.ndarray
+    scores: np.ndarray
+    n_database: int
+
+    def __post_init__(self):
+        rows, ids, scores = (np.array(part) for part in (self.query_rows, self.ids, self.scores))
+        if rows.ndim != 1 or ids.ndim != 2 or ids.shape != scores.shape or len(rows) != len(ids) or not ids.size:
+            raise InputError(
+                f"A ranking needs query_rows (Q,), ids and scores (Q, k), none empty, not {rows.shape}, "
+                f"{ids.shape} and {scores.shape}."
+            )
+        for name, part, kinds in [("query_rows", rows, "iu"), ("ids", ids, "iu"), ("scores", scores, "fiu")]:
+            if part.dtype.kind not in kinds:
+                raise InputError(f"{name} of a ranking can't be of type {part.dtype}.")
+        if rows.min() < 0 or len(np.unique(rows)) < len(rows):
+            raise InputError("query_rows of a ranking must be rows from 0 on, each of them once.")
+        if ids.min() < 0 or ids.max() >= self.n_database:
+            bad = ids.min() if ids.min() < 0 else ids.max()
+            raise InputError(f"Database row {bad} is ranked, but rows run from 0 to {self.n_database - 1}.")
+        scores = scores.astype(np.float32)
+        _no("names a database row twice", rows, np.diff(np.sort(ids, axis=1), axis=1) == 0)
+        _no("holds a NaN or infinite score", rows, ~np.isfinite(scores))
+        _no("has scores that rise: sort them, best first", rows, scores[:, 1:] > scores[:, :-1])
+        parts = {"query_rows": rows.astype(np.int64), "ids": ids.astype(np.int64), "scores": scores}
+        for name, part in parts.items():
+            part.flags.writeable = False
+            object.__setattr__(self, name, part)
+        object.__setattr__(self, "n_database", int(self.n_database))
+
+    def __len__(self):
+        return len(self.query_rows)
+
+    def top(self, query, k=None):
+        """Database rows of the best ``k`` (default: all kept) for ``query``, a row of ``RetrievalSet.queries``."""
+        at = np.flatnonzero(self.query_rows == query)
+        if not len(at):
+            raise InputError(f"Query {query} isn't in this ranking of {len(self)} queries.")
+        return self.ids[at[0], :k]
+
+    def save(self, path):
+        """Write to ``path`` (npz), whole or not at all."""
+        buffer = io.BytesIO()
+        np.savez(buffer, query_rows=self.query_rows, ids=self.ids, scores=self.scores, n_database=self.n_database)
+        atomic_write(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path):
+        """Read what :meth:`save` wrote. Raises MissingError, or IntegrityError for a damaged file."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(file["query_rows"], file["ids"], file["scores"], int(file["n_database"]))
+        except FileNotFoundError as error:
+            raise MissingError(f"There is no ranking at {path}: check the path.") from error
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+            raise IntegrityError(f"Ranking {path} can't be read ({error}): remove it and search again.") from error
+
+
+def _no(what, rows, bad):
+    bad = bad.any(axis=1)
+    if bad.any():
+        raise InputError(f"The ranking of query {rows[bad.argmax()]} {what}.")
