@@ -78,7 +78,7 @@ def update(best, queries, block, start, backend="torch", rows=None):
     for low in range(0, len(queries), QUERY_BLOCK):
         at = rows[low : low + QUERY_BLOCK]
         found, where = _top(queries[low : low + QUERY_BLOCK], block, scores.shape[1], backend)
-        merged, order = torch.cat([scores[at], found], 1).sort(1, descending=True, stable=True)
+        merged, order = torch.cat([scores[at], found], 1).sort(dim=1, descending=True, stable=True)
         both = torch.cat([ids[at], where + start], 1)
         scores[at] = merged[:, : scores.shape[1]]
         ids[at] = both.gather(1, order)[:, : scores.shape[1]]
@@ -117,9 +117,9 @@ def _top(queries, block, k, backend):
         scores, ids = (queries @ block.T).topk(more)
     tied = (scores[:, -1] == scores[:, k - 1]).nonzero()[:, 0] if more > k else []
     ids, order = ids[:, :k].sort(1)
-    scores, order2 = scores.gather(1, order).sort(1, descending=True, stable=True)
+    scores, order2 = scores.gather(1, order).sort(dim=1, descending=True, stable=True)
     ids = ids.gather(1, order2)
     if len(tied):  # ids at the border are arbitrary: sort these queries in full
-        full, order = (queries[tied] @ block.T).sort(1, descending=True, stable=True)
+        full, order = (queries[tied] @ block.T).sort(dim=1, descending=True, stable=True)
         scores[tied], ids[tied] = full[:, :k], order[:, :k]
     return scores, ids

@@ -140,7 +140,7 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
         if reason := reason or (found and "its arrays differ from those of the first shard"):
             log.warning("Items %d to %d of %s are computed again: %s.", start, stop, folder, reason)
     done = n - sum(stop - start for start, stop in missing)
-    with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not progress) as bar:
+    with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
         for start, stop in missing:
             path = _path(folder, start, stop)
             found, _ = _check(path, digest, start, stop)  # another run may have made it by now
