@@ -36,7 +36,11 @@ def roi_attention(state, roi, strategy="sum"):
 
 def select(state, roi, h_on=5, strategy="sum"):
     """The ``h_on`` heads with the largest ROI attention, bool (B, h); ties go to the lower head index."""
-    scores = roi_attention(state, roi, strategy)
+    return top(roi_attention(state, roi, strategy), h_on)
+
+
+def top(scores, h_on=5):
+    """The ``h_on`` heads with the largest ``scores`` (B, h), bool (B, h); ties go to the lower head index."""
     _check_h_on(h_on, scores.shape[1])
     order = torch.sort(scores, dim=-1, descending=True, stable=True).indices
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, order[:, :h_on], True)

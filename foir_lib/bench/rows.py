@@ -1,0 +1,130 @@
+"""Rows of a table: every data set, model and method scored, beside what the paper prints."""
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from foir_lib.bench import metrics
+from foir_lib.bench.experiment import Experiment
+from foir_lib.bench.published import published
+from foir_lib.bench.tables import DATASETS, MODELS, find
+from foir_lib.data import load_set
+from foir_lib.errors import InputError
+from foir_lib.models.zoo import load_model
+
+
+def rows_of(table, dataset="mini", model="mini"):
+    """The data sets and models of a run: two lists of names.
+
+    ``dataset``, ``model``: "mini", "paper", or names separated by commas. Raises InputError for an
+    unknown table.
+    """
+    spec = find(table)
+    choose = {"paper": (spec.datasets, spec.models)}
+    choose["mini"] = tuple(tuple(dict.fromkeys(to[n] for n in names)) for to, names in zip((DATASETS, MODELS), choose["paper"]))
+    pick = [list(choose[name][i]) if name in choose else [n.strip() for n in name.split(",")] for i, name in enumerate((dataset, model))]
+    return pick[0], pick[1] if spec.models else []
+
+
+def run(table, dataset="mini", model="mini", data_root="", weights="", device="auto", seed=0, h_on="", k=100, cache=None):
+    """Rows of a table in long format: table, dataset, model, method, metric, published, ours, difference, ...
+
+    ``h_on``: number of selected heads, or several separated by commas; empty is the paper's 5, or for a
+    model with no more than 5 heads every number below. ``data_root``, ``weights``: for one data set and
+    one model. Scores are percent, not rounded. Figures have a column ``x``.
+    """
+    spec = find(table)
+    datasets, models = rows_of(table, dataset, model)
+    if len(models) > 1 and weights:
+        raise InputError(f"One weights file can't serve {len(models)} models: name one model.")
+    rows = []
+    with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row") as bar:
+        for name in datasets:
+            retrieval_set = load_set(name, root=data_root or None, seed=seed)
+            if not models:
+                rows += [dict(zip(("dataset", "method", "metric", "x", "ours"), (name, "", *r))) for r in _objects(retrieval_set)]
+                bar.update()
+            for model_name in models:
+                net = load_model(model_name, weights=weights or None, device=device)
+                experiment = Experiment(retrieval_set, net, seed=seed, cache=cache)
+                note = {"dataset": name, "model": model_name, "n_queries": len(experiment), "n_database": len(retrieval_set.database)}
+                rows += [{**note, **row} for row in _rows(spec, experiment, h_on, k)]
+                bar.update()
+    return _beside_published(pd.DataFrame(rows).assign(table=table), table, k)
+
+
+def columns(spec, n_heads, h_on=""):
+    """The (name, method, options) that a model with ``n_heads`` heads is scored on."""
+    if spec.over == "h_on":
+        values = list(range(1, n_heads + 1))
+    elif h_on:
+        values = _numbers(h_on)
+    else:
+        values = [5] if n_heads > 5 else list(range(1, n_heads)) or [1]
+    for column in spec.columns:
+        for value in values if column.heads else [None]:
+            name = column.name if value in (None, 5) and len(values) == 1 or spec.over else _suffixed(column.name, value)
+            yield name, column.method, column.options | ({} if value is None else {"h_on": value})
+
+
+def _numbers(text):
+    try:
+        return [int(n) for n in str(text).split(",")]
+    except ValueError as error:
+        raise InputError(f"h_on={text!r} isn't a list of numbers: give for example 5 or 1,2,5.") from error
+
+
+def _suffixed(name, value):
+    if value is None:
+        return name
+    return f"{name[:-1]}, h_on={value})" if name.endswith(")") else f"{name} (h_on={value})"
+
+
+def _rows(spec, experiment, h_on, k):
+    """Rows of one data set and model, without their common columns."""
+    results = {}
+    for name, method, options in columns(spec, experiment.model.n_heads, h_on):
+        at = options.get("h_on") if spec.over == "h_on" else None
+        results[name, at] = experiment.score(method, k=k, **options)
+    depth = next(iter(results.values())).k
+    if spec.over.startswith("objects"):
+        yield from _relative(results, spec.over, depth)
+        return
+    for (name, at), result in results.items():
+        for metric, value in zip(("MP", "MAP"), (result.mp, result.map)):
+            if f"{metric}@100" in spec.metrics:
+                yield {"method": name, "metric": f"{metric}@{depth}", "ours": 100 * value} | ({} if at is None else {"x": at})
+
+
+def _relative(results, over, depth):
+    """Gain in MP over CBIR, in percent of CBIR, on the queries with x objects (or at least x)."""
+    counts = next(iter(results.values())).per_query["n_objects"].to_numpy()
+    for x in range(1, 11):
+        chosen = counts >= x if over.endswith("more") or x == 10 else counts == x
+        if chosen.sum() < 10:
+            continue
+        mp = {name: metrics.average(r.per_query[chosen], depth).mp for (name, _), r in results.items()}
+        for name, value in mp.items():
+            if name != "CBIR" and mp["CBIR"] > 0:
+                gain = {"method": name, "metric": f"MP@{depth} relative to CBIR (%)", "ours": 100 * (value / mp["CBIR"] - 1)}
+                yield gain | {"x": x, "n": int(chosen.sum())}
+
+
+def _objects(retrieval_set):
+    """Figure 3: percent of query images that hold x objects (10: ten or more)."""
+    counts = np.array([min(retrieval_set.n_objects(i), 10) for i in retrieval_set.queries["image_id"].unique()])
+    return [("query images %", x, 100 * float((counts == x).mean())) for x in range(1, 11)]
+
+
+def _beside_published(rows, table, k):
+    """Published value and difference beside ours, where data set and model are the paper's own."""
+    keys = ["dataset", "model", "method", "metric"]
+    rows = rows.assign(**{key: "" for key in keys if key not in rows})
+    try:
+        theirs = published(table).rename(columns={"value": "published"})[[*keys, "published"]]
+        rows = rows.merge(theirs, on=keys, how="left")
+    except InputError:  # a figure: the paper prints no numbers
+        rows = rows.assign(published=np.nan)
+    rows["difference"] = rows["ours"] - rows["published"]
+    first = ["table", *keys, "published", "ours", "difference"]
+    return rows[[*first, *(c for c in rows if c not in first)]]
