@@ -6,6 +6,7 @@ covers ``width / columns`` by ``height / rows`` pixels of the original.
 """
 
 import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,8 +75,9 @@ class Point:
     def __post_init__(self):
         if not (math.isfinite(self.x) and math.isfinite(self.y)):
             raise InputError(f"{self} is not a finite position: give x and y in pixels.")
-        if self.window != int(self.window) or self.window < 1 or self.window % 2 == 0:
+        if not (isinstance(self.window, numbers.Real) and self.window >= 1 and self.window % 2 == 1):
             raise InputError(f"Window {self.window!r} of {self} must be an odd number of patches: 1, 3, 5, ...")
+        object.__setattr__(self, "window", int(self.window))
 
     def __str__(self):
         return f"Point ({self.x:g}, {self.y:g})"

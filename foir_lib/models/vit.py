@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import torch
 import torch.nn.functional as F
 from timm.data import resolve_data_config
-from timm.models.vision_transformer import Block, VisionTransformer
+from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torchvision.transforms import v2
 
 from foir_lib.errors import InputError
@@ -198,7 +198,7 @@ def _check_tappable(net, name):
         )
     for block in net.blocks:
         attn = getattr(block, "attn", None)
-        plain = type(block) is Block and all(hasattr(attn, a) for a in ("qkv", "q_norm", "k_norm", "proj"))
+        plain = type(block) is Block and type(attn) is Attention  # no differential, relative or rotary kind
         if not plain or getattr(attn, "gate", None) is not None or not _is_identity(getattr(attn, "norm", None)):
             raise InputError(
                 f"{name} has blocks of a kind that can't be tapped head by head: choose a ViT of plain blocks."
