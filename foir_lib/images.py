@@ -3,7 +3,7 @@
 import os
 import uuid
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,8 @@ def atomic_path(path):
             "or the output folder to another disk."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be no such folder
+            temporary.unlink(missing_ok=True)
 
 
 def atomic_write(path, content):
@@ -57,7 +58,7 @@ def open_image(path, max_pixels=MAX_PIXELS):
     animation the first frame is taken. Raises MissingError when there is no such file, and
     InputError when it is no picture, is cut short, or has more than ``max_pixels`` pixels.
     """
-    name = getattr(path, "name", None) or str(path)
+    name = path if isinstance(path, (str, os.PathLike)) else getattr(path, "name", None) or "in memory"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
@@ -85,7 +86,7 @@ def open_image(path, max_pixels=MAX_PIXELS):
 def _rgb(image):
     """Any PIL mode as RGB; 16-bit and float grey scaled to 8 bits, alpha over white."""
     if image.mode.startswith(("I", "F")):
-        grey = np.asarray(image, dtype=np.float64)
+        grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
         top = 65535.0 if image.mode.startswith("I") else max(float(grey.max()), 1.0)
         if image.mode == "I" and grey.max() <= 255:  # 8-bit values stored wide
             top = 255.0
