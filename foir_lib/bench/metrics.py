@@ -41,10 +41,16 @@ def average_precision(ranks, n_positive, definition="textbook"):
     negative, and for fewer positives than ranks.
     """
     ranks = np.sort(np.asarray(ranks))
-    if ranks.ndim != 1 or (ranks.size and (ranks.dtype.kind not in "iu" or ranks[0] < 0 or (np.diff(ranks) == 0).any())):
-        raise InputError(f"Ranks {ranks.tolist()} can't be scored: whole numbers from 0 on, each once.")
+    if ranks.ndim != 1 or (
+        ranks.size and (ranks.dtype.kind not in "iu" or ranks[0] < 0 or (np.diff(ranks) == 0).any())
+    ):
+        raise InputError(
+            f"Ranks {ranks.tolist()} can't be scored: whole numbers from 0 on, each once."
+        )
     if n_positive < max(1, len(ranks)):
-        raise InputError(f"n_positive = {n_positive} is too few for {len(ranks)} positives found: count all that exist.")
+        raise InputError(
+            f"n_positive = {n_positive} is too few for {len(ranks)} positives found: count all that exist."
+        )
     if definition not in ("textbook", "trapezoid"):
         raise InputError(f"AP definition '{definition}' is unknown: 'textbook' or 'trapezoid'.")
     found = np.arange(len(ranks))
@@ -68,7 +74,9 @@ def recall_at_k(relevance, k, n_positive):
     """Share of the ``n_positive`` (...) positives found among the first k: relevance (..., n) bool -> (...)."""
     relevance, k = _depth(relevance, k)
     if np.any(np.asarray(n_positive) < np.maximum(1, relevance.sum(axis=-1))):
-        raise InputError("n_positive is smaller than the positives found (or than 1): count all that exist.")
+        raise InputError(
+            "n_positive is smaller than the positives found (or than 1): count all that exist."
+        )
     return relevance[..., :k].sum(axis=-1) / np.asarray(n_positive)
 
 
@@ -89,12 +97,14 @@ def focus_precision(relevance, image_ids, labels, k=100):
     relevance = relevance[:, :k]
     found = relevance.sum(axis=1)
     precision = relevance.cumsum(axis=1) / np.arange(1, k + 1)
-    per_query = pd.DataFrame({
-        "image_id": np.asarray(image_ids),
-        "label": np.asarray(labels),
-        "precision": found / k,
-        "average_precision": (precision * relevance).sum(axis=1) / np.maximum(found, 1),
-    })
+    per_query = pd.DataFrame(
+        {
+            "image_id": np.asarray(image_ids),
+            "label": np.asarray(labels),
+            "precision": found / k,
+            "average_precision": (precision * relevance).sum(axis=1) / np.maximum(found, 1),
+        }
+    )
     return average(per_query, k)
 
 
@@ -126,11 +136,17 @@ def score(ranking, retrieval_set, protocol="contains", k=100):
         raise InputError(f"Protocol '{protocol}' is unknown, {retrieval_set.name} has: {names}.")
     rules = retrieval_set.protocols[protocol]
     if any(len(ignored) for ignored in rules.ignored.values()):
-        raise InputError(f"Protocol '{protocol}' ignores images, which P@k doesn't know: score it with revisited().")
+        raise InputError(
+            f"Protocol '{protocol}' ignores images, which P@k doesn't know: score it with revisited()."
+        )
     n_kept, queries = ranking.ids.shape[1], retrieval_set.queries
     if n_kept < min(k, ranking.n_database - 1):  # one may be the query itself
-        raise InputError(f"The ranking keeps {n_kept} of {ranking.n_database} images per query: search with k={k}.")
-    if ranking.query_rows.max() >= len(queries) or ranking.n_database != len(retrieval_set.database):
+        raise InputError(
+            f"The ranking keeps {n_kept} of {ranking.n_database} images per query: search with k={k}."
+        )
+    if ranking.query_rows.max() >= len(queries) or ranking.n_database != len(
+        retrieval_set.database
+    ):
         raise InputError(
             f"The ranking is of {ranking.n_database} images and query rows up to {ranking.query_rows.max()}, not of "
             f"{retrieval_set.name} with {len(retrieval_set.database)} images and {len(queries)} queries."
@@ -141,7 +157,9 @@ def score(ranking, retrieval_set, protocol="contains", k=100):
     relevance = rules.relevance(ids)[ranking.query_rows]
     result = focus_precision(relevance, asked["image_id"].to_numpy(), asked["label"].to_numpy(), k)
     result.per_query.insert(0, "query", ranking.query_rows)
-    counts = {image_id: retrieval_set.n_objects(image_id) for image_id in asked["image_id"].unique()}
+    counts = {
+        image_id: retrieval_set.n_objects(image_id) for image_id in asked["image_id"].unique()
+    }
     result.per_query["n_objects"] = result.per_query["image_id"].map(counts)
     return result
 
@@ -171,18 +189,24 @@ def revisited_ap(ranking, ground_truth, level, definition="trapezoid"):
     if isinstance(ranking, np.ndarray) and ranking.ndim == 2 and len(ranking) != len(ground_truth):
         ranking = ranking.T
     if len(ranking) != len(ground_truth):
-        raise InputError(f"The ranking is of {len(ranking)} queries, the ground truth of {len(ground_truth)}: one each.")
+        raise InputError(
+            f"The ranking is of {len(ranking)} queries, the ground truth of {len(ground_truth)}: one each."
+        )
     aps = np.full(len(ground_truth), np.nan)
     for query, (ids, truth) in enumerate(zip(ranking, ground_truth)):
         if missing := {"easy", "hard", "junk"} - set(truth):
             raise InputError(f"Ground truth of query {query} lacks {', '.join(sorted(missing))}.")
-        positive, ignored = (np.concatenate([np.asarray(truth[key], int) for key in keys]) for keys in LEVELS[level])
+        positive, ignored = (
+            np.concatenate([np.asarray(truth[key], int) for key in keys]) for keys in LEVELS[level]
+        )
         ids = np.asarray(ids)
         if len(np.unique(ids)) < len(ids):
             raise InputError(f"The ranking of query {query} names a database row twice.")
         if len(positive):
             ids = ids[~np.isin(ids, ignored)]
-            aps[query] = average_precision(np.flatnonzero(np.isin(ids, positive)), len(positive), definition)
+            aps[query] = average_precision(
+                np.flatnonzero(np.isin(ids, positive)), len(positive), definition
+            )
     return aps
 
 

@@ -29,9 +29,13 @@ def knn(queries, database, k, device="cpu", exclude=None, backend=None):
     n = 0
     for start, chunk in _chunks(database):
         if start != n:
-            raise InputError(f"Database chunk starts at row {start}, row {n} is next: give chunks in order.")
+            raise InputError(
+                f"Database chunk starts at row {start}, row {n} is next: give chunks in order."
+            )
         for row in range(0, len(chunk), DATABASE_BLOCK):
-            block = to_matrix(chunk[row : row + DATABASE_BLOCK], "Database descriptors", device, n + row)
+            block = to_matrix(
+                chunk[row : row + DATABASE_BLOCK], "Database descriptors", device, n + row
+            )
             update(best, queries, block, n + row, backend)
         n += len(chunk)
     return finish(best, n, k, exclude)
@@ -42,10 +46,16 @@ def to_matrix(array, name, device="cpu", first=0):
 
     ``first`` is the number of its first row, for that sentence.
     """
-    array = array if isinstance(array, torch.Tensor) else torch.from_numpy(np.require(array, np.float32, "CW"))
+    array = (
+        array
+        if isinstance(array, torch.Tensor)
+        else torch.from_numpy(np.require(array, np.float32, "CW"))
+    )
     matrix = array.detach().to(device, torch.float32).contiguous()
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise InputError(f"{name} have shape {tuple(matrix.shape)}: (rows, dimensions), at least one of each.")
+        raise InputError(
+            f"{name} have shape {tuple(matrix.shape)}: (rows, dimensions), at least one of each."
+        )
     if not torch.isfinite(matrix).all():
         row = first + int((~torch.isfinite(matrix)).any(1).nonzero()[0, 0])
         raise InputError(f"{name} hold a NaN or infinite number in row {row}: make them again.")
@@ -57,7 +67,9 @@ def empty(n_queries, k, device="cpu", exclude=None):
     if k < 1:
         raise InputError(f"k = {k} neighbours can't be found: at least 1.")
     if exclude is not None and np.shape(exclude) != (n_queries,):
-        raise InputError(f"exclude has shape {np.shape(exclude)}: one database row (or -1) for each of {n_queries} queries.")
+        raise InputError(
+            f"exclude has shape {np.shape(exclude)}: one database row (or -1) for each of {n_queries} queries."
+        )
     shape = (n_queries, k + (exclude is not None))  # one spare place for the row to be dropped
     return torch.full(shape, -torch.inf, device=device), torch.full(shape, -1, device=device)
 
@@ -96,7 +108,9 @@ def finish(best, n, k, exclude=None):
         raise InputError(f"exclude names database row {exclude.max()}, the last one is {n - 1}.")
     keep = min(k, n - int((exclude >= 0).any()))
     if keep < 1:
-        raise InputError("The database holds nothing but the excluded image: nothing can be retrieved.")
+        raise InputError(
+            "The database holds nothing but the excluded image: nothing can be retrieved."
+        )
     order = np.argsort(ids == exclude[:, None], axis=1, kind="stable")[:, :keep]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 

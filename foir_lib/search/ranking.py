@@ -27,19 +27,31 @@ class Ranking:
 
     def __post_init__(self):
         rows, ids, scores = (np.array(part) for part in (self.query_rows, self.ids, self.scores))
-        if rows.ndim != 1 or ids.ndim != 2 or ids.shape != scores.shape or len(rows) != len(ids) or not ids.size:
+        if (
+            rows.ndim != 1
+            or ids.ndim != 2
+            or ids.shape != scores.shape
+            or len(rows) != len(ids)
+            or not ids.size
+        ):
             raise InputError(
                 f"A ranking needs query_rows (Q,), ids and scores (Q, k), none empty, not {rows.shape}, "
                 f"{ids.shape} and {scores.shape}."
             )
-        for name, part, kinds in [("query_rows", rows, "iu"), ("ids", ids, "iu"), ("scores", scores, "fiu")]:
+        for name, part, kinds in [
+            ("query_rows", rows, "iu"),
+            ("ids", ids, "iu"),
+            ("scores", scores, "fiu"),
+        ]:
             if part.dtype.kind not in kinds:
                 raise InputError(f"{name} of a ranking can't be of type {part.dtype}.")
         if rows.min() < 0 or len(np.unique(rows)) < len(rows):
             raise InputError("query_rows of a ranking must be rows from 0 on, each of them once.")
         if ids.min() < 0 or ids.max() >= self.n_database:
             bad = ids.min() if ids.min() < 0 else ids.max()
-            raise InputError(f"Database row {bad} is ranked, but rows run from 0 to {self.n_database - 1}.")
+            raise InputError(
+                f"Database row {bad} is ranked, but rows run from 0 to {self.n_database - 1}."
+            )
         scores = scores.astype(np.float32)
         _no("names a database row twice", rows, np.diff(np.sort(ids, axis=1), axis=1) == 0)
         _no("holds a NaN or infinite score", rows, ~np.isfinite(scores))
@@ -63,7 +75,13 @@ class Ranking:
     def save(self, path):
         """Write to ``path`` (npz), whole or not at all."""
         buffer = io.BytesIO()
-        np.savez(buffer, query_rows=self.query_rows, ids=self.ids, scores=self.scores, n_database=self.n_database)
+        np.savez(
+            buffer,
+            query_rows=self.query_rows,
+            ids=self.ids,
+            scores=self.scores,
+            n_database=self.n_database,
+        )
         atomic_write(path, buffer.getvalue())
 
     @classmethod
@@ -75,7 +93,9 @@ class Ranking:
         except FileNotFoundError as error:
             raise MissingError(f"There is no ranking at {path}: check the path.") from error
         except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            raise IntegrityError(f"Ranking {path} can't be read ({error}): remove it and search again.") from error
+            raise IntegrityError(
+                f"Ranking {path} can't be read ({error}): remove it and search again."
+            ) from error
 
 
 def _no(what, rows, bad):

@@ -1,4 +1,4 @@
-"""Features: what one model knows of a list of items, kept on disk in shards that are whole or absent.
+"""Features: what one model knows of a list of items, kept on disk in shards, whole or absent.
 
 One folder per key. Each shard is one safetensors file whose header carries the key's digest, its
 range of items and a checksum; all are checked when the store is opened (about a second per 5 GB),
@@ -9,19 +9,16 @@ runs may share a folder.
 import hashlib
 import json
 import logging
-import os
-import time
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, IntegrityError
-from foir_lib.images import atomic_path, atomic_write, cache_root
+from foir_lib.images import atomic_write, cache_root
+from foir_lib.search import shards
 
 VERSION = 1
 log = logging.getLogger(__name__)
@@ -50,13 +47,13 @@ class Features:
     @property
     def size_bytes(self):
         """Bytes on disk."""
-        return sum(_path(self.folder, *span).stat().st_size for span in _spans(self.n, self.shard))
+        return sum(shards.path(self.folder, *span).stat().st_size for span in _spans(self.n, self.shard))
 
     def read(self, name, rows=None):
-        """Rows of one array in the order asked: all (``None``), a slice, a boolean mask (n,) or positions.
+        """Rows of one array, (number of rows, ...), in the order asked.
 
-        Returns an array in memory, (number of rows, ...). Raises InputError for an unknown name or
-        a row out of range, IntegrityError when a shard has gone.
+        ``rows``: None for all, a slice, a boolean mask (n,) or positions. Raises InputError for an
+        unknown name or a row out of range, IntegrityError when a shard has gone.
         """
         self._known([name])
         rows = self._positions(rows)
@@ -87,7 +84,9 @@ class Features:
     def _known(self, names):
         for name in names:
             if name not in self.layout:
-                raise InputError(f"Features hold no array '{name}', they hold: {', '.join(self.names)}.")
+                raise InputError(
+                    f"Features hold no array '{name}', they hold: {', '.join(self.names)}."
+                )
 
     def _positions(self, rows):
         if rows is None or isinstance(rows, slice):
@@ -101,38 +100,45 @@ class Features:
                 f"positions, a slice or a boolean mask of length {self.n}."
             )
         if rows.size and not 0 <= rows.min() <= rows.max() < self.n:
-            raise InputError(f"Rows {rows.min()} to {rows.max()} lie outside the {self.n} items stored.")
+            raise InputError(
+                f"Rows {rows.min()} to {rows.max()} lie outside the {self.n} items stored."
+            )
         return rows.astype(np.int64)
 
     def _slice(self, name, start, stop, low, high):
-        path = _path(self.folder, start, stop)
+        path = shards.path(self.folder, start, stop)
         try:
             with safe_open(path, framework="np") as file:
                 return file.get_slice(name)[int(low) : int(high)]
         except (OSError, SafetensorError) as error:
-            raise IntegrityError(f"Shard {path} has gone or was damaged ({error}): build it again.") from error
+            raise IntegrityError(
+                f"Shard {path} has gone or was damaged ({error}): build it again."
+            ) from error
 
 
 def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     """Make the arrays of ``n`` items shard by shard, or find them made; returns :class:`Features`.
 
-    ``key``: JSON-able dict of everything the arrays depend on (data fingerprint, model, preprocessing).
-    ``make(start, stop)``: dict of arrays of stop - start rows, equal names, dtypes and row shapes each
-    time; called for missing shards only. ``root``: parent folder, default ``cache_root()/features``.
-    ``shard``: items per file. Raises InputError for a bad key, n, array (wrong length, NaN, infinite)
-    or a disk that can't take more; finished shards stay, whatever happens.
+    ``key``: JSON-able dict of all that the arrays depend on (data fingerprint, model, preprocessing).
+    ``make(start, stop)``: dict of arrays of stop - start rows, equal names, dtypes and row shapes
+    each time; called for missing shards only. ``root``: parent folder, by default
+    ``cache_root()/features``. ``shard``: items per file. ``label``: text of the progress bar. Raises
+    InputError for a bad key, n or array (wrong length, NaN, infinite) and for a disk that can't take
+    more; finished shards stay, whatever happens.
     """
     if n < 1 or shard < 1:
-        raise InputError(f"Can't store features of {n} items in shards of {shard}: both must be at least 1.")
+        raise InputError(
+            f"Can't store features of {n} items in shards of {shard}: both must be at least 1."
+        )
     digest, description = _digest(key, n, shard)
     folder = Path(root or cache_root() / "features") / digest[:32]
     note = folder / "key.json"
     if not note.exists() or note.read_bytes() != description.encode():
         atomic_write(note, description)
-    _remove_stale(folder)
+    shards.remove_stale(folder)
     layout, missing = None, []
     for start, stop in _spans(n, shard):
-        found, reason = _check(_path(folder, start, stop), digest, start, stop)
+        found, reason = shards.check(shards.path(folder, start, stop), digest, start, stop)
         if found and layout in (None, found):
             layout = found
             continue
@@ -140,26 +146,28 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
         if reason := reason or (found and "its arrays differ from those of the first shard"):
             log.warning("Items %d to %d of %s are computed again: %s.", start, stop, folder, reason)
     done = n - sum(stop - start for start, stop in missing)
-    with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
+    with tqdm(
+        total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)
+    ) as bar:
         for start, stop in missing:
-            path = _path(folder, start, stop)
-            found, _ = _check(path, digest, start, stop)  # another run may have made it by now
+            path = shards.path(folder, start, stop)
+            found, _ = shards.check(path, digest, start, stop)  # another run may have made it by now
             if not found or layout not in (None, found):
-                arrays = _checked(make(start, stop), start, stop)
+                arrays = shards.checked(make(start, stop), start, stop)
                 found = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}
                 if layout not in (None, found):
                     raise InputError(
                         f"Items {start} to {stop} give arrays {found}, earlier ones gave {layout}: "
                         f"something is missing in the key; delete {folder} and complete the key."
                     )
-                _write(path, arrays, digest, start, stop)
+                shards.write(path, arrays, digest, start, stop)
             layout = found
             bar.update(stop - start)
     return Features(folder, n, shard, layout)
 
 
 def caches(root=None):
-    """What is stored under ``root`` (default ``cache_root()/features``): dicts with folder, key, n, bytes."""
+    """What stands under ``root`` (``cache_root()/features``): dicts with folder, key, n, bytes."""
     found = []
     for path in sorted(Path(root or cache_root() / "features").glob("*/key.json")):
         size = sum(file.stat().st_size for file in path.parent.glob("*.safetensors"))
@@ -172,7 +180,9 @@ def _digest(key, n, shard):
     try:
         note = json.dumps(
             {"key": key, "n": int(n), "shard": int(shard), "version": VERSION},
-            sort_keys=True, allow_nan=False, indent=1,
+            sort_keys=True,
+            allow_nan=False,
+            indent=1,
         )
     except (TypeError, ValueError) as error:
         raise InputError(f"The key {key!r} of the features isn't plain JSON ({error}).") from error
@@ -181,84 +191,3 @@ def _digest(key, n, shard):
 
 def _spans(n, shard):
     return [(start, min(start + shard, n)) for start in range(0, n, shard)]
-
-
-def _path(folder, start, stop):
-    return folder / f"{start:09d}-{stop:09d}.safetensors"
-
-
-def _checksum(name, array):
-    head = f"{name} {array.dtype.name} {array.shape}".encode()
-    return f"{zlib.crc32(array.reshape(-1).view(np.uint8), zlib.crc32(head)):08x}"
-
-
-def _check(path, digest, start, stop):
-    """(layout, None) of a sound shard, (None, None) of an absent one, (None, reason) of a bad one."""
-    try:
-        with safe_open(path, framework="np") as file:
-            note = file.metadata() or {}
-            if (note.get("key"), note.get("items")) != (digest, f"{start}-{stop}"):
-                return None, f"{path.name} belongs to other data or another version"
-            sums, layout = json.loads(note["checksums"]), {}
-            for name in sorted(file.keys()):
-                array = file.get_tensor(name)
-                if sums.pop(name, None) != _checksum(name, array):
-                    return None, f"{path.name} is damaged (checksum of '{name}')"
-                layout[name] = (array.dtype.name, array.shape[1:])
-            return (None, f"{path.name} lacks arrays") if sums or not layout else (layout, None)
-    except FileNotFoundError:
-        return None, None
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return None, f"{path.name} can't be read ({error})"
-
-
-def _checked(arrays, start, stop):
-    """The arrays of one shard as contiguous numpy arrays; InputError names the first bad one."""
-    checked = {}
-    for name, array in arrays.items():
-        array = np.asarray(array)
-        array = np.ascontiguousarray(array) if array.ndim else array
-        if array.dtype.kind not in "biuf" or array.ndim == 0 or array.shape[0] != stop - start or not array.size:
-            raise InputError(
-                f"Array '{name}' for items {start} to {stop} has shape {array.shape} and type {array.dtype}: "
-                f"{stop - start} rows of numbers are needed."
-            )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            bad = start + int(np.argwhere(~np.isfinite(array))[0][0])
-            raise InputError(f"Array '{name}' holds a NaN or infinite number at item {bad}: nothing was stored of it.")
-        checked[name] = array
-    if not checked:
-        raise InputError(f"No arrays were made for items {start} to {stop}: a dict with at least one is needed.")
-    return checked
-
-
-def _write(path, arrays, digest, start, stop):
-    sums = json.dumps({name: _checksum(name, array) for name, array in arrays.items()})
-    content = save(arrays, {"key": digest, "items": f"{start}-{stop}", "checksums": sums})
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _remove_stale(folder):
-    """Remove temporary files of dead runs: a minute old with no such process here, or a day old."""
-    for path in folder.glob(".*.tmp"):
-        try:
-            age = time.time() - path.stat().st_mtime
-            if age > 86400 or (age > 60 and not _alive(path.name.split(".")[-2].split("-")[0])):
-                path.unlink()
-        except FileNotFoundError:
-            continue
-
-
-def _alive(pid):
-    try:
-        os.kill(int(pid), 0)
-    except ValueError:
-        return True  # not a name of ours
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,0 +1,27 @@
+"""Ground truth published as pickle files, opened without running anything they contain."""
+
+import pickle
+
+from foir_lib.errors import IntegrityError, MissingError
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def load_plain(path):
+    """Read a pickle of dicts, lists, tuples, strings and numbers, as ``gnd_roxford5k.pkl`` is.
+
+    Anything else a pickle may ask for (classes, functions) is refused unseen. Raises MissingError,
+    or IntegrityError for a refused or damaged file.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _PlainUnpickler(file).load()
+    except FileNotFoundError as error:
+        raise MissingError(f"There is no ground truth at {path}: check the data root.") from error
+    except Exception as error:  # a damaged pickle can raise almost anything
+        raise IntegrityError(
+            f"Pickle {path} isn't plain data or is damaged ({error}): it was not opened; get it again."
+        ) from error
