@@ -156,7 +156,9 @@ def plain(relevance, image_ids, labels, k):
 
 queries = st.integers(1, 9).flatmap(
     lambda k: st.lists(
-        st.tuples(st.lists(st.booleans(), min_size=k, max_size=k), st.integers(0, 3), st.sampled_from("abc")),
+        st.tuples(
+            st.lists(st.booleans(), min_size=k, max_size=k), st.integers(0, 3), st.sampled_from("abc")
+        ),
         min_size=1, max_size=12,
     )
 )  # fmt: skip
@@ -222,7 +224,8 @@ def small_set(ignored=()):
 
     rules = types.SimpleNamespace(relevance=relevance, ignored={"cat": np.array(ignored, int)})
     return types.SimpleNamespace(
-        name="small", protocols={"contains": rules}, database=pd.DataFrame({"image_id": list("wxyz")}),
+        name="small", protocols={"contains": rules},
+        database=pd.DataFrame({"image_id": list("wxyz")}),
         queries=pd.DataFrame({"image_id": ["q1", "q1", "q2"], "label": labels}),
         n_objects={"q1": 2, "q2": 1}.get,
     )  # fmt: skip

@@ -233,8 +233,8 @@ def test_not_a_number_names_array_and_item(tmp_path, bad):
 @pytest.mark.parametrize(
     "made",
     [
-        {"a": np.zeros((9, 2))}, {"a": np.zeros((11, 2))}, {"a": np.zeros((10, 0))}, {"a": np.float32(1)},
-        {"a": np.array(["x"] * 10)}, {"a": np.array([None] * 10)}, {},
+        {"a": np.zeros((9, 2))}, {"a": np.zeros((11, 2))}, {"a": np.zeros((10, 0))},
+        {"a": np.float32(1)}, {"a": np.array(["x"] * 10)}, {"a": np.array([None] * 10)}, {},
     ],
 )  # fmt: skip
 def test_wrong_arrays_from_make(tmp_path, made):
@@ -323,8 +323,8 @@ def test_stale_temporaries_go_and_living_ones_stay(tmp_path):
     folder = make_all(tmp_path).folder
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    ages = {f".a.{dead.pid}-01.tmp": 120, f".b.{os.getpid()}-02.tmp": 120, f".c.{dead.pid}-03.tmp": 0,
-            f".d.{os.getpid()}-04.tmp": 2 * 86400, ".e.tmp": 120}  # fmt: skip
+    ages = {f".a.{dead.pid}-01.tmp": 120, f".b.{os.getpid()}-02.tmp": 120,
+            f".c.{dead.pid}-03.tmp": 0, f".d.{os.getpid()}-04.tmp": 2 * 86400, ".e.tmp": 120}  # fmt: skip
     for name, age in ages.items():
         (folder / name).write_bytes(b"part")
         os.utime(folder / name, (time.time() - age,) * 2)

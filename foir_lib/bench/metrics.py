@@ -1,4 +1,4 @@
-"""Retrieval metrics: MP@k and MAP@k of the head-selection paper, AP in two definitions, Revisited AP.
+"""Retrieval metrics: MP@k and MAP@k of the head-selection paper, two kinds of AP, Revisited AP.
 
 All are fractions in [0, 1]; ranks count from 0.
 """
@@ -33,7 +33,7 @@ class FocusResult(NamedTuple):
 
 
 def average_precision(ranks, n_positive, definition="textbook"):
-    """AP of one query from the ranks (from 0) at which positives stand; ``n_positive`` exist in all.
+    """AP of one query from the ranks (from 0) of the positives found; ``n_positive`` exist in all.
 
     "textbook": mean over positives of (j+1)/(r+1), j-th positive at rank r. "trapezoid": mean of
     (p0 + p1)/2 with p0 = j/r (1 at r = 0) and p1 = (j+1)/(r+1), as in Oxford5k and its revisited
@@ -41,15 +41,15 @@ def average_precision(ranks, n_positive, definition="textbook"):
     negative, and for fewer positives than ranks.
     """
     ranks = np.sort(np.asarray(ranks))
-    if ranks.ndim != 1 or (
-        ranks.size and (ranks.dtype.kind not in "iu" or ranks[0] < 0 or (np.diff(ranks) == 0).any())
-    ):
+    whole = ranks.ndim == 1 and (ranks.dtype.kind in "iu" or not ranks.size)
+    if not whole or (ranks < 0).any() or (np.diff(ranks) == 0).any():
         raise InputError(
             f"Ranks {ranks.tolist()} can't be scored: whole numbers from 0 on, each once."
         )
     if n_positive < max(1, len(ranks)):
         raise InputError(
-            f"n_positive = {n_positive} is too few for {len(ranks)} positives found: count all that exist."
+            f"n_positive = {n_positive} is too few for {len(ranks)} positives found: count all that "
+            "exist."
         )
     if definition not in ("textbook", "trapezoid"):
         raise InputError(f"AP definition '{definition}' is unknown: 'textbook' or 'trapezoid'.")
@@ -71,7 +71,10 @@ def precision_at_k(relevance, k):
 
 
 def recall_at_k(relevance, k, n_positive):
-    """Share of the ``n_positive`` (...) positives found among the first k: relevance (..., n) bool -> (...)."""
+    """Share of the ``n_positive`` (...) positives found among the first k.
+
+    relevance (..., n) bool, best first -> (...). With n < k the first n are used, with a warning.
+    """
     relevance, k = _depth(relevance, k)
     if np.any(np.asarray(n_positive) < np.maximum(1, relevance.sum(axis=-1))):
         raise InputError(
@@ -109,10 +112,9 @@ def focus_precision(relevance, image_ids, labels, k=100):
 
 
 def average(per_query, k):
-    """Means of a ``per_query`` table (see :class:`FocusResult`) over prompts of one image and category,
-    then over images, then over categories (PHS eq. A3, A4, A7, A8).
+    """Means over prompts of one image and category, then images, then categories (PHS A3-4, A7-8).
 
-    For subsets too: rows chosen from a table, or its mean over several prompts of one object.
+    ``per_query`` as in :class:`FocusResult`; for subsets too: rows chosen from a table, or its mean over several prompts of one object.
     """
     columns = ["precision", "average_precision"]
     groups = per_query.groupby(["label", "image_id"], sort=True)
@@ -128,8 +130,8 @@ def score(ranking, retrieval_set, protocol="contains", k=100):
     """MP@k and MAP@k of a Ranking under a protocol of its RetrievalSet, as :class:`FocusResult`.
 
     ``per_query`` also has query (row of ``retrieval_set.queries``) and n_objects (of its image).
-    Raises InputError for an unknown protocol, one that ignores images (use :func:`revisited`), and a
-    ranking cut off before k.
+    Raises InputError for an unknown protocol, one that ignores images (use :func:`revisited`), a
+    ranking of another set, and one cut off before k.
     """
     if protocol not in retrieval_set.protocols:
         names = ", ".join(retrieval_set.protocols)
@@ -148,8 +150,9 @@ def score(ranking, retrieval_set, protocol="contains", k=100):
         retrieval_set.database
     ):
         raise InputError(
-            f"The ranking is of {ranking.n_database} images and query rows up to {ranking.query_rows.max()}, not of "
-            f"{retrieval_set.name} with {len(retrieval_set.database)} images and {len(queries)} queries."
+            f"The ranking is of {ranking.n_database} images and query rows up to "
+            f"{ranking.query_rows.max()}, not of {retrieval_set.name} with "
+            f"{len(retrieval_set.database)} images and {len(queries)} queries."
         )
     ids = np.full((len(queries), min(k, n_kept)), -1)
     ids[ranking.query_rows] = ranking.ids[:, :k]
@@ -176,10 +179,10 @@ def revisited(ranking, ground_truth, level, definition="trapezoid"):
 
 
 def revisited_ap(ranking, ground_truth, level, definition="trapezoid"):
-    """AP (Q,) of each query by the Revisited Oxford and Paris protocol; NaN where it has no positives.
+    """AP (Q,) of each query by the Revisited Oxford and Paris protocol; NaN without positives.
 
-    ranking: one array of database rows per query, best first: (Q, n), a list of Q arrays, or (n, Q),
-    the layout of the published evaluation code (when Q = n: rows are queries). ground_truth: Q dicts
+    ranking: database rows, best first, for each query: (Q, n), a list of Q arrays, or (n, Q), the
+    layout of the published evaluation code (when Q = n: rows are queries). ground_truth: Q dicts
     with lists "easy", "hard", "junk" of database rows. level: "easy" (easy count, hard and junk are
     ignored), "medium" (easy and hard; junk ignored) or "hard" (hard; easy and junk ignored). An
     ignored image is taken out of the list before ranks are counted; positives not in it count 0.
@@ -190,10 +193,11 @@ def revisited_ap(ranking, ground_truth, level, definition="trapezoid"):
         ranking = ranking.T
     if len(ranking) != len(ground_truth):
         raise InputError(
-            f"The ranking is of {len(ranking)} queries, the ground truth of {len(ground_truth)}: one each."
+            f"The ranking is of {len(ranking)} queries, the ground truth of {len(ground_truth)}: "
+            "there must be one each."
         )
     aps = np.full(len(ground_truth), np.nan)
-    for query, (ids, truth) in enumerate(zip(ranking, ground_truth)):
+    for query, (ids, truth) in enumerate(zip(ranking, ground_truth, strict=True)):
         if missing := {"easy", "hard", "junk"} - set(truth):
             raise InputError(f"Ground truth of query {query} lacks {', '.join(sorted(missing))}.")
         positive, ignored = (

@@ -23,5 +23,5 @@ def load_plain(path):
         raise MissingError(f"There is no ground truth at {path}: check the data root.") from error
     except Exception as error:  # a damaged pickle can raise almost anything
         raise IntegrityError(
-            f"Pickle {path} isn't plain data or is damaged ({error}): it was not opened; get it again."
+            f"Pickle {path} isn't plain data or is damaged ({error}): get it again."
         ) from error

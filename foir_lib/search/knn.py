@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by inner product: faiss on the CPU, blocks of matrix products elsewhere."""
+"""Exact nearest neighbours by inner product: faiss on the CPU, matrix products elsewhere."""
 
 import faiss
 import numpy as np
@@ -42,9 +42,9 @@ def knn(queries, database, k, device="cpu", exclude=None, backend=None):
 
 
 def to_matrix(array, name, device="cpu", first=0):
-    """``array`` (n, d) as a finite float32 tensor on ``device``; InputError says what is wrong with ``name``.
+    """``array`` (n, d) as a finite float32 tensor on ``device``.
 
-    ``first`` is the number of its first row, for that sentence.
+    InputError says what is wrong with ``name``; ``first`` is the number of its first row there.
     """
     array = (
         array
@@ -63,21 +63,22 @@ def to_matrix(array, name, device="cpu", first=0):
 
 
 def empty(n_queries, k, device="cpu", exclude=None):
-    """Running best (scores, ids) of ``n_queries`` before any database row is seen, for :func:`update`."""
+    """Running best (scores, ids) before any database row is seen, to be filled by :func:`update`."""
     if k < 1:
         raise InputError(f"k = {k} neighbours can't be found: at least 1.")
     if exclude is not None and np.shape(exclude) != (n_queries,):
         raise InputError(
-            f"exclude has shape {np.shape(exclude)}: one database row (or -1) for each of {n_queries} queries."
+            f"exclude has shape {np.shape(exclude)}: one database row (or -1) is needed for each of "
+            f"{n_queries} queries."
         )
     shape = (n_queries, k + (exclude is not None))  # one spare place for the row to be dropped
     return torch.full(shape, -torch.inf, device=device), torch.full(shape, -1, device=device)
 
 
 def update(best, queries, block, start, backend="torch", rows=None):
-    """Merge the database rows ``block`` (m, d), the first of them row ``start``, into ``best`` in place.
+    """Merge ``block`` (m, d), the database rows from ``start`` on, into ``best``, in place.
 
-    Blocks come in rising order. ``queries`` (Q, d) belong to ``rows`` of ``best`` (default: all of it).
+    Blocks come in rising order. ``queries`` (Q, d) belong to ``rows`` of ``best`` (default: all).
     Holds QUERY_BLOCK x m scores at a time.
     """
     scores, ids = best
@@ -97,7 +98,7 @@ def update(best, queries, block, start, backend="torch", rows=None):
 
 
 def finish(best, n, k, exclude=None):
-    """(scores, ids) as numpy arrays, with the excluded rows dropped and k cut to what ``n`` rows allow."""
+    """(scores, ids) as numpy arrays, excluded rows dropped, k cut to what ``n`` rows allow."""
     if n < 1:
         raise InputError("The database is empty: nothing can be retrieved.")
     scores, ids = (part.cpu().numpy() for part in best)

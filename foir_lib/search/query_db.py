@@ -27,20 +27,20 @@ def search(
 ):
     """The ``k`` nearest database rows of each query, both described with the query's heads.
 
-    queries (Q, d): query descriptors made with ``heads``, bool (Q, h). database: Features with arrays
-    "heads" (n, h * dk) and "residual" (n, d), and "values" (n, h * dk) for strategy "identity". Runs on
-    ``model.device``. Returns scores (Q, k) float32 and ids (Q, k) int64 as :func:`knn.knn` does.
+    queries (Q, d): query descriptors made with ``heads``, bool (Q, h). database: Features with
+    arrays "heads" (n, h * dk) and "residual" (n, d), and "values" (n, h * dk) for strategy
+    "identity". Runs on ``model.device``. Returns scores (Q, k) float32 and ids (Q, k) int64 as :func:`knn.knn` does.
 
-    Memory: one chunk of states and the best k. Time: one tail (output projection and MLP) per database
-    image and distinct head set. Raises InputError for shapes that don't belong together.
+    Memory: one chunk of states and the best k. Time: one tail (output projection and MLP) per
+    database image and distinct head set. Raises InputError for shapes that don't belong together.
     """
     device = model.device
     queries = knn.to_matrix(queries, "Query descriptors", device)
     heads = torch.as_tensor(heads).cpu().numpy().astype(bool)
     if heads.shape != (len(queries), model.n_heads):
         raise InputError(
-            f"Head sets of shape {heads.shape} don't fit: ({len(queries)}, {model.n_heads}), one row per "
-            f"query and one column per head of {model.name}."
+            f"Head sets of shape {heads.shape} don't fit: ({len(queries)}, {model.n_heads}), one row "
+            f"per query and one column per head of {model.name}."
         )
     attn = model.net.blocks[-1].attn
     widths = {"heads": model.n_heads * attn.head_dim, "residual": model.net.embed_dim}
@@ -49,8 +49,8 @@ def search(
     for name, width in widths.items():
         if database.layout.get(name, (None, None))[1] != (width,):
             raise InputError(
-                f"The database has no array '{name}' of {width} columns, which {model.name} needs for "
-                f"Query-DB search with strategy '{strategy}': store its states with this model."
+                f"The database has no array '{name}' of {width} columns, which {model.name} needs "
+                f"for Query-DB search with strategy '{strategy}': store its states with this model."
             )
     sets, group = np.unique(heads, axis=0, return_inverse=True)
     members = [

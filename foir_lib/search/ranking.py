@@ -1,4 +1,4 @@
-"""Ranking: for each query the ordered database rows with their scores; it checks itself when made."""
+"""Ranking: for each query the ordered database rows and scores; it checks itself when made."""
 
 import io
 import zipfile
@@ -16,8 +16,8 @@ class Ranking:
 
     query_rows (Q,): rows of ``RetrievalSet.queries``, each once. ids (Q, k): rows of
     ``RetrievalSet.database``, best first, each at most once per query. scores (Q, k): finite, never
-    rising along a row. n_database: size of the database searched. Raises InputError when any of this
-    does not hold. The arrays are read-only copies.
+    rising along a row. n_database: size of the database searched. Raises InputError when any of
+    this does not hold. The arrays are read-only copies.
     """
 
     query_rows: np.ndarray
@@ -35,8 +35,8 @@ class Ranking:
             or not ids.size
         ):
             raise InputError(
-                f"A ranking needs query_rows (Q,), ids and scores (Q, k), none empty, not {rows.shape}, "
-                f"{ids.shape} and {scores.shape}."
+                "A ranking needs query_rows (Q,), ids and scores (Q, k), none empty, not "
+                f"{rows.shape}, {ids.shape} and {scores.shape}."
             )
         for name, part, kinds in [
             ("query_rows", rows, "iu"),
@@ -66,7 +66,7 @@ class Ranking:
         return len(self.query_rows)
 
     def top(self, query, k=None):
-        """Database rows of the best ``k`` (default: all kept) for ``query``, a row of ``RetrievalSet.queries``."""
+        """Best ``k`` (default: all) database rows for ``query``, a row of ``RetrievalSet.queries``."""
         at = np.flatnonzero(self.query_rows == query)
         if not len(at):
             raise InputError(f"Query {query} isn't in this ranking of {len(self)} queries.")

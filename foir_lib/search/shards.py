@@ -48,7 +48,7 @@ def check(path, digest, start, stop):
 
 
 def checked(arrays, start, stop):
-    """The ``arrays`` made for items ``start`` to ``stop``, contiguous; InputError names a bad one."""
+    """``arrays`` made for items ``start`` to ``stop``, contiguous; InputError names a bad one."""
     found = {}
     for name, array in arrays.items():
         array = np.require(array, requirements="C")

@@ -47,7 +47,8 @@ class Features:
     @property
     def size_bytes(self):
         """Bytes on disk."""
-        return sum(shards.path(self.folder, *span).stat().st_size for span in _spans(self.n, self.shard))
+        spans = _spans(self.n, self.shard)
+        return sum(shards.path(self.folder, *span).stat().st_size for span in spans)
 
     def read(self, name, rows=None):
         """Rows of one array, (number of rows, ...), in the order asked.
@@ -119,12 +120,12 @@ class Features:
 def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     """Make the arrays of ``n`` items shard by shard, or find them made; returns :class:`Features`.
 
-    ``key``: JSON-able dict of all that the arrays depend on (data fingerprint, model, preprocessing).
+    ``key``: JSON-able dict of all the arrays depend on (data fingerprint, model, preprocessing).
     ``make(start, stop)``: dict of arrays of stop - start rows, equal names, dtypes and row shapes
     each time; called for missing shards only. ``root``: parent folder, by default
-    ``cache_root()/features``. ``shard``: items per file. ``label``: text of the progress bar. Raises
-    InputError for a bad key, n or array (wrong length, NaN, infinite) and for a disk that can't take
-    more; finished shards stay, whatever happens.
+    ``cache_root()/features``. ``shard``: items per file. ``label``: text of the progress bar.
+    Raises InputError for a bad key, n or array (wrong length, NaN, infinite) and for a disk that
+    can't take more; finished shards stay, whatever happens.
     """
     if n < 1 or shard < 1:
         raise InputError(
@@ -151,7 +152,7 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     ) as bar:
         for start, stop in missing:
             path = shards.path(folder, start, stop)
-            found, _ = shards.check(path, digest, start, stop)  # another run may have made it by now
+            found, _ = shards.check(path, digest, start, stop)  # made by another run?
             if not found or layout not in (None, found):
                 arrays = shards.checked(make(start, stop), start, stop)
                 found = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}
