@@ -157,7 +157,9 @@ def plain(relevance, image_ids, labels, k):
 queries = st.integers(1, 9).flatmap(
     lambda k: st.lists(
         st.tuples(
-            st.lists(st.booleans(), min_size=k, max_size=k), st.integers(0, 3), st.sampled_from("abc")
+            st.lists(st.booleans(), min_size=k, max_size=k),
+            st.integers(0, 3),
+            st.sampled_from("abc"),
         ),
         min_size=1, max_size=12,
     )

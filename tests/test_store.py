@@ -324,7 +324,8 @@ def test_stale_temporaries_go_and_living_ones_stay(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     ages = {f".a.{dead.pid}-01.tmp": 120, f".b.{os.getpid()}-02.tmp": 120,
-            f".c.{dead.pid}-03.tmp": 0, f".d.{os.getpid()}-04.tmp": 2 * 86400, ".e.tmp": 120}  # fmt: skip
+            f".c.{dead.pid}-03.tmp": 0, f".d.{os.getpid()}-04.tmp": 2 * 86400,
+            ".e.tmp": 120}  # fmt: skip
     for name, age in ages.items():
         (folder / name).write_bytes(b"part")
         os.utime(folder / name, (time.time() - age,) * 2)

@@ -48,8 +48,8 @@ def average_precision(ranks, n_positive, definition="textbook"):
         )
     if n_positive < max(1, len(ranks)):
         raise InputError(
-            f"n_positive = {n_positive} is too few for {len(ranks)} positives found: count all that "
-            "exist."
+            f"n_positive = {n_positive} is too few for {len(ranks)} positives found: "
+            "count all that exist."
         )
     if definition not in ("textbook", "trapezoid"):
         raise InputError(f"AP definition '{definition}' is unknown: 'textbook' or 'trapezoid'.")
@@ -94,8 +94,8 @@ def focus_precision(relevance, image_ids, labels, k=100):
     relevance, k = _depth(relevance, k)
     if relevance.ndim != 2 or not (len(relevance) == len(image_ids) == len(labels) > 0):
         raise InputError(
-            f"relevance {relevance.shape}, {len(image_ids)} image_ids and {len(labels)} labels don't "
-            "belong together: one row each per query, at least one."
+            f"relevance {relevance.shape}, {len(image_ids)} image_ids and {len(labels)} labels "
+            "don't belong together: one row each per query, at least one."
         )
     relevance = relevance[:, :k]
     found = relevance.sum(axis=1)
@@ -114,7 +114,8 @@ def focus_precision(relevance, image_ids, labels, k=100):
 def average(per_query, k):
     """Means over prompts of one image and category, then images, then categories (PHS A3-4, A7-8).
 
-    ``per_query`` as in :class:`FocusResult`; for subsets too: rows chosen from a table, or its mean over several prompts of one object.
+    ``per_query`` as in :class:`FocusResult`; for subsets too: rows chosen from a table, or its mean
+    over several prompts of one object.
     """
     columns = ["precision", "average_precision"]
     groups = per_query.groupby(["label", "image_id"], sort=True)
@@ -139,12 +140,13 @@ def score(ranking, retrieval_set, protocol="contains", k=100):
     rules = retrieval_set.protocols[protocol]
     if any(len(ignored) for ignored in rules.ignored.values()):
         raise InputError(
-            f"Protocol '{protocol}' ignores images, which P@k doesn't know: score it with revisited()."
+            f"Protocol '{protocol}' ignores images, unknown to P@k: score it with revisited()."
         )
     n_kept, queries = ranking.ids.shape[1], retrieval_set.queries
     if n_kept < min(k, ranking.n_database - 1):  # one may be the query itself
         raise InputError(
-            f"The ranking keeps {n_kept} of {ranking.n_database} images per query: search with k={k}."
+            f"The ranking keeps {n_kept} of {ranking.n_database} images per query: search "
+            f"with k={k}."
         )
     if ranking.query_rows.max() >= len(queries) or ranking.n_database != len(
         retrieval_set.database

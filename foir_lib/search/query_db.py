@@ -29,7 +29,8 @@ def search(
 
     queries (Q, d): query descriptors made with ``heads``, bool (Q, h). database: Features with
     arrays "heads" (n, h * dk) and "residual" (n, d), and "values" (n, h * dk) for strategy
-    "identity". Runs on ``model.device``. Returns scores (Q, k) float32 and ids (Q, k) int64 as :func:`knn.knn` does.
+    "identity". Runs on ``model.device``. Returns scores (Q, k) float32 and ids (Q, k) int64 as
+    :func:`knn.knn` does.
 
     Memory: one chunk of states and the best k. Time: one tail (output projection and MLP) per
     database image and distinct head set. Raises InputError for shapes that don't belong together.
@@ -39,8 +40,8 @@ def search(
     heads = torch.as_tensor(heads).cpu().numpy().astype(bool)
     if heads.shape != (len(queries), model.n_heads):
         raise InputError(
-            f"Head sets of shape {heads.shape} don't fit: ({len(queries)}, {model.n_heads}), one row "
-            f"per query and one column per head of {model.name}."
+            f"Head sets of shape {heads.shape} don't fit: ({len(queries)}, {model.n_heads}), one "
+            f"row per query and one column per head of {model.name}."
         )
     attn = model.net.blocks[-1].attn
     widths = {"heads": model.n_heads * attn.head_dim, "residual": model.net.embed_dim}

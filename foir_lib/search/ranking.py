@@ -66,7 +66,7 @@ class Ranking:
         return len(self.query_rows)
 
     def top(self, query, k=None):
-        """Best ``k`` (default: all) database rows for ``query``, a row of ``RetrievalSet.queries``."""
+        """Best ``k`` (default: all) database rows of ``query``, a row of the set's ``queries``."""
         at = np.flatnonzero(self.query_rows == query)
         if not len(at):
             raise InputError(f"Query {query} isn't in this ranking of {len(self)} queries.")
@@ -86,7 +86,7 @@ class Ranking:
 
     @classmethod
     def load(cls, path):
-        """Read what :meth:`save` wrote. Raises MissingError, or IntegrityError for a damaged file."""
+        """Read what :meth:`save` wrote. Raises MissingError, IntegrityError (damaged file)."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(file["query_rows"], file["ids"], file["scores"], int(file["n_database"]))
