@@ -4,6 +4,8 @@ Source: "Prompt-Guided Attention Head Selection for Focus-Oriented Image Retriev
 ablations (Tables A4, A5). Everything works on a :class:`~foir_lib.models.vit.ClsState`.
 """
 
+import numbers
+
 import torch
 
 from foir_lib.errors import InputError
@@ -54,8 +56,13 @@ def random(n, n_heads, h_on=5, seed=0):
 
 
 def weights(heads, scale=True):
-    """Head weights (B, h) for ``model.descriptor``: ``h / h_on`` or 0 (PHS eq. 9); 1 or 0 unscaled."""
+    """Head weights (B, h) for ``model.descriptor``: ``h / h_on`` or 0 (PHS eq. 9); 1 or 0 unscaled.
+
+    Raises InputError when a row keeps no head.
+    """
     on = torch.as_tensor(heads, dtype=torch.bool)
+    if not bool(on.any(-1).all()):
+        raise InputError("A head selection is empty: keep at least one head for every query.")
     return on * (on.shape[-1] / on.sum(-1, keepdim=True)) if scale else on.float()
 
 
@@ -82,5 +89,5 @@ def descriptor(model, state, heads, strategy="before+scale"):
 
 
 def _check_h_on(h_on, n_heads):
-    if h_on != int(h_on) or not 1 <= h_on <= n_heads:
+    if not (isinstance(h_on, numbers.Integral) and 1 <= h_on <= n_heads):
         raise InputError(f"h_on={h_on} must be a whole number between 1 and {n_heads}, the heads of the model.")

@@ -124,7 +124,7 @@ def _load_weights(net, path, name):
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
         raise IntegrityError(
-            f"Weights file {path} can't be read safely ({str(error).splitlines()[0]}): get it again."
+            f"Weights file {path} can't be read safely ({(str(error) or 'it is cut short').splitlines()[0]}): get it again."
         ) from error
     except Exception as error:  # pickle.UnpicklingError and kin: something else than tensors inside
         raise IntegrityError(
