@@ -1,0 +1,46 @@
+"""Data: manifests, readers of the official layouts, the embedded mini world. One shape: RetrievalSet."""
+
+import difflib
+import importlib
+import inspect
+
+from foir_lib.data.sets import Protocol, RetrievalSet
+from foir_lib.errors import InputError
+
+READERS = {"coco": "coco", "voc": "voc", "visual-genome": "visual_genome", "folder": "folder"}
+MINI = ("mini-focus", "mini-focus-sparse", "mini-focus-dense")
+
+__all__ = ["Protocol", "RetrievalSet", "load_set", "names"]
+
+
+def names():
+    """Names that :func:`load_set` knows, the mini world first."""
+    return [*MINI, *READERS]
+
+
+def load_set(name, root=None, seed=0, **options):
+    """The data set ``name`` as a RetrievalSet.
+
+    root: its folder, for the real ones (official layout, see the reader of that name in foir_lib/data);
+    seed: which world, for the mini ones; options: arguments of the reader's ``load``.
+    Raises InputError for an unknown name or option and for a root that is lacking or unasked for,
+    MissingError for missing files.
+    """
+    if name not in names():
+        close = difflib.get_close_matches(str(name).lower(), names(), n=1)
+        hint = f"did you mean {close[0]!r}? Known" if close else "known"
+        raise InputError(f"There is no data set {name!r}: {hint} are {', '.join(names())}.")
+    mini = name in MINI
+    load = importlib.import_module(f"foir_lib.data.{'mini' if mini else READERS[name]}").load
+    allowed = [p for p in inspect.signature(load).parameters if p not in ("name", "root", "seed")]
+    unknown = [option for option in options if option not in allowed]
+    if unknown:
+        raise InputError(f"{name} has no option {unknown[0]!r}: it takes {', '.join(allowed)}.")
+    if mini:
+        if root is not None:
+            raise InputError(f"{name} is made from a seed and has no root (got {root}): leave the root away, or name a real data set.")
+        return load(name, seed=seed, **options)
+    if root is None:
+        how = "your photographs" if name == "folder" else f"the files that `foir data get {name} --root FOLDER` fetches"
+        raise InputError(f"{name} needs a root: give the folder with {how}.")
+    return load(root, **options)

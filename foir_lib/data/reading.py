@@ -1,0 +1,124 @@
+"""What the readers share: JSON and text in, faults out in one sentence, boxes put into their pictures."""
+
+import json
+import os
+import warnings
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+
+from foir_lib.errors import InputError, MissingError
+
+HAIR = 1.0  # pixels by which a box may reach outside its picture and be clipped without a word
+
+
+def need(path, what, remedy):
+    """``path`` as Path; MissingError when nothing is there."""
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise MissingError(f"There is no {what} at {path}: {remedy}")
+    return path
+
+
+def read_text(path):
+    """Content of a UTF-8 text file; InputError when it is empty or no text."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text (byte {error.start}): get the file again.") from error
+    except OSError as error:
+        raise InputError(f"{path} can't be read ({error.strerror}): check that it is a file of yours.") from error
+    if not text.strip():
+        raise InputError(f"{path} is empty: get the file again.")
+    return text
+
+
+def read_json(path, hook=None):
+    """Content of a JSON file; InputError with line and column when it is broken. hook: called with each object."""
+    try:
+        return json.loads(read_text(path), object_hook=hook)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is broken JSON at line {error.lineno}, column {error.colno} ({error.msg}): get the file again.") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply to be annotations: get the file again.") from error
+
+
+def column(records, key, where, types):
+    """``[record[key] for record in records]``; InputError names the first that lacks the key or has another type."""
+    try:
+        values = [record[key] for record in records]
+    except (KeyError, TypeError, IndexError):
+        row = next(i for i, record in enumerate(records) if not isinstance(record, dict) or key not in record)
+        raise InputError(f"{where}[{row}] lacks the key {key!r}: repair the file or get it again.") from None
+    if not set(map(type, values)) <= set(types):
+        row = next(i for i, value in enumerate(values) if type(value) not in types)
+        kinds = " or ".join(t.__name__ for t in types)
+        raise InputError(f"{where}[{row}] has {key!r} = {str(values[row])[:60]!r}, which is no {kinds}: repair the file or get it again.")
+    return values
+
+
+def unique(values, where):
+    """InputError when an id of the list ``where`` is there twice."""
+    if len(set(values)) < len(values):
+        seen = set()
+        twice = next(v for v in values if v in seen or seen.add(v))
+        raise InputError(f"{where} has the id {twice!r} twice: ids must be unique.")
+
+
+def need_files(paths, what):
+    """MissingError when files are lacking: names the first, counts them. Lists folders, never stats files."""
+    folders = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        folders.setdefault(folder, []).append(name)
+    lacking = []
+    for folder, names in folders.items():
+        there = listing(folder)
+        lacking += [os.path.join(folder, name) for name in names if name not in there]
+    if lacking:
+        raise MissingError(f"{len(lacking)} of {len(paths)} pictures of {what} are missing, first {lacking[0]}: get the pictures, or set check_files=False.")
+
+
+def listing(folder):
+    """Names in a folder; an empty set when there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+def fit_boxes(boxes, sizes, names, where, strict=True):
+    """Boxes clipped to their pictures, and which to keep: float (n, 4), bool (n,).
+
+    boxes (n, 4): x0, y0, x1, y1 in pixels; sizes (n, 2): width, height; names: what to call box i in a
+    sentence. Clipped: all that reaches outside, with a warning beyond a hair. Dropped with a counted
+    warning: boxes without area. InputError (strict off: dropped too): numbers that aren't finite,
+    inverted boxes, boxes wholly outside.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    sizes = np.asarray(sizes, dtype=np.float64).reshape(-1, 2)
+    low, high = boxes[:, :2], boxes[:, 2:]
+    faults = (
+        (~np.isfinite(boxes).all(1), "is not made of finite numbers: give four pixel positions"),
+        ((high < low).any(1), "is inverted: its end lies before its start, check x, y, width and height"),
+        ((low > sizes + HAIR).any(1) | (high < -HAIR).any(1), "lies outside its picture: the annotations belong to pictures of another size"),
+    )
+    bad = np.zeros(len(boxes), dtype=bool)
+    for found, problem in faults:
+        if strict and found.any():
+            row = int(found.argmax())
+            box = ", ".join(f"{v:g}" for v in boxes[row])
+            size = " x ".join(f"{v:g}" for v in sizes[row])
+            raise InputError(f"{where}: {names[row]} has the box ({box}) on a picture of {size} pixels, which {problem} ({found.sum()} such boxes).")
+        bad |= found
+    clipped = np.clip(boxes, 0, np.tile(sizes, 2))
+    far = (np.abs(clipped - boxes) > HAIR).any(1) & ~bad
+    if far.any():
+        warnings.warn(f"{where}: {far.sum()} boxes reached more than {HAIR:g} pixel outside their pictures and were clipped, first {names[far.argmax()]}.", stacklevel=3)
+    keep = ~bad & (clipped[:, 2:] > clipped[:, :2]).all(1)
+    if not keep.all():
+        some = ", ".join(str(n) for n in list(compress(names, ~keep))[:3])
+        warnings.warn(f"{where}: {(~keep).sum()} boxes without area were left out: {some}{', ...' if (~keep).sum() > 3 else ''}.", stacklevel=3)
+    return clipped, keep
