@@ -1,0 +1,73 @@
+"""The numbers the papers published, cell by cell."""
+
+import difflib
+import re
+from functools import cache
+
+import pandas as pd
+
+from foir_lib.data.download import manifest_root
+from foir_lib.errors import InputError, IntegrityError
+
+COLUMNS = ["table", "dataset", "model", "method", "metric", "value"]
+DATASETS = ("coco", "voc", "visual-genome")
+METRICS = ("MP@100", "MAP@100")
+
+
+def tables():
+    """Names of the tables that have published numbers: phs-1, ..., phs-a7."""
+    names = (path.stem for path in manifest_root().joinpath("published").glob("*.csv"))
+    return sorted(name for name in names if not name.endswith("-text"))
+
+
+def published(table):
+    """The cells of one published table: table, dataset, model, method, metric, value (percent).
+
+    One row per printed cell, in the paper's order. Raises InputError for an unknown table and
+    IntegrityError for a damaged file.
+    """
+    if table not in tables():
+        close = difflib.get_close_matches(str(table), tables(), n=1)
+        hint = f"did you mean {close[0]!r}? Known" if close else "known"
+        raise InputError(
+            f"There is no published table {table!r}: {hint} are {', '.join(tables())}."
+        )
+    return _read(table).copy()
+
+
+def claims():
+    """Numbers from the running text of the papers: claim, value, unit, source."""
+    path = manifest_root() / "published" / "phs-text.csv"
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return rows.assign(value=pd.to_numeric(rows["value"]))
+
+
+@cache
+def _read(table):
+    """Read and check one CSV: columns, names, one decimal, range, no cell twice."""
+    path = manifest_root() / "published" / f"{table}.csv"
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"{path} is no table ({error}): restore the file.") from error
+    if list(rows.columns) != COLUMNS:
+        raise IntegrityError(
+            f"{path} has the columns {list(rows.columns)}, not {COLUMNS}: restore the file."
+        )
+    known = {"table": (table,), "dataset": DATASETS, "metric": METRICS}
+    for line, row in enumerate(rows.itertuples(index=False), start=2):
+        cells = row._asdict()
+        strange = [f"{k} {cells[k]!r}" for k, values in known.items() if cells[k] not in values]
+        strange += [f"empty {k}" for k in ("model", "method") if not cells[k]]
+        if not re.fullmatch(r"\d{1,2}\.\d|100\.0", row.value):
+            strange.append(f"value {row.value!r}")
+        if strange:
+            raise IntegrityError(
+                f"{path} line {line} has {' and '.join(strange)}: restore the file."
+            )
+    twice = rows.duplicated(COLUMNS[:-1])
+    if twice.any():
+        raise IntegrityError(f"{path} line {twice.idxmax() + 2} repeats a cell: restore the file.")
+    if rows.empty:
+        raise IntegrityError(f"{path} holds no rows: restore the file.")
+    return rows.assign(value=rows["value"].astype(float))

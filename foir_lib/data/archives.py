@@ -1,0 +1,134 @@
+"""Unpacking zip and tar archives: nothing lands outside the folder, and nothing lands half."""
+
+import lzma
+import os
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from foir_lib.errors import InputError, IntegrityError
+
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+
+
+def unpack(archive, folder, progress=True):
+    """Unpack ``archive`` (zip or tar, any compression) into ``folder``; the number of files placed.
+
+    Every member is checked before the first byte is written, then all go to a hidden folder beside
+    their place and are moved from there, whole folders at once where nothing is in the way: a
+    killed run leaves whole files only, and a second run completes it. Only names and contents are
+    taken, never owners, modes or links. Raises IntegrityError when the archive is damaged, or holds
+    an absolute path, "..", a link or a device; InputError when the disk is too small or read-only.
+    """
+    archive, folder = Path(archive), Path(folder)
+    work = folder / f".unpack-{archive.name}"
+    shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
+    try:
+        with _members(archive) as members:
+            need_space(folder, sum(size for _, size, _ in members), f"unpacking {archive.name}")
+            work.mkdir(parents=True)
+            title = f"unpack {archive.name}"
+            for name, _, opened in tqdm(members, desc=title, disable=not progress):
+                target = work / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with opened() as source, open(target, "wb") as sink:
+                    shutil.copyfileobj(source, sink, 1 << 20)
+            _move(work, folder)
+            return len(members)
+    except DAMAGED as error:
+        raise IntegrityError(
+            f"Archive {archive} can't be unpacked ({error}): delete it and get it again."
+        ) from error
+    except OSError as error:
+        if isinstance(error, InputError) or error.errno is None:
+            raise
+        raise InputError(
+            f"Can't unpack {archive} into {folder} ({os.strerror(error.errno)}): free some "
+            "space, or choose a root that you may write to."
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def need_space(folder, needed, purpose):
+    """Raise InputError unless the disk of ``folder`` has ``needed`` bytes free for ``purpose``."""
+    folder = Path(folder).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"The disk of {folder} has {readable(free)} free and {purpose} needs "
+            f"{readable(needed)}: free some space or choose a root on another disk."
+        )
+
+
+def readable(size):
+    """A number of bytes in words, e.g. ``19.3 GB``; "unknown" for None."""
+    if size is None:
+        return "unknown"
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+@contextmanager
+def _members(archive):
+    """Yield [(safe relative name, bytes, opener)] for the plain files of an open archive."""
+    with open(archive, "rb") as start:
+        is_zip = start.read(2) == b"PK"
+    if is_zip:
+        with zipfile.ZipFile(archive) as opened:
+            yield [
+                (_safe(i.filename, archive), i.file_size, lambda i=i: opened.open(i))
+                for i in opened.infolist()
+                if not _folder(i.is_dir(), stat.S_IFMT(i.external_attr >> 16), i.filename, archive)
+            ]
+    else:
+        with tarfile.open(archive) as opened:
+            yield [
+                (_safe(i.name, archive), i.size, lambda i=i: opened.extractfile(i))
+                for i in opened.getmembers()
+                if not _folder(i.isdir(), 0 if i.isreg() else stat.S_IFLNK, i.name, archive)
+            ]
+
+
+def _folder(is_folder, kind, name, archive):
+    """True for a folder with a safe name, False for a plain file; everything else is refused."""
+    _safe(name, archive)
+    if not is_folder and kind not in (0, stat.S_IFREG):
+        raise IntegrityError(
+            f"Archive {archive} holds {name!r}, a link or device: nothing was unpacked; "
+            "get the archive from its official source."
+        )
+    return is_folder
+
+
+def _safe(name, archive):
+    """The member name if it stays inside the folder it is unpacked to."""
+    parts = name.split("/")
+    if ".." in parts or re.match(r"$|/|[A-Za-z]:", name) or re.search(r"[\\\0]", name):
+        raise IntegrityError(
+            f"Archive {archive} holds {name!r}, a path that leaves the target folder: nothing was "
+            "unpacked; get the archive from its official source."
+        )
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _move(source, target):
+    """Move all of ``source`` into ``target``: whole folders where new, else file by file."""
+    for entry in sorted(os.scandir(source), key=lambda e: e.name):
+        place = target / entry.name
+        if entry.is_dir() and place.is_dir():
+            _move(Path(entry.path), place)
+        else:
+            os.replace(entry.path, place)
