@@ -4,7 +4,8 @@ import difflib
 import importlib
 import inspect
 
-from foir_lib.data.sets import Protocol, RetrievalSet
+from foir_lib.data.protocol import Protocol
+from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 
 READERS = {"coco": "coco", "voc": "voc", "visual-genome": "visual_genome", "folder": "folder"}
