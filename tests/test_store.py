@@ -207,6 +207,13 @@ def test_flipped_data_byte_is_noticed(tmp_path):
     assert maker.calls == [(0, 10)]
 
 
+def test_type_is_part_of_the_checksum(tmp_path):
+    swap_type(files(make_all(tmp_path))[0])  # the first, so no other shard can give it away
+    maker = Maker()
+    assert_whole(make_all(tmp_path, maker))
+    assert maker.calls == [(0, 10)]
+
+
 def test_shard_gone_while_reading_is_one_sentence(tmp_path):
     features = make_all(tmp_path)
     files(features)[1].unlink()
