@@ -28,7 +28,7 @@ BODY = bytes(range(256)) * 2000  # 512,000 bytes, eight pieces of the downloader
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves ``files``; ``cut``: bytes after which the first answers break; ``ranges``: Range works."""
+    """Serves ``files``; ``cut``: bytes after which answers break; ``ranges``: Range is heeded."""
 
     daemon_threads = True
 
