@@ -39,9 +39,15 @@ def load_set(name, root=None, seed=0, **options):
         raise InputError(f"{name} has no option {unknown[0]!r}: it takes {', '.join(allowed)}.")
     if mini:
         if root is not None:
-            raise InputError(f"{name} is made from a seed and has no root (got {root}): leave the root away, or name a real data set.")
+            raise InputError(
+                f"{name} is made from a seed and has no root (got {root}): leave the root away, or name a real data set."
+            )
         return load(name, seed=seed, **options)
     if root is None:
-        how = "your photographs" if name == "folder" else f"the files that `foir data get {name} --root FOLDER` fetches"
+        how = (
+            "your photographs"
+            if name == "folder"
+            else f"the files that `foir data get {name} --root FOLDER` fetches"
+        )
         raise InputError(f"{name} needs a root: give the folder with {how}.")
     return load(root, **options)

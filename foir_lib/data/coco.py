@@ -6,18 +6,24 @@ Boxes ``x, y, width, height`` become x0, y0, x1, y1. Segmentations (polygons, RL
 and decoded by ``RetrievalSet.mask``.
 """
 
-import os
 from array import array
 
 import numpy as np
 import pandas as pd
 
 from foir_lib.data import reading
-from foir_lib.data.sets import CORNERS, make_set
+from foir_lib.data.sets import CORNERS
 from foir_lib.errors import InputError
 
 
-def load(root, query="val2017", database="train2017", crowd_queries=False, crowd_positives=True, check_files=True):
+def load(
+    root,
+    query="val2017",
+    database="train2017",
+    crowd_queries=False,
+    crowd_positives=True,
+    check_files=True,
+):
     """COCO as a RetrievalSet: 4,952 of the 5,000 val2017 images have boxes to ask with, 118,287 are the database.
 
     query, database: the splits (folder names); the same name twice searches a split in itself.
@@ -28,21 +34,25 @@ def load(root, query="val2017", database="train2017", crowd_queries=False, crowd
     root = reading.need(root, "COCO folder", remedy)
     tables = []
     for split in dict.fromkeys((query, database)):
-        path = reading.need(root / "annotations" / f"instances_{split}.json", "annotation file", remedy)
+        path = reading.need(
+            root / "annotations" / f"instances_{split}.json", "annotation file", remedy
+        )
         reading.need(root / split, "picture folder", remedy)
         images, objects = read(path)
         images = images.assign(
-            path=[os.path.join(root, split, name) for name in images["file_name"]],
+            path=[str(root / split / name) for name in images["file_name"]],
             split="both" if query == database else "query" if split == query else "database",
         )
         if check_files:
             reading.need_files(images["path"].tolist(), f"{path.name}")
         tables.append((images.drop(columns="file_name"), objects))
-    images, objects = (pd.concat(parts, ignore_index=True) for parts in zip(*tables))
+    images, objects = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
     twice = images["image_id"].duplicated()
     if twice.any():
-        raise InputError(f"Image id {images['image_id'][twice].iloc[0]} is in both {query} and {database} ({twice.sum()} such ids): a query picture must not be in the database.")
-    return make_set("coco", images, objects, crowd_queries, crowd_positives)
+        raise InputError(
+            f"Image id {images['image_id'][twice].iloc[0]} is in both {query} and {database} ({twice.sum()} such ids): a query picture must not be in the database."
+        )
+    return reading.make_set("coco", images, objects, crowd_queries, crowd_positives)
 
 
 def read(path):
@@ -53,40 +63,69 @@ def read(path):
     """
     content = reading.read_json(path, _compact)
     for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list) or not content[key]:
-            raise InputError(f"{path} has no list {key!r}, or an empty one: it is no COCO instances file; get the file again.")
+        if (
+            not isinstance(content, dict)
+            or not isinstance(content.get(key), list)
+            or not content[key]
+        ):
+            raise InputError(
+                f"{path} has no list {key!r}, or an empty one: it is no COCO instances file; get the file again."
+            )
     columns = {"id": (int,), "file_name": (str,), "width": (int,), "height": (int,)}
-    images = pd.DataFrame({k: reading.column(content["images"], k, f"{path}: images", t) for k, t in columns.items()})
+    images = pd.DataFrame(
+        {k: reading.column(content["images"], k, f"{path}: images", t) for k, t in columns.items()}
+    )
     reading.unique(images["id"].tolist(), f"{path}: images")
-    names = [reading.column(content["categories"], k, f"{path}: categories", t) for k, t in (("id", (int,)), ("name", (str,)))]
+    names = [
+        reading.column(content["categories"], k, f"{path}: categories", t)
+        for k, t in (("id", (int,)), ("name", (str,)))
+    ]
     reading.unique(names[0], f"{path}: categories")
-    return images.rename(columns={"id": "image_id"}), _objects(content["annotations"], images, dict(zip(*names)), path)
+    return images.rename(columns={"id": "image_id"}), _objects(
+        content["annotations"], images, dict(zip(*names, strict=True)), path
+    )
 
 
 def _objects(annotations, images, categories, path):
     where = f"{path}: annotations"
-    ids, image_ids, category_ids = (reading.column(annotations, key, where, (int,)) for key in ("id", "image_id", "category_id"))
+    ids, image_ids, category_ids = (
+        reading.column(annotations, key, where, (int,)) for key in ("id", "image_id", "category_id")
+    )
     reading.unique(ids, where)
     rows = pd.Index(images["id"]).get_indexer(image_ids)
     if (rows < 0).any():
         row = int((rows < 0).argmax())
-        raise InputError(f"{where}: annotation {ids[row]} names the image {image_ids[row]}, which is not in images ({(rows < 0).sum()} such): add the image or remove the annotation.")
+        raise InputError(
+            f"{where}: annotation {ids[row]} names the image {image_ids[row]}, which is not in images ({(rows < 0).sum()} such): add the image or remove the annotation."
+        )
     if not set(category_ids) <= set(categories):
         row = next(i for i, c in enumerate(category_ids) if c not in categories)
-        raise InputError(f"{where}: annotation {ids[row]} names the category {category_ids[row]}, which is not in categories: add the category or remove the annotation.")
+        raise InputError(
+            f"{where}: annotation {ids[row]} names the category {category_ids[row]}, which is not in categories: add the category or remove the annotation."
+        )
     boxes = reading.column(annotations, "bbox", where, (list,))
     try:
         boxes = np.array(boxes, dtype=np.float64).reshape(len(ids), 4)
     except (TypeError, ValueError):
-        row = next(i for i, b in enumerate(boxes) if len(b) != 4 or not all(isinstance(v, (int, float)) for v in b))
-        raise InputError(f"{where}: annotation {ids[row]} has bbox {str(boxes[row])[:60]}: give four numbers x, y, width, height.") from None
+        row = next(
+            i
+            for i, b in enumerate(boxes)
+            if len(b) != 4 or not all(isinstance(v, (int, float)) for v in b)
+        )
+        raise InputError(
+            f"{where}: annotation {ids[row]} has bbox {str(boxes[row])[:60]}: give four numbers x, y, width, height."
+        ) from None
     boxes[:, 2:] += boxes[:, :2]
     called = Names(ids, image_ids)
-    boxes, keep = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[rows], called, str(path))
+    boxes, keep = reading.fit_boxes(
+        boxes, images[["width", "height"]].to_numpy()[rows], called, str(path)
+    )
     objects = pd.DataFrame({"image_id": image_ids, "label": [categories[c] for c in category_ids]})
     objects[CORNERS] = boxes
     objects["ignore"] = np.array([annotation.get("iscrowd", 0) for annotation in annotations]) == 1
-    objects["segmentation"] = pd.Series([annotation.get("segmentation") or None for annotation in annotations], dtype=object)
+    objects["segmentation"] = pd.Series(
+        [annotation.get("segmentation") or None for annotation in annotations], dtype=object
+    )
     return objects[keep].reset_index(drop=True)
 
 

@@ -7,8 +7,12 @@ from itertools import compress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from foir_lib.data.protocol import Protocol
+from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.errors import InputError, MissingError
+from foir_lib.prompts import Box
 
 HAIR = 1.0  # pixels by which a box may reach outside its picture and be clipped without a word
 
@@ -26,9 +30,13 @@ def read_text(path):
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no UTF-8 text (byte {error.start}): get the file again.") from error
+        raise InputError(
+            f"{path} is no UTF-8 text (byte {error.start}): get the file again."
+        ) from error
     except OSError as error:
-        raise InputError(f"{path} can't be read ({error.strerror}): check that it is a file of yours.") from error
+        raise InputError(
+            f"{path} can't be read ({error.strerror}): check that it is a file of yours."
+        ) from error
     if not text.strip():
         raise InputError(f"{path} is empty: get the file again.")
     return text
@@ -39,9 +47,13 @@ def read_json(path, hook=None):
     try:
         return json.loads(read_text(path), object_hook=hook)
     except json.JSONDecodeError as error:
-        raise InputError(f"{path} is broken JSON at line {error.lineno}, column {error.colno} ({error.msg}): get the file again.") from error
+        raise InputError(
+            f"{path} is broken JSON at line {error.lineno}, column {error.colno} ({error.msg}): get the file again."
+        ) from error
     except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply to be annotations: get the file again.") from error
+        raise InputError(
+            f"{path} is nested too deeply to be annotations: get the file again."
+        ) from error
 
 
 def column(records, key, where, types):
@@ -49,12 +61,20 @@ def column(records, key, where, types):
     try:
         values = [record[key] for record in records]
     except (KeyError, TypeError, IndexError):
-        row = next(i for i, record in enumerate(records) if not isinstance(record, dict) or key not in record)
-        raise InputError(f"{where}[{row}] lacks the key {key!r}: repair the file or get it again.") from None
+        row = next(
+            i
+            for i, record in enumerate(records)
+            if not isinstance(record, dict) or key not in record
+        )
+        raise InputError(
+            f"{where}[{row}] lacks the key {key!r}: repair the file or get it again."
+        ) from None
     if not set(map(type, values)) <= set(types):
         row = next(i for i, value in enumerate(values) if type(value) not in types)
         kinds = " or ".join(t.__name__ for t in types)
-        raise InputError(f"{where}[{row}] has {key!r} = {str(values[row])[:60]!r}, which is no {kinds}: repair the file or get it again.")
+        raise InputError(
+            f"{where}[{row}] has {key!r} = {str(values[row])[:60]!r}, which is no {kinds}: repair the file or get it again."
+        )
     return values
 
 
@@ -75,9 +95,11 @@ def need_files(paths, what):
     lacking = []
     for folder, names in folders.items():
         there = listing(folder)
-        lacking += [os.path.join(folder, name) for name in names if name not in there]
+        lacking += [str(Path(folder, name)) for name in names if name not in there]
     if lacking:
-        raise MissingError(f"{len(lacking)} of {len(paths)} pictures of {what} are missing, first {lacking[0]}: get the pictures, or set check_files=False.")
+        raise MissingError(
+            f"{len(lacking)} of {len(paths)} pictures of {what} are missing, first {lacking[0]}: get the pictures, or set check_files=False."
+        )
 
 
 def listing(folder):
@@ -102,8 +124,14 @@ def fit_boxes(boxes, sizes, names, where, strict=True):
     low, high = boxes[:, :2], boxes[:, 2:]
     faults = (
         (~np.isfinite(boxes).all(1), "is not made of finite numbers: give four pixel positions"),
-        ((high < low).any(1), "is inverted: its end lies before its start, check x, y, width and height"),
-        ((low > sizes + HAIR).any(1) | (high < -HAIR).any(1), "lies outside its picture: the annotations belong to pictures of another size"),
+        (
+            (high < low).any(1),
+            "is inverted: its end lies before its start, check x, y, width and height",
+        ),
+        (
+            (low > sizes + HAIR).any(1) | (high < -HAIR).any(1),
+            "lies outside its picture: the annotations belong to pictures of another size",
+        ),
     )
     bad = np.zeros(len(boxes), dtype=bool)
     for found, problem in faults:
@@ -111,14 +139,60 @@ def fit_boxes(boxes, sizes, names, where, strict=True):
             row = int(found.argmax())
             box = ", ".join(f"{v:g}" for v in boxes[row])
             size = " x ".join(f"{v:g}" for v in sizes[row])
-            raise InputError(f"{where}: {names[row]} has the box ({box}) on a picture of {size} pixels, which {problem} ({found.sum()} such boxes).")
+            raise InputError(
+                f"{where}: {names[row]} has the box ({box}) on a picture of {size} pixels, which {problem} ({found.sum()} such boxes)."
+            )
         bad |= found
     clipped = np.clip(boxes, 0, np.tile(sizes, 2))
     far = (np.abs(clipped - boxes) > HAIR).any(1) & ~bad
     if far.any():
-        warnings.warn(f"{where}: {far.sum()} boxes reached more than {HAIR:g} pixel outside their pictures and were clipped, first {names[far.argmax()]}.", stacklevel=3)
+        warnings.warn(
+            f"{where}: {far.sum()} boxes reached more than {HAIR:g} pixel outside their pictures and were clipped, first {names[far.argmax()]}.",
+            stacklevel=3,
+        )
     keep = ~bad & (clipped[:, 2:] > clipped[:, :2]).all(1)
     if not keep.all():
         some = ", ".join(str(n) for n in list(compress(names, ~keep))[:3])
-        warnings.warn(f"{where}: {(~keep).sum()} boxes without area were left out: {some}{', ...' if (~keep).sum() > 3 else ''}.", stacklevel=3)
+        warnings.warn(
+            f"{where}: {(~keep).sum()} boxes without area were left out: {some}{', ...' if (~keep).sum() > 3 else ''}.",
+            stacklevel=3,
+        )
     return clipped, keep
+
+
+def make_set(name, images, objects, ignored_queries=False, ignored_positives=True):
+    """A RetrievalSet in which every box of a query image is one query, with the protocol "contains" (PHS 4.1).
+
+    Tables as in RetrievalSet. Positives are the database images with an object of the query's label.
+    Objects marked ``ignore`` ask nothing unless ``ignored_queries`` and count as contained unless
+    ``ignored_positives`` is off. Query images without a query leave the query split (PHS 4.1).
+    """
+    images, objects = images.reset_index(drop=True), objects.reset_index(drop=True)
+    ignore = objects["ignore"].to_numpy(dtype=bool)
+    asking = images["image_id"][images["split"] != "database"]
+    asks = objects["image_id"].isin(asking).to_numpy() & (ignored_queries | ~ignore)
+    if len(objects):
+        silent = ~images["image_id"].isin(objects["image_id"][asks]) & (
+            images["split"] != "database"
+        )
+        split = images["split"].mask(silent & (images["split"] == "both"), "database")
+        images = images.assign(split=split)[~(silent & (split == "query"))]
+        kept = objects["image_id"].isin(images["image_id"]).to_numpy()
+        objects, asks = objects[kept].reset_index(drop=True), asks[kept]
+    asked = objects[asks]
+    prompts = [Box(*corners) for corners in asked[CORNERS].to_numpy().tolist()]
+    queries = pd.DataFrame(
+        {
+            "image_id": asked["image_id"],
+            "prompt": pd.Series(prompts, asked.index, dtype=object),
+            "label": asked["label"],
+            "object": asked.index,
+        }
+    )
+    database = pd.Index(images["image_id"][images["split"] != "query"])
+    rows = database.get_indexer(objects["image_id"])
+    counted = (rows >= 0) & (ignored_positives | ~objects["ignore"].to_numpy(dtype=bool))
+    found = pd.Series(rows[counted]).groupby(objects["label"].to_numpy()[counted]).unique()
+    positive = {label: found.get(label, ()) for label in queries["label"].unique()}
+    protocol = Protocol(queries["label"], positive, own=database.get_indexer(queries["image_id"]))
+    return RetrievalSet(name, images, objects, queries, {"contains": protocol})

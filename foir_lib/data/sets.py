@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pycocotools import mask as rle
 
-from foir_lib.data.protocol import Protocol
+from foir_lib.data.masks import decode
 from foir_lib.errors import InputError, MissingError
 from foir_lib.images import open_image
 from foir_lib.prompts import Box, Mask
@@ -48,18 +47,24 @@ class RetrievalSet:
             frame = getattr(self, table)
             missing = [column for column in columns if column not in getattr(frame, "columns", ())]
             if missing:
-                raise InputError(f"{self.name}: table {table} lacks the column {missing[0]}; it needs {', '.join(columns)}.")
+                raise InputError(
+                    f"{self.name}: table {table} lacks the column {missing[0]}; it needs {', '.join(columns)}."
+                )
             object.__setattr__(self, table, frame.reset_index(drop=True))
         self._check_images()
         self._check_objects()
         self._check_queries()
         for name, protocol in self.protocols.items():
             if len(protocol.groups) != len(self.queries):
-                raise InputError(f"{self.name}: protocol {name!r} speaks of {len(protocol.groups)} queries, the table has {len(self.queries)}.")
+                raise InputError(
+                    f"{self.name}: protocol {name!r} speaks of {len(protocol.groups)} queries, the table has {len(self.queries)}."
+                )
             rows = [*protocol.positive.values(), *protocol.ignored.values(), protocol.own]
             last = max((int(r.max()) for r in rows if len(r)), default=-1)
             if last >= len(self.database):
-                raise InputError(f"{self.name}: protocol {name!r} names database row {last}, the database has {len(self.database)} images.")
+                raise InputError(
+                    f"{self.name}: protocol {name!r} names database row {last}, the database has {len(self.database)} images."
+                )
 
     def _refuse(self, table, bad, problem):
         """Raise InputError for the first row of ``table`` where ``bad`` (bool per row), counting them all."""
@@ -80,49 +85,99 @@ class RetrievalSet:
         if not len(images):
             raise InputError(f"{self.name} has no images: check the data root.")
         self._refuse("images", images["image_id"].isna(), "has no id: give every image an id")
-        self._refuse("images", images["image_id"].duplicated(), "is there twice: ids must be unique")
-        self._refuse("images", ~images["split"].isin(SPLITS), f"has an unknown split: it must be one of {', '.join(SPLITS)}")
+        self._refuse(
+            "images", images["image_id"].duplicated(), "is there twice: ids must be unique"
+        )
+        self._refuse(
+            "images",
+            ~images["split"].isin(SPLITS),
+            f"has an unknown split: it must be one of {', '.join(SPLITS)}",
+        )
         sizes = images[["width", "height"]].apply(pd.to_numeric, errors="coerce")
-        self._refuse("images", ~(sizes >= 1).all(axis=1) | (sizes % 1 != 0).any(axis=1), "has no usable size: width and height must be whole numbers of pixels above 0")
+        self._refuse(
+            "images",
+            ~(sizes >= 1).all(axis=1) | (sizes % 1 != 0).any(axis=1),
+            "has no usable size: width and height must be whole numbers of pixels above 0",
+        )
         object.__setattr__(self, "images", images.assign(**sizes.astype(np.int64)))
         if not len(self.database):
-            raise InputError(f"{self.name} has no database: at least one image needs the split database or both.")
+            raise InputError(
+                f"{self.name} has no database: at least one image needs the split database or both."
+            )
 
     def _check_objects(self):
-        objects = self.objects.assign(**self.objects[CORNERS].apply(pd.to_numeric, errors="coerce").astype(np.float64))
+        objects = self.objects.assign(
+            **self.objects[CORNERS].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+        )
         object.__setattr__(self, "objects", objects)
         rows = pd.Index(self.images["image_id"]).get_indexer(objects["image_id"])
         self._refuse("objects", rows < 0, "is in no images table: every object needs its image")
-        self._refuse("objects", _nameless(objects["label"]), "has no label: give every object a name")
+        self._refuse(
+            "objects", _nameless(objects["label"]), "has no label: give every object a name"
+        )
         x0, y0, x1, y1 = objects[CORNERS].to_numpy().T
         width, height = self.images[["width", "height"]].to_numpy()[rows].T
-        self._refuse("objects", ~np.isfinite(x0 + y0 + x1 + y1), "is not made of finite numbers: give four pixel positions")
-        self._refuse("objects", (x1 <= x0) | (y1 <= y0), "is empty: x1 must be greater than x0 and y1 greater than y0")
-        self._refuse("objects", (x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height), "reaches outside its picture: clip it to the width and height")
+        self._refuse(
+            "objects",
+            ~np.isfinite(x0 + y0 + x1 + y1),
+            "is not made of finite numbers: give four pixel positions",
+        )
+        self._refuse(
+            "objects",
+            (x1 <= x0) | (y1 <= y0),
+            "is empty: x1 must be greater than x0 and y1 greater than y0",
+        )
+        self._refuse(
+            "objects",
+            (x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height),
+            "reaches outside its picture: clip it to the width and height",
+        )
 
     def _check_queries(self):
         queries, images = self.queries, self.images
         if not len(queries):
             if len(self.objects):
-                raise InputError(f"{self.name} has no queries: no query image holds an object that may be asked for.")
+                raise InputError(
+                    f"{self.name} has no queries: no query image holds an object that may be asked for."
+                )
             return
         rows = pd.Index(images["image_id"]).get_indexer(queries["image_id"])
         self._refuse("queries", rows < 0, "is in no images table: every query needs its image")
-        self._refuse("queries", (images["split"] == "database").to_numpy()[rows], "is a database image: a query needs an image of split query or both")
-        self._refuse("queries", _nameless(queries["label"]), "has no label: give every query a name")
-        self._refuse("queries", [not isinstance(p, Box) for p in queries["prompt"]], "has a prompt that is no Box: give Box(x0, y0, x1, y1)")
+        self._refuse(
+            "queries",
+            (images["split"] == "database").to_numpy()[rows],
+            "is a database image: a query needs an image of split query or both",
+        )
+        self._refuse(
+            "queries", _nameless(queries["label"]), "has no label: give every query a name"
+        )
+        self._refuse(
+            "queries",
+            [not isinstance(p, Box) for p in queries["prompt"]],
+            "has a prompt that is no Box: give Box(x0, y0, x1, y1)",
+        )
         x0, y0, x1, y1 = _corners(queries["prompt"]).T
         width, height = images[["width", "height"]].to_numpy()[rows].T
-        self._refuse("queries", (x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height), "has a prompt that reaches outside its picture: clip it")
+        self._refuse(
+            "queries",
+            (x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height),
+            "has a prompt that reaches outside its picture: clip it",
+        )
         at = pd.to_numeric(queries["object"], errors="coerce").to_numpy(dtype=float)
-        self._refuse("queries", ~((at >= -1) & (at < len(self.objects)) & (at % 1 == 0)), "names no row of objects: give its row, or -1 for none")
+        self._refuse(
+            "queries",
+            ~((at >= -1) & (at < len(self.objects)) & (at % 1 == 0)),
+            "names no row of objects: give its row, or -1 for none",
+        )
         object.__setattr__(self, "queries", queries.assign(object=at.astype(np.int64)))
         known = self.queries["object"].to_numpy() >= 0
         named = self.objects.iloc[self.queries["object"].to_numpy()[known]]
         other = np.zeros(len(queries), dtype=bool)
         for column in ("image_id", "label"):
             other[known] |= named[column].to_numpy() != queries[column].to_numpy()[known]
-        self._refuse("queries", other, "names an object of another image or label: row and label must agree")
+        self._refuse(
+            "queries", other, "names an object of another image or label: row and label must agree"
+        )
 
     @cached_property
     def database(self):
@@ -145,7 +200,9 @@ class RetrievalSet:
 
     def _row(self, image_id):
         if image_id not in self._image_row:
-            raise InputError(f"{self.name} has no image {image_id!r}: choose one of images.image_id, e.g. {self.images['image_id'].iloc[0]!r}.")
+            raise InputError(
+                f"{self.name} has no image {image_id!r}: choose one of images.image_id, e.g. {self.images['image_id'].iloc[0]!r}."
+            )
         return self._image_row[image_id]
 
     def open(self, image_id):
@@ -154,10 +211,14 @@ class RetrievalSet:
         Raises InputError for an unknown id or a broken file, and for a query image whose file has
         another size than the table says (its prompts would point elsewhere).
         """
-        path, width, height, split = self.images[["path", "width", "height", "split"]].iloc[self._row(image_id)]
+        path, width, height, split = self.images[["path", "width", "height", "split"]].iloc[
+            self._row(image_id)
+        ]
         picture = open_image(path)
         if split != "database" and picture.size != (width, height):
-            raise InputError(f"Picture {path} is {picture.width} x {picture.height} pixels, its annotation says {width} x {height}: use the original file.")
+            raise InputError(
+                f"Picture {path} is {picture.width} x {picture.height} pixels, its annotation says {width} x {height}: use the original file."
+            )
         return picture
 
     def n_objects(self, image_id):
@@ -170,13 +231,17 @@ class RetrievalSet:
         whole pixel becomes its box. Raises InputError without a segmentation or with a broken one.
         """
         if not 0 <= object_row < len(self.objects):
-            raise InputError(f"{self.name} has no object {object_row}: rows go from 0 to {len(self.objects) - 1}.")
+            raise InputError(
+                f"{self.name} has no object {object_row}: rows go from 0 to {len(self.objects) - 1}."
+            )
         item = self.objects.iloc[int(object_row)]
         what = f"Object {object_row} ({item['label']}) of image {item['image_id']!r}"
         if not isinstance(item["segmentation"], (list, tuple, dict)) or not item["segmentation"]:
             raise InputError(f"{what} has no segmentation: use its box as the prompt.")
-        size = tuple(int(n) for n in self.images[["width", "height"]].iloc[self._row(item["image_id"])])
-        pixels = _decode(item["segmentation"], size, what)
+        size = tuple(
+            int(n) for n in self.images[["width", "height"]].iloc[self._row(item["image_id"])]
+        )
+        pixels = decode(item["segmentation"], size, what)
         return Mask(pixels if pixels.any() else Box(*item[CORNERS]).pixels(size))
 
     @cached_property
@@ -185,12 +250,18 @@ class RetrievalSet:
         and prompts (boxes and masks of the queries). Moving the folder leaves it as it is; MissingError without a file.
         """
         digest = hashlib.sha256(self.name.encode())
-        for image_id, path, width, height, split in self.images[COLUMNS["images"]].itertuples(index=False, name=None):
+        for image_id, path, width, height, split in self.images[COLUMNS["images"]].itertuples(
+            index=False, name=None
+        ):
             try:
-                file = os.stat(path)
+                file = Path(path).stat()
             except OSError as error:
-                raise MissingError(f"There is no picture at {path}: check the data root of {self.name}.") from error
-            digest.update(repr((str(image_id), width, height, split, file.st_size, file.st_mtime_ns)).encode())
+                raise MissingError(
+                    f"There is no picture at {path}: check the data root of {self.name}."
+                ) from error
+            digest.update(
+                repr((str(image_id), width, height, split, file.st_size, file.st_mtime_ns)).encode()
+            )
         digest.update(repr([str(i) for i in self.queries["image_id"]]).encode())
         digest.update(_corners(self.queries["prompt"]).tobytes())
         at = self.queries["object"].to_numpy(dtype=np.int64)
@@ -200,64 +271,11 @@ class RetrievalSet:
 
 
 def _nameless(labels):
-    return np.array([not isinstance(label, str) or not label.strip() for label in labels], dtype=bool)
+    return np.array(
+        [not isinstance(label, str) or not label.strip() for label in labels], dtype=bool
+    )
 
 
 def _corners(boxes):
     """Boxes as float64 (n, 4)."""
     return np.array([(b.x0, b.y0, b.x1, b.y1) for b in boxes], dtype=np.float64).reshape(-1, 4)
-
-
-def _decode(segmentation, size, what):
-    """Pixels (height, width) bool of COCO polygons or RLE."""
-    width, height = size
-    try:
-        if isinstance(segmentation, dict):
-            counts, (rows, columns) = segmentation["counts"], segmentation["size"]
-            if (rows, columns) != (height, width):
-                raise InputError(f"{what} has a mask of {columns} x {rows} pixels on a picture of {width} x {height}: resize the mask.")
-            if isinstance(counts, (str, bytes)):
-                code = {"size": [height, width], "counts": counts.encode() if isinstance(counts, str) else counts}
-            else:
-                if sum(counts) != width * height:
-                    raise ValueError("its runs don't add up to the picture")
-                code = rle.frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)
-        else:
-            polygons = [np.asarray(polygon, dtype=np.float64) for polygon in segmentation]
-            if any(p.ndim != 1 or len(p) < 6 or len(p) % 2 or not np.isfinite(p).all() for p in polygons):
-                raise ValueError("a polygon needs at least three finite x, y pairs")
-            code = rle.merge(rle.frPyObjects([p.tolist() for p in polygons], height, width))
-        return rle.decode(code).astype(bool)
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{what} has a broken segmentation ({error}): give COCO polygons or RLE.") from error
-
-
-def make_set(name, images, objects, ignored_queries=False, ignored_positives=True):
-    """A RetrievalSet in which every box of a query image is one query, with the protocol "contains" (PHS 4.1).
-
-    Tables as in RetrievalSet. Positives are the database images with an object of the query's label.
-    Objects marked ``ignore`` ask nothing unless ``ignored_queries`` and count as contained unless
-    ``ignored_positives`` is off. Query images without a query leave the query split (PHS 4.1).
-    """
-    images, objects = images.reset_index(drop=True), objects.reset_index(drop=True)
-    ignore = objects["ignore"].to_numpy(dtype=bool)
-    asking = images["image_id"][images["split"] != "database"]
-    asks = objects["image_id"].isin(asking).to_numpy() & (ignored_queries | ~ignore)
-    if len(objects):
-        silent = ~images["image_id"].isin(objects["image_id"][asks]) & (images["split"] != "database")
-        split = images["split"].mask(silent & (images["split"] == "both"), "database")
-        images = images.assign(split=split)[~(silent & (split == "query"))]
-        kept = objects["image_id"].isin(images["image_id"]).to_numpy()
-        objects, asks = objects[kept].reset_index(drop=True), asks[kept]
-    asked = objects[asks]
-    prompts = [Box(*corners) for corners in asked[CORNERS].to_numpy().tolist()]
-    queries = pd.DataFrame({"image_id": asked["image_id"], "prompt": pd.Series(prompts, asked.index, dtype=object), "label": asked["label"], "object": asked.index})
-    database = pd.Index(images["image_id"][images["split"] != "query"])
-    rows = database.get_indexer(objects["image_id"])
-    counted = (rows >= 0) & (ignored_positives | ~objects["ignore"].to_numpy(dtype=bool))
-    found = pd.Series(rows[counted]).groupby(objects["label"].to_numpy()[counted]).unique()
-    positive = {label: found.get(label, ()) for label in queries["label"].unique()}
-    protocol = Protocol(queries["label"], positive, own=database.get_indexer(queries["image_id"]))
-    return RetrievalSet(name, images, objects, queries, {"contains": protocol})

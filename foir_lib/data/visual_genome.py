@@ -6,16 +6,16 @@
 A list line is a file name (``2368620.jpg``, folder allowed) or a bare image id.
 """
 
-import os
 import sys
 from collections import Counter
 from itertools import chain
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from foir_lib.data import reading
-from foir_lib.data.sets import CORNERS, make_set
+from foir_lib.data.sets import CORNERS
 from foir_lib.errors import InputError
 
 REMEDY = (
@@ -24,7 +24,13 @@ REMEDY = (
 )
 
 
-def load(root, query="test_list_500.txt", database="train_list_500.txt", n_categories=100, check_files=True):
+def load(
+    root,
+    query="test_list_500.txt",
+    database="train_list_500.txt",
+    n_categories=100,
+    check_files=True,
+):
     """Visual Genome as a RetrievalSet; the paper has 9,880 query images (of 10,000 listed) and 82,904 in the database.
 
     Categories are the ``n_categories`` most frequent names over all annotations, after aliases, equals by
@@ -34,29 +40,49 @@ def load(root, query="test_list_500.txt", database="train_list_500.txt", n_categ
     """
     root = reading.need(root, "Visual Genome folder", REMEDY)
     sizes = _sizes(reading.need(root / "image_data.json", "annotation file", REMEDY))
-    lists = {split: _ids(reading.need(root / name, "list of images", REMEDY), sizes) for split, name in (("query", query), ("database", database))}
-    images = pd.concat([sizes.loc[ids].assign(split=split) for split, ids in lists.items()]).reset_index()
+    lists = {
+        split: _ids(reading.need(root / name, "list of images", REMEDY), sizes)
+        for split, name in (("query", query), ("database", database))
+    }
+    images = pd.concat(
+        [sizes.loc[ids].assign(split=split) for split, ids in lists.items()]
+    ).reset_index()
     twice = images["image_id"].duplicated()
     if twice.any():
-        raise InputError(f"Image {images['image_id'][twice].iloc[0]} is in both {query} and {database} ({twice.sum()} such): a query picture must not be in the database.")
+        raise InputError(
+            f"Image {images['image_id'][twice].iloc[0]} is in both {query} and {database} ({twice.sum()} such): a query picture must not be in the database."
+        )
     folders = {folder: reading.listing(root / folder) for folder in ("VG_100K", "VG_100K_2")}
     names = [f"{image_id}.jpg" for image_id in images["image_id"]]
-    images["path"] = [os.path.join(root, "VG_100K_2" if n in folders["VG_100K_2"] else "VG_100K", n) for n in names]
+    images["path"] = [
+        str(root / ("VG_100K_2" if n in folders["VG_100K_2"] else "VG_100K") / n) for n in names
+    ]
     if check_files:
         reading.need_files(images["path"].tolist(), "Visual Genome")
     objects = _objects(root, n_categories)
     objects = objects[objects["image_id"].isin(images["image_id"])].reset_index(drop=True)
-    boxes, keep = reading.fit_boxes(objects[CORNERS], sizes.loc[objects["image_id"]].to_numpy(), objects["image_id"].tolist(), "objects.json (by image)", strict=False)
+    boxes, keep = reading.fit_boxes(
+        objects[CORNERS],
+        sizes.loc[objects["image_id"]].to_numpy(),
+        objects["image_id"].tolist(),
+        "objects.json (by image)",
+        strict=False,
+    )
     objects[CORNERS] = boxes
     objects["ignore"] = False
     objects["segmentation"] = pd.Series([None] * len(objects), dtype=object)
-    return make_set("visual-genome", images, objects[keep])
+    return reading.make_set("visual-genome", images, objects[keep])
 
 
 def _sizes(path):
     """Width and height by image id."""
     records = _list(path, reading.read_json(path))
-    table = pd.DataFrame({key: reading.column(records, key, str(path), (int,)) for key in ("image_id", "width", "height")})
+    table = pd.DataFrame(
+        {
+            key: reading.column(records, key, str(path), (int,))
+            for key in ("image_id", "width", "height")
+        }
+    )
     reading.unique(table["image_id"].tolist(), str(path))
     return table.set_index("image_id")
 
@@ -69,17 +95,25 @@ def _list(path, content):
 
 def _ids(path, sizes):
     """Image ids of a list file."""
-    lines = [(number, line.strip()) for number, line in enumerate(reading.read_text(path).splitlines(), 1) if line.strip()]
+    lines = [
+        (number, line.strip())
+        for number, line in enumerate(reading.read_text(path).splitlines(), 1)
+        if line.strip()
+    ]
     ids = []
     for number, line in lines:
-        name = os.path.splitext(line.replace("\\", "/").rsplit("/", 1)[-1])[0]
+        name = PurePosixPath(line.replace("\\", "/")).stem
         if not name.isdecimal():
-            raise InputError(f"{path} has {line[:60]!r} on line {number}: give an image name such as 2368620.jpg, or its number.")
+            raise InputError(
+                f"{path} has {line[:60]!r} on line {number}: give an image name such as 2368620.jpg, or its number."
+            )
         ids.append(int(name))
     reading.unique(ids, str(path))
     unknown = [i for i in ids if i not in sizes.index]
     if unknown:
-        raise InputError(f"{path} names the image {unknown[0]}, which is not in image_data.json ({len(unknown)} such): get both files of one version.")
+        raise InputError(
+            f"{path} names the image {unknown[0]}, which is not in image_data.json ({len(unknown)} such): get both files of one version."
+        )
     return ids
 
 
@@ -108,18 +142,31 @@ def _objects(root, n_categories):
     objects = list(chain.from_iterable(per_image))
     for row, item in enumerate(objects):
         if not isinstance(item, tuple):
-            raise InputError(f"{path} has an object of image {owners[row]} without names, x, y, w and h: repair the file or get it again.")
+            raise InputError(
+                f"{path} has an object of image {owners[row]} without names, x, y, w and h: repair the file or get it again."
+            )
     labels = [target.get(item[0], item[0]) for item in objects]
     counts = Counter(label for label in labels if label)
     chosen = sorted(counts, key=lambda label: (-counts[label], label))[:n_categories]
     keep = pd.Series(labels, dtype=object).isin(chosen).to_numpy()
     if not keep.any():
-        raise InputError(f"{path} has no object of a category: ask for at least one of its {len(counts)} (n_categories={n_categories}).")
-    table = pd.DataFrame({"image_id": owners[keep], "label": [label for label, k in zip(labels, keep) if k]})
+        raise InputError(
+            f"{path} has no object of a category: ask for at least one of its {len(counts)} (n_categories={n_categories})."
+        )
+    table = pd.DataFrame(
+        {
+            "image_id": owners[keep],
+            "label": [label for label, k in zip(labels, keep, strict=True) if k],
+        }
+    )
     try:
-        x, y, w, h = np.array([item[1:] for item, k in zip(objects, keep) if k], dtype=np.float64).T
+        x, y, w, h = np.array(
+            [item[1:] for item, k in zip(objects, keep, strict=True) if k], dtype=np.float64
+        ).T
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path} has a box that is not made of numbers ({error}): repair the file or get it again.") from error
+        raise InputError(
+            f"{path} has a box that is not made of numbers ({error}): repair the file or get it again."
+        ) from error
     table[CORNERS] = np.stack([x, y, x + w, y + h], axis=1)
     return table
 
@@ -128,6 +175,12 @@ def _compact(record):
     """Objects as tuples (name, x, y, w, h) while the file is parsed: a fraction of the memory of dicts."""
     try:
         names = record["names"]
-        return (sys.intern(names[0].strip().lower()) if names else "", record["x"], record["y"], record["w"], record["h"])
+        return (
+            sys.intern(names[0].strip().lower()) if names else "",
+            record["x"],
+            record["y"],
+            record["w"],
+            record["h"],
+        )
     except (KeyError, TypeError, AttributeError):
         return record

@@ -1,0 +1,44 @@
+"""Masks of objects as COCO stores them: polygons and run lengths, decoded when asked for."""
+
+import numpy as np
+from pycocotools import mask as rle
+
+from foir_lib.errors import InputError
+
+
+def decode(segmentation, size, what):
+    """Pixels (height, width) bool of COCO polygons or RLE."""
+    width, height = size
+    try:
+        if isinstance(segmentation, dict):
+            counts, (rows, columns) = segmentation["counts"], segmentation["size"]
+            if (rows, columns) != (height, width):
+                raise InputError(
+                    f"{what} has a mask of {columns} x {rows} pixels on a picture of {width} x {height}: resize the mask."
+                )
+            if isinstance(counts, (str, bytes)):
+                code = {
+                    "size": [height, width],
+                    "counts": counts.encode() if isinstance(counts, str) else counts,
+                }
+            else:
+                if sum(counts) != width * height:
+                    raise ValueError("its runs don't add up to the picture")
+                code = rle.frPyObjects(
+                    {"size": [height, width], "counts": list(counts)}, height, width
+                )
+        else:
+            polygons = [np.asarray(polygon, dtype=np.float64) for polygon in segmentation]
+            if any(
+                p.ndim != 1 or len(p) < 6 or len(p) % 2 or not np.isfinite(p).all()
+                for p in polygons
+            ):
+                raise ValueError("a polygon needs at least three finite x, y pairs")
+            code = rle.merge(rle.frPyObjects([p.tolist() for p in polygons], height, width))
+        return rle.decode(code).astype(bool)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{what} has a broken segmentation ({error}): give COCO polygons or RLE."
+        ) from error
