@@ -1,0 +1,184 @@
+"""The mini world: cluttered scenes in which kinds of objects keep to their places.
+
+24 kinds live in four places: two by day (meadow, sea), two at night (town, lagoon); two on land (meadow, town), two
+on water (sea, lagoon). Four kinds have a look of their own and a home in one place, where they are three times as
+frequent as elsewhere. The other twenty are ten pairs of look-alikes: the same look is one kind by day and another by
+night, or one kind on land and another on water, so that only the surroundings tell which. All are equally frequent.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import time
+import uuid
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as rle
+from tqdm.auto import tqdm
+
+from foir_lib.data import coco
+from foir_lib.data import mini_render as draw
+from foir_lib.errors import InputError
+from foir_lib.images import cache_root
+
+VERSION = 1
+
+
+class Kind(NamedTuple):
+    """A label of the mini world: its look, and how often it is drawn in each of `draw.PLACES`."""
+
+    name: str
+    texture: str
+    hue: str
+    shape: str
+    weights: tuple
+
+
+class Flavour(NamedTuple):
+    """How many objects a scene holds (cumulative chances) and how large they are (radius in pixels)."""
+
+    counts: tuple
+    chances: tuple
+    radius: tuple
+
+
+HOMES = {  # looks of their own
+    "meadow": "striped red star",
+    "sea": "dotted blue crescent",
+    "town": "checked yellow cross",
+    "lagoon": "dotted green triangle",
+}
+DAY_NIGHT = ("plain red disc", "plain yellow crescent", "plain purple ring", "striped purple heart", "checked blue disc")
+LAND_WATER = ("plain green heart", "plain blue cross", "dotted yellow disc", "striped orange ring", "checked orange square")
+DAY, NIGHT, LAND, WATER = ("meadow", "sea"), ("town", "lagoon"), ("meadow", "town"), ("sea", "lagoon")
+
+
+def _kinds():
+    """All kinds; every weight tuple sums to 12, so that all kinds are equally frequent."""
+    table = [(look, (home,), 2) for home, look in HOMES.items()]
+    table += [(f"{look} {when}", homes, 0) for look in DAY_NIGHT for when, homes in (("by day", DAY), ("by night", NIGHT))]
+    table += [(f"{look} {where}", homes, 0) for look in LAND_WATER for where, homes in (("on land", LAND), ("on water", WATER))]
+    return tuple(Kind(n, *n.split()[:3], tuple(6 if p in homes else low for p in draw.PLACES)) for n, homes, low in table)
+
+
+KINDS = _kinds()
+FLAVOURS = {
+    "mini-focus": Flavour((2, 3, 4, 5, 6), (0.2, 0.4, 0.6, 0.8, 1.0), (11.0, 21.0)),
+    "mini-focus-sparse": Flavour((1, 2, 3, 4), (0.64, 0.80, 0.92, 1.0), (13.0, 28.0)),
+    "mini-focus-dense": Flavour(tuple(range(6, 13)), tuple((i + 1) / 7 for i in range(7)), (6.5, 11.0)),
+}
+
+
+def stream(use, name, seed, part, index):
+    """The random stream of one scene; `use` (0 benchmark, 1 training) keeps the two worlds apart for every seed."""
+    key = (use, list(FLAVOURS).index(name), part, index)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def pick(rng, cumulative):
+    """Index drawn with the given cumulative weights."""
+    return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+
+
+def scene(rng, name):
+    """One scene of a flavour: pixels uint8 (height, width, 3), kinds (positions in KINDS), visible masks, place."""
+    flavour = FLAVOURS[name]
+    width, height = int(rng.integers(112, 145)), int(rng.integers(96, 129))
+    place = int(rng.integers(len(draw.PLACES)))
+    image = draw.background(rng, draw.PLACES[place], height, width)
+    for _ in range(int(rng.integers(4, 9))):  # stones and splinters of no kind
+        stone = rng.random() < 0.5
+        hue = "stone" if stone else list(draw.HUES)[rng.integers(6)]
+        radius = draw.between(rng, 3, 8) if stone else draw.between(rng, 2, 4)
+        spot = (rng.random() * width, rng.random() * height)
+        draw.paint(image, rng, draw.SHAPES[rng.integers(3 if stone else 8)], hue, "plain", spot, radius)
+    cumulative = np.cumsum([kind.weights[place] for kind in KINDS])
+    count = flavour.counts[pick(rng, flavour.chances)]
+    kinds, discs, masks = [], [], []
+    for _ in range(count):
+        again = kinds and rng.random() < 0.15
+        kinds.append(kinds[-1] if again else pick(rng, cumulative))
+        discs.append(_place(rng, flavour.radius, width, height, discs))
+        kind, (cx, cy, radius) = KINDS[kinds[-1]], discs[-1]
+        mask = draw.paint(image, rng, kind.shape, kind.hue, kind.texture, (cx, cy), radius)
+        masks = [m & ~mask for m in masks] + [mask]
+    seen = [i for i, mask in enumerate(masks) if mask.sum() >= 12]
+    return draw.develop(rng, image), [kinds[i] for i in seen], [masks[i] for i in seen], place
+
+
+def _place(rng, radii, width, height, discs):
+    """A disc (x, y, radius) that covers no earlier disc by more than about a third of its width, if one is found."""
+    for _ in range(30):
+        radius = draw.between(rng, *radii)
+        x = draw.between(rng, 0.8 * radius, width - 0.8 * radius)
+        y = draw.between(rng, 0.8 * radius, height - 0.8 * radius)
+        gaps = [(x - a) ** 2 + (y - b) ** 2 - (0.75 * (radius + r)) ** 2 for a, b, r in discs]
+        if all(gap > 0 for gap in gaps):
+            break
+    return x, y, radius
+
+
+def load(name, seed=0, n_query=300, n_database=1500):
+    """A mini set as a RetrievalSet named e.g. "mini-focus (seed 0)"; drawn once, then read from the cache.
+
+    Every seed is another draw from the same world. Raises InputError for an unknown flavour or a bad number.
+    """
+    if name not in FLAVOURS:
+        raise InputError(f"There is no mini world named {name!r}: choose one of {', '.join(FLAVOURS)}.")
+    for label, value, low in (("seed", seed, 0), ("n_query", n_query, 1), ("n_database", n_database, 1)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value < 2**32:
+            raise InputError(f"{label}={value!r} of {name} must be a whole number of at least {low}.")
+    root = cache_root() / "mini" / f"{name}-v{VERSION}-seed{seed}-{n_query}-{n_database}"
+    if not root.is_dir():
+        _draw_once(root, name, int(seed), {"val2017": int(n_query), "train2017": int(n_database)})
+    return dataclasses.replace(coco.load(root), name=f"{name} (seed {seed})")
+
+
+def _draw_once(root, name, seed, splits):
+    """Draw a set in a temporary folder that becomes `root` when whole; of two processes the first wins."""
+    for old in root.parent.glob(f".{root.name}.*.tmp"):
+        if time.time() - old.stat().st_mtime > 3600:  # left behind by a run that was killed
+            shutil.rmtree(old, ignore_errors=True)
+    folder = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        write(folder, name, seed, splits)
+        os.replace(folder, root)
+    except OSError as error:
+        if not root.is_dir():
+            raise InputError(
+                f"Can't write {root}: {os.strerror(error.errno or 0)}; free some space or set FOIR_CACHE to another disk."
+            ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write(folder, name, seed, splits):
+    """Write the scenes of a seed as a COCO 2017 folder: pictures (PNG), boxes (x, y, w, h) and RLE masks."""
+    categories = [{"id": i + 1, "name": kind.name} for i, kind in enumerate(KINDS)]
+    (folder / "annotations").mkdir(parents=True)
+    with tqdm(total=sum(splits.values()), desc=f"drawing {name}, seed {seed}", unit="scene") as bar:
+        for part, (split, count) in enumerate(splits.items()):
+            (folder / split).mkdir()
+            images, annotations = [], []
+            for index in range(count):
+                pixels, kinds, masks, _ = scene(stream(0, name, seed, part, index), name)
+                image_id = part * 10_000_000 + index + 1
+                file = f"{image_id:012d}.png"
+                Image.fromarray(pixels).save(folder / split / file, compress_level=1)
+                images.append({"id": image_id, "file_name": file, "width": pixels.shape[1], "height": pixels.shape[0]})
+                for kind, mask in zip(kinds, masks, strict=True):
+                    annotations.append(_annotation(len(annotations) + 1, image_id, kind, mask))
+                bar.update()
+            content = {"images": images, "annotations": annotations, "categories": categories}
+            (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+
+
+def _annotation(number, image_id, kind, mask):
+    code = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {
+        "id": number, "image_id": image_id, "category_id": kind + 1, "iscrowd": 0, "area": int(mask.sum()),
+        "bbox": [int(v) for v in rle.toBbox(code)], "segmentation": {**code, "counts": code["counts"].decode()},
+    }  # fmt: skip

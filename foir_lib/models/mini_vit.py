@@ -1,0 +1,60 @@
+"""The mini ViTs: timm VisionTransformers with a small convolutional stem, trained on the mini world."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+from timm.layers import HybridEmbed
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from foir_lib.errors import InputError
+
+NATIVE_SIZE, STRIDE = 128, 16  # pixels: 8 x 8 patch tokens
+MEAN = STD = (0.5, 0.5, 0.5)
+SIZES = {"mini-vit-small": 6, "mini-vit": 12, "mini-vit-large": 16}  # name -> heads of 16 channels
+
+
+def create(name, img_size=NATIVE_SIZE, num_classes=0):
+    """An untrained mini ViT: 4 blocks, heads of 16 channels, class token, stem of four 3x3 convolutions.
+
+    `img_size` (pixels, a multiple of 16) fixes the grid; `net.set_input_size(img_size=...)` resamples it later.
+    `num_classes` > 0 adds the linear classifier used in training. Raises InputError for an unknown name or size.
+    """
+    if name not in SIZES:
+        raise InputError(f"There is no mini ViT named {name!r}: choose one of {', '.join(SIZES)}.")
+    if img_size % STRIDE or img_size < STRIDE:
+        raise InputError(f"Image size {img_size} of {name} must be a multiple of {STRIDE} pixels, e.g. {NATIVE_SIZE}.")
+    net = VisionTransformer(
+        img_size=img_size,
+        patch_size=1,
+        embed_layer=partial(HybridEmbed, backbone=_stem()),
+        embed_dim=16 * SIZES[name],
+        depth=4,
+        num_heads=SIZES[name],
+        mlp_ratio=2,
+        num_classes=num_classes,
+        class_token=True,
+        global_pool="token",
+    )
+    size = (3, NATIVE_SIZE, NATIVE_SIZE)
+    net.pretrained_cfg = {"input_size": size, "interpolation": "bicubic", "mean": MEAN, "std": STD}
+    return net
+
+
+def weights_path(name):
+    """Path of the shipped weights (safetensors); the model card lies beside them as .json."""
+    return Path(__file__).with_name("weights") / f"{name}.safetensors"
+
+
+def card(name):
+    """The model card of shipped weights (dict): data, recipe, time, held-out score, loss curve, sha256, licence."""
+    return json.loads(weights_path(name).with_suffix(".json").read_text())
+
+
+def _stem(channels=(24, 48, 96, 192)):
+    """Four strided convolutions with batch norm: (B, 3, S, S) -> (B, 192, S / 16, S / 16)."""
+    layers = []
+    for fan_in, fan_out in zip((3, *channels), channels, strict=False):
+        layers += [nn.Conv2d(fan_in, fan_out, 3, 2, 1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU()]
+    return nn.Sequential(*layers)
