@@ -352,8 +352,11 @@ def test_read_only_cache_can_be_used(tmp_path, monkeypatch):
 
 
 CHILD = """
-import sys, time
+import sys, time, types
 sys.path[:0] = sys.argv[1].split("|")
+package = types.ModuleType("foir_lib")  # its own __init__ loads torch, which the store doesn't need
+package.__path__ = [sys.path[1] + "/foir_lib"]
+sys.modules["foir_lib"] = package
 from test_store import arrays, build, KEY
 def slow(start, stop):
     print(start, flush=True)
