@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -369,8 +370,8 @@ print("done")
 
 
 def child(root, pause):
-    here = os.path.dirname(__file__)
-    paths = "|".join([here, os.path.dirname(here), *sys.path])
+    here = Path(__file__).parent
+    paths = "|".join([str(here), str(here.parent), *sys.path])
     command = [sys.executable, "-c", CHILD, paths, str(root), str(pause)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 

@@ -79,7 +79,7 @@ def write(path, arrays, digest, start, stop):
     sums = {name: _checksum(name, array) for name, array in sorted(arrays.items())}
     note = json.dumps({"key": digest, "items": [start, stop], "checksums": sums})
     content = save(arrays, {"foir": note})  # one entry: safetensors keeps no order among several
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
