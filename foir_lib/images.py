@@ -32,7 +32,7 @@ def atomic_path(path):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         if isinstance(error, (InputError, MissingError)) or error.errno is None:
             raise

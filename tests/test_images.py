@@ -34,7 +34,7 @@ def test_plain_picture_keeps_its_pixels(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     np.testing.assert_array_equal(opened(tmp_path / "a.png"), pixels)
     np.testing.assert_array_equal(opened(str(tmp_path / "a.png")), pixels)
-    with open(tmp_path / "a.png", "rb") as file:
+    with (tmp_path / "a.png").open("rb") as file:
         np.testing.assert_array_equal(opened(file), pixels)
 
 
@@ -61,13 +61,17 @@ def test_plain_palette(tmp_path):
 
 
 def test_grey_with_alpha(tmp_path):
-    Image.fromarray(np.array([[[100, 255], [100, 0], [0, 51]]], np.uint8), "LA").save(tmp_path / "a.png")
+    Image.fromarray(np.array([[[100, 255], [100, 0], [0, 51]]], np.uint8), "LA").save(
+        tmp_path / "a.png"
+    )
     # alpha 51 is a fifth: 0 * 0.2 + 255 * 0.8 = 204
     np.testing.assert_allclose(opened(tmp_path / "a.png")[0, :, 0], [100, 255, 204], atol=1)
 
 
 def test_rgba_over_white(tmp_path):
-    Image.fromarray(np.array([[[10, 20, 30, 255], [10, 20, 30, 0]]], np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(np.array([[[10, 20, 30, 255], [10, 20, 30, 0]]], np.uint8)).save(
+        tmp_path / "a.png"
+    )
     np.testing.assert_array_equal(opened(tmp_path / "a.png"), [[[10, 20, 30], [255, 255, 255]]])
 
 
@@ -98,7 +102,9 @@ def test_exif_orientation(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(stored).save(tmp_path / "a.jpg", exif=exif, quality=100, subsampling=0)
-    turned = np.rot90(stored, {1: 0, 3: 2, 6: -1, 8: 1}[orientation])  # 6: shown a quarter turn clockwise
+    turned = np.rot90(
+        stored, {1: 0, 3: 2, 6: -1, 8: 1}[orientation]
+    )  # 6: shown a quarter turn clockwise
     np.testing.assert_allclose(opened(tmp_path / "a.jpg").astype(int), turned, atol=8)
 
 
@@ -120,7 +126,11 @@ def broken(tmp_path, kind):
     elif kind == "folder":
         path.mkdir()
     else:
-        path.write_bytes({"zero bytes": b"", "text": b"not a picture at all\n" * 50, "header": b"\xff\xd8\xff"}[kind])
+        path.write_bytes(
+            {"zero bytes": b"", "text": b"not a picture at all\n" * 50, "header": b"\xff\xd8\xff"}[
+                kind
+            ]
+        )
     return path
 
 
@@ -174,14 +184,20 @@ def samples():
 SAMPLES = list(samples())
 
 
-@given(st.sampled_from(SAMPLES), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6), st.data())
+@given(
+    st.sampled_from(SAMPLES),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6),
+    st.data(),
+)
 @settings(max_examples=200, deadline=None)
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_files_open_or_raise_our_own_error(content, changes, data):
     content = bytearray(content)
     for position, value in changes:
         content[position % len(content)] = value
-    content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    content = (
+        content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    )
     try:
         image = open_image(io.BytesIO(content), max_pixels=10**6)
     except InputError:
@@ -198,7 +214,7 @@ def test_atomic_write(tmp_path):
     assert path.read_text("utf-8") == "grün"
     atomic_write(path, b"\x00\x01")
     assert path.read_bytes() == b"\x00\x01"
-    assert os.listdir(path.parent) == ["a.txt"]
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
 
 
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -209,7 +225,7 @@ def test_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         assert temporary.parent == path.parent and path.read_bytes() == b"old"
         raise KeyError("stop")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a.bin"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
 
 
 def test_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):
@@ -217,7 +233,7 @@ def test_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):
     path.write_bytes(b"old")
 
     def full(self, content):
-        with open(self, "wb") as file:
+        with self.open("wb") as file:
             file.write(content[:3])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -226,7 +242,7 @@ def test_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):
         atomic_write(path, b"new and longer")
     assert str(path) in says(error) and "No space left" in str(error.value)
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a.bin"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
 
 
 def test_a_folder_that_is_a_file(tmp_path):

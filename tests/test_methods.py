@@ -24,24 +24,32 @@ def state_of(attention):
     """A state with this attention (B, h, N); the rest is of no matter to selection."""
     attention = torch.as_tensor(attention, dtype=torch.float64)
     nothing = torch.zeros(*attention.shape[:2], 2, dtype=torch.float64)
-    return ClsState(attention, nothing, nothing, torch.zeros(len(attention), 4, dtype=torch.float64))
+    return ClsState(
+        attention, nothing, nothing, torch.zeros(len(attention), 4, dtype=torch.float64)
+    )
 
 
 @pytest.fixture(scope="module")
 def model():
     """A random ViT of 6 heads, 2 blocks and 3 x 3 patches in float64; every weight is drawn, none is 0 or 1."""
-    net = timm.create_model("vit_tiny_patch16_224", num_heads=6, depth=2, img_size=48, init_values=1.0)
+    net = timm.create_model(
+        "vit_tiny_patch16_224", num_heads=6, depth=2, img_size=48, init_values=1.0
+    )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, p in net.named_parameters():
             spread = 3 * p.shape[-1] ** -0.5 if name.endswith("qkv.weight") else 0.05
-            p.normal_(0.5 if p.ndim == 1 else 0, 0.4 if p.ndim == 1 else spread, generator=generator)
+            p.normal_(
+                0.5 if p.ndim == 1 else 0, 0.4 if p.ndim == 1 else spread, generator=generator
+            )
     return ViT(net.double(), "vit_tiny_6_heads")
 
 
 @pytest.fixture(scope="module")
 def x():
-    return torch.randn(4, 3, 48, 48, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return torch.randn(
+        4, 3, 48, 48, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +92,19 @@ ROI = torch.tensor([[False, True, True, False], [True, False, False, True]])
 
 def test_roi_attention_by_hand():
     state = state_of(ATTENTION)
-    close(head_selection.roi_attention(state, ROI).float(), torch.tensor([[0.5, 0.1, 0.5], [0.2, 0.5, 0.25]]))
-    close(head_selection.roi_attention(state, ROI, "max").float(), torch.tensor([[0.3, 0.1, 0.45], [0.1, 0.4, 0.2]]))
+    close(
+        head_selection.roi_attention(state, ROI).float(),
+        torch.tensor([[0.5, 0.1, 0.5], [0.2, 0.5, 0.25]]),
+    )
+    close(
+        head_selection.roi_attention(state, ROI, "max").float(),
+        torch.tensor([[0.3, 0.1, 0.45], [0.1, 0.4, 0.2]]),
+    )
     both = head_selection.roi_attention(state, ROI[:1])  # one ROI for all
     close(both.float(), torch.tensor([[0.5, 0.1, 0.5], [0.5, 0.1, 0.5]]))
-    close(head_selection.roi_attention(state, ROI.numpy()), head_selection.roi_attention(state, ROI))
+    close(
+        head_selection.roi_attention(state, ROI.numpy()), head_selection.roi_attention(state, ROI)
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,9 +126,17 @@ def test_select_by_hand(h_on, strategy, expected):
 def test_ties_go_to_the_lower_index():
     heads = head_selection.select(state_of(torch.full((1, 16, 4), 0.25)), ROI[:1], h_on=5)
     assert heads[0].nonzero().flatten().tolist() == [0, 1, 2, 3, 4]
-    values = torch.tensor([3, 1, 2, 3, 2, 2, 1, 3], dtype=torch.float64)[None, :, None].expand(1, 8, 4)
+    values = torch.tensor([3, 1, 2, 3, 2, 2, 1, 3], dtype=torch.float64)[None, :, None].expand(
+        1, 8, 4
+    )
     for h_on, expected in ((2, [0, 3]), (4, [0, 2, 3, 7]), (5, [0, 2, 3, 4, 7])):
-        assert head_selection.select(state_of(values), ROI[:1], h_on=h_on)[0].nonzero().flatten().tolist() == expected
+        assert (
+            head_selection.select(state_of(values), ROI[:1], h_on=h_on)[0]
+            .nonzero()
+            .flatten()
+            .tolist()
+            == expected
+        )
 
 
 @given(st.integers(1, 20), st.data())
@@ -121,7 +145,12 @@ def test_selected_heads_are_the_best(h, data):
     levels = data.draw(st.lists(st.integers(0, 5), min_size=h, max_size=h))  # many ties
     h_on = data.draw(st.integers(1, h))
     attention = torch.tensor(levels, dtype=torch.float64)[None, :, None].expand(1, h, 4)
-    chosen = head_selection.select(state_of(attention), ROI[:1], h_on=h_on)[0].nonzero().flatten().tolist()
+    chosen = (
+        head_selection.select(state_of(attention), ROI[:1], h_on=h_on)[0]
+        .nonzero()
+        .flatten()
+        .tolist()
+    )
     assert chosen == sorted(sorted(range(h), key=lambda i: (-levels[i], i))[:h_on])
 
 
@@ -132,9 +161,14 @@ def test_default_is_five_heads():
 
 
 def test_weights_by_hand():
-    heads = torch.tensor([[True, False, True, False, False, False], [False, False, False, False, True, False]])
+    heads = torch.tensor(
+        [[True, False, True, False, False, False], [False, False, False, False, True, False]]
+    )
     assert head_selection.weights(heads).tolist() == [[3, 0, 3, 0, 0, 0], [0, 0, 0, 0, 6, 0]]
-    assert head_selection.weights(heads, scale=False).tolist() == [[1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 0]]
+    assert head_selection.weights(heads, scale=False).tolist() == [
+        [1, 0, 1, 0, 0, 0],
+        [0, 0, 0, 0, 1, 0],
+    ]
     assert head_selection.weights(heads[0]).tolist() == [3, 0, 3, 0, 0, 0]
     with pytest.raises(InputError, match="at least one head"):
         head_selection.weights(torch.tensor([[True, False], [False, False]]))
@@ -153,7 +187,10 @@ def test_random_heads_are_the_same_for_a_seed_and_uniform():
 @pytest.mark.parametrize("h_on", [0, -1, 7, 2.5, math.nan, math.inf, "5", None])
 def test_h_on_out_of_range(h_on):
     state = state_of(torch.rand(1, 6, 4))
-    for call in (lambda: head_selection.select(state, ROI[:1], h_on=h_on), lambda: head_selection.random(3, 6, h_on)):
+    for call in (
+        lambda: head_selection.select(state, ROI[:1], h_on=h_on),
+        lambda: head_selection.random(3, 6, h_on),
+    ):
         with pytest.raises(InputError) as error:
             call()
         assert f"h_on={h_on}" in str(error.value) and "between 1 and 6" in str(error.value)
@@ -178,13 +215,17 @@ def test_bad_requests_are_named(call, says):
 
 # --- descriptors -----------------------------------------------------------------------------------
 
-HEADS = torch.tensor([[1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0], [0, 0, 1, 0, 1, 1]]).bool()
+HEADS = torch.tensor(
+    [[1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0], [0, 0, 1, 0, 1, 1]]
+).bool()
 
 
 def test_all_heads_are_the_plain_descriptor(model, state):
     everything = torch.ones(4, 6, dtype=torch.bool)
     for strategy in head_selection.STRATEGIES:
-        close(head_selection.descriptor(model, state, everything, strategy), model.descriptor(state))
+        close(
+            head_selection.descriptor(model, state, everything, strategy), model.descriptor(state)
+        )
 
 
 def test_before_scales_the_heads_ahead_of_w_o(model, state):
@@ -237,7 +278,9 @@ def test_one_selection_serves_all_rows(model, state):
 def test_the_order_of_the_heads_does_not_matter(model, state, x):
     """Heads renumbered in the weights (rows of qkv, columns of W_o): selection follows, descriptors stay."""
     order = torch.tensor([4, 2, 0, 5, 1, 3])
-    net = timm.create_model("vit_tiny_patch16_224", num_heads=6, depth=2, img_size=48, init_values=1.0).double()
+    net = timm.create_model(
+        "vit_tiny_patch16_224", num_heads=6, depth=2, img_size=48, init_values=1.0
+    ).double()
     net.load_state_dict(model.net.state_dict())
     attn = net.blocks[-1].attn
     with torch.no_grad():
@@ -274,9 +317,14 @@ def test_chosen_heads_follow_the_prompt(model, state):
     a, b = (head_selection.select(state, roi[None], h_on=1) for roi in (left, right))
     assert not torch.equal(a, b)
     moved = (a != b).any(1)
-    assert differs(head_selection.descriptor(model, state, a)[moved], head_selection.descriptor(model, state, b)[moved])
+    assert differs(
+        head_selection.descriptor(model, state, a)[moved],
+        head_selection.descriptor(model, state, b)[moved],
+    )
     chosen = state.attention[torch.arange(4), a.int().argmax(1)]
-    assert (chosen[:, left].sum(1) >= state.attention[..., left].sum(-1).max(1).values - 1e-12).all()
+    assert (
+        chosen[:, left].sum(1) >= state.attention[..., left].sum(-1).max(1).values - 1e-12
+    ).all()
 
 
 # --- foveal attention ------------------------------------------------------------------------------
@@ -284,7 +332,10 @@ def test_chosen_heads_follow_the_prompt(model, state):
 GRID, SIZE = (4, 6), (60, 40)  # patches of 10 x 10 pixels
 
 
-@pytest.mark.parametrize("box", [(10, 10, 20, 20), (10, 10, 30, 20), (10, 10, 20, 30), (10, 10, 30, 30), (12, 11, 13, 12)])
+@pytest.mark.parametrize(
+    "box",
+    [(10, 10, 20, 20), (10, 10, 30, 20), (10, 10, 20, 30), (10, 10, 30, 30), (12, 11, 13, 12)],
+)
 def test_small_boxes_are_constant(box):
     bias = foveal.bias(Box(*box), GRID, SIZE)
     inside = torch.from_numpy(Box(*box).tokens(GRID, SIZE))
@@ -298,7 +349,9 @@ def test_three_by_three_box_by_hand():
     corner = 0.2 * 1e-6 / (top + 1e-6)  # 0.00198
     edge = 0.2 * (math.exp(-1 / 20000) - math.exp(-2 / 20000) + 1e-6) / (top + 1e-6)  # 0.10099
     expected = torch.zeros(GRID)
-    expected[1:4, 1:4] = torch.tensor([[corner, edge, corner], [edge, 0.2, edge], [corner, edge, corner]])
+    expected[1:4, 1:4] = torch.tensor(
+        [[corner, edge, corner], [edge, 0.2, edge], [corner, edge, corner]]
+    )
     torch.testing.assert_close(bias, expected, rtol=1e-6, atol=1e-9)
     assert corner < 0.002 and edge == pytest.approx(0.101, abs=1e-4)
 
@@ -308,7 +361,10 @@ def by_loops(grid, inside, v, sigma, e):
     cells = [(r, c) for r in range(grid[0]) for c in range(grid[1]) if inside[r * grid[1] + c]]
     rows, columns = [r for r, _ in cells], [c for _, c in cells]
     r0, c0 = (min(rows) + max(rows)) / 2, (min(columns) + max(columns)) / 2
-    m = {cell: math.exp(-((cell[0] - r0) ** 2 + (cell[1] - c0) ** 2) / (2 * sigma**2)) for cell in cells}
+    m = {
+        cell: math.exp(-((cell[0] - r0) ** 2 + (cell[1] - c0) ** 2) / (2 * sigma**2))
+        for cell in cells
+    }
     low, high = min(m.values()), max(m.values())
     full = [0.0] * (grid[0] * grid[1])
     for (r, c), value in m.items():
@@ -337,8 +393,12 @@ def test_foveal_bias_against_loops(grid, place, parameters):
 def test_foveal_bias_takes_any_prompt():
     array = np.zeros((40, 60), bool)
     array[12, 11] = array[38, 38] = True
-    torch.testing.assert_close(foveal.bias(Mask(array), GRID, SIZE), foveal.bias(Box(11, 12, 39, 39), GRID, SIZE))
-    torch.testing.assert_close(foveal.bias(Point(25, 25), GRID, SIZE), foveal.bias(Box(10, 10, 40, 40), GRID, SIZE))
+    torch.testing.assert_close(
+        foveal.bias(Mask(array), GRID, SIZE), foveal.bias(Box(11, 12, 39, 39), GRID, SIZE)
+    )
+    torch.testing.assert_close(
+        foveal.bias(Point(25, 25), GRID, SIZE), foveal.bias(Box(10, 10, 40, 40), GRID, SIZE)
+    )
     with pytest.raises(InputError, match="outside"):
         foveal.bias(Box(70, 0, 80, 10), GRID, SIZE)
 
@@ -349,9 +409,14 @@ def test_foveal_attention_boosts_by_e_to_the_bias(model, state, x):
     inside = torch.from_numpy(box.tokens(model.grid, (48, 48)))
     gain = model.cls_state(x, bias=bias, last=1).attention / state.attention
     for token in inside.nonzero().flatten():  # relative to a token outside, each token gains exp(G)
-        close(gain[..., token] / gain[..., 0], torch.full((4, 6), math.exp(bias[token]), dtype=torch.float64))
+        close(
+            gain[..., token] / gain[..., 0],
+            torch.full((4, 6), math.exp(bias[token]), dtype=torch.float64),
+        )
     foveated = model.cls_state(x, bias=bias, last=2)
-    assert (foveated.attention[..., inside].sum(-1) > state.attention[..., inside].sum(-1)).double().mean() > 0.8
+    assert (
+        foveated.attention[..., inside].sum(-1) > state.attention[..., inside].sum(-1)
+    ).double().mean() > 0.8
     difference = (model.descriptor(foveated) - model.descriptor(state)).norm(dim=-1)
     assert (difference > 1e-5).all()
 
@@ -372,7 +437,9 @@ def test_attention_mask_by_hand(model, state, x):
 
 
 def picture(width=7, height=5):
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    )
 
 
 def test_masked_pixels_are_exact():
@@ -396,7 +463,9 @@ def test_masked_background_is_zero_after_normalising(model):
 
 
 def test_masking_by_a_point_needs_the_grid():
-    result = np.asarray(baselines.masked(picture(60, 40), Point(5, 5, window=1), (0, 0, 0), grid=GRID))
+    result = np.asarray(
+        baselines.masked(picture(60, 40), Point(5, 5, window=1), (0, 0, 0), grid=GRID)
+    )
     np.testing.assert_array_equal(result[:10, :10], np.asarray(picture(60, 40))[:10, :10])
     assert (result[10:] == 0).all() and (result[:, 10:] == 0).all()
     with pytest.raises(InputError, match="grid"):
@@ -405,9 +474,15 @@ def test_masking_by_a_point_needs_the_grid():
 
 def test_cropped_pixels_are_exact():
     pic = picture()
-    np.testing.assert_array_equal(baselines.cropped(pic, Box(2, 1, 5, 3)), np.asarray(pic)[1:3, 2:5])
-    np.testing.assert_array_equal(baselines.cropped(pic, Box(2.5, 0.9, 4.1, 1.0)), np.asarray(pic)[0:1, 2:5])
-    np.testing.assert_array_equal(baselines.cropped(pic, Box(-9, 3, 3, 99)), np.asarray(pic)[3:, :3])
+    np.testing.assert_array_equal(
+        baselines.cropped(pic, Box(2, 1, 5, 3)), np.asarray(pic)[1:3, 2:5]
+    )
+    np.testing.assert_array_equal(
+        baselines.cropped(pic, Box(2.5, 0.9, 4.1, 1.0)), np.asarray(pic)[0:1, 2:5]
+    )
+    np.testing.assert_array_equal(
+        baselines.cropped(pic, Box(-9, 3, 3, 99)), np.asarray(pic)[3:, :3]
+    )
     assert baselines.cropped(picture(60, 40), Point(5, 5), grid=GRID).size == (20, 20)
     with pytest.raises(InputError, match="outside"):
         baselines.cropped(pic, Box(8, 0, 9, 3))
@@ -433,7 +508,10 @@ class Dealt:
         ((0, 0, 0, 0), (100, 50, 160, 90)),
         ((10, -5, 0, 0), (110, 45, 170, 85)),  # shifted
         ((0, 0, 7, 3), (93, 47, 167, 93)),  # grown on both sides
-        ((4, 4, -10, -10), (114, 64, 154, 84)),  # (100 + 4 + 10, 50 + 4 + 10, 160 + 4 - 10, 90 + 4 - 10)
+        (
+            (4, 4, -10, -10),
+            (114, 64, 154, 84),
+        ),  # (100 + 4 + 10, 50 + 4 + 10, 160 + 4 - 10, 90 + 4 - 10)
         ((0, 0, -40, 0), (120, 50, 140, 90)),  # 140 and 120 are put in order
         ((0, 0, -30, -20), (130, 70, 131, 71)),  # nothing left: one pixel
         ((40, 40, 40, 40), (100, 50, 200, 120)),  # clipped to 200 x 120: x1 = 240, y1 = 170
@@ -459,14 +537,25 @@ def test_noise_has_the_papers_distribution():
     assert (min(shifts), max(shifts)) == (-40, 40)
 
 
-@given(st.integers(0, 10**6), st.tuples(*[st.floats(0, 0.999)] * 2, *[st.floats(0.001, 1)] * 2), st.integers(0, 300))
+@given(
+    st.integers(0, 10**6),
+    st.tuples(*[st.floats(0, 0.999)] * 2, *[st.floats(0.001, 1)] * 2),
+    st.integers(0, 300),
+)
 @settings(deadline=None)
 def test_noisy_boxes_stay_on_the_picture(seed, place, m):
     width, height = 97, 61
     x0, y0 = place[0] * width, place[1] * height
-    box = Box(x0, y0, min(x0 + place[2] * width + 0.01, width), min(y0 + place[3] * height + 0.01, height))
+    box = Box(
+        x0, y0, min(x0 + place[2] * width + 0.01, width), min(y0 + place[3] * height + 0.01, height)
+    )
     n = noisy(box, (width, height), np.random.default_rng(seed), m=m)
-    assert 0 <= n.x0 <= n.x1 - 1 + 1e-9 and n.x1 <= width and 0 <= n.y0 <= n.y1 - 1 + 1e-9 and n.y1 <= height
+    assert (
+        0 <= n.x0 <= n.x1 - 1 + 1e-9
+        and n.x1 <= width
+        and 0 <= n.y0 <= n.y1 - 1 + 1e-9
+        and n.y1 <= height
+    )
     assert n == noisy(box, (width, height), np.random.default_rng(seed), m=m)
     assert n.tokens((4, 4), (width, height)).any()
 

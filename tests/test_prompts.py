@@ -40,15 +40,31 @@ SIZE, GRID = (40, 30), (3, 4)  # patches of 10 x 10 pixels
     ("box", "coverage", "expected"),
     [
         ((0, 0, 40, 30), 0.0, drawn("####", "####", "####")),
-        ((10, 10, 20, 20), 0.0, drawn("....", ".#..", "....")),  # exactly one patch: edges don't spill over
+        (
+            (10, 10, 20, 20),
+            0.0,
+            drawn("....", ".#..", "...."),
+        ),  # exactly one patch: edges don't spill over
         ((9.9, 10, 20.1, 20), 0.0, drawn("....", "###.", "....")),  # a tenth of a pixel is overlap
         ((5, 5, 25, 15), 0.0, drawn("###.", "###.", "....")),
-        ((5, 5, 25, 15), 0.25, drawn("###.", "###.", "....")),  # corners are covered 1/4, the middle 1/2
+        (
+            (5, 5, 25, 15),
+            0.25,
+            drawn("###.", "###.", "...."),
+        ),  # corners are covered 1/4, the middle 1/2
         ((5, 5, 25, 15), 0.26, drawn(".#..", ".#..", "....")),
-        ((5, 5, 25, 15), 0.51, drawn("....", ".#..", "....")),  # none: the patch under the centre (15, 10)
+        (
+            (5, 5, 25, 15),
+            0.51,
+            drawn("....", ".#..", "...."),
+        ),  # none: the patch under the centre (15, 10)
         ((39, 29, 40, 30), 0.0, drawn("....", "....", "...#")),
         ((-100, -100, 11, 5), 0.0, drawn("##..", "....", "....")),  # clipped to the picture
-        ((35, 25, 400, 300), 0.9, drawn("....", "....", "...#")),  # clipped, then the centre's patch
+        (
+            (35, 25, 400, 300),
+            0.9,
+            drawn("....", "....", "...#"),
+        ),  # clipped, then the centre's patch
     ],
 )
 def test_box_tokens_by_hand(box, coverage, expected):
@@ -61,17 +77,25 @@ def test_patches_that_are_no_whole_number_of_pixels():
     # 7 pixels, 3 columns: edges at 0, 2.33, 4.67, 7; 5 pixels, 2 rows: edges at 0, 2.5, 5
     np.testing.assert_array_equal(Box(2, 0, 3, 2).tokens((2, 3), (7, 5)), drawn("##.", "..."))
     np.testing.assert_array_equal(Box(3, 2, 4, 3).tokens((2, 3), (7, 5)), drawn(".#.", ".#."))
-    np.testing.assert_array_equal(mask_of(7, 5, (2, 2, 3, 3)).tokens((2, 3), (7, 5)), drawn("##.", "##."))
+    np.testing.assert_array_equal(
+        mask_of(7, 5, (2, 2, 3, 3)).tokens((2, 3), (7, 5)), drawn("##.", "##.")
+    )
     # pixel (2, 2) covers 1/3 x 1/2 of patch 0 and 2/3 x 1/2 of patch 1, each patch being 7/3 x 5/2 pixels
     share = (2 / 3 * 1 / 2) / (7 / 3 * 5 / 2)
     one = mask_of(7, 5, (2, 2, 3, 3))
     np.testing.assert_array_equal(one.tokens((2, 3), (7, 5), share), drawn(".#.", ".#."))
-    np.testing.assert_array_equal(one.tokens((2, 3), (7, 5), share + 1e-6), drawn("...", ".#."))  # centre (2.5, 2.5)
+    np.testing.assert_array_equal(
+        one.tokens((2, 3), (7, 5), share + 1e-6), drawn("...", ".#.")
+    )  # centre (2.5, 2.5)
 
 
 def test_a_grid_finer_than_the_picture():
-    np.testing.assert_array_equal(Box(0, 0, 1, 1).tokens((4, 4), (2, 2)), drawn("##..", "##..", "....", "...."))
-    np.testing.assert_array_equal(mask_of(2, 2, (1, 0, 2, 1)).tokens((4, 4), (2, 2)), drawn("..##", "..##", "....", "...."))
+    np.testing.assert_array_equal(
+        Box(0, 0, 1, 1).tokens((4, 4), (2, 2)), drawn("##..", "##..", "....", "....")
+    )
+    np.testing.assert_array_equal(
+        mask_of(2, 2, (1, 0, 2, 1)).tokens((4, 4), (2, 2)), drawn("..##", "..##", "....", "....")
+    )
 
 
 def test_a_tiny_box_still_has_a_token():
@@ -80,7 +104,9 @@ def test_a_tiny_box_still_has_a_token():
 
 
 def test_box_pixels_and_clipping():
-    np.testing.assert_array_equal(Box(1.5, 0, 3, 1).pixels((4, 2)), [[False, True, True, False], [False] * 4])
+    np.testing.assert_array_equal(
+        Box(1.5, 0, 3, 1).pixels((4, 2)), [[False, True, True, False], [False] * 4]
+    )
     assert Box(-5, 2, 100, 9.5).box((40, 30)) == Box(0, 2, 40, 9.5)
     assert Box(5, 5, 25, 15).pixels(SIZE).sum() == 200
 
@@ -97,14 +123,19 @@ def test_box_pixels_and_clipping():
         (Point(39.9, 29.9), drawn("....", "..##", "..##")),
         (Point(39, 0), drawn("..##", "..##", "....")),
         (Point(0, 15), drawn("##..", "##..", "##..")),
-        (Point(10, 10, window=1), drawn("....", ".#..", "....")),  # an edge belongs to the patch that starts there
+        (
+            Point(10, 10, window=1),
+            drawn("....", ".#..", "...."),
+        ),  # an edge belongs to the patch that starts there
         (Point(9.999, 10, window=1), drawn("....", "#...", "....")),
         (Point(0, 0, window=99), drawn("####", "####", "####")),
     ],
 )
 def test_point_tokens_by_hand(point, expected):
     np.testing.assert_array_equal(point.tokens(GRID, SIZE), expected)
-    np.testing.assert_array_equal(point.tokens(GRID, SIZE, coverage=1.0), expected)  # patches are whole
+    np.testing.assert_array_equal(
+        point.tokens(GRID, SIZE, coverage=1.0), expected
+    )  # patches are whole
 
 
 def test_point_window_in_pixels():
@@ -118,11 +149,15 @@ def test_point_window_in_pixels():
 @given(width=st.integers(1, 3000), columns=st.integers(1, 40))
 def test_the_last_float_before_the_edge_is_on_the_last_patch(width, columns):
     point = Point(math.nextafter(width, 0), 0, window=1)
-    np.testing.assert_array_equal(np.flatnonzero(point.tokens((1, columns), (width, 1))), [columns - 1])
+    np.testing.assert_array_equal(
+        np.flatnonzero(point.tokens((1, columns), (width, 1))), [columns - 1]
+    )
 
 
 def test_window_may_be_a_whole_float():
-    np.testing.assert_array_equal(Point(25, 15, window=3.0).tokens(GRID, SIZE), Point(25, 15).tokens(GRID, SIZE))
+    np.testing.assert_array_equal(
+        Point(25, 15, window=3.0).tokens(GRID, SIZE), Point(25, 15).tokens(GRID, SIZE)
+    )
 
 
 # --- masks -----------------------------------------------------------------------------------------
@@ -211,7 +246,9 @@ def test_a_whole_box_is_the_same_as_its_mask(size, grid, data):
     x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
     coverage = data.draw(st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]))
     box, mask = Box(x0, y0, x1, y1), mask_of(width, height, (x0, y0, x1, y1))
-    np.testing.assert_array_equal(box.tokens(grid, size, coverage), mask.tokens(grid, size, coverage))
+    np.testing.assert_array_equal(
+        box.tokens(grid, size, coverage), mask.tokens(grid, size, coverage)
+    )
     np.testing.assert_array_equal(box.pixels(size), mask.pixels(size))
     assert mask.box(size) == box
 

@@ -64,7 +64,9 @@ def small():
 
 def pictures(model, n=2, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(n, 3, model.image_size, model.image_size, generator=generator, dtype=torch.float64)
+    return torch.randn(
+        n, 3, model.image_size, model.image_size, generator=generator, dtype=torch.float64
+    )
 
 
 def close(a, b):
@@ -82,9 +84,13 @@ def captured(model, x):
     block, seen = model.net.blocks[-1], {}
     attn = block.attn
     hooks = [
-        attn.attn_drop.register_forward_hook(lambda m, i, o: seen.update(attention=i[0][:, :, 0, model.n_prefix :])),
+        attn.attn_drop.register_forward_hook(
+            lambda m, i, o: seen.update(attention=i[0][:, :, 0, model.n_prefix :])
+        ),
         attn.proj.register_forward_hook(lambda m, i, o: seen.update(heads=i[0][:, 0])),
-        attn.qkv.register_forward_hook(lambda m, i, o: seen.update(values=o[:, 0, 2 * o.shape[-1] // 3 :])),
+        attn.qkv.register_forward_hook(
+            lambda m, i, o: seen.update(values=o[:, 0, 2 * o.shape[-1] // 3 :])
+        ),
         block.register_forward_pre_hook(lambda m, i: seen.update(residual=i[0][:, 0])),
     ]
     fused, attn.fused_attn = attn.fused_attn, False
@@ -93,7 +99,12 @@ def captured(model, x):
     for hook in hooks:
         hook.remove()
     shape = (len(x), model.n_heads, -1)
-    return ClsState(seen["attention"], seen["heads"].reshape(shape), seen["values"].reshape(shape), seen["residual"])
+    return ClsState(
+        seen["attention"],
+        seen["heads"].reshape(shape),
+        seen["values"].reshape(shape),
+        seen["residual"],
+    )
 
 
 @torch.inference_mode()
@@ -135,7 +146,10 @@ def test_bias_is_a_mask_on_the_cls_row_of_timms_blocks(model):
         v = model.descriptor(model.cls_state(x, bias=bias, last=last))
         close(v, biased(model, x, bias, last))
         assert (v - plain(model, x)).abs().max() > 1e-4
-    close(model.descriptor(model.cls_state(x, bias=torch.zeros(n_tokens), last=model.depth)), plain(model, x))
+    close(
+        model.descriptor(model.cls_state(x, bias=torch.zeros(n_tokens), last=model.depth)),
+        plain(model, x),
+    )
 
 
 def test_projection_is_clips(model):
@@ -205,7 +219,9 @@ def test_minus_infinity_is_no_attention(small):
     for last in (1, 4):
         attention = small.cls_state(x, bias=bias, last=last).attention
         assert (attention[..., ~roi] == 0).all() and (attention[..., roi] > 0).all()
-    nothing = small.cls_state(x, bias=torch.full((16,), -torch.inf), last=1)  # the prefix tokens stay
+    nothing = small.cls_state(
+        x, bias=torch.full((16,), -torch.inf), last=1
+    )  # the prefix tokens stay
     assert (nothing.attention == 0).all() and nothing.heads.isfinite().all()
     # with last=1 the tokens inside keep their proportions
     free = small.cls_state(x).attention[..., roi]
@@ -261,8 +277,14 @@ def test_the_network_is_left_as_it_was():
     net = randomised(timm.create_model("deit_tiny_patch16_224", depth=2, img_size=32))
     before = {k: v.clone() for k, v in net.state_dict().items()}
     model = ViT(net, "deit")
-    model.descriptor(model.cls_state(pictures(model), bias=torch.randn(4), last=2), torch.rand(2, 3), project=False)
-    assert model.net is net and not net.training and not any(p.requires_grad for p in net.parameters())
+    model.descriptor(
+        model.cls_state(pictures(model), bias=torch.randn(4), last=2),
+        torch.rand(2, 3),
+        project=False,
+    )
+    assert (
+        model.net is net and not net.training and not any(p.requires_grad for p in net.parameters())
+    )
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
 
 
@@ -276,13 +298,21 @@ def test_pictures_are_squashed_not_cropped(small):
     assert x.shape == (3, 64, 64) and x.dtype == torch.float32
     red = x[0] * small.std[0] + small.mean[0]
     assert red[:, :14].min() > 0.9 and red[:, 18:].max() < 0.1
-    close(small.preprocess(Image.new("L", (9, 5), 255))[:, 0, 0], (1 - torch.tensor(small.mean)) / torch.tensor(small.std))
+    close(
+        small.preprocess(Image.new("L", (9, 5), 255))[:, 0, 0],
+        (1 - torch.tensor(small.mean)) / torch.tensor(small.std),
+    )
 
 
 def test_each_family_keeps_its_own_mean_and_interpolation():
-    clip = ViT(timm.create_model("vit_base_patch16_clip_224.openai", depth=1, img_size=32), "clip-base")
+    clip = ViT(
+        timm.create_model("vit_base_patch16_clip_224.openai", depth=1, img_size=32), "clip-base"
+    )
     assert clip.mean == pytest.approx((0.48145466, 0.4578275, 0.40821073)) and "bicubic" in clip.key
-    augreg = ViT(timm.create_model("vit_tiny_patch16_224.augreg_in21k_ft_in1k", depth=1, img_size=32), "augreg")
+    augreg = ViT(
+        timm.create_model("vit_tiny_patch16_224.augreg_in21k_ft_in1k", depth=1, img_size=32),
+        "augreg",
+    )
     assert augreg.mean == augreg.std == (0.5, 0.5, 0.5)
     assert clip.key != augreg.key and "squash 32" in clip.key
 
@@ -295,9 +325,21 @@ def test_each_family_keeps_its_own_mean_and_interpolation():
     [
         ("vit_base_patch16_siglip_224", {"depth": 1}, "pools its patch tokens (map)"),
         ("vit_base_patch16_gap_224", {"depth": 1}, "pools its patch tokens (avg)"),
-        ("vit_base_patch16_224", {"depth": 1, "global_pool": "avg"}, "pools its patch tokens (avg)"),
-        ("vit_tiny_patch16_224", {"depth": 1, "attn_layer": "diff"}, "can't be tapped head by head"),
-        ("vit_tiny_patch16_224", {"depth": 1, "scale_attn_norm": True}, "can't be tapped head by head"),
+        (
+            "vit_base_patch16_224",
+            {"depth": 1, "global_pool": "avg"},
+            "pools its patch tokens (avg)",
+        ),
+        (
+            "vit_tiny_patch16_224",
+            {"depth": 1, "attn_layer": "diff"},
+            "can't be tapped head by head",
+        ),
+        (
+            "vit_tiny_patch16_224",
+            {"depth": 1, "scale_attn_norm": True},
+            "can't be tapped head by head",
+        ),
         ("vit_small_patch16_18x2_224", {"depth": 1}, "can't be tapped head by head"),
         ("eva02_tiny_patch14_224", {}, "no plain Vision Transformer (Eva)"),
         ("resnet18", {}, "no plain Vision Transformer (ResNet)"),
@@ -342,7 +384,10 @@ def test_every_friendly_name_is_known_to_timm():
 @pytest.fixture(scope="module")
 def weights():
     """Random weights of a DeiT-tiny in float32."""
-    return {k: v.float().contiguous() for k, v in randomised(timm.create_model("deit_tiny_patch16_224")).state_dict().items()}
+    return {
+        k: v.float().contiguous()
+        for k, v in randomised(timm.create_model("deit_tiny_patch16_224")).state_dict().items()
+    }
 
 
 def loaded(path, **options):
@@ -358,7 +403,12 @@ def test_local_weights_round_trip(weights, tmp_path):
         model = loaded(tmp_path / file)
         for key, value in model.net.state_dict().items():
             assert torch.equal(value, weights[key]), key
-        assert file in model.key and model.image_size == 224 and model.grid == (14, 14) and model.n_heads == 3
+        assert (
+            file in model.key
+            and model.image_size == 224
+            and model.grid == (14, 14)
+            and model.n_heads == 3
+        )
         keys.add(model.key)
     assert len(keys) == 3
     assert loaded(str(tmp_path / "a.pth")).key in keys
@@ -385,7 +435,11 @@ def test_headless_and_half_precision_files(weights, tmp_path):
 def test_positions_are_resampled_to_another_size(weights, tmp_path):
     save_file(weights, tmp_path / "a.safetensors")
     model = loaded(tmp_path / "a.safetensors", image_size=112)
-    assert model.grid == (7, 7) and model.preprocess(Image.new("RGB", (5, 5))).shape == (3, 112, 112)
+    assert model.grid == (7, 7) and model.preprocess(Image.new("RGB", (5, 5))).shape == (
+        3,
+        112,
+        112,
+    )
     expected = resample_abs_pos_embed(weights["pos_embed"], [7, 7], num_prefix_tokens=1)
     torch.testing.assert_close(model.net.pos_embed.data, expected)
     assert torch.equal(model.net.pos_embed[:, 0], weights["pos_embed"][:, 0])  # that of CLS stays
@@ -395,8 +449,14 @@ def test_positions_are_resampled_to_another_size(weights, tmp_path):
     ("change", "says"),
     [
         (lambda w: w.pop("blocks.3.attn.qkv.weight"), "lacks blocks.3.attn.qkv.weight"),
-        (lambda w: w.update({"norm.bias": torch.zeros(7)}), "norm.bias has shape (7,), the model needs (192,)"),
-        (lambda w: w.update({"blocks.12.norm1.bias": torch.zeros(192)}), "it has blocks.12.norm1.bias"),
+        (
+            lambda w: w.update({"norm.bias": torch.zeros(7)}),
+            "norm.bias has shape (7,), the model needs (192,)",
+        ),
+        (
+            lambda w: w.update({"blocks.12.norm1.bias": torch.zeros(192)}),
+            "it has blocks.12.norm1.bias",
+        ),
     ],
 )
 def test_files_that_do_not_fit_name_the_first_mismatch(weights, tmp_path, change, says):
@@ -411,7 +471,9 @@ def test_files_that_do_not_fit_name_the_first_mismatch(weights, tmp_path, change
 
 def test_weights_of_another_model(weights, tmp_path):
     save_file(weights, tmp_path / "a.safetensors")
-    with pytest.raises(IntegrityError, match=r"cls_token has shape \(1, 1, 192\), the model needs \(1, 1, 384\)"):
+    with pytest.raises(
+        IntegrityError, match=r"cls_token has shape \(1, 1, 192\), the model needs \(1, 1, 384\)"
+    ):
         load_model("deit-small", weights=tmp_path / "a.safetensors", device="cpu")
 
 
@@ -448,7 +510,9 @@ def test_broken_weights_files(tmp_path, file, content):
     assert str(tmp_path / file) in text and text.endswith(".") and "\n" not in text
 
 
-@pytest.mark.parametrize("value", [[1, 2], torch.zeros(3), {"a": 1}, {"a": {"b": 2}}, {}, {1: torch.zeros(2)}])
+@pytest.mark.parametrize(
+    "value", [[1, 2], torch.zeros(3), {"a": 1}, {"a": {"b": 2}}, {}, {1: torch.zeros(2)}]
+)
 def test_tensors_that_are_no_network(tmp_path, value):
     torch.save(value, tmp_path / "a.pth")
     with pytest.raises(IntegrityError, match="a.pth"):
@@ -473,7 +537,12 @@ def test_a_safetensors_file_cut_short(weights, tmp_path):
         ("deit-tiny", {"image_size": 100}, InputError, "try 96"),
         ("deit-tiny", {"image_size": 0.5}, InputError, "0.5"),
         ("deit-tiny", {"device": "gpu"}, InputError, "'gpu'"),
-        ("deit-tiny", {"weights": "/nowhere/a.safetensors"}, MissingError, "/nowhere/a.safetensors"),
+        (
+            "deit-tiny",
+            {"weights": "/nowhere/a.safetensors"},
+            MissingError,
+            "/nowhere/a.safetensors",
+        ),
         ("resnet18", {}, InputError, "resnet18"),
         ("vit_relpos_base_patch16_224", {}, InputError, "vit_relpos_base_patch16_224"),
     ],
@@ -496,7 +565,11 @@ def test_no_network_is_a_sentence(monkeypatch):
     monkeypatch.setattr(zoo.timm, "create_model", offline)
     with pytest.raises(MissingError) as error:
         load_model("deit-tiny", device="cpu")
-    assert "deit-tiny" in str(error.value) and "weights" in str(error.value) and "\n" not in str(error.value)
+    assert (
+        "deit-tiny" in str(error.value)
+        and "weights" in str(error.value)
+        and "\n" not in str(error.value)
+    )
 
 
 def test_by_default_the_published_weights_are_asked_for(monkeypatch):
@@ -516,4 +589,6 @@ def test_by_default_the_published_weights_are_asked_for(monkeypatch):
 def test_real_weights(foir_data, name):
     model = load_model(name, weights=foir_data / "weights" / f"{name}.safetensors", device="cpu")
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(model.descriptor(model.cls_state(x)), plain(model, x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        model.descriptor(model.cls_state(x)), plain(model, x), rtol=1e-4, atol=1e-5
+    )

@@ -131,7 +131,7 @@ def _load_weights(net, path, name):
             f"Weights file {path} holds more than tensors and isn't opened: convert it to safetensors first."
         ) from error
     _load_strictly(net, state, path, name)
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
     return f"{path.name}, sha256 {digest.hexdigest()[:16]}"
 

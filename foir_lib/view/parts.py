@@ -1,0 +1,196 @@
+"""Parts of figures: pictures in their own pixel coordinates, prompts, frames and maps on given axes."""
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.colors import PowerNorm
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+
+from foir_lib.errors import InputError
+from foir_lib.prompts import Box, Mask, Point
+from foir_lib.view import BLUE, GREEN, GREY, RED
+
+HALO = [withStroke(linewidth=3, foreground="white")]
+VERDICTS = {True: (GREEN, "\N{CHECK MARK}"), False: (RED, "\N{BALLOT X}"), None: (GREY, "")}
+THUMB = 240  # pixels, longest side at which a picture is embedded
+
+
+def checked(values, ndim, grid=None, name="array"):
+    """Numpy array of a tensor or list; InputError when its last axis isn't the grid's tokens."""
+    values = np.asarray(
+        values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64
+    )
+    if values.ndim != ndim or (grid is not None and values.shape[-1] != grid[0] * grid[1]):
+        tokens = (
+            ""
+            if grid is None
+            else f" ending in {grid[0] * grid[1]}, the tokens of a {grid[0]} x {grid[1]} grid"
+        )
+        raise InputError(f"{name} has shape {values.shape}: give {ndim} axes{tokens}.")
+    return values
+
+
+def tall(picture):
+    """Height over width, for laying out rows; at most 2."""
+    return min(2.0, picture.height / picture.width)
+
+
+def show(axes, picture, longest=THUMB, **options):
+    """The picture in its own pixel coordinates, embedded small."""
+    small = picture.convert("RGB")
+    small.thumbnail((longest, longest))
+    axes.imshow(small, extent=(0, picture.width, picture.height, 0), **options)
+    axes.set(xticks=[], yticks=[], xlim=(0, picture.width), ylim=(picture.height, 0))
+    for spine in axes.spines.values():
+        spine.set(visible=True, linewidth=0.5, color=GREY)
+
+
+def frame(axes, colour, mark):
+    """A thick frame and, in its corner, the mark that says the same as its colour."""
+    for spine in axes.spines.values():
+        spine.set(visible=True, linewidth=3, color=colour)
+    if mark:
+        box = {"facecolor": colour, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
+        axes.text(
+            0.04,
+            0.95,
+            mark,
+            transform=axes.transAxes,
+            va="top",
+            color="white",
+            fontsize=9,
+            bbox=box,
+        )
+
+
+def draw_prompt(axes, prompt, size, grid=None):
+    """Box: its outline. Point: a cross in a ring, with its window where the grid is known. Mask: its edge."""
+    line = {"color": BLUE, "linewidth": 1.6, "path_effects": HALO}
+    if isinstance(prompt, Mask):
+        outline(axes, prompt.pixels(size), size, **line)
+        return
+    if isinstance(prompt, Point):
+        mark = {"color": BLUE, "path_effects": HALO, "zorder": 5, "linestyle": "none"}
+        axes.plot(
+            prompt.x,
+            prompt.y,
+            marker="o",
+            markersize=9,
+            markerfacecolor="none",
+            markeredgewidth=1.6,
+            **mark,
+        )
+        axes.plot(prompt.x, prompt.y, marker="+", markersize=9, markeredgewidth=1.6, **mark)
+    if isinstance(prompt, Box) or grid is not None:
+        box = prompt.box(size, grid)
+        dash = "-" if isinstance(prompt, Box) else "--"
+        axes.add_patch(
+            Rectangle(
+                (box.x0, box.y0),
+                box.x1 - box.x0,
+                box.y1 - box.y0,
+                fill=False,
+                linestyle=dash,
+                **line,
+            )
+        )
+
+
+def draw_patches(axes, inside, size):
+    """The patch grid, and the patches of the prompt shaded."""
+    rows, columns = inside.shape
+    tint = np.zeros((rows, columns, 4))
+    tint[inside] = (*(int(BLUE[i : i + 2], 16) / 255 for i in (1, 3, 5)), 0.45)
+    axes.imshow(tint, extent=(0, size[0], size[1], 0), interpolation="nearest", aspect="auto")
+    axes.set_aspect("equal")
+    lines = [
+        [(c * size[0] / columns, 0), (c * size[0] / columns, size[1])] for c in range(1, columns)
+    ]
+    lines += [[(0, r * size[1] / rows), (size[0], r * size[1] / rows)] for r in range(1, rows)]
+    axes.add_collection(LineCollection(lines, colors="white", linewidths=0.5, alpha=0.7))
+
+
+def outline(axes, inside, size, color="white", linewidth=1.2, path_effects=None):
+    """The border of a bool region (rows, columns) laid over the picture, along cell edges."""
+    padded = np.pad(inside, 1)
+    dx, dy = size[0] / inside.shape[1], size[1] / inside.shape[0]
+    lines = [
+        [(c * dx, (r - 1) * dy), (c * dx, r * dy)]
+        for r, c in np.argwhere(padded[:, 1:] != padded[:, :-1])
+    ]
+    lines += [
+        [((c - 1) * dx, r * dy), (c * dx, r * dy)]
+        for r, c in np.argwhere(padded[1:] != padded[:-1])
+    ]
+    effects = path_effects or [withStroke(linewidth=linewidth + 1.2, foreground="black")]
+    axes.add_collection(
+        LineCollection(
+            lines, colors=color, linewidths=linewidth, path_effects=effects, clip_on=False
+        )
+    )
+
+
+def scale_of(maps):
+    """Upper end of a scale shared by maps: the 99.5th percentile, so that one bright patch can't blacken all."""
+    return 100 * float(np.quantile(maps, 0.995)) or 1.0
+
+
+def heat_map(axes, values, grid, picture, top):
+    """Attention (N,) in percent over the picture in grey; patches stay patches."""
+    show(axes, picture.convert("L"))
+    extent = (0, picture.width, picture.height, 0)
+    image = axes.imshow(
+        100 * values.reshape(grid),
+        cmap="magma",
+        norm=PowerNorm(0.5, 0, top),
+        extent=extent,
+        alpha=0.75,
+        interpolation="nearest",
+    )
+    axes.set_aspect("equal")
+    return image
+
+
+def colour_bar(figure, image, panels, maps, top):
+    """One colour bar for ``panels``, with an arrow when something lies above the scale."""
+    extend = "max" if 100 * maps.max() > top * (1 + 1e-9) else "neither"
+    bar = figure.colorbar(image, ax=panels, extend=extend, fraction=0.03, pad=0.01, aspect=30)
+    bar.set_label(
+        "attention per patch (%)"
+    )  # in steps of its square root: small values stay visible
+
+
+def first_results(ids, scores, relevance, k):
+    """The first ``k`` results, without the places where nothing was found; None where nothing is known."""
+    ids = np.asarray(ids)[:k]
+    found = ids >= 0
+    parts = [ids[found].tolist()]
+    for values in (scores, relevance):
+        if values is not None and len(values) < len(ids):
+            raise InputError(
+                f"{len(values)} scores or verdicts don't fit {len(ids)} results: give one for each."
+            )
+        parts.append(
+            [None] * int(found.sum())
+            if values is None
+            else np.asarray(values)[: len(ids)][found].tolist()
+        )
+    return parts
+
+
+def draw_query(axes, rs, query_row, prompt=None, longest=THUMB):
+    """The query with its prompt in a blue frame."""
+    query = rs.queries.iloc[query_row]
+    picture = rs.open(query["image_id"])
+    show(axes, picture, longest)
+    prompt = query["prompt"] if prompt is None else prompt
+    draw_prompt(axes, prompt, picture.size)
+    frame(axes, BLUE, "")
+    axes.set_title(f"query: {query['label']}", color=BLUE, fontweight="bold")
+
+
+def draw_result(axes, rs, row, rank, score, right):
+    """One database picture, framed and marked by its verdict, rank and score beneath."""
+    show(axes, rs.open(rs.database["image_id"].iloc[row]))
+    frame(axes, *VERDICTS[None if right is None else bool(right)])
+    axes.set_xlabel(f"{rank}" if score is None else f"{rank}.  {score:.3f}", fontsize=7, labelpad=2)
