@@ -1,6 +1,7 @@
 """Ground truth published as pickle files, opened without running anything they contain."""
 
 import pickle
+from pathlib import Path
 
 from foir_lib.errors import IntegrityError, MissingError
 
@@ -17,7 +18,7 @@ def load_plain(path):
     or IntegrityError for a refused or damaged file.
     """
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             return _PlainUnpickler(file).load()
     except FileNotFoundError as error:
         raise MissingError(f"There is no ground truth at {path}: check the data root.") from error
