@@ -166,12 +166,17 @@ def make_set(name, images, objects, ignored_queries=False, ignored_positives=Tru
     Tables as in RetrievalSet. Positives are the database images with an object of the query's label.
     Objects marked ``ignore`` ask nothing unless ``ignored_queries`` and count as contained unless
     ``ignored_positives`` is off. Query images without a query leave the query split (PHS 4.1).
+    Without any objects there are no queries. Raises InputError if objects are there but none may ask.
     """
     images, objects = images.reset_index(drop=True), objects.reset_index(drop=True)
     ignore = objects["ignore"].to_numpy(dtype=bool)
     asking = images["image_id"][images["split"] != "database"]
     asks = objects["image_id"].isin(asking).to_numpy() & (ignored_queries | ~ignore)
     if len(objects):
+        if not asks.any():
+            raise InputError(
+                f"{name} has no queries: no query image holds an object that may be asked for."
+            )
         silent = ~images["image_id"].isin(objects["image_id"][asks]) & (
             images["split"] != "database"
         )
