@@ -31,7 +31,7 @@ class Experiment(Extraction):
         chosen = []
         for start in range(0, len(prompts), TAIL):
             images = self.image_row[rows[start : start + TAIL]]
-            masks = [p.tokens(self.model.grid, self.sizes[i]) for p, i in zip(prompts[start : start + TAIL], images)]
+            masks = [p.tokens(self.model.grid, self.sizes[i]) for p, i in zip(prompts[start : start + TAIL], images, strict=True)]
             state = self._state(features, images)
             chosen.append(head_selection.select(state, torch.from_numpy(np.stack(masks)), h_on, roi).cpu().numpy())
         return np.concatenate(chosen), rows
@@ -97,7 +97,7 @@ class Experiment(Extraction):
         rules = self.set.protocols["contains"]
         for start in range(0, len(rows), TAIL):
             at, ids = slice(start, start + TAIL), found[again.ravel()[start : start + TAIL]]
-            relevance = np.stack([np.isin(i, rules.positives(q)) for i, q in zip(ids, rows[at])])
+            relevance = np.stack([np.isin(i, rules.positives(q)) for i, q in zip(ids, rows[at], strict=True)])
             part = metrics.focus_precision(relevance, asked["image_id"].to_numpy()[at], asked["label"].to_numpy()[at], k)
             parts.append(part.per_query.assign(query=rows[at]))
         return metrics.average(_mean_per_query(parts), min(k, len(self.set.database)))

@@ -121,7 +121,7 @@ class Extraction:
     def _store(self, what, n, make):
         key = {"what": what, "data": self.set.fingerprint, "model": self.model.key}
         label = f"{self.set.name}, {self.model.name}: {what}"
-        return store.build(key, n, make, root=self.cache, progress=self.progress, label=label)
+        return store.build(key, n, make, root=self.cache, shard=256, progress=self.progress, label=label)
 
     def _image(self, image_id):
         return self.model.preprocess(self.set.open(image_id))
@@ -151,10 +151,10 @@ class Extraction:
         queries = self.set.queries
         everyone = np.arange(len(queries))
         if kind == "box":
-            prompts = [b.box(self.sizes[i]) for b, i in zip(queries["prompt"], self.image_row)]
+            prompts = [b.box(self.sizes[i]) for b, i in zip(queries["prompt"], self.image_row, strict=True)]
             if noise:
                 rngs = (np.random.default_rng([self.seed, q]) for q in everyone)
-                prompts = [noisy(b, self.sizes[i], rng) for b, i, rng in zip(prompts, self.image_row, rngs)]
+                prompts = [noisy(b, self.sizes[i], rng) for b, i, rng in zip(prompts, self.image_row, rngs, strict=True)]
             return kind, everyone, prompts
         if noise:
             raise InputError(f"Prompt noise is defined for boxes, not for {kind} prompts.")
@@ -162,7 +162,7 @@ class Extraction:
         if kind == "segment":
             return kind, everyone, list(masks)
         if kind == "point":
-            points = [_points(mask, self.model.grid, self.sizes[i]) for mask, i in zip(masks, self.image_row)]
+            points = [_points(mask, self.model.grid, self.sizes[i]) for mask, i in zip(masks, self.image_row, strict=True)]
             return kind, np.repeat(everyone, [len(p) for p in points]), [p for ps in points for p in ps]
         raise InputError(f"Prompt kind {kind!r} is unknown: choose point, box or segment.")
 

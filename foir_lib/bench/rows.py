@@ -1,5 +1,7 @@
 """Rows of a table: every data set, model and method scored, beside what the paper prints."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
@@ -7,6 +9,7 @@ from tqdm.auto import tqdm
 from foir_lib.bench import metrics
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.published import published
+from foir_lib.bench.published import tables as published_tables
 from foir_lib.bench.tables import DATASETS, MODELS, find
 from foir_lib.data import load_set
 from foir_lib.errors import InputError
@@ -16,22 +19,24 @@ from foir_lib.models.zoo import load_model
 def rows_of(table, dataset="mini", model="mini"):
     """The data sets and models of a run: two lists of names.
 
-    ``dataset``, ``model``: "mini", "paper", or names separated by commas. Raises InputError for an
-    unknown table.
+    ``dataset``, ``model``: "mini" (the embedded stand-ins of the table's rows), "paper" (the rows the paper
+    prints), or names separated by commas. Raises InputError for an unknown table.
     """
     spec = find(table)
-    choose = {"paper": (spec.datasets, spec.models)}
-    choose["mini"] = tuple(tuple(dict.fromkeys(to[n] for n in names)) for to, names in zip((DATASETS, MODELS), choose["paper"]))
-    pick = [list(choose[name][i]) if name in choose else [n.strip() for n in name.split(",")] for i, name in enumerate((dataset, model))]
-    return pick[0], pick[1] if spec.models else []
+    names = []
+    for asked, paper, stand_ins in ((dataset, spec.datasets, DATASETS), (model, spec.models, MODELS)):
+        mini = list(dict.fromkeys(stand_ins[name] for name in paper))
+        names.append({"paper": list(paper), "mini": mini}.get(asked) or [n.strip() for n in asked.split(",")])
+    return names[0], names[1] if spec.models else []
 
 
 def run(table, dataset="mini", model="mini", data_root="", weights="", device="auto", seed=0, h_on="", k=100, cache=None):
     """Rows of a table in long format: table, dataset, model, method, metric, published, ours, difference, ...
 
     ``h_on``: number of selected heads, or several separated by commas; empty is the paper's 5, or for a
-    model with no more than 5 heads every number below. ``data_root``, ``weights``: for one data set and
-    one model. Scores are percent, not rounded. Figures have a column ``x``.
+    model with no more than 5 heads every number below. ``data_root``: folder of the data set, or with
+    several data sets the folder that holds one folder for each, by name. ``weights``: a local file, for one
+    model. Scores are percent, not rounded. Figures have a column ``x``.
     """
     spec = find(table)
     datasets, models = rows_of(table, dataset, model)
@@ -40,17 +45,19 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
     rows = []
     with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row") as bar:
         for name in datasets:
-            retrieval_set = load_set(name, root=data_root or None, seed=seed)
+            root = str(Path(data_root) / name) if data_root and len(datasets) > 1 else data_root
+            retrieval_set = load_set(name, root=root or None, seed=seed)
             if not models:
-                rows += [dict(zip(("dataset", "method", "metric", "x", "ours"), (name, "", *r))) for r in _objects(retrieval_set)]
+                rows += [{"dataset": name, **row} for row in _objects(retrieval_set)]
                 bar.update()
             for model_name in models:
                 net = load_model(model_name, weights=weights or None, device=device)
                 experiment = Experiment(retrieval_set, net, seed=seed, cache=cache)
-                note = {"dataset": name, "model": model_name, "n_queries": len(experiment), "n_database": len(retrieval_set.database)}
-                rows += [{**note, **row} for row in _rows(spec, experiment, h_on, k)]
+                sizes = {"n_queries": len(experiment), "n_database": len(retrieval_set.database)}
+                common = {"dataset": name, "model": model_name, **sizes}
+                rows += [{**common, **row} for row in _rows(spec, experiment, h_on, k)]
                 bar.update()
-    return _beside_published(pd.DataFrame(rows).assign(table=table), table, k)
+    return _beside_published(pd.DataFrame(rows).assign(table=table), table)
 
 
 def columns(spec, n_heads, h_on=""):
@@ -61,9 +68,10 @@ def columns(spec, n_heads, h_on=""):
         values = _numbers(h_on)
     else:
         values = [5] if n_heads > 5 else list(range(1, n_heads)) or [1]
+    plain = spec.over == "h_on" or values == [5]  # else h_on is part of the name
     for column in spec.columns:
         for value in values if column.heads else [None]:
-            name = column.name if value in (None, 5) and len(values) == 1 or spec.over else _suffixed(column.name, value)
+            name = column.name if plain or value is None else _suffixed(column.name, value)
             yield name, column.method, column.options | ({} if value is None else {"h_on": value})
 
 
@@ -75,8 +83,6 @@ def _numbers(text):
 
 
 def _suffixed(name, value):
-    if value is None:
-        return name
     return f"{name[:-1]}, h_on={value})" if name.endswith(")") else f"{name} (h_on={value})"
 
 
@@ -91,9 +97,10 @@ def _rows(spec, experiment, h_on, k):
         yield from _relative(results, spec.over, depth)
         return
     for (name, at), result in results.items():
-        for metric, value in zip(("MP", "MAP"), (result.mp, result.map)):
-            if f"{metric}@100" in spec.metrics:
-                yield {"method": name, "metric": f"{metric}@{depth}", "ours": 100 * value} | ({} if at is None else {"x": at})
+        for metric in spec.metrics:  # "MP@100": the paper's k, ours may be less
+            value = result.map if metric.startswith("MAP") else result.mp
+            row = {"method": name, "metric": f"{metric.split('@')[0]}@{depth}", "ours": 100 * value}
+            yield row if at is None else row | {"x": at}
 
 
 def _relative(results, over, depth):
@@ -113,17 +120,18 @@ def _relative(results, over, depth):
 def _objects(retrieval_set):
     """Figure 3: percent of query images that hold x objects (10: ten or more)."""
     counts = np.array([min(retrieval_set.n_objects(i), 10) for i in retrieval_set.queries["image_id"].unique()])
-    return [("query images %", x, 100 * float((counts == x).mean())) for x in range(1, 11)]
+    for x in range(1, 11):
+        yield {"metric": "query images %", "x": x, "ours": 100 * float((counts == x).mean()), "n": int((counts == x).sum())}
 
 
-def _beside_published(rows, table, k):
+def _beside_published(rows, table):
     """Published value and difference beside ours, where data set and model are the paper's own."""
     keys = ["dataset", "model", "method", "metric"]
     rows = rows.assign(**{key: "" for key in keys if key not in rows})
-    try:
-        theirs = published(table).rename(columns={"value": "published"})[[*keys, "published"]]
-        rows = rows.merge(theirs, on=keys, how="left")
-    except InputError:  # a figure: the paper prints no numbers
+    if table in published_tables():
+        theirs = published(table).rename(columns={"value": "published"})
+        rows = rows.merge(theirs[[*keys, "published"]], on=keys, how="left")
+    else:  # a figure: the paper prints no numbers
         rows = rows.assign(published=np.nan)
     rows["difference"] = rows["ours"] - rows["published"]
     first = ["table", *keys, "published", "ours", "difference"]
