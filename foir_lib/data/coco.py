@@ -76,6 +76,12 @@ def read(path):
         {k: reading.column(content["images"], k, f"{path}: images", t) for k, t in columns.items()}
     )
     reading.unique(images["id"].tolist(), f"{path}: images")
+    tiny = ((images["width"] < 1) | (images["height"] < 1)).to_numpy()
+    if tiny.any():
+        row = images.iloc[tiny.argmax()]
+        raise InputError(
+            f"{path}: image {row['id']} measures {row['width']} x {row['height']} pixels: give its width and height."
+        )
     names = [
         reading.column(content["categories"], k, f"{path}: categories", t)
         for k, t in (("id", (int,)), ("name", (str,)))

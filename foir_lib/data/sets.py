@@ -78,7 +78,7 @@ class RetrievalSet:
             box = ", ".join(f"{v:g}" for v in frame[CORNERS].iloc[row])
             where += f", label {frame['label'].iloc[row]!r}, box ({box})"
         count = f" ({bad.sum()} such rows)" if bad.sum() > 1 else ""
-        raise InputError(f"{self.name}: image {image_id!r} ({where}) {problem}{count}.")
+        raise InputError(f"{self.name}: image {_plain(image_id)!r} ({where}) {problem}{count}.")
 
     def _check_images(self):
         images = self.images
@@ -201,7 +201,7 @@ class RetrievalSet:
     def _row(self, image_id):
         if image_id not in self._image_row:
             raise InputError(
-                f"{self.name} has no image {image_id!r}: choose one of images.image_id, e.g. {self.images['image_id'].iloc[0]!r}."
+                f"{self.name} has no image {_plain(image_id)!r}: choose one of images.image_id, e.g. {_plain(self.images['image_id'].iloc[0])!r}."
             )
         return self._image_row[image_id]
 
@@ -235,7 +235,7 @@ class RetrievalSet:
                 f"{self.name} has no object {object_row}: rows go from 0 to {len(self.objects) - 1}."
             )
         item = self.objects.iloc[int(object_row)]
-        what = f"Object {object_row} ({item['label']}) of image {item['image_id']!r}"
+        what = f"Object {object_row} ({item['label']}) of image {_plain(item['image_id'])!r}"
         if not isinstance(item["segmentation"], (list, tuple, dict)) or not item["segmentation"]:
             raise InputError(f"{what} has no segmentation: use its box as the prompt.")
         size = tuple(
@@ -268,6 +268,11 @@ class RetrievalSet:
         for segmentation in self.objects["segmentation"].iloc[at[at >= 0]]:
             digest.update(json.dumps(segmentation, sort_keys=True, default=list).encode())
         return digest.hexdigest()
+
+
+def _plain(image_id):
+    """An id as plain int or str: sentences say 7, not np.int64(7)."""
+    return image_id.item() if isinstance(image_id, np.generic) else image_id
 
 
 def _nameless(labels):
