@@ -115,8 +115,9 @@ def _place(rng, radii, width, height, discs):
         radius = draw.between(rng, *radii)
         x = draw.between(rng, 0.8 * radius, width - 0.8 * radius)
         y = draw.between(rng, 0.8 * radius, height - 0.8 * radius)
-        gaps = [(x - a) ** 2 + (y - b) ** 2 - (0.75 * (radius + r)) ** 2 for a, b, r in discs]
-        if all(gap > 0 for gap in gaps):
+        near = [0.75 * (radius + r) for _, _, r in discs]
+        apart = [(x - a) * (x - a) + (y - b) * (y - b) > n * n for (a, b, _), n in zip(discs, near, strict=True)]
+        if all(apart):
             break
     return x, y, radius
 

@@ -111,7 +111,7 @@ def background(rng, place, height, width):
         down = down * (0.8 + 0.4 * coarse[..., None])
     elif place == "sea":
         up = blend((0.62, 0.82, 0.98), (0.98, 0.95, 0.88), clip01(0.8 * sky + 0.5 * (coarse - 0.5)))
-        ripple = wave((ground * (2.2 - ground) * 7 + 1.6 * coarse + 0.5 * fine))
+        ripple = wave(ground * (2.2 - ground) * 7 + 1.6 * coarse + 0.5 * fine)
         down = blend((0.13, 0.42, 0.66), (0.48, 0.78, 0.88), clip01(0.45 + 0.4 * ripple - 0.2 * ground))
     elif place == "town":
         up = blend((0.05, 0.05, 0.16), (0.22, 0.15, 0.34), clip01(sky))

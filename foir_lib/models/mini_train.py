@@ -40,7 +40,7 @@ def scenes(n, seed, part=TRAIN, size=mini_vit.NATIVE_SIZE, workers=2, chunk=256)
     """`n` training scenes drawn by `workers` processes: uint8 (n, 3, size, size) and bool (n, kinds)."""
     pixels, labels = np.empty((n, 3, size, size), np.uint8), np.empty((n, len(mini.KINDS)), bool)
     starts = range(0, n, chunk)
-    with ProcessPoolExecutor(workers, get_context("fork")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         jobs = [pool.submit(render, s, min(s + chunk, n), seed, part, size) for s in starts]
         for start, job in zip(starts, tqdm(jobs, desc="scenes", unit_scale=chunk), strict=True):
             part_pixels, part_labels = job.result()
