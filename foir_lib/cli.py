@@ -1,0 +1,169 @@
+"""``foir data|models|reproduce|bench``: the workbook from a terminal."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from foir_lib.errors import FoirError, InputError
+
+app = typer.Typer(
+    help="Focus-oriented image retrieval: data, models, every table of the papers, measurements.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data = typer.Typer(help="Data sets: what there is, getting it, verifying it.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Root = Annotated[str | None, typer.Option(help="Folder of the data set; default: FOIR_DATA/NAME.")]
+
+
+@data.command("list")
+def data_list():
+    """List the data sets: size, licence, how many files have a published checksum."""
+    from foir_lib.data import archives, download
+
+    rows = download.datasets().drop(columns="homepage")
+    _table(rows.assign(bytes=rows["bytes"].map(archives.readable)))
+
+
+@data.command("get")
+def data_get(name: str, root: Root = None):
+    """Fetch a data set, with checksums; a stopped download goes on where it was."""
+    from foir_lib.data import download
+
+    _verdict(download.get(name, root))
+
+
+@data.command("verify")
+def data_verify(name: str, root: Root = None):
+    """Check what lies on disk against the manifest; exit 1 if anything is missing or wrong."""
+    from foir_lib.data import download
+
+    _verdict(download.verify(name, root))
+
+
+@app.command()
+def models():
+    """List the friendly model names; any timm ViT name works too."""
+    from foir_lib.models.zoo import MODELS
+
+    width = max(map(len, MODELS))
+    for name, timm_name in MODELS.items():
+        typer.echo(f"{name:{width}}  {timm_name if timm_name != name else 'part of this workbook'}")
+
+
+@app.command()
+def reproduce(
+    tables: Annotated[list[str], typer.Argument(help="mini (all), or tables: phs-1 phs-a1,phs-a2")],
+    dataset: Annotated[str | None, typer.Option(help="mini, paper, or names: coco,voc")] = None,
+    data_root: Annotated[str | None, typer.Option(help="Folder of that data set.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="mini, paper, or names; see foir models")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Local weights file of that model.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1")] = None,
+    seed: Annotated[str | None, typer.Option(help="A whole number.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", metavar="NAME VALUE", help="Any other parameter of the notebook."),
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Folder; default runs/<tables>.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make again what is done.")] = False,
+):
+    """Make tables of the papers: notebook, JSON, CSV, Markdown, figures and one report.html.
+
+    What is done is kept, a failed table doesn't stop the others; exit 1 if one failed.
+    """
+    given = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights}
+    given |= {"device": device, "seed": seed}
+    given |= _pairs(parameter or [], given)
+    from foir_lib.bench import runner
+
+    folder, failures = runner.reproduce(tables, given, out, fresh)
+    typer.echo(f"{folder / 'report.html'}")
+    for name, sentence in failures.items():
+        typer.echo(f"failed: {name}: {sentence}", err=True)
+    raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def bench(
+    out: Annotated[str, typer.Option(help="JSON file to write.")] = "bench.json",
+    model: Annotated[
+        str, typer.Option(help="See foir models; its weights are random.")
+    ] = "dinov2-small",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda")] = "auto",
+    repeats: Annotated[int, typer.Option(min=1, help="Timings per measure.")] = 7,
+    n_states: Annotated[
+        int, typer.Option(min=1, help="Database images of the searches.")
+    ] = 100_000,
+):
+    """Measure what the design saves: ratios of medians, both sides in one run."""
+    from foir_lib.bench import speed
+
+    typer.echo(speed.markdown(speed.main(out, model, device, repeats, n_states)))
+
+
+def main(arguments=None):
+    """Run the command line; returns never: exit 0, 1 (something failed), 2 (bad input), 130 (stopped).
+
+    An error of this project is one line on stderr; FOIR_DEBUG=1 shows its traceback.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        app(_join_pairs(arguments), prog_name="foir")
+    except FoirError as error:
+        if os.environ.get("FOIR_DEBUG") == "1":
+            raise
+        sys.exit(_say(f"error: {error}", 2))
+    except KeyboardInterrupt:
+        sys.exit(
+            _say("stopped: what is finished is kept, the same command goes on from there", 130)
+        )
+    except BrokenPipeError:  # foir ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _say(sentence, code):
+    print(" ".join(sentence.split()), file=sys.stderr)
+    return code
+
+
+def _join_pairs(arguments):
+    """``-p NAME VALUE``, as papermill has it, as the one word ``-pNAME=VALUE`` that typer reads."""
+    joined, rest = [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "-p" and len(rest) >= 2 and "=" not in rest[0]:
+            word = f"-p{rest.pop(0)}={rest.pop(0)}"
+        joined.append(word)
+        if word == "--":
+            return joined + rest
+    return joined
+
+
+def _pairs(words, given):
+    """The parameters of ``-p``; InputError for one without a value or given twice."""
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"-p {word} has no value: write -p {word} VALUE.")
+        if name in found or given.get(name) is not None:
+            raise InputError(f"Parameter {name} is given twice: give it once.")
+        found[name] = value
+    return found
+
+
+def _table(rows):
+    typer.echo(rows.astype(object).where(rows.notna(), "-").to_string(index=False))
+
+
+def _verdict(rows):
+    _table(rows)
+    raise typer.Exit(int(rows["status"].isin(["missing", "mismatch"]).any()))
