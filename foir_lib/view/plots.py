@@ -25,8 +25,7 @@ def bars(rows, metric=None, title=None):
     Black diamonds are the published values, where there are any. ``metric``: the first one by default.
     """
     rows = _checked(rows, "dataset", "model", "method", "metric", "ours")
-    metric = metric or rows["metric"].iloc[0]
-    rows = _checked(rows[rows["metric"] == metric], "ours")
+    metric, rows = _one_metric(rows, metric)
     datasets, models, methods = (
         list(dict.fromkeys(rows[c])) for c in ("dataset", "model", "method")
     )
@@ -135,8 +134,7 @@ def scan(rows, metric=None, title=None):
     the best h_on of each line.
     """
     rows = _checked(rows, "dataset", "model", "method", "metric", "x", "ours")
-    metric = metric or rows["metric"].iloc[0]
-    rows = rows[rows["metric"] == metric]
+    metric, rows = _one_metric(rows, metric)
     datasets = list(dict.fromkeys(rows["dataset"]))
     lines = rows[rows["x"].notna()]
     models, methods = list(dict.fromkeys(rows["model"])), list(dict.fromkeys(lines["method"]))
@@ -210,6 +208,14 @@ def _checked(rows, *columns):
             f"Rows to plot lack {missing[0]!r}." if missing else "There are no rows to plot."
         )
     return rows
+
+
+def _one_metric(rows, metric):
+    """The metric (by default the first one) and its rows; InputError when it isn't there."""
+    known = list(dict.fromkeys(rows["metric"]))
+    if metric and metric not in known:
+        raise InputError(f"There are no rows of {metric!r} to plot: choose {' or '.join(known)}.")
+    return metric or known[0], rows[rows["metric"] == (metric or known[0])]
 
 
 def _style(i):
