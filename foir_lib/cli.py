@@ -83,7 +83,11 @@ def reproduce(
     given |= _pairs(parameter or [], given)
     from foir_lib.bench import runner
 
-    folder, failures = runner.reproduce(tables, given, out, fresh)
+    try:
+        folder, failures = runner.reproduce(tables, given, out, fresh)
+    except KeyboardInterrupt:
+        told = "stopped: what is finished is kept, the same command goes on from there"
+        raise typer.Exit(_say(told, 130)) from None
     typer.echo(f"{folder / 'report.html'}")
     for name, sentence in failures.items():
         typer.echo(f"failed: {name}: {sentence}", err=True)
@@ -120,10 +124,6 @@ def main(arguments=None):
         if os.environ.get("FOIR_DEBUG") == "1":
             raise
         sys.exit(_say(f"error: {error}", 2))
-    except KeyboardInterrupt:
-        sys.exit(
-            _say("stopped: what is finished is kept, the same command goes on from there", 130)
-        )
     except BrokenPipeError:  # foir ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
