@@ -1,9 +1,9 @@
 """The mini world: cluttered scenes in which kinds of objects keep to their places.
 
-24 kinds live in four places: two by day (meadow, sea), two at night (town, lagoon); two on land (meadow, town), two
-on water (sea, lagoon). Four kinds have a look of their own and a home in one place, where they are three times as
-frequent as elsewhere. The other twenty are ten pairs of look-alikes: the same look is one kind by day and another by
-night, or one kind on land and another on water, so that only the surroundings tell which. All are equally frequent.
+Four places: two by day (meadow, sea), two at night (town, lagoon); two on land (meadow, town), two on water (sea,
+lagoon). Twelve looks make 24 kinds, for every look means two: one by day and another by night, or one on land and
+another on water. So nothing but the surroundings tells look-alikes apart. Of its two places every kind prefers one
+(its home, three times as frequent), which gives each place kinds that go together. All kinds are equally frequent.
 """
 
 import dataclasses
@@ -45,23 +45,30 @@ class Flavour(NamedTuple):
     radius: tuple
 
 
-HOMES = {  # looks of their own
-    "meadow": "striped red star",
-    "sea": "dotted blue crescent",
-    "town": "checked yellow cross",
-    "lagoon": "dotted green triangle",
-}
-DAY_NIGHT = ("plain red disc", "plain yellow crescent", "plain purple ring", "striped purple heart", "checked blue disc")
-LAND_WATER = ("plain green heart", "plain blue cross", "dotted yellow disc", "striped orange ring", "checked orange square")
-DAY, NIGHT, LAND, WATER = ("meadow", "sea"), ("town", "lagoon"), ("meadow", "town"), ("sea", "lagoon")
+DAY_NIGHT = (
+    "plain red disc", "plain yellow crescent", "plain purple ring",
+    "striped purple heart", "checked blue disc", "dotted green triangle",
+)  # fmt: skip
+LAND_WATER = (
+    "plain green heart", "plain blue cross", "dotted yellow disc",
+    "striped orange ring", "checked orange square", "striped red star",
+)  # fmt: skip
+HALVES = (  # looks, then for either meaning its words, home and other place
+    (DAY_NIGHT, ("by day", "meadow", "sea"), ("by night", "town", "lagoon")),
+    (LAND_WATER, ("on land", "meadow", "town"), ("on water", "sea", "lagoon")),
+)
 
 
 def _kinds():
-    """All kinds; every weight tuple sums to 12, so that all kinds are equally frequent."""
-    table = [(look, (home,), 2) for home, look in HOMES.items()]
-    table += [(f"{look} {when}", homes, 0) for look in DAY_NIGHT for when, homes in (("by day", DAY), ("by night", NIGHT))]
-    table += [(f"{look} {where}", homes, 0) for look in LAND_WATER for where, homes in (("on land", LAND), ("on water", WATER))]
-    return tuple(Kind(n, *n.split()[:3], tuple(6 if p in homes else low for p in draw.PLACES)) for n, homes, low in table)
+    """All kinds; their weights sum to 12 per kind and to 72 per place."""
+    kinds = []
+    for looks, *meanings in HALVES:
+        for turn, look in enumerate(looks):
+            for words, *places in meanings:
+                home, other = places if turn % 2 else places[::-1]
+                weights = tuple({home: 9, other: 3}.get(place, 0) for place in draw.PLACES)
+                kinds.append(Kind(f"{look} {words}", *look.split(), weights))
+    return tuple(kinds)
 
 
 KINDS = _kinds()
