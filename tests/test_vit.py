@@ -592,3 +592,14 @@ def test_real_weights(foir_data, name):
     torch.testing.assert_close(
         model.descriptor(model.cls_state(x)), plain(model, x), rtol=1e-4, atol=1e-5
     )
+
+
+def test_another_classifier_is_no_obstacle(tmp_path):
+    """A fine-tuned file with 10 classes gives the same descriptors as its trunk."""
+    torch.manual_seed(0)
+    net = timm.create_model("vit_tiny_patch16_224", num_classes=10, img_size=32)
+    save_file(net.state_dict(), tmp_path / "ten.safetensors")
+    model = load_model("vit_tiny_patch16_224", weights=tmp_path / "ten.safetensors", device="cpu", image_size=32)
+    x = torch.randn(2, 3, 32, 32)
+    want = F.normalize(net.eval().forward_features(x)[:, 0], dim=-1)
+    assert torch.allclose(model.descriptor(model.cls_state(x)), want, atol=1e-5)

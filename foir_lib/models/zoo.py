@@ -137,16 +137,18 @@ def _load_weights(net, path, name):
 
 
 def _load_strictly(net, state, path, name):
-    """Fill ``net`` from ``state``; a headless file is fine. Raises IntegrityError naming the first mismatch."""
+    """Fill ``net`` from ``state``, without the classifier if that differs. Raises IntegrityError naming the first mismatch."""
     try:
         state = checkpoint_filter_fn(state, net)
         state = {k: v.float() for k, v in state.items()}
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise IntegrityError(f"Weights file {path} doesn't hold a ViT such as {name} ({error}).") from error
     own = net.state_dict()
-    if not any(k.startswith("head.") for k in state):
+    heads = [{k: v.shape for k, v in d.items() if k.startswith("head.")} for d in (own, state)]
+    if heads[0] != heads[1]:  # another classifier or none: no descriptor needs it
         net.reset_classifier(0)
         own = net.state_dict()
+        state = {k: v for k, v in state.items() if not k.startswith("head.")}
     for key, tensor in own.items():
         if key not in state:
             raise IntegrityError(f"Weights file {path} doesn't fit {name}: it lacks {key}.")
