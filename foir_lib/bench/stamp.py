@@ -17,8 +17,8 @@ LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pandas", "faiss-cpu", "pi
 
 def folder_of(name):
     """The folder ``data_manifests`` or ``notebooks``: beside the package, or inside it (installed)."""
-    beside = PACKAGE.parent / name
-    return beside if beside.is_dir() else PACKAGE / name
+    checkout = (PACKAGE.parent / "pyproject.toml").is_file()
+    return (PACKAGE.parent if checkout else PACKAGE) / name
 
 
 def stamp(notebook, parameters):
