@@ -24,7 +24,7 @@ reproduce: $(STAMP)
 
 test: $(STAMP)
 	$(RUN) -m ruff check
-	$(RUN) -m pytest --nbval-lax --durations=15
+	OMP_NUM_THREADS=1 $(RUN) -m pytest --nbval-lax --numprocesses 2 --dist loadfile --durations 15
 
 lab: $(STAMP)
 	$(RUN) -m jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=. $(START)
