@@ -384,7 +384,7 @@ def test_metrics_and_x_get_lines_of_their_own():
     rows = rows_of(
         ("t", "d", "m", "A", "MP@100", np.nan, 1.0), ("t", "d", "m", "A", "MAP@100", np.nan, 2.0)
     )
-    assert report.wide(rows).index.tolist() == [("d", "MP@100"), ("d", "MAP@100")]
+    assert report.wide(rows).index.tolist() == [("d", "m", "MP@100"), ("d", "m", "MAP@100")]
     rows = rows_of(
         ("t", "d", "m", "CBIR", "MP", np.nan, 1.0),
         ("t", "d", "m", "PHS", "MP", np.nan, 2.0),
@@ -393,9 +393,9 @@ def test_metrics_and_x_get_lines_of_their_own():
     )
     table = report.wide(rows).reset_index()
     assert table.to_numpy().tolist() == [
-        ["d", "", "1.0", ""],
-        ["d", 1, "", "2.0"],
-        ["d", 2, "", "3.0"],
+        ["d", "m", "", "1.0", ""],
+        ["d", "m", 1, "", "2.0"],
+        ["d", "m", 2, "", "3.0"],
     ]
 
 

@@ -55,7 +55,7 @@ def write(folder, failures=None):
     body = [
         f"<h1>FOIR workbook: {escape(folder.resolve().name)}</h1>",
         f"<p>{len(names) - len(failures.keys() & set(names))} tables, {len(failures)} failed.</p>",
-        *[_failure(name, sentence) for name, sentence in failures.items()],
+        *[_failure(folder, name, sentence) for name, sentence in failures.items()],
         f"<nav aria-label=Tables><ul>{''.join(entries)}</ul></nav>",
         *[f'<section id="{n}">{s}</section>' for n, s in zip(names, sections)],
     ]
@@ -75,8 +75,9 @@ def _tables(folder):
     return [t for t in TABLES if t in found] + sorted(found - set(TABLES))
 
 
-def _failure(name, sentence):
-    log = f'<a href="{name}.failed.ipynb">{name}.failed.ipynb</a> shows where.'
+def _failure(folder, name, sentence):
+    log = f"{name}.failed.ipynb"
+    log = f'<a href="{log}">{log}</a> shows where.' if (folder / log).is_file() else ""
     return f"<p class=failed><b>{escape(name)} failed.</b> {escape(sentence)} {log}</p>"
 
 

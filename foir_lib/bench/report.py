@@ -98,10 +98,14 @@ def wide(rows):
 
     A cell is our score, behind it the published one in brackets where there is one: "52.6 (54.1)".
     Rows and columns stand in the order in which ``rows`` first name them; with several metrics or
-    values of x, each gets a line of its own.
+    values of x, each gets a line of its own. No column for models where there are none.
     """
     down = ["dataset", "model", "metric", *(["x"] if "x" in rows else [])]
-    down = [c for c in down if c == "dataset" or rows[c].nunique(dropna=False) > 1]
+    down = [
+        c
+        for c in down
+        if c == "dataset" or rows[c].nunique(dropna=False) > 1 or c == "model" and rows[c].any()
+    ]
     text = rounded(rows)
     cells = [f"{o or '-'} ({p})" if p else o for o, p in zip(text["ours"], text["published"])]
     text = text.assign(cell=cells, method=text["method"].replace("", "ours"))

@@ -1,5 +1,6 @@
 """Tables as batch jobs: notebooks with strict parameters, resumed, stamped, bound into one report."""
 
+import logging
 import os
 import shutil
 import sys
@@ -146,6 +147,7 @@ def _execute(job, folder):
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     executed = made / f"{job.table}.ipynb"
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # its own look at parameters is a guess
     try:
         papermill.execute_notebook(
             job.notebook,
@@ -153,6 +155,7 @@ def _execute(job, folder):
             {**job.values, "out": str(made)},
             kernel_name="python3",
             progress_bar={"desc": job.table, "leave": False},
+            extra_arguments=["--log-level=50"],  # no advice of the kernel on stderr
         )
     except Exception:
         if executed.is_file():
