@@ -113,6 +113,10 @@ def test_query_db_describes_the_database_with_the_query_s_heads(experiment):
         database = model.descriptor(state, on * 4.0).numpy()  # h / h_on = 12 / 3
         want = np.sort(database @ vectors[query])[::-1][:5]
         assert np.allclose(ranking.scores[query], want, atol=1e-5)
+    ranking = experiment.ranking("PHS", k=5, mode="query-db", h_on=3, strategy="before")
+    vectors, _, heads = experiment.descriptors("PHS", h_on=3, strategy="before")
+    database = model.descriptor(state, torch.from_numpy(heads[0]).float()).numpy()  # unscaled here too
+    assert np.allclose(ranking.scores[0], np.sort(database @ vectors[0])[::-1][:5], atol=1e-5)
     with pytest.raises(InputError, match="query-db"):
         experiment.score("CBIR", mode="query-db")
 
@@ -197,6 +201,8 @@ def test_a_picture_is_never_its_own_answer(tmp_path, experiment):
     [
         ("PSH", {}, "unknown"), ("PHS", {"h_on": 13}, "h_on=13"), ("PHS", {"prompt": "lasso"}, "lasso"), ("PHS", {"roi": "median"}, "median"),
         ("PHS", {"strategy": "sideways"}, "sideways"), ("PHS", {"prompt": "segment", "noise": True}, "noise"),
+        ("FA", {"prompt": "segment"}, "FA is defined for box"), ("FA+PHS", {"roi": "max"}, "not for box and max"),
+        ("Attention mask", {"prompt": "point"}, "not for point"),
     ],
 )  # fmt: skip
 def test_wrong_options_are_named(experiment, method, options, text):

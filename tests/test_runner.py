@@ -340,6 +340,12 @@ def test_the_key_changes_with_code_parameters_and_data_but_not_with_words(notebo
     assert stamp.stamp(notebook, values)["key"] != changed
 
 
+def test_parameters_that_name_no_path_or_a_folder_with_a_dead_link(tmp_path):
+    (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
+    assert [path for path, *_ in stamp._touched(str(tmp_path))] == [str(tmp_path)]
+    assert stamp._touched("dinov2-large," * 100) is stamp._touched("") is stamp._touched(None) is None
+
+
 def test_commit_and_dirty_flag(tmp_path):
     def git(*arguments):
         who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]

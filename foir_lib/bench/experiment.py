@@ -18,6 +18,7 @@ from foir_lib.search.knn import knn
 from foir_lib.search.ranking import Ranking
 
 METHODS = ("CBIR", "Mask", "Crop", "Crop+PHS", "FA", "PHS", "FA+PHS", "Attention mask", "Random heads")
+STRATEGY = "before+scale"  # PHS itself
 TAIL = 4096  # queries per tail
 
 
@@ -43,7 +44,7 @@ class Experiment(Extraction):
         read = {n: torch.from_numpy(features.read(n, rows)).view(s) for n, s in shape.items() if n in features.names}
         return ClsState(*(read.get(n) for n in shape)).to(self.model.device)
 
-    def descriptors(self, method, h_on=5, prompt="box", noise=False, roi="sum", strategy="before+scale"):
+    def descriptors(self, method, h_on=5, prompt="box", noise=False, roi="sum", strategy=STRATEGY):
         """Query descriptors (M, d) float32, the query row (M,) of each, and their heads (M, h) or None."""
         everyone = np.arange(len(self))
         if method in ("Mask", "Crop", "Crop+PHS"):
@@ -54,6 +55,8 @@ class Experiment(Extraction):
         if method == "CBIR":
             features, stored = self.states(), self.image_row
         elif method in ("FA", "FA+PHS", "Attention mask"):
+            if (prompt, roi) != ("box", "sum"):
+                raise InputError(f"{method} is defined for box prompts and roi sum, not for {prompt} and {roi}.")
             features, stored = self.biased(method.split("+")[0], noise), everyone
             if method == "FA+PHS":
                 heads = head_selection.top(torch.from_numpy(features.read("roi")), h_on).numpy()
@@ -77,7 +80,7 @@ class Experiment(Extraction):
         vectors, rows, heads = self.descriptors(method, **options)
         if len(vectors) != len(self):
             raise InputError("Point prompts give many rankings per query: use score(), which averages them.")
-        scores, ids = self._search(vectors, rows, heads, k, mode)
+        scores, ids = self._search(vectors, rows, heads, k, mode, options.get("strategy", STRATEGY))
         return Ranking(rows, ids, scores, len(self.set.database))
 
     def score(self, method, k=100, mode="query-only", **options):
@@ -92,7 +95,7 @@ class Experiment(Extraction):
         identity = np.arange(len(rows)) if heads is None else np.c_[self.image_row[rows], np.packbits(heads, 1)]
         _, first, again = np.unique(identity, axis=0, return_index=True, return_inverse=True)
         some = None if heads is None else heads[first]
-        _, found = self._search(vectors[first], rows[first], some, k, mode)
+        _, found = self._search(vectors[first], rows[first], some, k, mode, options.get("strategy", STRATEGY))
         asked, parts = self.set.queries.iloc[rows], []
         rules = self.set.protocols["contains"]
         for start in range(0, len(rows), TAIL):
@@ -102,13 +105,13 @@ class Experiment(Extraction):
             parts.append(part.per_query.assign(query=rows[at]))
         return metrics.average(_mean_per_query(parts), min(k, len(self.set.database)))
 
-    def _search(self, vectors, rows, heads, k, mode):
+    def _search(self, vectors, rows, heads, k, mode, strategy):
         exclude = self.exclude[rows] if (self.exclude >= 0).any() else None
         database = self.database()
         if mode == "query-only":
             return knn(vectors, database.chunks("descriptor"), k, device=self.model.device, exclude=exclude)
         if mode == "query-db" and heads is not None:
-            return query_db.search(self.model, vectors, heads, database, k, exclude=exclude, progress=self.progress)
+            return query_db.search(self.model, vectors, heads, database, k, strategy, exclude, progress=self.progress)
         raise InputError(f"Mode {mode!r} can't be used here: query-only, or query-db with a head selection.")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import time
@@ -111,11 +112,11 @@ def _device(name):
 
 def _touched(value):
     """Size and time of the file that ``value`` names, or of a folder's first two levels; or None."""
-    if not isinstance(value, str) or not value or not Path(value).exists():
+    if not isinstance(value, str) or not os.path.exists(value):  # a list of names may be too long for a path
         return None
     path = Path(value)
     below = [path, *path.glob("*"), *path.glob("annotations/*")] if path.is_dir() else [path]
-    return sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in below)
+    return sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in below if p.exists())
 
 
 def _digest(content):

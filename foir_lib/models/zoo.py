@@ -97,8 +97,8 @@ def _size_argument(name, size):
 
 def _unknown(name):
     close = difflib.get_close_matches(name, [*MODELS, *timm.list_models("*vit*")], n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}" if close else "`foir models` lists them"
-    return f"There is no model {name!r}: {hint}? Any timm ViT name works too."
+    hint = f"did you mean {' or '.join(close)}?" if close else "`foir models` lists them."
+    return f"There is no model {name!r}: {hint} Any timm ViT name works too."
 
 
 def _device(device):
