@@ -1,9 +1,22 @@
 """FOIR workbook: focus-oriented image retrieval, side by side. See README.md and notebooks/."""
 
-from foir_lib.data import RetrievalSet, load_set
-from foir_lib.models.vit import ClsState
-from foir_lib.models.zoo import load_model
-from foir_lib.prompts import Box, Mask, Point
+from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["Box", "ClsState", "Mask", "Point", "RetrievalSet", "load_model", "load_set"]
+_HOMES = {
+    "Box": "foir_lib.prompts",
+    "ClsState": "foir_lib.models.vit",
+    "Mask": "foir_lib.prompts",
+    "Point": "foir_lib.prompts",
+    "RetrievalSet": "foir_lib.data",
+    "load_model": "foir_lib.models.zoo",
+    "load_set": "foir_lib.data",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name):
+    """The names that stay, imported when first used: the command line needs no torch to say --help."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'foir_lib' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from foir_lib import load_model, load_set
-from foir_lib.bench import rows, tables
+from foir_lib.bench import extraction, rows, tables
 from foir_lib.bench.experiment import Experiment
-from foir_lib.bench.extraction import _points
+from foir_lib.bench.prompting import points
 from foir_lib.errors import InputError
 from foir_lib.methods import baselines, foveal, head_selection
 from foir_lib.methods.noise import noisy
-from foir_lib.prompts import Mask
+from foir_lib.prompts import Mask, Point
 
 N_QUERY, N_DATABASE = 10, 40
 
@@ -34,7 +34,7 @@ def by_hand(experiment, query, method, h_on=5, **options):
     row = rs.queries.iloc[query]
     picture, prompt = rs.open(row["image_id"]), row["prompt"]
     if options.get("noise"):
-        prompt = noisy(prompt, picture.size, np.random.default_rng([experiment.seed, query]))
+        prompt = noisy(prompt, picture.size, np.random.default_rng([experiment.seed, query]), 40)
     if options.get("prompt") == "segment":
         prompt = rs.mask(row["object"])
     roi = torch.from_numpy(prompt.tokens(model.grid, picture.size))[None]
@@ -124,18 +124,18 @@ def test_query_db_describes_the_database_with_the_query_s_heads(experiment):
 def test_point_prompts_average_over_window_positions(experiment):
     model, rs, k = experiment.model, experiment.set, 7
     result = experiment.score("PHS", k=k, prompt="point", h_on=4)
-    state = experiment.database().read("descriptor")
+    database = experiment.database().read("descriptor")
     wanted = []
     for row in rs.queries.itertuples():
         picture = rs.open(row.image_id)
-        positions = _points(rs.mask(row.object), model.grid, picture.size)
-        x = model.cls_state(model.preprocess(picture)[None])
+        positions = points(rs.mask(row.object), model.grid, picture.size)
+        state = model.cls_state(model.preprocess(picture)[None])
         right = rs.database["image_id"].isin(rs.objects["image_id"][rs.objects["label"] == row.label]).to_numpy()
         precisions = []
-        for point in positions:
-            roi = torch.from_numpy(point.tokens(model.grid, picture.size))[None]
-            vector = head_selection.descriptor(model, x, head_selection.select(x, roi, 4))[0].numpy()
-            precisions.append(right[np.argsort(-(state @ vector), kind="stable")[:k]].mean())
+        for x, y in positions.tolist():
+            roi = torch.from_numpy(Point(x, y).tokens(model.grid, picture.size))[None]
+            vector = head_selection.descriptor(model, state, head_selection.select(state, roi, 4))[0].numpy()
+            precisions.append(right[np.argsort(-(database @ vector), kind="stable")[:k]].mean())
         wanted.append(np.mean(precisions))
     assert np.allclose(result.per_query["precision"], wanted, atol=1e-6)
     with pytest.raises(InputError, match="score"):
@@ -145,18 +145,26 @@ def test_point_prompts_average_over_window_positions(experiment):
 def test_points_by_hand():
     array = np.zeros((8, 8), bool)
     array[0:4, 0:4] = True  # patches of 2 x 2 pixels, centres at 1, 3, 5, 7
-    assert [(p.x, p.y) for p in _points(Mask(array), (4, 4), (8, 8))] == [(1, 1), (3, 1), (1, 3), (3, 3)]
+    assert points(Mask(array), (4, 4), (8, 8)).tolist() == [[1, 1], [3, 1], [1, 3], [3, 3]]
     array[:] = False
     array[2, 6] = True  # no centre inside: the centroid
-    assert [(p.x, p.y) for p in _points(Mask(array), (4, 4), (8, 8))] == [(6, 2)]
+    assert points(Mask(array), (4, 4), (8, 8)).tolist() == [[6, 2]]
 
 
 def test_features_are_kept_and_keyed(experiment, monkeypatch):
-    experiment.score("FA", k=5)
+    experiment.score("FA", k=5, noise=True)
     monkeypatch.setattr(experiment.model, "cls_state", lambda *a, **k: pytest.fail("the network ran again"))
-    experiment.score("FA", k=5)
+
+    def again(**other):
+        Experiment(experiment.set, experiment.model, progress=False, **other).score("FA", k=5, noise=True)
+
+    again()
+    for other in ({"seed": 9}, {"noise_pixels": 7}):
+        with pytest.raises(pytest.fail.Exception):
+            again(**other)
+    monkeypatch.setattr(extraction, "code_digest", lambda: "another version of the methods")
     with pytest.raises(pytest.fail.Exception):
-        Experiment(experiment.set, experiment.model, seed=9, progress=False).score("FA", k=5, noise=True)
+        again()
 
 
 def test_a_bounded_number_of_pictures_is_in_memory(experiment, monkeypatch):
@@ -266,6 +274,12 @@ def test_relative_gain_by_hand(experiment):
     assert found == {(1, "PHS"): pytest.approx(20), (3, "PHS"): pytest.approx(-20)}
     found = {r["x"]: r["ours"] for r in made({("CBIR", None): result[0], ("PHS", None): result[1]}, "objects or more", 5)}
     assert found == {1: pytest.approx(0, abs=1e-9), 2: pytest.approx(-20), 3: pytest.approx(-20)}
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"batch_size": 0}, {"workers": 0}])
+def test_wrong_numbers_are_named(experiment, wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Experiment(experiment.set, experiment.model, **wrong)
 
 
 def test_a_set_without_queries_is_refused(experiment, tmp_path):

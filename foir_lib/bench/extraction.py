@@ -4,45 +4,61 @@ The network runs once per image (states) or once per prompt (altered pictures, f
 batch; a bounded number of pictures is in memory at any time.
 """
 
+import hashlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from foir_lib.bench.prompting import prompts_of
 from foir_lib.errors import InputError
 from foir_lib.methods import baselines, foveal, head_selection
-from foir_lib.methods.noise import noisy
 from foir_lib.models.vit import ClsState
-from foir_lib.prompts import Point
 from foir_lib.search import store
+
+NOISE_PIXELS = 40  # m of PHS supplement A3
 
 
 class Extraction:
     """One :class:`RetrievalSet` seen by one model.
 
-    ``seed`` draws prompt noise and random heads. ``batch_size`` images are in memory at once, read by
-    ``workers`` threads. ``cache``: root of the feature store.
+    ``seed`` draws prompt noise (``noise_pixels``, m of supplement A3) and random heads. ``batch_size`` images
+    are in memory at once and as many are read ahead, by ``workers`` threads. ``cache``: root of the feature
+    store. Raises InputError for a set without labelled queries or a negative seed.
     """
 
-    def __init__(self, retrieval_set, model, seed=0, batch_size=64, workers=2, cache=None, progress=True):
+    def __init__(
+        self, retrieval_set, model, seed=0, batch_size=64, workers=2, cache=None, progress=True, noise_pixels=NOISE_PIXELS
+    ):
         if not len(retrieval_set.queries):
             raise InputError(f"{retrieval_set.name} has no labelled queries, so nothing can be scored: give boxes.")
-        self.set, self.model, self.seed = retrieval_set, model, seed
-        self.batch_size, self.workers, self.cache, self.progress = batch_size, max(workers, 1), cache, progress
-        queries, database = retrieval_set.queries, retrieval_set.database
+        for name, value, least in (("seed", seed, 0), ("batch_size", batch_size, 1), ("workers", workers, 1)):
+            if value != int(value) or value < least:
+                raise InputError(f"{name}={value} must be a whole number, at least {least}.")
+        self.set, self.model, self.seed, self.noise_pixels = retrieval_set, model, seed, noise_pixels
+        self.batch_size, self.workers, self.cache, self.progress = batch_size, workers, cache, progress
+        queries = retrieval_set.queries
         self.image_ids = queries["image_id"].drop_duplicates().to_numpy()
         row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
         self.image_row = queries["image_id"].map(row_of).to_numpy()  # (Q,) row of its picture
-        sizes = retrieval_set.images.set_index("image_id").loc[self.image_ids, ["width", "height"]]
-        self.sizes = [tuple(int(n) for n in size) for size in sizes.to_numpy()]
-        database_row = {image_id: row for row, image_id in enumerate(database["image_id"])}
-        self.exclude = queries["image_id"].map(database_row).fillna(-1).astype(int).to_numpy()
+        sizes = retrieval_set.images.set_index("image_id").loc[queries["image_id"], ["width", "height"]]
+        self.sizes = [tuple(size) for size in sizes.to_numpy().tolist()]  # (Q,) of its picture
+        self.exclude = retrieval_set.protocols["contains"].own  # (Q,) its picture's own row in the database, or -1
+        self._made, self._asked = {}, {}
 
     def __len__(self):
         return len(self.set.queries)
 
-    # What the network sees, in the feature store ------------------------------------------------
+    def prompts(self, kind="box", noise=False):
+        """The :class:`~foir_lib.bench.prompting.Prompts` of one kind, noisy or not."""
+        if (kind, noise) not in self._asked:
+            m = self.noise_pixels if noise else 0
+            self._asked[kind, noise] = prompts_of(self.set, self.sizes, self.model.grid, kind, m, self.seed)
+        return self._asked[kind, noise]
 
     def database(self):
         """Features of the database: descriptor (n, d), heads (n, h*dk) and residual (n, d)."""
@@ -68,60 +84,69 @@ class Extraction:
 
         Crops also have "denoised" (M, d): the head least interested in the crop switched off (Table A7).
         """
-        _, rows, prompts = self._prompts(prompt, noise)
+        prompts = self.prompts(prompt, noise)
+        alter = {"Mask": self._masked, "Crop": self._cropped}[method]
 
         def load(m):
-            picture = self.set.open(self.image_ids[self.image_row[rows[m]]])
-            if method == "Mask":
-                picture = baselines.masked(picture, prompts[m], self.model.mean, self.model.grid)
-            else:
-                picture = baselines.cropped(picture, prompts[m], self.model.grid)
-            return self.model.preprocess(picture)
+            picture = self.set.open(self.image_ids[self.image_row[prompts.rows[m]]])
+            return self.model.preprocess(alter(picture, prompts.get(m)))
+
+        def describe(x):
+            state = self.model.cls_state(x)
+            made = {"descriptor": self.model.descriptor(state)}
+            if method == "Crop" and self.model.n_heads > 1:
+                everywhere = torch.ones(1, state.attention.shape[-1], dtype=torch.bool)
+                heads = head_selection.select(state, everywhere, self.model.n_heads - 1)
+                made["denoised"] = head_selection.descriptor(self.model, state, heads)
+            return made
 
         def make(start, stop):
-            def arrays(x):
-                state = self.model.cls_state(x)
-                made = {"descriptor": self.model.descriptor(state)}
-                if method == "Crop" and self.model.n_heads > 1:
-                    everywhere = torch.ones(1, state.attention.shape[-1], dtype=torch.bool)
-                    heads = head_selection.select(state, everywhere, self.model.n_heads - 1)
-                    made["denoised"] = head_selection.descriptor(self.model, state, heads)
-                return made
+            return _stack(describe(x) for x in self._batches(load, range(start, stop)))
 
-            return _stack(arrays(x) for x in self._batches(load, range(start, stop)))
+        return self._store(f"{method} by {prompt}{self._noise(noise)}", len(prompts.rows), make)
 
-        return self._store(f"{method} by {prompt}{self._noise(noise)}", len(prompts), make)
+    def _masked(self, picture, prompt):
+        return baselines.masked(picture, prompt, self.model.mean, self.model.grid)
+
+    def _cropped(self, picture, prompt):
+        return baselines.cropped(picture, prompt, self.model.grid)
 
     def biased(self, method, noise=False):
-        """Features under a bias on the CLS row for each box: heads, residual and roi (Q, h), eq. 7 under it."""
-        _, _, prompts = self._prompts("box", noise)
+        """Features under a bias on the CLS row for each box: heads, residual and roi (Q, h), eq. 7 under it.
 
-        def make(start, stop):
-            return _stack(self._biased(method, prompts, a, b) for a, b in self._by_image(start, stop))
+        ``method``: "FA" (last four blocks) or "Attention mask" (last block).
+        """
+        prompts = self.prompts("box", noise)
 
-        return self._store(f"{method}{self._noise(noise)}", len(prompts), make)
+        def part(start, stop):
+            queries = range(start, stop)
+            images, index = np.unique(self.image_row[start:stop], return_inverse=True)
+            x = torch.cat(list(self._batches(self._image, self.image_ids[images])))
+            tokens = [prompts.get(q).tokens(self.model.grid, self.sizes[q]) for q in queries]
+            roi = torch.from_numpy(np.stack(tokens))
+            if method == "FA":
+                bias = torch.stack([foveal.bias(prompts.get(q), self.model.grid, self.sizes[q]) for q in queries])
+                state = self.model.cls_state(x, bias, last=min(4, self.model.depth), index=index)
+            else:
+                state = self.model.cls_state(x, baselines.attention_mask(roi), last=1, index=index)
+            return {**_arrays(state, "heads", "residual"), "roi": head_selection.roi_attention(state, roi)}
 
-    def _biased(self, method, prompts, start, stop):
-        rows = self.image_row[start:stop]
-        images, index = np.unique(rows, return_inverse=True)
-        x = torch.stack([self._image(self.image_ids[i]) for i in images])
-        grid = self.model.grid
-        roi = torch.stack([torch.from_numpy(prompts[q].tokens(grid, self.sizes[self.image_row[q]])) for q in range(start, stop)])
-        if method == "FA":
-            bias = torch.stack([foveal.bias(prompts[q], grid, self.sizes[self.image_row[q]]) for q in range(start, stop)])
-            state = self.model.cls_state(x, bias, last=min(4, self.model.depth), index=index)
-        else:
-            state = self.model.cls_state(x, baselines.attention_mask(roi), last=1, index=index)
-        return {**_arrays(state, "heads", "residual"), "roi": head_selection.roi_attention(state, roi)}
+        def make(start, stop):  # the queries of an image are neighbours, so a part runs its trunk once
+            return _stack(part(a, min(a + self.batch_size, stop)) for a in range(start, stop, self.batch_size))
 
-    def _by_image(self, start, stop):
-        """Runs of queries within [start, stop) of at most ``batch_size`` prompts."""
-        return [(a, min(a + self.batch_size, stop)) for a in range(start, stop, self.batch_size)]
+        return self._store(f"{method}{self._noise(noise)}", len(self), make)
+
+    def _noise(self, noise):
+        return f", noisy ({self.noise_pixels} px, seed {self.seed})" if noise else ""
 
     def _store(self, what, n, make):
-        key = {"what": what, "data": self.set.fingerprint, "model": self.model.key}
-        label = f"{self.set.name}, {self.model.name}: {what}"
-        return store.build(key, n, make, root=self.cache, shard=256, progress=self.progress, label=label)
+        if what not in self._made:
+            key = {"what": what, "data": self.set.fingerprint, "model": self.model.key, "code": code_digest()}
+            label = f"{self.set.name}, {self.model.name}: {what}"
+            self._made[what] = store.build(
+                key, n, make, root=self.cache, shard=256, progress=self.progress, label=label
+            )
+        return self._made[what]
 
     def _image(self, image_id):
         return self.model.preprocess(self.set.open(image_id))
@@ -141,42 +166,20 @@ class Extraction:
             for start in range(0, len(batch), self.batch_size):
                 yield torch.stack(batch[start : start + self.batch_size])
 
-    # Prompts ------------------------------------------------------------------------------------
 
-    def _noise(self, noise):
-        return f", noisy (seed {self.seed})" if noise else ""
+@cache
+def code_digest():
+    """Names the code that stored features depend on: after a change of it they are made again.
 
-    def _prompts(self, kind="box", noise=False):
-        """(kind, query rows (M,), prompts): one per query, or for "point" one per window position."""
-        queries = self.set.queries
-        everyone = np.arange(len(queries))
-        if kind == "box":
-            prompts = [b.box(self.sizes[i]) for b, i in zip(queries["prompt"], self.image_row, strict=True)]
-            if noise:
-                rngs = (np.random.default_rng([self.seed, q]) for q in everyone)
-                prompts = [noisy(b, self.sizes[i], rng) for b, i, rng in zip(prompts, self.image_row, rngs, strict=True)]
-            return kind, everyone, prompts
-        if noise:
-            raise InputError(f"Prompt noise is defined for boxes, not for {kind} prompts.")
-        masks = (self.set.mask(row) for row in queries["object"])
-        if kind == "segment":
-            return kind, everyone, list(masks)
-        if kind == "point":
-            points = [_points(mask, self.model.grid, self.sizes[i]) for mask, i in zip(masks, self.image_row, strict=True)]
-            return kind, np.repeat(everyone, [len(p) for p in points]), [p for ps in points for p in ps]
-        raise InputError(f"Prompt kind {kind!r} is unknown: choose point, box or segment.")
-
-
-def _points(mask, grid, size):
-    """A click on every patch whose centre lies in the mask; on its centroid if there is none (Table 3, ours)."""
-    (rows, columns), (width, height) = grid, size
-    pixels = mask.pixels(size)
-    ys, xs = (np.arange(rows) + 0.5) * height / rows, (np.arange(columns) + 0.5) * width / columns
-    inside = np.argwhere(pixels[np.ix_(ys.astype(int), xs.astype(int))])
-    if len(inside):
-        return [Point(float(xs[c]), float(ys[r])) for r, c in inside]
-    y, x = (float(a.mean()) for a in np.nonzero(pixels))
-    return [Point(x, y)]
+    Hex digest of the sources of prompts, pictures, masks, methods, the ViT tap and this file, and of the
+    versions of the libraries below them.
+    """
+    root = Path(__file__).parents[1]
+    files = ["prompts.py", "images.py", "data/masks.py", "models/vit.py", "bench/prompting.py", "bench/extraction.py"]
+    paths = [root / file for file in files] + sorted(root.glob("methods/*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths))
+    digest.update(repr([version(name) for name in ("timm", "torch", "torchvision", "pillow")]).encode())
+    return digest.hexdigest()[:16]
 
 
 def _arrays(state, *names):

@@ -10,7 +10,7 @@ from foir_lib.bench import metrics
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.published import published
 from foir_lib.bench.published import tables as published_tables
-from foir_lib.bench.tables import DATASETS, MODELS, find
+from foir_lib.bench.tables import DATASETS, MODELS, NOISE_PIXELS, find
 from foir_lib.data import load_set
 from foir_lib.errors import InputError
 from foir_lib.models.zoo import load_model
@@ -30,13 +30,16 @@ def rows_of(table, dataset="mini", model="mini"):
     return names[0], names[1] if spec.models else []
 
 
-def run(table, dataset="mini", model="mini", data_root="", weights="", device="auto", seed=0, h_on="", k=100, cache=None):
+def run(table, dataset="mini", model="mini", data_root="", weights="", device="auto", seed=0,
+    h_on="", k=100, noise_pixels=0, batch_size=64, workers=2, cache=None,
+):  # fmt: skip
     """Rows of a table in long format: table, dataset, model, method, metric, published, ours, difference, ...
 
     ``h_on``: number of selected heads, or several separated by commas; empty is the paper's 5, or for a
     model with no more than 5 heads every number below. ``data_root``: folder of the data set, or with
     several data sets the folder that holds one folder for each, by name. ``weights``: a local file, for one
-    model. Scores are percent, not rounded. Figures have a column ``x``.
+    model. ``noise_pixels``: m of the noisy prompts; 0 is the paper's 40, for the mini sets the same share of their
+    small pictures. ``batch_size``, ``workers``: pictures at once and threads that read them. Scores are percent, not rounded. Figures have a column ``x``.
     """
     spec = find(table)
     datasets, models = rows_of(table, dataset, model)
@@ -52,7 +55,8 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
                 bar.update()
             for model_name in models:
                 net = load_model(model_name, weights=weights or None, device=device)
-                experiment = Experiment(retrieval_set, net, seed=seed, cache=cache)
+                m = noise_pixels or NOISE_PIXELS.get(name, 40)
+                experiment = Experiment(retrieval_set, net, seed, batch_size, workers, cache, noise_pixels=m)
                 sizes = {"n_queries": len(experiment), "n_database": len(retrieval_set.database)}
                 common = {"dataset": name, "model": model_name, **sizes}
                 rows += [{**common, **row} for row in _rows(spec, experiment, h_on, k)]
@@ -62,10 +66,10 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
 
 def columns(spec, n_heads, h_on=""):
     """The (name, method, options) that a model with ``n_heads`` heads is scored on."""
-    if spec.over == "h_on":
-        values = list(range(1, n_heads + 1))
-    elif h_on:
+    if h_on:
         values = _numbers(h_on)
+    elif spec.over == "h_on":
+        values = list(range(1, n_heads + 1))
     else:
         values = [5] if n_heads > 5 else list(range(1, n_heads)) or [1]
     plain = spec.over == "h_on" or values == [5]  # else h_on is part of the name

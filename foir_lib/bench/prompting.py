@@ -1,0 +1,59 @@
+"""The prompts a benchmark asks with: each query's box, its noisy box, its mask, or every click on its mask."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from foir_lib.errors import InputError
+from foir_lib.methods.noise import noisy
+from foir_lib.prompts import Point
+
+KINDS = ("box", "segment", "point")
+
+
+class Prompts(NamedTuple):
+    """``M`` prompts: the query row (M,) each belongs to, and ``get(m)``, which makes the prompt when asked."""
+
+    rows: np.ndarray
+    get: Callable
+
+
+def prompts_of(retrieval_set, sizes, grid, kind="box", noise=0, seed=0):
+    """The :class:`Prompts` of all queries of a set.
+
+    ``sizes``: (width, height) of each query's picture. ``kind``: "box" or "segment", one per query, or "point",
+    one per patch window position in the mask (PHS Table 3). ``noise``: pixels m of prompt noise on boxes (PHS A3),
+    0 for none, drawn by ``seed``. Raises InputError for an unknown kind or noise on other prompts than boxes.
+    """
+    queries = retrieval_set.queries
+    everyone = np.arange(len(queries))
+    if kind not in KINDS:
+        raise InputError(f"Prompt kind {kind!r} is unknown: choose one of {', '.join(KINDS)}.")
+    if noise and kind != "box":
+        raise InputError(f"Prompt noise is defined for boxes, not for {kind} prompts.")
+    if kind == "box":
+        boxes = [box.box(size) for box, size in zip(queries["prompt"], sizes, strict=True)]
+        if noise:  # a generator per query: the noise of a query depends on nothing else
+            boxes = [noisy(boxes[q], sizes[q], np.random.default_rng([seed, q]), noise) for q in everyone]
+        return Prompts(everyone, boxes.__getitem__)
+    objects = queries["object"].to_numpy()
+    if kind == "segment":
+        return Prompts(everyone, lambda m: retrieval_set.mask(objects[m]))
+    clicks = [points(retrieval_set.mask(o), grid, size) for o, size in zip(objects, sizes, strict=True)]
+    at = np.concatenate(clicks)
+    return Prompts(np.repeat(everyone, [len(c) for c in clicks]), lambda m: Point(*at[m].tolist()))
+
+
+def points(mask, grid, size):
+    """Positions (n, 2), x and y in pixels, of the clicks that Table 3 averages over.
+
+    Ours: the centres of all patches that lie in the mask; its centroid if there are none.
+    """
+    (rows, columns), (width, height) = grid, size
+    pixels = mask.pixels(size)
+    ys, xs = (np.arange(rows) + 0.5) * height / rows, (np.arange(columns) + 0.5) * width / columns
+    inside = np.argwhere(pixels[np.ix_(ys.astype(int), xs.astype(int))])
+    if len(inside):
+        return np.c_[xs[inside[:, 1]], ys[inside[:, 0]]]
+    return np.array([[axis.mean() for axis in np.nonzero(pixels)[::-1]]])
