@@ -44,7 +44,9 @@ def test_look_alikes_share_a_look_and_never_a_place():
 )  # fmt: skip
 def test_shapes_have_the_area_of_their_geometry(shape, area):
     axis = (np.arange(800) + 0.5) / 200 - 2
-    inside = draw.distance(shape, axis[None] + 0 * axis[:, None], axis[:, None] + 0 * axis[None]) < 0
+    inside = (
+        draw.distance(shape, axis[None] + 0 * axis[:, None], axis[:, None] + 0 * axis[None]) < 0
+    )
     assert inside.mean() * 16 == pytest.approx(area, rel=0.01)
 
 
@@ -67,8 +69,15 @@ def test_a_scene_holds_what_its_flavour_promises(seed, name):
 
 
 @settings(max_examples=50, deadline=None)
-@given(benchmark=SEEDS, training=SEEDS, name=NAMES, parts=st.tuples(st.integers(0, 1), st.integers(0, 1)))
-def test_no_training_scene_is_a_benchmark_scene_whatever_the_seeds(benchmark, training, name, parts):
+@given(
+    benchmark=SEEDS,
+    training=SEEDS,
+    name=NAMES,
+    parts=st.tuples(st.integers(0, 1), st.integers(0, 1)),
+)
+def test_no_training_scene_is_a_benchmark_scene_whatever_the_seeds(
+    benchmark, training, name, parts
+):
     ours, theirs = (mini.stream(use, name, seed, part, 3).random(4) for use, seed, part in
                     zip((0, 1), (benchmark, training), parts, strict=True))  # fmt: skip
     assert not np.array_equal(ours, theirs)
@@ -116,7 +125,10 @@ def test_every_machine_draws_the_same_default_set(name):
 
 
 def test_over_a_third_of_the_sparse_queries_stand_alone():
-    counts = [len(mini.scene(mini.stream(0, "mini-focus-sparse", 0, 0, i), "mini-focus-sparse")[1]) for i in range(300)]
+    counts = [
+        len(mini.scene(mini.stream(0, "mini-focus-sparse", 0, 0, i), "mini-focus-sparse")[1])
+        for i in range(300)
+    ]
     assert counts.count(1) / sum(counts) > 1 / 3
 
 
@@ -138,7 +150,12 @@ def test_load_gives_the_scenes_with_tight_boxes_and_masks(cache):
     for row, mask in zip(rows.index, masks, strict=True):
         np.testing.assert_array_equal(s.mask(row).array, mask)
         y, x = np.nonzero(mask)
-        assert rows.loc[row, ["x0", "y0", "x1", "y1"]].tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
+        assert rows.loc[row, ["x0", "y0", "x1", "y1"]].tolist() == [
+            x.min(),
+            y.min(),
+            x.max() + 1,
+            y.max() + 1,
+        ]
     assert len(s.queries) == (s.objects.image_id.isin(s.query_images.image_id)).sum()
 
 
@@ -170,13 +187,17 @@ def test_two_processes_on_one_cache(cache):
     with multiprocessing.get_context("fork").Pool(2) as pool:
         pool.map(_load_quietly, [str(cache)] * 2, chunksize=1)
     (folder,) = (cache / "mini").iterdir()
-    assert len(json.loads((folder / "annotations" / "instances_train2017.json").read_text())["images"]) == 20
+    assert (
+        len(json.loads((folder / "annotations" / "instances_train2017.json").read_text())["images"])
+        == 20
+    )
 
 
 @pytest.mark.parametrize(
     "arguments, words",
-    [(("mini-fokus",), "mini-fokus"), (("mini-focus", -1), "seed=-1"), (("mini-focus", 2**32), "seed"),
-     (("mini-focus", 0.5), "seed=0.5"), (("mini-focus", 0, 0), "n_query=0"), (("mini-focus", 0, 1, True), "n_database=True")],
+    [(("mini-fokus",), "mini-fokus"), (("mini-focus", -1), "seed=-1"),
+     (("mini-focus", 2**32), "seed"), (("mini-focus", 0.5), "seed=0.5"),
+     (("mini-focus", 0, 0), "n_query=0"), (("mini-focus", 0, 1, True), "n_database=True")],
 )  # fmt: skip
 def test_bad_arguments_get_one_sentence(cache, arguments, words):
     with pytest.raises(InputError, match=words):

@@ -1,9 +1,10 @@
 """The mini world: cluttered scenes in which kinds of objects keep to their places.
 
-Four places: two by day (meadow, sea), two at night (town, lagoon); two on land (meadow, town), two on water (sea,
-lagoon). Twelve looks make 24 kinds, for every look means two: one by day and another by night, or one on land and
-another on water. So nothing but the surroundings tells look-alikes apart. Of its two places every kind prefers one
-(its home, three times as frequent), which gives each place kinds that go together. All kinds are equally frequent.
+Four places: two by day (meadow, sea), two at night (town, lagoon); two on land (meadow, town), two
+on water (sea, lagoon). Twelve looks make 24 kinds, for every look means two: one by day and
+another by night, or one on land and another on water. So nothing but the surroundings tells
+look-alikes apart. Of its two places every kind prefers one (its home, three times as frequent),
+which gives each place kinds that go together. All kinds are equally frequent.
 """
 
 import dataclasses
@@ -38,7 +39,7 @@ class Kind(NamedTuple):
 
 
 class Flavour(NamedTuple):
-    """How many objects a scene holds (cumulative chances) and how large they are (radius in pixels)."""
+    """How many objects a scene holds (cumulative chances), and their radius in pixels."""
 
     counts: tuple
     chances: tuple
@@ -75,12 +76,19 @@ KINDS = _kinds()
 FLAVOURS = {
     "mini-focus": Flavour((2, 3, 4, 5, 6), (0.2, 0.4, 0.6, 0.8, 1.0), (11.0, 21.0)),
     "mini-focus-sparse": Flavour((1, 2, 3, 4), (0.64, 0.80, 0.92, 1.0), (13.0, 28.0)),
-    "mini-focus-dense": Flavour(tuple(range(6, 13)), tuple((i + 1) / 7 for i in range(7)), (6.5, 11.0)),
+    "mini-focus-dense": Flavour(
+        tuple(range(6, 13)), tuple((i + 1) / 7 for i in range(7)), (6.5, 11.0)
+    ),
 }
 
 
 def stream(use, name, seed, part, index):
-    """The random stream of one scene; `use` (0 benchmark, 1 training) keeps the two worlds apart for every seed."""
+    """The random stream of one scene of a flavour.
+
+    `use` (0 benchmark, 1 training) is part of the key that is hashed together with the seed, so
+    that no benchmark seed at all leads to a training scene. `part`: 0 queries, 1 database
+    (training: 1 held out).
+    """
     key = (use, list(FLAVOURS).index(name), part, index)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
@@ -91,7 +99,12 @@ def pick(rng, cumulative):
 
 
 def scene(rng, name):
-    """One scene of a flavour: pixels uint8 (height, width, 3), kinds (positions in KINDS), visible masks, place."""
+    """One scene of a flavour: pixels, kinds, masks, place.
+
+    Pixels uint8 (height, width, 3); kinds: positions in KINDS, one per object; masks: bool
+    (height, width) of what is visible of each object, at least 12 pixels; place: position in
+    `draw.PLACES`.
+    """
     flavour = FLAVOURS[name]
     width, height = int(rng.integers(112, 145)), int(rng.integers(96, 129))
     place = int(rng.integers(len(draw.PLACES)))
@@ -101,7 +114,9 @@ def scene(rng, name):
         hue = "stone" if stone else list(draw.HUES)[rng.integers(6)]
         radius = draw.between(rng, 3, 8) if stone else draw.between(rng, 2, 4)
         spot = (rng.random() * width, rng.random() * height)
-        draw.paint(image, rng, draw.SHAPES[rng.integers(3 if stone else 8)], hue, "plain", spot, radius)
+        draw.paint(
+            image, rng, draw.SHAPES[rng.integers(3 if stone else 8)], hue, "plain", spot, radius
+        )
     cumulative = np.cumsum([kind.weights[place] for kind in KINDS])
     count = flavour.counts[pick(rng, flavour.chances)]
     kinds, discs, masks = [], [], []
@@ -117,28 +132,44 @@ def scene(rng, name):
 
 
 def _place(rng, radii, width, height, discs):
-    """A disc (x, y, radius) that covers no earlier disc by more than about a third of its width, if one is found."""
+    """A disc (x, y, radius) that overlaps no earlier disc much, if 30 throws find one."""
     for _ in range(30):
         radius = draw.between(rng, *radii)
         x = draw.between(rng, 0.8 * radius, width - 0.8 * radius)
         y = draw.between(rng, 0.8 * radius, height - 0.8 * radius)
         near = [0.75 * (radius + r) for _, _, r in discs]
-        apart = [(x - a) * (x - a) + (y - b) * (y - b) > n * n for (a, b, _), n in zip(discs, near, strict=True)]
+        apart = [
+            (x - a) * (x - a) + (y - b) * (y - b) > n * n
+            for (a, b, _), n in zip(discs, near, strict=True)
+        ]
         if all(apart):
             break
     return x, y, radius
 
 
 def load(name, seed=0, n_query=300, n_database=1500):
-    """A mini set as a RetrievalSet named e.g. "mini-focus (seed 0)"; drawn once, then read from the cache.
+    """A mini set as a RetrievalSet named e.g. "mini-focus (seed 0)".
 
-    Every seed is another draw from the same world. Raises InputError for an unknown flavour or a bad number.
+    It is drawn once, then read from the cache; every seed is another draw from the same world.
+    Raises InputError for an unknown flavour, a bad number or a disk that can't be written.
     """
     if name not in FLAVOURS:
-        raise InputError(f"There is no mini world named {name!r}: choose one of {', '.join(FLAVOURS)}.")
-    for label, value, low in (("seed", seed, 0), ("n_query", n_query, 1), ("n_database", n_database, 1)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value < 2**32:
-            raise InputError(f"{label}={value!r} of {name} must be a whole number of at least {low}.")
+        raise InputError(
+            f"There is no mini world named {name!r}: choose one of {', '.join(FLAVOURS)}."
+        )
+    for label, value, low in (
+        ("seed", seed, 0),
+        ("n_query", n_query, 1),
+        ("n_database", n_database, 1),
+    ):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | np.integer)
+            or not low <= value < 2**32
+        ):
+            raise InputError(
+                f"{label}={value!r} of {name} must be a whole number of at least {low}."
+            )
     root = cache_root() / "mini" / f"{name}-v{VERSION}-seed{seed}-{n_query}-{n_database}"
     if not root.is_dir():
         _draw_once(root, name, int(seed), {"val2017": int(n_query), "train2017": int(n_database)})
@@ -146,7 +177,7 @@ def load(name, seed=0, n_query=300, n_database=1500):
 
 
 def _draw_once(root, name, seed, splits):
-    """Draw a set in a temporary folder that becomes `root` when whole; of two processes the first wins."""
+    """Draw in a temporary folder that becomes `root` when whole; of two processes one wins."""
     for old in root.parent.glob(f".{root.name}.*.tmp"):
         if time.time() - old.stat().st_mtime > 3600:  # left behind by a run that was killed
             shutil.rmtree(old, ignore_errors=True)
@@ -157,14 +188,15 @@ def _draw_once(root, name, seed, splits):
     except OSError as error:
         if not root.is_dir():
             raise InputError(
-                f"Can't write {root}: {os.strerror(error.errno or 0)}; free some space or set FOIR_CACHE to another disk."
+                f"Can't write {root}: {os.strerror(error.errno or 0)}; "
+                "free some space or set FOIR_CACHE to another disk."
             ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(folder, name, seed, splits):
-    """Write the scenes of a seed as a COCO 2017 folder: pictures (PNG), boxes (x, y, w, h) and RLE masks."""
+    """Write the scenes of a seed as a COCO 2017 folder: PNG pictures, x-y-w-h boxes, RLE masks."""
     categories = [{"id": i + 1, "name": kind.name} for i, kind in enumerate(KINDS)]
     (folder / "annotations").mkdir(parents=True)
     with tqdm(total=sum(splits.values()), desc=f"drawing {name}, seed {seed}", unit="scene") as bar:
@@ -176,7 +208,14 @@ def write(folder, name, seed, splits):
                 image_id = part * 10_000_000 + index + 1
                 file = f"{image_id:012d}.png"
                 Image.fromarray(pixels).save(folder / split / file, compress_level=1)
-                images.append({"id": image_id, "file_name": file, "width": pixels.shape[1], "height": pixels.shape[0]})
+                images.append(
+                    {
+                        "id": image_id,
+                        "file_name": file,
+                        "width": pixels.shape[1],
+                        "height": pixels.shape[0],
+                    }
+                )
                 for kind, mask in zip(kinds, masks, strict=True):
                     annotations.append(_annotation(len(annotations) + 1, image_id, kind, mask))
                 bar.update()
@@ -187,6 +226,7 @@ def write(folder, name, seed, splits):
 def _annotation(number, image_id, kind, mask):
     code = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {
-        "id": number, "image_id": image_id, "category_id": kind + 1, "iscrowd": 0, "area": int(mask.sum()),
-        "bbox": [int(v) for v in rle.toBbox(code)], "segmentation": {**code, "counts": code["counts"].decode()},
+        "id": number, "image_id": image_id, "category_id": kind + 1, "iscrowd": 0,
+        "area": int(mask.sum()), "bbox": [int(v) for v in rle.toBbox(code)],
+        "segmentation": {**code, "counts": code["counts"].decode()},
     }  # fmt: skip

@@ -1,7 +1,8 @@
 """Draws the pictures of the mini world with numpy alone.
 
-Pixel arrays only ever see + - * / sqrt, floor, min, max and comparisons: IEEE 754 fixes the result of each of
-these to the last bit, so that every machine draws the same picture (no sin, exp, matrix product or float sum).
+Pixel arrays only ever see + - * / sqrt, floor, min, max and comparisons: IEEE 754 fixes the result
+of each of these to the last bit, so that every machine draws the same picture (no sin, exp, matrix
+product or float sum).
 Positions are (x, y) in pixels, colours RGB in [0, 1], pictures (height, width, 3) float64.
 """
 
@@ -28,7 +29,7 @@ def between(rng, low, high):
 
 
 def distance(shape, u, v):
-    """Signed distance (negative inside) to a shape of radius about 1; u right, v down, same shapes."""
+    """Signed distance (negative inside) to a shape of radius 1; u right, v down, equal shapes."""
     au, av = np.abs(u), np.abs(v)
     if shape == "disc":
         return np.sqrt(u * u + v * v) - 0.95
@@ -98,7 +99,7 @@ def blend(low, high, t):
 
 
 def background(rng, place, height, width):
-    """An empty scene of one of PLACES: sky and ground with their own texture; (height, width, 3)."""
+    """An empty scene of one of PLACES, its sky and its ground; (height, width, 3)."""
     y = np.arange(height)[:, None] + np.zeros((1, width))
     x = np.arange(width)[None] + np.zeros((height, 1))
     horizon = between(rng, 0.15, 0.45) * height
@@ -112,14 +113,20 @@ def background(rng, place, height, width):
     elif place == "sea":
         up = blend((0.62, 0.82, 0.98), (0.98, 0.95, 0.88), clip01(0.8 * sky + 0.5 * (coarse - 0.5)))
         ripple = wave(ground * (2.2 - ground) * 7 + 1.6 * coarse + 0.5 * fine)
-        down = blend((0.13, 0.42, 0.66), (0.48, 0.78, 0.88), clip01(0.45 + 0.4 * ripple - 0.2 * ground))
+        down = blend(
+            (0.13, 0.42, 0.66), (0.48, 0.78, 0.88), clip01(0.45 + 0.4 * ripple - 0.2 * ground)
+        )
     elif place == "town":
         up = blend((0.05, 0.05, 0.16), (0.22, 0.15, 0.34), clip01(sky))
-        down = blend((0.17, 0.16, 0.23), (0.09, 0.09, 0.13), clip01(0.6 * ground + 0.7 * (fine - 0.3)))
+        down = blend(
+            (0.17, 0.16, 0.23), (0.09, 0.09, 0.13), clip01(0.6 * ground + 0.7 * (fine - 0.3))
+        )
     else:
         up = blend((0.03, 0.09, 0.14), (0.06, 0.22, 0.27), clip01(sky))
         caustic = 1 - np.abs(2 * coarse - 1) - 0.6 * np.abs(2 * fine - 1)
-        down = blend((0.02, 0.20, 0.24), (0.10, 0.50, 0.48), clip01(0.2 + 0.7 * caustic - 0.5 * ground))
+        down = blend(
+            (0.02, 0.20, 0.24), (0.10, 0.50, 0.48), clip01(0.2 + 0.7 * caustic - 0.5 * ground)
+        )
     image = up * (1 - below) + down * below
     DETAILS[place](rng, image, int(horizon), x, y)
     return image
@@ -161,7 +168,11 @@ def _town(rng, image, horizon, x, y):
 def _lagoon(rng, image, horizon, x, y):
     height, width = image.shape[:2]
     for _ in range(9):  # bubbles
-        radius, cx, cy = between(rng, 1.5, 4.5), between(rng, 0, width), between(rng, horizon, height)
+        radius, cx, cy = (
+            between(rng, 1.5, 4.5),
+            between(rng, 0, width),
+            between(rng, horizon, height),
+        )
         rows = slice(max(int(cy) - 6, 0), int(cy) + 7)
         cols = slice(max(int(cx) - 6, 0), int(cx) + 7)
         gap = np.abs(np.sqrt((x[rows, cols] - cx) ** 2 + (y[rows, cols] - cy) ** 2) - radius)
@@ -177,8 +188,8 @@ DETAILS = {"meadow": _meadow, "sea": _sea, "town": _town, "lagoon": _lagoon}
 def paint(image, rng, shape, hue, texture, centre, radius):
     """Paint one object into `image` in place and return its mask, bool (height, width).
 
-    The object is turned by up to 20 degrees, its colour and brightness vary, light comes from the top left,
-    and a soft shadow lies around it. It may reach over the border of the picture.
+    The object is turned by up to 20 degrees, its colour and brightness vary, light comes from the
+    top left, and a soft shadow lies around it. It may reach over the border of the picture.
     """
     height, width = image.shape[:2]
     (cx, cy), reach = centre, radius * 1.12 + 4
@@ -208,7 +219,11 @@ def develop(rng, image):
     height, width = image.shape[:2]
     tint = between(rng, 0.72, 1.15) * (1 + 0.16 * (rng.random(3) - 0.5))
     across, down = between(rng, -0.22, 0.22), between(rng, -0.12, 0.12)
-    light = 1 + across * (np.arange(width) / width - 0.5)[None] + down * (np.arange(height) / height - 0.5)[:, None]
+    light = (
+        1
+        + across * (np.arange(width) / width - 0.5)[None]
+        + down * (np.arange(height) / height - 0.5)[:, None]
+    )
     grain = 0.04 * (rng.random((height, width)) - 0.5)
     image = clip01(image * light[..., None] * tint + grain[..., None])
     return np.floor(image * 255 + 0.5).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""How the mini ViTs were made: which kinds does a scene hold? Asked of the CLS token, on training scenes only."""
+"""How the mini ViTs were made: the CLS token learns to tell which kinds a training scene holds."""
 
 import hashlib
 import json
@@ -14,6 +14,7 @@ from safetensors.torch import save as to_safetensors
 from tqdm.auto import tqdm
 
 from foir_lib.data import mini
+from foir_lib.errors import InputError
 from foir_lib.images import atomic_path, atomic_write
 from foir_lib.models import mini_vit
 
@@ -21,9 +22,9 @@ TRAIN, HELD_OUT = 0, 1  # parts of the training streams; benchmark scenes come f
 
 
 def render(start, stop, seed, part, size):
-    """Training scenes start..stop: pixels uint8 (n, 3, size, size), squashed, and labels bool (n, kinds).
+    """Training scenes start..stop, squashed: uint8 (n, 3, size, size), and labels bool (n, kinds).
 
-    The three flavours take turns. See `mini.stream` for why no benchmark seed can meet these scenes.
+    The three flavours take turns. `mini.stream` tells why no benchmark seed can meet these scenes.
     """
     names = list(mini.FLAVOURS)
     pixels = np.empty((stop - start, 3, size, size), np.uint8)
@@ -37,7 +38,7 @@ def render(start, stop, seed, part, size):
 
 
 def scenes(n, seed, part=TRAIN, size=mini_vit.NATIVE_SIZE, workers=2, chunk=256):
-    """`n` training scenes drawn by `workers` processes: uint8 (n, 3, size, size) and bool (n, kinds)."""
+    """`n` training scenes by `workers` processes: uint8 (n, 3, size, size), bool (n, kinds)."""
     pixels, labels = np.empty((n, 3, size, size), np.uint8), np.empty((n, len(mini.KINDS)), bool)
     starts = range(0, n, chunk)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
@@ -56,25 +57,34 @@ def normalise(pixels):
 def train(name, steps, pixels, labels, seed=0, batch=128, lr=2e-3, checkpoint=None, every=500):
     """Train a mini ViT on scenes and labels; returns the network and its losses, one per step.
 
-    Binary cross-entropy over the kinds from the CLS token, AdamW (decay 0.05), one-cycle learning rate, mirrored
-    pictures. With a `checkpoint` path the state is saved there every so many steps and picked up again.
+    Binary cross-entropy over the kinds from the CLS token, AdamW (decay 0.05), one-cycle learning
+    rate, mirrored pictures. With a `checkpoint` path the state is saved there every so many steps
+    and picked up again; a resumed run is the same run. Raises InputError for the checkpoint of
+    another run.
     """
     torch.manual_seed(seed)
     net = mini_vit.create(name, num_classes=labels.shape[1]).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(net.parameters(), lr, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.15)
     parts, losses = {"net": net, "optimiser": optimiser, "schedule": schedule}, []
+    run = f"{name}, {steps} steps of {batch}, seed {seed}"
     if checkpoint and Path(checkpoint).exists():
         saved = torch.load(checkpoint, weights_only=True)
+        if saved["run"] != run:
+            raise InputError(
+                f"Checkpoint {checkpoint} belongs to another run ({saved['run']}) than this "
+                f"one ({run}): give another path or remove it."
+            )
         losses = saved.pop("losses")
         for key, part in parts.items():
             part.load_state_dict(saved[key])
     with tqdm(total=steps, initial=len(losses), desc=name) as bar:
         while len(losses) < steps:
-            rng = np.random.default_rng((seed, len(losses)))  # each step its own: a resumed run is the same run
+            rng = np.random.default_rng((seed, len(losses)))  # its own for each step
             rows = torch.from_numpy(rng.integers(0, len(pixels), batch))
+            mirrored = torch.from_numpy(rng.random(batch) < 0.5)[:, None, None, None]
             x = normalise(pixels[rows])
-            x = torch.where(torch.from_numpy(rng.random(batch) < 0.5)[:, None, None, None], x.flip(-1), x)
+            x = torch.where(mirrored, x.flip(-1), x)
             loss = F.binary_cross_entropy_with_logits(net(x), labels[rows].float())
             optimiser.zero_grad()
             loss.backward()
@@ -85,9 +95,9 @@ def train(name, steps, pixels, labels, seed=0, batch=128, lr=2e-3, checkpoint=No
             bar.update()
             bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
             if checkpoint and (len(losses) % every == 0 or len(losses) == steps):
-                state = {key: part.state_dict() for key, part in parts.items()} | {"losses": losses}
+                state = {key: part.state_dict() for key, part in parts.items()}
                 with atomic_path(checkpoint) as temporary:
-                    torch.save(state, temporary)
+                    torch.save(state | {"losses": losses, "run": run}, temporary)
     return net.eval(), losses
 
 
@@ -101,21 +111,29 @@ def held_out(net, pixels, labels, batch=256):
 
 
 def save(net, name, folder, losses, facts):
-    """Write `<name>.safetensors` (matrices in float16, no classifier) and its model card `<name>.json`; returns the card.
+    """Write `<name>.safetensors` (matrices in float16, no classifier) and its model card (JSON).
 
-    `facts`: what the card should say of data, recipe, time and held-out score. The loss curve is kept as 60 means.
+    `facts`: what the card should say of data, recipe, time and held-out score. The loss curve is
+    kept as 60 means. Returns the card.
     """
     keep = {key: value for key, value in net.state_dict().items() if not key.startswith("head.")}
-    blob = to_safetensors({k: (v.half() if v.ndim > 1 else v).contiguous() for k, v in keep.items()})
+    blob = to_safetensors(
+        {k: (v.half() if v.ndim > 1 else v).contiguous() for k, v in keep.items()}
+    )
     curve = [round(float(part.mean()), 4) for part in np.array_split(losses, min(60, len(losses)))]
-    card = {"name": name} | facts | {"losses": curve, "sha256": hashlib.sha256(blob).hexdigest()} | ABOUT
+    card = (
+        {"name": name}
+        | facts
+        | {"losses": curve, "sha256": hashlib.sha256(blob).hexdigest()}
+        | ABOUT
+    )
     atomic_write(Path(folder) / f"{name}.safetensors", blob)
     atomic_write(Path(folder) / f"{name}.json", json.dumps(card, indent=1) + "\n")
     return card
 
 
 ABOUT = {
-    "intended_use": "Lessons and tests of prompt-guided head selection on the mini world, in seconds on a laptop.",
-    "limits": "It has seen drawn scenes of 24 kinds and nothing else: on photographs its descriptors mean nothing.",
+    "intended_use": "Lessons and tests of head selection on the mini world, on a laptop.",
+    "limits": "It knows drawn scenes of 24 kinds and nothing else; photographs mean nothing to it.",
     "licence": "Apache-2.0",
 }

@@ -1,4 +1,4 @@
-"""The mini ViTs: timm VisionTransformers with a small convolutional stem, trained on the mini world."""
+"""The mini ViTs: timm ViTs with a small convolutional stem, trained on the mini world."""
 
 import json
 from functools import partial
@@ -16,15 +16,18 @@ SIZES = {"mini-vit-small": 6, "mini-vit": 12, "mini-vit-large": 16}  # name -> h
 
 
 def create(name, img_size=NATIVE_SIZE, num_classes=0):
-    """An untrained mini ViT: 4 blocks, heads of 16 channels, class token, stem of four 3x3 convolutions.
+    """An untrained mini ViT: a stem of four 3x3 convolutions, 4 blocks, heads of 16 channels, CLS.
 
-    `img_size` (pixels, a multiple of 16) fixes the grid; `net.set_input_size(img_size=...)` resamples it later.
-    `num_classes` > 0 adds the linear classifier used in training. Raises InputError for an unknown name or size.
+    `img_size` (pixels, a multiple of 16) fixes the grid; `net.set_input_size(img_size=...)`
+    resamples it later. `num_classes` > 0 adds the linear classifier used in training. Raises
+    InputError for an unknown name or a size that doesn't fit.
     """
     if name not in SIZES:
         raise InputError(f"There is no mini ViT named {name!r}: choose one of {', '.join(SIZES)}.")
     if img_size % STRIDE or img_size < STRIDE:
-        raise InputError(f"Image size {img_size} of {name} must be a multiple of {STRIDE} pixels, e.g. {NATIVE_SIZE}.")
+        raise InputError(
+            f"Image size {img_size} of {name} must be a multiple of {STRIDE}, e.g. {NATIVE_SIZE}."
+        )
     net = VisionTransformer(
         img_size=img_size,
         patch_size=1,
@@ -48,7 +51,7 @@ def weights_path(name):
 
 
 def card(name):
-    """The model card of shipped weights (dict): data, recipe, time, held-out score, loss curve, sha256, licence."""
+    """The model card of shipped weights (dict): data, recipe, time, held-out score, sha256, ..."""
     return json.loads(weights_path(name).with_suffix(".json").read_text())
 
 
@@ -56,5 +59,9 @@ def _stem(channels=(24, 48, 96, 192)):
     """Four strided convolutions with batch norm: (B, 3, S, S) -> (B, 192, S / 16, S / 16)."""
     layers = []
     for fan_in, fan_out in zip((3, *channels), channels, strict=False):
-        layers += [nn.Conv2d(fan_in, fan_out, 3, 2, 1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU()]
+        layers += [
+            nn.Conv2d(fan_in, fan_out, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(fan_out),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers)
