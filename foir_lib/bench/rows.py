@@ -39,7 +39,8 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
     model with no more than 5 heads every number below. ``data_root``: folder of the data set, or with
     several data sets the folder that holds one folder for each, by name. ``weights``: a local file, for one
     model. ``noise_pixels``: m of the noisy prompts; 0 is the paper's 40, for the mini sets the same share of their
-    small pictures. ``batch_size``, ``workers``: pictures at once and threads that read them. Scores are percent, not rounded. Figures have a column ``x``.
+    small pictures. ``batch_size``, ``workers``: pictures at once and threads that read them.
+    Scores are percent, not rounded. Figures have a column ``x``.
     """
     spec = find(table)
     datasets, models = rows_of(table, dataset, model)
