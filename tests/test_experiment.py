@@ -181,12 +181,9 @@ def test_a_bounded_number_of_pictures_is_in_memory(experiment, monkeypatch):
         return call
 
     monkeypatch.setattr(experiment.model, "preprocess", counted(experiment.model.preprocess))
-    object.__setattr__(experiment.set, "open", counted(experiment.set.open))
-    try:
-        ids = list(experiment.set.database["image_id"]) * 5
-        n = sum(len(batch) for batch in experiment._batches(experiment._image, ids))
-    finally:
-        object.__delattr__(experiment.set, "open")
+    monkeypatch.setattr(experiment, "_open", counted(experiment.set.open))
+    ids = list(experiment.set.database["image_id"]) * 5
+    n = sum(len(batch) for batch in experiment._batches(experiment._image, ids))
     assert n == 200 and len(alive) == 400 and most[0] <= 4 * experiment.batch_size
 
 

@@ -7,7 +7,7 @@ batch; a bounded number of pictures is in memory at any time.
 import hashlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Extraction:
     """
 
     def __init__(
-        self, retrieval_set, model, seed=0, batch_size=64, workers=2, cache=None, progress=True, noise_pixels=NOISE_PIXELS
+        self, retrieval_set, model, seed=0, batch_size=32, workers=2, cache=None, progress=True, noise_pixels=NOISE_PIXELS
     ):
         if not len(retrieval_set.queries):
             raise InputError(f"{retrieval_set.name} has no labelled queries, so nothing can be scored: give boxes.")
@@ -48,6 +48,7 @@ class Extraction:
         sizes = retrieval_set.images.set_index("image_id").loc[queries["image_id"], ["width", "height"]]
         self.sizes = [tuple(size) for size in sizes.to_numpy().tolist()]  # (Q,) of its picture
         self.exclude = retrieval_set.protocols["contains"].own  # (Q,) its picture's own row in the database, or -1
+        self._open = lru_cache(2 * workers)(retrieval_set.open)  # prompts on one picture are neighbours
         self._made, self._asked = {}, {}
 
     def __len__(self):
@@ -88,7 +89,7 @@ class Extraction:
         alter = {"Mask": self._masked, "Crop": self._cropped}[method]
 
         def load(m):
-            picture = self.set.open(self.image_ids[self.image_row[prompts.rows[m]]])
+            picture = self._open(self.image_ids[self.image_row[prompts.rows[m]]])
             return self.model.preprocess(alter(picture, prompts.get(m)))
 
         def describe(x):
@@ -149,7 +150,7 @@ class Extraction:
         return self._made[what]
 
     def _image(self, image_id):
-        return self.model.preprocess(self.set.open(image_id))
+        return self.model.preprocess(self._open(image_id))
 
     def _batches(self, load, items):
         """Stacked tensors of ``batch_size`` items; threads read ahead by one batch, never more."""

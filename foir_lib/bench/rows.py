@@ -31,7 +31,7 @@ def rows_of(table, dataset="mini", model="mini"):
 
 
 def run(table, dataset="mini", model="mini", data_root="", weights="", device="auto", seed=0,
-    h_on="", k=100, noise_pixels=0, batch_size=64, workers=2, cache=None,
+    h_on="", k=100, noise_pixels=0, batch_size=32, workers=2, cache=None,
 ):  # fmt: skip
     """Rows of a table in long format: table, dataset, model, method, metric, published, ours, difference, ...
 
