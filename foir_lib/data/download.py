@@ -23,9 +23,7 @@ def manifest_root():
     for root in (package.parent / "data_manifests", package / "data_manifests"):
         if (root / "models.json").is_file():
             return root
-    raise MissingError(
-        f"There is no folder data_manifests beside or in {package}: install foir_lib again."
-    )
+    raise MissingError(f"There is no folder data_manifests beside or in {package}: install foir_lib again.")
 
 
 def manifest(name):
@@ -106,9 +104,7 @@ def get(name, root=None, keep_archives=True, progress=True):
                 f"Another run is getting {name} into {root}: wait for it or choose another root."
             ) from error
         except PermissionError as error:
-            raise InputError(
-                f"{root} is not writable: choose another root for {name} with --root."
-            ) from error
+            raise InputError(f"{root} is not writable: choose another root for {name} with --root.") from error
     return verify(name, root, progress)
 
 
@@ -238,16 +234,10 @@ def _count(check, root):
         return sum(fnmatch(name, pattern) for name in _names(root / folder))
     if not (root / check["list"]).is_file():
         return 0
-    held = [
-        [(Path(place).name, _names((root / place).parent)) for place in places]
-        for places in check["files"]
-    ]
+    held = [[(Path(place).name, _names((root / place).parent)) for place in places] for places in check["files"]]
     lines = (root / check["list"]).read_text(encoding="utf-8").splitlines()
     listed = [line.split()[0] for line in lines if line.strip()]
-    return sum(
-        all(any(form.format(name) in names for form, names in places) for places in held)
-        for name in listed
-    )
+    return sum(all(any(form.format(name) in names for form, names in places) for places in held) for name in listed)
 
 
 def _names(folder):

@@ -26,9 +26,7 @@ def bars(rows, metric=None, title=None):
     """
     rows = _checked(rows, "dataset", "model", "method", "metric", "ours")
     metric, rows = _one_metric(rows, metric)
-    datasets, models, methods = (
-        list(dict.fromkeys(rows[c])) for c in ("dataset", "model", "method")
-    )
+    datasets, models, methods = (list(dict.fromkeys(rows[c])) for c in ("dataset", "model", "method"))
     n, step = len(rows) / len(datasets), 0.84 / len(methods)
     across = len(datasets) if n * len(datasets) <= 30 else 1
     down = len(datasets) // across
@@ -54,9 +52,7 @@ def bars(rows, metric=None, title=None):
                     }
                     axes.scatter(at, part["published"], label="published", **diamond)
                     top = part[["ours", "published"]].max(axis=1) + 1
-                for x, y, value in (
-                    zip(at, top, part["ours"], strict=True) if n * across <= 36 else ()
-                ):
+                for x, y, value in zip(at, top, part["ours"], strict=True) if n * across <= 36 else ():
                     place = {
                         "xytext": (0, 3),
                         "textcoords": "offset points",
@@ -80,16 +76,12 @@ def histogram(rows, title=None):
         for axes, dataset in zip(panels, datasets, strict=True):
             part = rows[rows["dataset"] == dataset].sort_values("x")
             last = part["x"].max()
-            bar = axes.bar(
-                part["x"], part["ours"], color="#56B4E9", edgecolor="black", linewidth=0.5
-            )
+            bar = axes.bar(part["x"], part["ours"], color="#56B4E9", edgecolor="black", linewidth=0.5)
             axes.bar_label(bar, fmt="%.0f", fontsize=7, padding=1)
             axes.set(title=dataset, xticks=part["x"])
             axes.set_xticklabels([f"{x:g}" + ("+" if x == last else "") for x in part["x"]])
             axes.margins(y=0.1)
-        _finish(
-            figure, panels, len(datasets), "query images (%)", "objects in the query image", title
-        )
+        _finish(figure, panels, len(datasets), "query images (%)", "objects in the query image", title)
     return figure
 
 
@@ -109,15 +101,11 @@ def relative(rows, over="objects", title=None):
                 part = rows[(rows["model"] == model) & (rows["dataset"] == dataset)]
                 for method, style in styles.items():
                     _line(axes, part[part["method"] == method], method, style)
-                axes.axhline(
-                    0, color="#7F7F7F", linestyle=(0, (2, 2)), linewidth=1.2, label="CBIR", zorder=1
-                )
+                axes.axhline(0, color="#7F7F7F", linestyle=(0, (2, 2)), linewidth=1.2, label="CBIR", zorder=1)
                 axes.set_title(f"{dataset}, {model}")
                 axes.grid(axis="y", linewidth=0.3)
         below = (
-            "at least this many objects in the query image"
-            if over.endswith("more")
-            else "objects in the query image"
+            "at least this many objects in the query image" if over.endswith("more") else "objects in the query image"
         )
         last = rows["x"].max()
         ticks = np.arange(rows["x"].min(), last + 1)
@@ -145,9 +133,9 @@ def scan(rows, metric=None, title=None):
             for i, model in enumerate(models):
                 colour = _COLOURS[1:][i % 7] if len(models) > 1 else "#7F7F7F"
                 for j, method in enumerate(methods):
-                    part = here[
-                        (here["model"] == model) & (here["method"] == method) & here["x"].notna()
-                    ].sort_values("x")
+                    part = here[(here["model"] == model) & (here["method"] == method) & here["x"].notna()].sort_values(
+                        "x"
+                    )
                     if not len(part):
                         continue
                     style = (
@@ -172,15 +160,9 @@ def scan(rows, metric=None, title=None):
                         markerfacecolor="none",
                         color="black",
                     )
-                for level in here.loc[
-                    (here["model"] == model) & (here["method"] == "CBIR"), "ours"
-                ]:
-                    reach = here.loc[
-                        here["model"] == model, "x"
-                    ].max()  # as far as its heads go: lines meet at h
-                    axes.hlines(
-                        level, 1, reach, color=colour, linestyle="--", linewidth=1, zorder=1
-                    )
+                for level in here.loc[(here["model"] == model) & (here["method"] == "CBIR"), "ours"]:
+                    reach = here.loc[here["model"] == model, "x"].max()  # as far as its heads go: lines meet at h
+                    axes.hlines(level, 1, reach, color=colour, linestyle="--", linewidth=1, zorder=1)
             axes.plot(
                 [],
                 [],
@@ -204,9 +186,7 @@ def _checked(rows, *columns):
     rows = pd.DataFrame(rows)
     missing = [c for c in columns if c not in rows]
     if missing or not len(rows):
-        raise InputError(
-            f"Rows to plot lack {missing[0]!r}." if missing else "There are no rows to plot."
-        )
+        raise InputError(f"Rows to plot lack {missing[0]!r}." if missing else "There are no rows to plot.")
     return rows
 
 

@@ -1,0 +1,140 @@
+"""What the tables of a RetrievalSet must be: every check says in words what is wrong and where."""
+
+import numpy as np
+import pandas as pd
+
+from foir_lib.errors import InputError
+from foir_lib.prompts import Box
+
+CORNERS = ["x0", "y0", "x1", "y1"]
+COLUMNS = {
+    "images": ["image_id", "path", "width", "height", "split"],
+    "objects": ["image_id", "label", *CORNERS, "ignore", "segmentation"],
+    "queries": ["image_id", "prompt", "label", "object"],
+}
+SPLITS = ("query", "database", "both")
+
+
+def columns(name, table, frame):
+    """The table with its rows numbered from 0. Raises InputError when it lacks one of its COLUMNS."""
+    missing = [column for column in COLUMNS[table] if column not in getattr(frame, "columns", ())]
+    if missing:
+        raise InputError(f"{name}: table {table} lacks the column {missing[0]}; it needs {', '.join(COLUMNS[table])}.")
+    return frame.reset_index(drop=True)
+
+
+def images(name, frame):
+    """The images table with whole-numbered sizes. Raises InputError for bad ids, splits and sizes, or no database."""
+
+    def refuse(bad, problem):
+        _refuse(name, "images", frame, bad, problem)
+
+    if not len(frame):
+        raise InputError(f"{name} has no images: check the data root.")
+    refuse(frame["image_id"].isna(), "has no id: give every image an id")
+    refuse(frame["image_id"].duplicated(), "is there twice: ids must be unique")
+    refuse(~frame["split"].isin(SPLITS), f"has an unknown split: it must be one of {', '.join(SPLITS)}")
+    sizes = frame[["width", "height"]].apply(pd.to_numeric, errors="coerce")
+    unusable = ~(sizes >= 1).all(axis=1) | (sizes % 1 != 0).any(axis=1)
+    refuse(unusable, "has no usable size: width and height must be whole numbers of pixels above 0")
+    if (frame["split"] == "query").all():
+        raise InputError(f"{name} has no database: at least one image needs the split database or both.")
+    return frame.assign(**sizes.astype(np.int64))
+
+
+def objects(name, frame, images):
+    """The objects table with float boxes. Raises InputError for unknown images, no label, boxes that don't fit."""
+    frame = frame.assign(**frame[CORNERS].apply(pd.to_numeric, errors="coerce").astype(np.float64))
+
+    def refuse(bad, problem):
+        _refuse(name, "objects", frame, bad, problem)
+
+    rows = pd.Index(images["image_id"]).get_indexer(frame["image_id"])
+    refuse(rows < 0, "is in no images table: every object needs its image")
+    refuse(_nameless(frame["label"]), "has no label: give every object a name")
+    x0, y0, x1, y1 = frame[CORNERS].to_numpy().T
+    refuse(~np.isfinite(x0 + y0 + x1 + y1), "is not made of finite numbers: give four pixel positions")
+    refuse((x1 <= x0) | (y1 <= y0), "is empty: x1 must be greater than x0 and y1 greater than y0")
+    outside = _outside(frame[CORNERS].to_numpy(), images, rows)
+    refuse(outside, "reaches outside its picture: clip it to the width and height")
+    return frame
+
+
+def queries(name, frame, images, objects):
+    """The queries table with whole object rows. Raises InputError for prompts, images or objects that don't fit."""
+
+    def refuse(bad, problem):
+        _refuse(name, "queries", frame, bad, problem)
+
+    if not len(frame):
+        if len(objects):
+            raise InputError(f"{name} has no queries: no query image holds an object that may be asked for.")
+        return frame
+    rows = pd.Index(images["image_id"]).get_indexer(frame["image_id"])
+    refuse(rows < 0, "is in no images table: every query needs its image")
+    hidden = (images["split"] == "database").to_numpy()[rows]
+    refuse(hidden, "is a database image: a query needs an image of split query or both")
+    refuse(_nameless(frame["label"]), "has no label: give every query a name")
+    no_box = [not isinstance(prompt, Box) for prompt in frame["prompt"]]
+    refuse(no_box, "has a prompt that is no Box: give Box(x0, y0, x1, y1)")
+    outside = _outside(corners(frame["prompt"]), images, rows)
+    refuse(outside, "has a prompt that reaches outside its picture: clip it")
+    at = pd.to_numeric(frame["object"], errors="coerce").to_numpy(dtype=float)
+    unknown = ~((at >= -1) & (at < len(objects)) & (at % 1 == 0))
+    refuse(unknown, "names no row of objects: give its row, or -1 for none")
+    at = at.astype(np.int64)
+    named, other = objects.iloc[at[at >= 0]], np.zeros(len(frame), dtype=bool)
+    for column in ("image_id", "label"):
+        other[at >= 0] |= named[column].to_numpy() != frame[column].to_numpy()[at >= 0]
+    refuse(other, "names an object of another image or label: row and label must agree")
+    return frame.assign(object=at)
+
+
+def protocols(name, found, n_queries, n_database):
+    """Raises InputError for a protocol that speaks of other queries or database rows than there are."""
+    for key, protocol in found.items():
+        if len(protocol.groups) != n_queries:
+            raise InputError(
+                f"{name}: protocol {key!r} speaks of {len(protocol.groups)} queries, the table has {n_queries}."
+            )
+        rows = [*protocol.positive.values(), *protocol.ignored.values(), protocol.own]
+        last = max((int(r.max()) for r in rows if len(r)), default=-1)
+        if last >= n_database:
+            raise InputError(
+                f"{name}: protocol {key!r} names database row {last}, the database has {n_database} images."
+            )
+
+
+def corners(boxes):
+    """Boxes as float64 (n, 4)."""
+    return np.array([(b.x0, b.y0, b.x1, b.y1) for b in boxes], dtype=np.float64).reshape(-1, 4)
+
+
+def plain(image_id):
+    """An id as plain int or str: sentences say 7, not np.int64(7)."""
+    return image_id.item() if isinstance(image_id, np.generic) else image_id
+
+
+def _refuse(name, table, frame, bad, problem):
+    """Raise InputError for the first row of a table where ``bad`` (bool per row), counting them all."""
+    bad = np.asarray(bad, dtype=bool)
+    if not bad.any():
+        return
+    row = int(bad.argmax())
+    image_id, where = frame["image_id"].iloc[row], f"{table} row {row}"
+    if table == "objects":
+        box = ", ".join(f"{v:g}" for v in frame[CORNERS].iloc[row])
+        where += f", label {frame['label'].iloc[row]!r}, box ({box})"
+    count = f" ({bad.sum()} such rows)" if bad.sum() > 1 else ""
+    raise InputError(f"{name}: image {plain(image_id)!r} ({where}) {problem}{count}.")
+
+
+def _outside(boxes, images, rows):
+    """True for every box (n, 4) that leaves its picture, which stands at ``rows`` of images."""
+    x0, y0, x1, y1 = boxes.T
+    width, height = images[["width", "height"]].to_numpy()[rows].T
+    return (x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height)
+
+
+def _nameless(labels):
+    return np.array([not isinstance(label, str) or not label.strip() for label in labels], dtype=bool)
