@@ -25,14 +25,14 @@ class Box:
 
     def __post_init__(self):
         values = (self.x0, self.y0, self.x1, self.y1)
-        if not all(math.isfinite(v) for v in values):
+        if not all(_finite(v) for v in values):
             raise InputError(f"{self} has a coordinate that is not a finite number: give four pixel positions.")
         for low, high, name in ((self.x0, self.x1, "x"), (self.y0, self.y1, "y")):
             if high <= low:
                 raise InputError(f"{self} is empty: {name}1 must be greater than {name}0.")
 
     def __str__(self):
-        return f"Box ({self.x0:g}, {self.y0:g}, {self.x1:g}, {self.y1:g})"
+        return f"Box ({', '.join(_short(v) for v in (self.x0, self.y0, self.x1, self.y1))})"
 
     def box(self, size, grid=None):
         """The part of the box inside a picture of ``size``. Raises InputError when nothing is."""
@@ -73,14 +73,14 @@ class Point:
     window: int = 3
 
     def __post_init__(self):
-        if not (math.isfinite(self.x) and math.isfinite(self.y)):
+        if not (_finite(self.x) and _finite(self.y)):
             raise InputError(f"{self} is not a finite position: give x and y in pixels.")
         if not (isinstance(self.window, numbers.Real) and self.window >= 1 and self.window % 2 == 1):
             raise InputError(f"Window {self.window!r} of {self} must be an odd number of patches: 1, 3, 5, ...")
         object.__setattr__(self, "window", int(self.window))
 
     def __str__(self):
-        return f"Point ({self.x:g}, {self.y:g})"
+        return f"Point ({_short(self.x)}, {_short(self.y)})"
 
     def _patches(self, grid, size):
         """Patch rectangle (row0, row1, column0, column1) of the window, clipped to the picture."""
@@ -118,9 +118,14 @@ class Mask:
     array: np.ndarray
 
     def __post_init__(self):
-        array = np.asarray(self.array)
+        try:
+            array = np.asarray(self.array)
+        except ValueError as error:
+            raise InputError("Mask is no array: its rows have different lengths, give (height, width).") from error
         if array.ndim != 2:
             raise InputError(f"Mask has shape {array.shape}: give one channel, (height, width), e.g. mask[..., 0].")
+        if array.dtype.kind not in "buif":
+            raise InputError(f"Mask holds {array.dtype.name} instead of numbers: give zeros and ones.")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError("Mask holds values that are not finite: give zeros and ones.")
         array = array > 0
@@ -153,6 +158,14 @@ class Mask:
         pixels = self.pixels(size)
         centre = tuple(float(c.mean()) + 0.5 for c in np.nonzero(pixels)[::-1])
         return _choose(_area(pixels, _grid(grid)), coverage, centre, size)
+
+
+def _finite(value):
+    return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+def _short(value):
+    return f"{value:g}" if isinstance(value, numbers.Real) else repr(value)
 
 
 def _size(size):
