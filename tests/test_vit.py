@@ -1,5 +1,6 @@
 """The ViT tap against timm's own forward pass, family by family, with random weights that bite."""
 
+import logging
 import pickle
 from pathlib import Path
 
@@ -536,6 +537,15 @@ def test_a_safetensors_file_cut_short(weights, tmp_path):
         ("", {}, InputError, "''"),
         ("deit-tiny", {"image_size": 100}, InputError, "try 96"),
         ("deit-tiny", {"image_size": 0.5}, InputError, "0.5"),
+        ("deit-tiny", {"image_size": 0}, InputError, "Image size 0"),
+        ("deit-tiny", {"image_size": "x"}, InputError, "Image size 'x'"),
+        ("deit-tiny", {"image_size": float("nan")}, InputError, "Image size nan"),
+        ("mini-vit", {"image_size": "x"}, InputError, "Image size 'x'"),
+        ("deit-tiny", {"weights": 5}, InputError, "Weights 5"),
+        ("deit-tiny", {"device": []}, InputError, "'[]'"),
+        (None, {}, InputError, "None"),
+        ("vit_tiny_patch16_224.nonsense", {}, InputError, "vit_tiny_patch16_224.augreg_in21k"),
+        ("vit_large_patch14_224", {"pretrained": True}, InputError, "pretrained=False"),
         ("deit-tiny", {"device": "gpu"}, InputError, "'gpu'"),
         (
             "deit-tiny",
@@ -570,6 +580,39 @@ def test_no_network_is_a_sentence(monkeypatch):
         and "weights" in str(error.value)
         and "\n" not in str(error.value)
     )
+
+
+def test_the_hubs_own_log_lines_are_held_back_and_come_back(monkeypatch):
+    logger = logging.getLogger("huggingface_hub")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    heard = []
+
+    def offline(name, pretrained=False, **options):
+        heard.append(logging.getLogger("huggingface_hub.utils._http").isEnabledFor(logging.ERROR))
+        raise ConnectionError
+
+    monkeypatch.setattr(zoo.timm, "create_model", offline)
+    with pytest.raises(MissingError):
+        load_model("deit-tiny", device="cpu")
+    assert heard == [False] and logger.level == logging.INFO
+
+
+def test_weights_that_do_not_fit_are_no_network_failure(monkeypatch):
+    def other(name, pretrained=False, **options):
+        raise RuntimeError("Error(s) in loading state_dict:\n\tsize mismatch")
+
+    monkeypatch.setattr(zoo.timm, "create_model", other)
+    with pytest.raises(InputError, match="deit-tiny can't be built .* size mismatch"):
+        load_model("deit-tiny", device="cpu")
+
+
+def test_an_empty_weights_path_means_the_published_ones(monkeypatch):
+    create, asked = timm.create_model, []
+    monkeypatch.setattr(
+        zoo.timm, "create_model", lambda name, pretrained, **o: asked.append(pretrained) or create(name, **o)
+    )
+    load_model("deit-tiny", weights="", device="cpu")
+    assert asked == [True]  # and the network is built once
 
 
 def test_by_default_the_published_weights_are_asked_for(monkeypatch):

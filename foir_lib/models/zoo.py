@@ -2,6 +2,10 @@
 
 import difflib
 import hashlib
+import logging
+import numbers
+import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import timm
@@ -46,8 +50,12 @@ def load_model(name, pretrained=True, weights=None, device="auto", image_size=No
     own); ``device``: "auto", "cpu", "cuda", "cuda:1", ... Raises InputError for a name, device, size or weights
     file that doesn't fit, MissingError when weights can't be found or fetched.
     """
+    if not isinstance(name, str):
+        raise InputError(f"Model {name!r} is no name: give one of `foir models` or any timm ViT name.")
+    if weights and not isinstance(weights, (str, os.PathLike)):
+        raise InputError(f"Weights {weights!r} of {name} are no path: give that of a .safetensors or .pth file.")
     device = _device(device)
-    net, key = _create(name, pretrained and weights is None, image_size)
+    net, key = _create(name, pretrained and not weights, image_size)
     if weights:
         key = f"{MODELS.get(name, name)} from {_load_weights(net, weights, name)}"
     return ViT(net, name, key if pretrained or weights else f"{key} at random", device)
@@ -58,36 +66,62 @@ def _create(name, pretrained, image_size):
     if name.startswith("mini-"):
         if name not in MODELS:
             raise InputError(_unknown(name))
-        size = image_size or mini_vit.NATIVE_SIZE
+        size = mini_vit.NATIVE_SIZE if image_size is None else image_size
         net = mini_vit.create(name, **_size_argument(name, size))
         key = name
         if pretrained:
             key = f"{name} from {_load_weights(net, mini_vit.weights_path(name), name)}"
         return net, key
     timm_name = MODELS.get(name, name)
-    if not timm.is_model(timm_name.split(".")[0]):
-        raise InputError(_unknown(name))
-    size = image_size or 224
+    _check_published(name, timm_name, pretrained)
+    size = _size_argument(name, 224 if image_size is None else image_size)
     try:
-        net = timm.create_model(timm_name, pretrained=False, **_size_argument(name, size))
+        with _quiet_hub():
+            net = timm.create_model(timm_name, pretrained=pretrained, **size)
     except (TypeError, RuntimeError, AssertionError, AttributeError) as error:
-        raise InputError(f"{name} can't be built as a ViT for {size} x {size} pixels ({error}).") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{name} can't be built as a ViT for {size['img_size']} px pictures ({reason}).") from error
+    except Exception as error:  # hub, network and disk each raise their own kinds
+        raise MissingError(
+            f"Weights of {name} ({timm_name}) can't be fetched ({type(error).__name__}): without a network, "
+            "get the model's safetensors file from the Hugging Face hub and pass its path as weights."
+        ) from error
     tag = f"{timm_name}" if "." in timm_name else f"{timm_name}.{net.pretrained_cfg.get('tag') or 'default'}"
-    if pretrained:
-        try:
-            net = timm.create_model(timm_name, pretrained=True, **_size_argument(name, size))
-        except Exception as error:  # hub, network and disk each raise their own kinds
-            raise MissingError(
-                f"Weights of {name} ({timm_name}) can't be fetched ({type(error).__name__}): without a network, "
-                "get the model's safetensors file from the Hugging Face hub and pass its path as weights."
-            ) from error
     return net, tag
+
+
+def _check_published(name, timm_name, pretrained):
+    """Raises InputError when timm doesn't know a name or its tag, or, with ``pretrained``, no weights of it."""
+    base = timm_name.split(".")[0]
+    if not timm.is_model(base):
+        raise InputError(_unknown(name))
+    try:
+        config = timm.get_pretrained_cfg(timm_name)
+    except RuntimeError as error:  # no such tag
+        tags = timm.list_models(f"{base}.*", pretrained=True) or [base]
+        raise InputError(f"There are no weights {name!r}: choose one of {', '.join(tags)}.") from error
+    if pretrained and not (config and config.has_weights):
+        raise InputError(
+            f"No published weights of {name} are known: pass your own file as weights, or pretrained=False for random ones."
+        )
+
+
+@contextmanager
+def _quiet_hub():
+    """No log lines of the hub's client about every attempt: what goes wrong is told once, by us."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _size_argument(name, size):
     """``img_size`` for timm. Raises InputError when the size isn't a whole number of patches."""
-    if size != int(size) or size < 16:
-        raise InputError(f"Image size {size} of {name} must be a whole number of pixels, at least 16.")
+    if isinstance(size, bool) or not isinstance(size, numbers.Real) or size % 1 != 0 or size < 16:
+        raise InputError(f"Image size {size!r} of {name} must be a whole number of pixels, at least 16.")
     patch = [int(p[5:]) for p in MODELS.get(name, name).split(".")[0].split("_") if p[:5] == "patch" and p[5:].isdigit()]
     if patch and size % patch[0]:
         near = round(size / patch[0]) * patch[0]
@@ -107,7 +141,7 @@ def _device(device):
     try:
         device = torch.device(device)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise InputError(f"Device {str(device)!r} can't be used here: choose auto, cpu or cuda.") from error
     return device
 
