@@ -27,7 +27,7 @@ FAMILIES = {  # family -> (timm name, arguments): shallow, few patches, but the 
     "dinov2 without registers": ("vit_small_patch14_dinov2", {"img_size": 42, "depth": 2}),
     "clip-base, QuickGELU": ("vit_base_patch16_clip_quickgelu_224", {"img_size": 48, "depth": 2}),
     "clip-large": ("vit_large_patch14_clip_quickgelu_224", {"img_size": 28, "depth": 1}),
-    "openclip-base": ("vit_base_patch16_clip_224", {"img_size": 32, "depth": 2}),
+    "openclip-base": ("vit_base_patch16_clip_224.laion2b", {"img_size": 32, "depth": 2}),
     "deit": ("deit_tiny_patch16_224", {"img_size": 64, "depth": 4}),
     "deit, distilled": ("deit_tiny_distilled_patch16_224", {"img_size": 48, "depth": 2}),
     "deit3, no class embedding": ("deit3_small_patch16_224", {"img_size": 48, "depth": 2}),
@@ -164,6 +164,24 @@ def test_projection_is_clips(model):
     v = model.descriptor(model.cls_state(x), project=True)
     assert v.shape[1] == model.net.num_classes
     close(v, expected)
+
+
+@pytest.mark.parametrize(
+    ("timm_name", "name", "projects"),
+    [
+        ("vit_base_patch16_clip_224.openai", "mine", True),
+        ("vit_base_patch16_clip_224.openai_ft_in1k", "vit_base_patch16_clip_224.openai_ft_in1k", False),
+        ("deit_tiny_patch16_224", "not-clip", False),
+    ],
+)
+def test_the_network_not_its_name_says_whether_it_projects(timm_name, name, projects):
+    model = ViT(timm.create_model(timm_name, img_size=32, depth=1), name)
+    state = model.cls_state(torch.zeros(1, 3, 32, 32))
+    if projects:
+        assert model.descriptor(state, project=True).shape == (1, 512)
+    else:
+        with pytest.raises(InputError, match=f"{name} has no image-text projection"):
+            model.descriptor(state, project=True)
 
 
 @pytest.mark.parametrize("name", ["mini-vit-small", "mini-vit", "mini-vit-large"])

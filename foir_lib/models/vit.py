@@ -159,10 +159,17 @@ class ViT:
         y = state.residual + block.ls1(out)
         z = self.net.norm(y + block.ls2(block.mlp(block.norm2(y))))
         if project:
-            if "clip" not in self.name or not isinstance(self.net.head, torch.nn.Linear):
+            if not _projects(self.net):
                 raise InputError(f"{self.name} has no image-text projection: project=True is for CLIP models.")
             z = self.net.head(z)
         return F.normalize(z, dim=-1)
+
+
+def _projects(net):
+    """True for a CLIP network whose head is its image-text projection, not a classifier trained on top."""
+    config = net.pretrained_cfg
+    trunk, tag = config.get("architecture") or "", config.get("tag") or ""
+    return "clip" in trunk and "_ft_" not in tag and isinstance(net.head, torch.nn.Linear)
 
 
 def _split(x, n, attn):
