@@ -13,6 +13,7 @@ from foir_lib.errors import InputError, MissingError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 120_000_000
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # open_image has a limit of its own
 
 
 def cache_root():
@@ -60,10 +61,7 @@ def open_image(path, max_pixels=MAX_PIXELS):
     """
     name = path if isinstance(path, (str, os.PathLike)) else getattr(path, "name", None) or "in memory"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-            image = Image.open(path)
-        with image:
+        with Image.open(path) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise InputError(

@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +167,18 @@ def test_decompression_bomb(tmp_path, monkeypatch):
     with pytest.raises(InputError) as error:
         open_image(tmp_path / "a.png")
     assert "too large" in says(error)
+
+
+def test_a_large_picture_within_our_limit_opens_without_a_warning(tmp_path):
+    """In a fresh process, in threads: Pillow's warning is off for good, not switched on and off."""
+    Image.new("L", (40, 30)).save(tmp_path / "a.png")
+    code = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor; from PIL import Image\n"
+        "from foir_lib.images import open_image\nImage.MAX_IMAGE_PIXELS = 1000\n"
+        "with ThreadPoolExecutor(4) as pool: print({p.size for p in pool.map(open_image, sys.argv[1:] * 40)})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.png"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("{(40, 30)}\n", "")
 
 
 def samples():
