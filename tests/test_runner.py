@@ -200,7 +200,11 @@ def test_a_run_is_named_by_what_was_asked():
         "device": "cuda",
         "seed": "3",
     }
-    assert runner._name(["phs-1,phs-2"], given) == "phs-1+phs-2-coco-dinov2-large-seed-3"
+    assert runner._name(["phs-1,phs-2"], given) == "phs-1+phs-2-coco-dinov2-large-b-seed-3"
+    free, full = ({"dataset": "coco", "data_root": f"data/{name}/"} for name in ("coco-free", "coco"))
+    assert runner._name(["phs-1"], free) == "phs-1-coco-coco-free" != runner._name(["phs-1"], full)
+    assert runner._name(["phs-1"], {"weights": "w/my.safetensors"}) == "phs-1-my.safetensors"
+    assert runner._name(["phs-1"], {"data_root": "", "weights": ""}) == "phs-1"
     assert "/" not in runner._name(["phs-1"], {"model": "../../x/y"})
 
 
@@ -344,6 +348,15 @@ def test_parameters_that_name_no_path_or_a_folder_with_a_dead_link(tmp_path):
     (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
     assert [path for path, *_ in stamp._touched(str(tmp_path))] == [str(tmp_path)]
     assert stamp._touched("dinov2-large," * 100) is stamp._touched("") is stamp._touched(None) is None
+
+
+def test_the_device_of_a_stamp_is_the_one_asked_for(monkeypatch):
+    assert stamp._device("cpu") == "cpu"
+    monkeypatch.setattr(stamp.torch.cuda, "is_available", lambda: False)
+    assert (stamp._device("auto"), stamp._device(""), stamp._device("cuda:1")) == ("cpu", "cpu", "cuda:1")
+    monkeypatch.setattr(stamp.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(stamp.torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
+    assert stamp._device("cuda:1") == "cuda (GPU 1)" and stamp._device("auto") == "cuda (GPU None)"
 
 
 def test_commit_and_dirty_flag(tmp_path):

@@ -17,7 +17,7 @@ from foir_lib.bench import page, parameters, report, stamp
 from foir_lib.bench.tables import TABLES, find
 from foir_lib.errors import FoirError, InputError, IntegrityError, MissingError
 
-PLACES = ("data_root", "weights", "device", "out")  # parameters that don't name a run's folder
+UNNAMED = ("device", "out")  # parameters that don't name a run's folder
 
 
 class Job(NamedTuple):
@@ -94,13 +94,16 @@ def _name(tables, given):
     """The folder of a run: tables and what else was asked for."""
     parts = [name.strip() for text in tables for name in text.split(",")]
     parts = ["+".join(dict.fromkeys(parts))]
-    parts += [
-        f"{v}" if k in ("dataset", "model") else f"{k}-{v}"
-        for k, v in given.items()
-        if k not in PLACES
-    ]
-    text = "-".join(parts)
+    parts += [_part(k, v) for k, v in given.items() if k not in UNNAMED]
+    text = "-".join(filter(None, parts))
     return "".join(c if c.isalnum() or c in "+-_." else "_" for c in text)[:120]
+
+
+def _part(name, value):
+    """What a parameter adds to the name: its value, of a place only the last part, of others their own name too."""
+    if name in ("data_root", "weights"):
+        return Path(value).name
+    return f"{value}" if name in ("dataset", "model") else f"{name}-{value}"
 
 
 def _run_all(jobs, folder, fresh):

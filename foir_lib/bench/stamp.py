@@ -105,9 +105,11 @@ def _versions():
 
 
 def _device(name):
-    if name in ("auto", "") and torch.cuda.is_available() or str(name).startswith("cuda"):
-        return f"cuda ({torch.cuda.get_device_name()})" if torch.cuda.is_available() else str(name)
-    return "cpu" if name in ("auto", "") else str(name)
+    """What the device ``name`` is: "cpu", or "cuda" with the name of that very GPU."""
+    name = str(name) if name not in ("auto", "", None) else "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and torch.cuda.is_available():
+        return f"cuda ({torch.cuda.get_device_name(torch.device(name))})"
+    return name
 
 
 def _touched(value):
