@@ -253,6 +253,18 @@ def test_a_run_leaves_all_its_files_and_is_resumed(notebooks, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_the_notebooks_bars_reach_the_terminal_and_not_the_saved_notebook(notebooks, tmp_path, capfd):
+    bar = "\nfrom tqdm.auto import tqdm\nfor _ in tqdm(range(3), desc='extracting'): pass\nprint('made')"
+    write_notebook(notebooks / "phs.ipynb", work=WORK + bar)
+    _, failures = runner.reproduce(["phs-1"], {}, tmp_path / "out", notebooks=notebooks)
+    assert failures == {}
+    assert "extracting: 100%" in capfd.readouterr().err
+    cells = nbformat.read(tmp_path / "out" / "phs-1.ipynb", as_version=4).cells
+    outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+    assert [(o.output_type, o.name, o.text) for o in outputs] == [("stream", "stdout", "made\n")]
+
+
+@pytest.mark.slow
 def test_a_failing_rerun_keeps_the_earlier_result(notebooks, tmp_path):
     out = tmp_path / "out"
     runner.reproduce(["phs-1"], {}, out, notebooks=notebooks)

@@ -17,6 +17,14 @@ from foir_lib.bench import page, parameters, report, stamp
 from foir_lib.bench.tables import TABLES, find
 from foir_lib.errors import FoirError, InputError, IntegrityError, MissingError
 
+TEXT_BARS = """import os, warnings
+os.environ.setdefault("TQDM_MININTERVAL", "1")
+import tqdm.std
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import tqdm.autonotebook
+tqdm.autonotebook.tqdm, tqdm.autonotebook.trange = tqdm.std.tqdm, tqdm.std.trange
+del os, warnings, tqdm"""  # run first in the kernel: progress bars as text that a terminal can show
 UNNAMED = ("device", "out")  # parameters that don't name a run's folder
 
 
@@ -157,8 +165,9 @@ def _execute(job, folder):
             executed,
             {**job.values, "out": str(made)},
             kernel_name="python3",
-            progress_bar={"desc": job.table, "leave": False},
-            extra_arguments=["--log-level=50"],  # no advice of the kernel on stderr
+            progress_bar=False,  # the notebook's own bars, on stderr, tell more
+            stderr_file=sys.stderr,
+            extra_arguments=["--log-level=50", f"--IPKernelApp.exec_lines={TEXT_BARS}"],
         )
     except Exception:
         if executed.is_file():
@@ -168,10 +177,13 @@ def _execute(job, folder):
 
 
 def _keep(job, made, folder, rows, mark):
-    """Move the files of a finished table into the run's folder, stamped; the rows come last."""
+    """Move the files of a finished table into the run's folder, stamped and without bars; the rows come last."""
     executed = made / f"{job.table}.ipynb"
     notebook = nbformat.read(executed, as_version=4)
     notebook.metadata["foir"] = mark
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     nbformat.write(notebook, executed)
     final = folder / f"{job.table}.json"
     for old in [final, folder / f"{job.table}.failed.ipynb", *folder.glob(f"{job.table}-*.png")]:
