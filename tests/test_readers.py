@@ -526,6 +526,33 @@ def test_folder_with_coco_json(photos):
         load_set("folder", root=photos, boxes=path)
 
 
+def test_folder_finds_its_boxes_by_itself(photos):
+    box = [annotation(1, 7, 18, [1, 2, 4, 4])]
+    images = [{"id": 7, "file_name": "b.JPG", "width": 40, "height": 30}]
+    write(photos / "boxes.json", {"images": images, "annotations": box, "categories": CATEGORIES})
+    assert asked(load_set("folder", root=photos)) == [("b.JPG", "dog", 1, 2, 5, 6)]
+    write(photos / "boxes.csv", "image,label,x0,y0,x1,y1\nb.JPG,cat,1,2,11,12\n")
+    assert asked(load_set("folder", root=photos)) == [("b.JPG", "cat", 1, 2, 11, 12)]
+    assert asked(load_set("folder", root=photos, boxes="boxes.json"))[0][1] == "dog"
+    assert len(load_set("folder", root=photos, boxes="").queries) == 0
+
+
+def test_a_set_is_found_where_it_is_fetched_to(coco_root, tmp_path, monkeypatch):
+    wanted = load_set("coco", root=coco_root).fingerprint
+    monkeypatch.setenv("FOIR_DATA", str(tmp_path / "data"))
+    with pytest.raises(InputError, match="coco needs a root: .*`foir data get coco --root FOLDER`"):
+        load_set("coco")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "coco").symlink_to(coco_root)
+    assert load_set("coco").fingerprint == wanted
+    monkeypatch.delenv("FOIR_DATA")
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path))
+    assert load_set("coco").fingerprint == wanted
+    (tmp_path / "data" / "folder").mkdir()
+    with pytest.raises(InputError, match="folder needs a root: give the folder with your photographs"):
+        load_set("folder")
+
+
 def test_folder_leaves_out_what_cannot_be_read(photos):
     data = (photos / "b.JPG").read_bytes()
     (photos / "cut.jpg").write_bytes(data[: len(data) // 2])

@@ -377,7 +377,8 @@ def test_load_set_names():
 
 
 @pytest.mark.parametrize("name", ["coco", "voc", "visual-genome", "folder"])
-def test_load_set_real_sets_need_a_root(name, tmp_path):
+def test_load_set_real_sets_need_a_root(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("FOIR_DATA", str(tmp_path))
     with pytest.raises(InputError, match=f"{name} needs a root"):
         load_set(name)
     with pytest.raises(MissingError, match="nowhere"):

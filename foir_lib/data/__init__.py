@@ -22,7 +22,8 @@ def names():
 def load_set(name, root=None, seed=0, **options):
     """The data set ``name`` as a RetrievalSet.
 
-    root: its folder, for the real ones (official layout, see the reader of that name in foir_lib/data);
+    root: its folder, for the real ones (official layout, see the reader of that name in foir_lib/data); without
+    one, where `foir data get` puts it: $FOIR_DATA/name, or data/name in the cache, if that is there;
     seed: which world, for the mini ones; options: arguments of the reader's ``load``.
     Raises InputError for an unknown name or option and for a root that is lacking or unasked for,
     MissingError for missing files.
@@ -43,11 +44,11 @@ def load_set(name, root=None, seed=0, **options):
                 f"{name} is made from a seed and has no root (got {root}): leave the root away, or name a real data set."
             )
         return load(name, seed=seed, **options)
+    if root is None and name != "folder":
+        fetched = importlib.import_module("foir_lib.data.download").data_root(name)
+        root = fetched if fetched.is_dir() else None
     if root is None:
-        how = (
-            "your photographs"
-            if name == "folder"
-            else f"the files that `foir data get {name} --root FOLDER` fetches"
-        )
+        fetched = f"the files that `foir data get {name} --root FOLDER` fetches"
+        how = "your photographs" if name == "folder" else fetched
         raise InputError(f"{name} needs a root: give the folder with {how}.")
     return load(root, **options)

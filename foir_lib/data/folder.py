@@ -1,6 +1,7 @@
 """One's own photographs: every picture under a folder is query and database; boxes are optional.
 
-Boxes come as CSV with the columns ``image,label,x0,y0,x1,y1`` (pixels, exclusive end) or as COCO instances JSON.
+Boxes come as CSV with the columns ``image,label,x0,y0,x1,y1`` (pixels, exclusive end) or as COCO instances JSON;
+a file ``boxes.csv``, else ``boxes.json``, right in the folder is found by itself.
 An image is named by its path below the folder, or by its file name when only one picture has it.
 """
 
@@ -23,7 +24,8 @@ from foir_lib.images import EXTENSIONS, open_image
 def load(root, boxes=None, crowd_queries=False, crowd_positives=True, check_files=True):
     """A folder of photographs as a RetrievalSet; image ids are the paths below ``root``.
 
-    Without ``boxes`` there are no labelled objects and no queries: search it with prompts of your own.
+    ``boxes``: a CSV or JSON file; None takes ``root/boxes.csv``, else ``root/boxes.json``, if there is one; "" takes
+    none. Without boxes there are no labelled objects and no queries: search it with prompts of your own.
     With boxes, pictures without one can be found but do not ask. Pictures that can't be read are left
     out with a warning; check_files=False reads only their headers, faster, and finds fewer of them.
     crowd_queries, crowd_positives: as for COCO. Raises MissingError without a folder or pictures,
@@ -32,6 +34,8 @@ def load(root, boxes=None, crowd_queries=False, crowd_positives=True, check_file
     root = reading.need(root, "folder", "give the folder that holds your photographs.")
     images, broken = _pictures(root, check_files)
     if boxes is None:
+        boxes = next((root / name for name in ("boxes.csv", "boxes.json") if (root / name).is_file()), "")
+    if boxes == "":
         return reading.make_set("folder", images, pd.DataFrame(columns=COLUMNS["objects"]))
     path = Path(boxes).expanduser()
     path = reading.need(
