@@ -4,6 +4,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import torch
 from timm.layers import HybridEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -42,7 +43,7 @@ def create(name, img_size=NATIVE_SIZE, num_classes=0):
     )
     size = (3, NATIVE_SIZE, NATIVE_SIZE)
     net.pretrained_cfg = {"input_size": size, "interpolation": "bicubic", "mean": MEAN, "std": STD}
-    return net
+    return net.to(memory_format=torch.channels_last)  # the stem's convolutions run faster so
 
 
 def weights_path(name):

@@ -6,11 +6,12 @@ enough (:class:`ClsState`), and the descriptor for any head weights is a short t
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from timm.data import resolve_data_config
 from timm.models.vision_transformer import Attention, Block, VisionTransformer
-from torchvision.transforms import v2
 
 from foir_lib.errors import InputError
 
@@ -61,10 +62,7 @@ class ViT:
         self.n_heads = net.blocks[-1].attn.num_heads
         config = resolve_data_config(pretrained_cfg=net.pretrained_cfg)
         self.mean, self.std = config["mean"], config["std"]
-        self._transform = v2.Compose([
-            v2.Resize((self.image_size, self.image_size), v2.InterpolationMode(config["interpolation"])),
-            v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(self.mean, self.std),
-        ])  # fmt: skip
+        self._resampling = Image.Resampling[config["interpolation"].upper()]
         self.key = f"{key or name}, squash {self.image_size} {config['interpolation']}, {self.mean}, {self.std}"
 
     def __repr__(self):
@@ -72,7 +70,10 @@ class ViT:
 
     def preprocess(self, picture):
         """An RGB PIL picture as a float tensor (3, S, S): squashed to the square, normalised, no crop."""
-        return self._transform(picture.convert("RGB"))
+        squashed = picture.convert("RGB").resize((self.image_size, self.image_size), self._resampling)
+        x = np.asarray(squashed, dtype=np.float32) / 255  # numpy: torch would start its own threads in each reader
+        x = (x - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
 
     @torch.inference_mode()
     def tokens(self, x, n_blocks):
