@@ -25,7 +25,7 @@ from foir_lib.data import mini_render as draw
 from foir_lib.errors import InputError
 from foir_lib.images import cache_root
 
-VERSION = 1
+VERSION = 2
 
 
 class Kind(NamedTuple):
