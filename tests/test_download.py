@@ -189,7 +189,9 @@ def test_real_checksums_are_whole_and_have_sources_and_unknown_ones_are_null():
             if file["checksum"]:
                 assert file["checksum"]["algorithm"] == "sha256"
                 assert re.fullmatch("[0-9a-f]{64}", file["checksum"]["value"])
-                assert file["checksum_sources"]
+                sources = file["checksum_sources"]
+                named = [re.search(r"\b\S+/\S+ \S+/\S+|\S+/\S+ of \S+/\S+|named commit", s) for s in sources]
+                assert all(named) and (len(sources) > 1 or "named commit" in sources[0]), sources
             else:
                 assert file["note"] and not file["checksum_sources"]
                 unknown.add(file["name"])
