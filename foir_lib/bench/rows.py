@@ -31,7 +31,7 @@ def rows_of(table, dataset="mini", model="mini"):
 
 
 def run(table, dataset="mini", model="mini", data_root="", weights="", device="auto", seed=0,
-    h_on="", k=100, noise_pixels=0, batch_size=32, workers=2, cache=None,
+    h_on="", k=100, noise_pixels=0, batch_size=32, workers=2, progress=True, cache=None,
 ):  # fmt: skip
     """Rows of a table in long format: table, dataset, model, method, metric, published, ours, difference, ...
 
@@ -39,15 +39,15 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
     model with no more than 5 heads every number below. ``data_root``: folder of the data set, or with
     several data sets the folder that holds one folder for each, by name. ``weights``: a local file, for one
     model. ``noise_pixels``: m of the noisy prompts; 0 is the paper's 40, for the mini sets the same share of their
-    small pictures. ``batch_size``, ``workers``: pictures at once and threads that read them.
-    Scores are percent, not rounded. Figures have a column ``x``.
+    small pictures. ``batch_size``, ``workers``: pictures at once and threads that read them;
+    ``progress``: bars. Scores are percent, not rounded. Figures have a column ``x``.
     """
     spec = find(table)
     datasets, models = rows_of(table, dataset, model)
     if len(models) > 1 and weights:
         raise InputError(f"One weights file can't serve {len(models)} models: name one model.")
     rows = []
-    with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row") as bar:
+    with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row", disable=not progress) as bar:
         for name in datasets:
             root = str(Path(data_root) / name) if data_root and len(datasets) > 1 else data_root
             retrieval_set = load_set(name, root=root or None, seed=seed)
@@ -57,7 +57,7 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
             for model_name in models:
                 net = load_model(model_name, weights=weights or None, device=device)
                 m = noise_pixels or NOISE_PIXELS.get(name, 40)
-                experiment = Experiment(retrieval_set, net, seed, batch_size, workers, cache, noise_pixels=m)
+                experiment = Experiment(retrieval_set, net, seed, batch_size, workers, cache, progress, m)
                 sizes = {"n_queries": len(experiment), "n_database": len(retrieval_set.database)}
                 common = {"dataset": name, "model": model_name, **sizes}
                 rows += [{**common, **row} for row in _rows(spec, experiment, h_on, k)]

@@ -78,7 +78,8 @@ def plan(tables, given, notebooks=None):
         find(name)
         notebook = _notebook(name, root)
         asked = parameters.read(notebook)
-        values = parameters.fill(asked, {**given, "table": name}, notebook.name)
+        watched = {"progress": True} if "progress" in asked else {}  # a batch is watched, a lesson isn't
+        values = parameters.fill(asked, {**watched, **given, "table": name}, notebook.name)
         jobs.append(Job(name, notebook, {k: v for k, v in values.items() if k != "out"}))
     return jobs
 
