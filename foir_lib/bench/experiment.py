@@ -31,7 +31,7 @@ class Experiment(Extraction):
         for start in range(0, len(prompts.rows), TAIL):
             rows = prompts.rows[start : start + TAIL]
             tokens = [prompts.get(start + m).tokens(self.model.grid, self.sizes[q]) for m, q in enumerate(rows)]
-            state = self._state(self.states(), self.image_row[rows])
+            state = self._state(self.states(), self.image_row[rows], "attention")
             chosen.append(head_selection.select(state, torch.from_numpy(np.stack(tokens)), h_on, roi).cpu().numpy())
         return np.concatenate(chosen), prompts.rows
 
@@ -104,18 +104,17 @@ class Experiment(Extraction):
             features, stored = self.states(), self.image_row[rows]
 
         def read(at):
-            state = self._state(features, stored[at])
+            state = self._state(features, stored[at], "heads", "values", "residual")
             on = np.ones((len(at), self.model.n_heads), dtype=bool) if heads is None else heads[at]
             return head_selection.descriptor(self.model, state, on, strategy).cpu().numpy()
 
         return rows, heads, read
 
-    def _state(self, features, rows):
-        """Rows of stored states as a ClsState on the model's device."""
-        per_head, n = (len(rows), self.model.n_heads, -1), {"residual": (len(rows), -1)}
-        read = {name: torch.from_numpy(features.read(name, rows)) for name in ClsState.__annotations__ if name in features.names}
-        read = {name: array.view(n.get(name, per_head)) for name, array in read.items()}
-        return ClsState(*(read.get(name) for name in ClsState.__annotations__)).to(self.model.device)
+    def _state(self, features, rows, *names):
+        """Rows of stored states as a ClsState on the model's device; ``names``: only these parts of it."""
+        names = [name for name in names or ClsState.__annotations__ if name in features.names]
+        arrays = {name: features.read(name, rows) for name in names}
+        return ClsState.from_arrays(arrays, self.model.n_heads, self.model.device)
 
     def _search(self, vectors, rows, heads, k, mode, strategy):
         exclude = self.exclude[rows] if (self.exclude >= 0).any() else None

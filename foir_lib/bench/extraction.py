@@ -17,10 +17,9 @@ import torch
 from foir_lib.bench.prompting import prompts_of
 from foir_lib.errors import InputError
 from foir_lib.methods import baselines, foveal, head_selection
+from foir_lib.methods.noise import NOISE_PIXELS
 from foir_lib.models.vit import ClsState
 from foir_lib.search import store
-
-NOISE_PIXELS = 40  # m of PHS supplement A3
 
 
 class Extraction:

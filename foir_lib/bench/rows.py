@@ -10,9 +10,10 @@ from foir_lib.bench import metrics
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.published import published
 from foir_lib.bench.published import tables as published_tables
-from foir_lib.bench.tables import DATASETS, MODELS, NOISE_PIXELS, find
+from foir_lib.bench.tables import DATASETS, MINI_NOISE_PIXELS, MODELS, find
 from foir_lib.data import load_set
 from foir_lib.errors import InputError
+from foir_lib.methods.noise import NOISE_PIXELS
 from foir_lib.models.zoo import load_model
 
 
@@ -56,7 +57,7 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
                 bar.update()
             for model_name in models:
                 net = load_model(model_name, weights=weights or None, device=device)
-                m = noise_pixels or NOISE_PIXELS.get(name, 40)
+                m = noise_pixels or MINI_NOISE_PIXELS.get(name, NOISE_PIXELS)
                 experiment = Experiment(retrieval_set, net, seed, batch_size, workers, cache, progress, m)
                 sizes = {"n_queries": len(experiment), "n_database": len(retrieval_set.database)}
                 common = {"dataset": name, "model": model_name, **sizes}

@@ -14,7 +14,7 @@ MODELS = {
     "dinov2-small": "mini-vit-small", "dinov2-base": "mini-vit", "dinov2-large": "mini-vit-large",
     "dinov2-giant": "mini-vit-large", "clip-base": "mini-vit", "clip-large": "mini-vit-large",
 }  # fmt: skip
-NOISE_PIXELS = dict.fromkeys(DATASETS.values(), 9)  # 7.6 % of a mini picture, as 40 are of a COCO picture
+MINI_NOISE_PIXELS = dict.fromkeys(DATASETS.values(), 9)  # 7.6 % of a mini picture, as 40 are of a COCO picture
 DINOV2 = ("dinov2-small", "dinov2-base", "dinov2-large", "dinov2-giant")
 CLIP = ("clip-base", "clip-large")
 ALL = tuple(DATASETS)

@@ -2,8 +2,10 @@
 
 from foir_lib.prompts import Box
 
+NOISE_PIXELS = 40  # m of the paper, in pixels of the original picture
 
-def noisy(box, size, rng, m=40):
+
+def noisy(box, size, rng, m=NOISE_PIXELS):
     """``box`` shifted and resized at random, in pixels of the original picture (PHS eqs. A9, A10).
 
     Shift c and resize l are uniform whole numbers in [-m, m] for x and y: ``(x0, y0) + c - l``,

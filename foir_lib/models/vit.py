@@ -30,6 +30,14 @@ class ClsState:
     values: torch.Tensor
     residual: torch.Tensor
 
+    @classmethod
+    def from_arrays(cls, arrays, n_heads, device="cpu"):
+        """A state from stored numpy arrays by name, one flat row per image; names that lack are None."""
+        tensors = {name: torch.from_numpy(array).to(device, torch.float32) for name, array in arrays.items()}
+        for name in tensors.keys() - {"residual"}:
+            tensors[name] = tensors[name].unflatten(1, (n_heads, -1))
+        return cls(*(tensors.get(f.name) for f in fields(cls)))
+
     def __len__(self):
         return len(self.residual)
 

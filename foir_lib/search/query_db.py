@@ -60,21 +60,10 @@ def search(
     best = knn.empty(len(queries), k, device, exclude)
     with tqdm(total=len(database) * len(sets), unit="state", disable=not progress) as bar:
         for start, arrays in database.chunks(list(widths), chunk):
-            state = _state(arrays, model)
+            state = ClsState.from_arrays(arrays, model.n_heads, device)
             for on, rows in zip(sets, members, strict=True):
                 block = head_selection.descriptor(model, state, torch.from_numpy(on), strategy)
                 block = knn.to_matrix(block, "Database descriptors", device, start)
                 knn.update(best, queries[rows], block, start, rows=rows)
                 bar.update(len(block))
     return knn.finish(best, len(database), k, exclude)
-
-
-def _state(arrays, model):
-    """A chunk of the database as a ClsState without attention; head outputs become (B, h, dk)."""
-    part = {
-        name: torch.from_numpy(array).to(model.device, torch.float32)
-        for name, array in arrays.items()
-    }
-    for name in part.keys() - {"residual"}:
-        part[name] = part[name].unflatten(1, (model.n_heads, -1))
-    return ClsState(None, part["heads"], part.get("values"), part["residual"])
