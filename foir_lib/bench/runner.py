@@ -62,7 +62,7 @@ def reproduce(tables, given=None, out=None, fresh=False, notebooks=None):
 
 def plan(tables, given, notebooks=None):
     """The jobs of a run, all checked: list of :class:`Job`; errors as :func:`reproduce`."""
-    root = Path(notebooks) if notebooks else stamp.folder_of("notebooks") / "tables"
+    root = Path(notebooks) if notebooks else stamp.notebooks_root() / "tables"
     if "out" in given:
         raise InputError("Parameter out is the folder of the run: give it as --out.")
     names = [name.strip() for text in tables for name in text.split(",") if name.strip()]

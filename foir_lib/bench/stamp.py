@@ -12,14 +12,16 @@ from pathlib import Path
 
 import torch
 
+from foir_lib.data.download import manifest_root
+
 PACKAGE = Path(__file__).resolve().parents[1]
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pandas", "faiss-cpu", "pillow")
 
 
-def folder_of(name):
-    """The folder ``data_manifests`` or ``notebooks``: beside the package, or inside it (installed)."""
+def notebooks_root():
+    """The folder ``notebooks``: beside the package in a checkout, or inside it (installed)."""
     checkout = (PACKAGE.parent / "pyproject.toml").is_file()
-    return (PACKAGE.parent if checkout else PACKAGE) / name
+    return (PACKAGE.parent if checkout else PACKAGE) / "notebooks"
 
 
 def stamp(notebook, parameters):
@@ -77,7 +79,7 @@ def _git(root, *arguments):
 def _package():
     """Digest of the package's code and weights and of the published numbers."""
     files = [*PACKAGE.rglob("*.py"), *(PACKAGE / "models" / "weights").glob("*.safetensors")]
-    published = folder_of("data_manifests") / "published"
+    published = manifest_root() / "published"
     digests = {p.relative_to(PACKAGE).as_posix(): _digest(p.read_bytes()) for p in files}
     digests |= {f"published/{p.name}": _digest(p.read_bytes()) for p in published.glob("*.csv")}
     return json.dumps(digests, sort_keys=True).encode()
