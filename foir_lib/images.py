@@ -52,12 +52,14 @@ def atomic_write(path, content):
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def open_image(path, max_pixels=MAX_PIXELS):
+def open_image(path, max_pixels=MAX_PIXELS, longest=None):
     """Open the picture at ``path`` (or an open binary file) as an RGB PIL image, turned as its EXIF says.
 
     Palette, CMYK, grey and 16-bit pictures are converted; transparency is laid over white; of an
-    animation the first frame is taken. Raises MissingError when there is no such file, and
-    InputError when it is no picture, is cut short, or has more than ``max_pixels`` pixels.
+    animation the first frame is taken. ``longest``: a small copy will do, at most so many pixels
+    on its longer side (large JPEGs are then decoded small, which is many times faster). Raises
+    MissingError when there is no such file, and InputError when it is no picture, is cut short,
+    or has more than ``max_pixels`` pixels.
     """
     name = path if isinstance(path, (str, os.PathLike)) else getattr(path, "name", None) or "in memory"
     try:
@@ -68,7 +70,12 @@ def open_image(path, max_pixels=MAX_PIXELS):
                     f"Picture {name} has {width * height / 1e6:.0f} megapixels ({width} x {height}), the limit "
                     f"is {max_pixels / 1e6:.0f}: make it smaller or raise max_pixels."
                 )
-            return _rgb(ImageOps.exif_transpose(image))
+            if longest:
+                image.draft(None, (2 * longest, 2 * longest))
+            picture = _rgb(ImageOps.exif_transpose(image))
+            if longest:
+                picture.thumbnail((longest, longest))
+            return picture
     except FileNotFoundError as error:
         raise MissingError(f"There is no picture at {name}: check the path and the data root.") from error
     except (InputError, MissingError):

@@ -98,7 +98,7 @@ def query_db_tail(model, repeats, n_states, batch=16, chunk=4096):
 
     @torch.inference_mode()
     def again():
-        head_selection.descriptor(model, model._last_block(tokens), on)
+        head_selection.descriptor(model, model.finish(tokens), on)
 
     what = f"{n_states} stored states against batches of {batch} token sets, ms per 1,000 images"
     return _compare(stored, again, model.device, min(repeats, 3), what, 1000 / n_states, 1000 / batch)

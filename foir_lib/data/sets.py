@@ -71,15 +71,15 @@ class RetrievalSet:
             )
         return self._image_row[image_id]
 
-    def open(self, image_id):
-        """The picture as RGB PIL image.
+    def open(self, image_id, longest=None):
+        """The picture as RGB PIL image; with ``longest``, a small copy of at most so many pixels on its longer side.
 
         Raises InputError for an unknown id or a broken file, and for a query image whose file has
         another size than the table says (its prompts would point elsewhere).
         """
         path, width, height, split = self.images[["path", "width", "height", "split"]].iloc[self._row(image_id)]
-        picture = open_image(path)
-        if split != "database" and picture.size != (width, height):
+        picture = open_image(path, longest=longest)
+        if longest is None and split != "database" and picture.size != (width, height):
             raise InputError(
                 f"Picture {path} is {picture.width} x {picture.height} pixels, its annotation says {width} x {height}: use the original file."
             )

@@ -105,8 +105,19 @@ class ViT:
         trunk; by default row by row, or one image for all rows. Raises InputError on shapes that
         don't fit or a bias that is NaN or +inf.
         """
+        last = last if bias is not None else 1
+        if not 1 <= last <= self.depth:
+            raise InputError(f"last={last} must lie between 1 and {self.depth}, the blocks of {self.name}.")
+        return self.finish(self.tokens(x, self.depth - last), bias, last, index)
+
+    @torch.inference_mode()
+    def finish(self, tokens, bias=None, last=1, index=None):
+        """The :class:`ClsState` from ``tokens`` that still have the ``last`` blocks before them; see :meth:`cls_state`.
+
+        So the trunk (``model.tokens(x, model.depth - last)``) runs once per image, whatever is asked of it afterwards.
+        """
         if bias is None:
-            return self._last_block(self.tokens(x, self.depth - 1))
+            return self._cls_block(self.net.blocks[-1], self.net.blocks[self.depth - last : -1](tokens))
         bias = torch.as_tensor(bias, dtype=torch.float32, device=self.device)
         bias = bias[None] if bias.ndim == 1 else bias
         n_tokens = self.grid[0] * self.grid[1]
@@ -114,9 +125,7 @@ class ViT:
             raise InputError(
                 f"Bias of shape {tuple(bias.shape)} must be (B, {n_tokens}) for {self.name}, without NaN or +inf."
             )
-        if not 1 <= last <= self.depth:
-            raise InputError(f"last={last} must lie between 1 and {self.depth}, the blocks of {self.name}.")
-        t = self.tokens(x, self.depth - last)
+        t = tokens
         if index is None and len(t) != len(bias):
             index = torch.zeros(len(bias), dtype=torch.long) if len(t) == 1 else None
             bias = bias.expand(len(t), -1) if len(bias) == 1 else bias
@@ -126,16 +135,27 @@ class ViT:
             raise InputError(f"{len(bias)} bias rows don't fit {len(t)} images: give one row each, or an index.")
         for block in self.net.blocks[self.depth - last : -1]:
             t = _biased_block(block, t, self._row_bias(bias))
-        return self._last_block(t, bias)
+        return self._cls_block(self.net.blocks[-1], t, bias)
+
+    @torch.inference_mode()
+    def attention(self, x):
+        """Attention from CLS to the patch tokens in every block, (B, depth, h, N), of images ``x`` (B, 3, S, S).
+
+        ``[:, -1]`` is that of :meth:`cls_state`; softmax weights (PHS eq. 1), prefix tokens left out.
+        """
+        t, rows = self.tokens(x, 0), []
+        for block in self.net.blocks:
+            rows.append(self._cls_block(block, t).attention)
+            t = block(t)
+        return torch.stack(rows, 1)
 
     def _row_bias(self, bias):
         """Patch bias (B, N) as logits (B, 1, 1, prefix + N) of the CLS row; prefix tokens get none."""
         return F.pad(bias, (self.n_prefix, 0))[:, None, None, :]
 
-    def _last_block(self, tokens, bias=None):
-        """Only the CLS query row is computed, so this costs less than the plain last block."""
-        attn = self.net.blocks[-1].attn
-        y = self.net.blocks[-1].norm1(tokens)
+    def _cls_block(self, block, tokens, bias=None):
+        """One block for the CLS token: only its query row is computed, which costs less than the plain block."""
+        attn, y = block.attn, block.norm1(tokens)
         width = attn.num_heads * attn.head_dim
         weight, b = attn.qkv.weight, attn.qkv.bias
         q = F.linear(y[:, :1], weight[:width], None if b is None else b[:width])
