@@ -1,0 +1,150 @@
+// Rows of pictures. A new list is written into the elements that are there: nothing flashes, focus stays.
+const GLYPHS = { right: "\u2713", wrong: "\u2717", query: "Q", chosen: "\u2605" };
+
+function make(parent, tag, name, attributes = {}) {
+  const element = document.createElement(tag);
+  element.className = name;
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return parent.appendChild(element);
+}
+
+function text(element, value) {
+  if (element.textContent !== value) element.textContent = value;
+  element.hidden = !value;
+}
+
+function setImage(img, bytes) {
+  const old = img.src;
+  img.src = URL.createObjectURL(new Blob([bytes]));
+  if (old) URL.revokeObjectURL(old);
+}
+
+function makeItem(parent) {
+  const button = make(parent, "button", "item", { type: "button", tabindex: "-1" });
+  const picture = make(button, "span", "picture");
+  make(picture, "img", "", { alt: "", draggable: "false" });
+  make(picture, "span", "glyph");
+  make(picture, "span", "badge");
+  make(make(button, "span", "bar"), "i", "");
+  make(button, "span", "caption");
+  return button;
+}
+
+function writeItem(button, item, j) {
+  const part = (name) => button.querySelector(name);
+  button.dataset.item = j;
+  button.dataset.key = JSON.stringify(item.key);
+  button.dataset.frame = item.frame;
+  button.setAttribute("aria-label", item.alt || item.caption || `picture ${j + 1}`);
+  button.setAttribute("aria-description", [item.frame, item.badge].filter(Boolean).join(", "));
+  button.title = item.alt;
+  setImage(part("img"), item.image);
+  text(part(".glyph"), GLYPHS[item.frame] ?? "");
+  text(part(".badge"), item.badge);
+  text(part(".caption"), item.caption);
+  part(".bar").hidden = item.bar === null;
+  part(".bar i").style.width = `${100 * (item.bar ?? 0)}%`;
+}
+
+function makeRow(parent) {
+  const section = make(parent, "section", "row");
+  const head = make(section, "div", "head");
+  make(head, "span", "title");
+  make(head, "span", "note");
+  make(section, "div", "items", { role: "group" });
+  make(section, "p", "empty");
+  return section;
+}
+
+function removeItem(button) {
+  URL.revokeObjectURL(button.querySelector("img").src);
+  button.remove();
+}
+
+function writeRow(section, row, i) {
+  const items = section.querySelector(".items");
+  section.dataset.row = i;
+  text(section.querySelector(".title"), row.title);
+  text(section.querySelector(".note"), row.note);
+  text(section.querySelector(".empty"), row.items.length ? "" : row.empty);
+  items.setAttribute("aria-label", [row.title, row.note].filter(Boolean).join(", "));
+  while (items.children.length > row.items.length) removeItem(items.lastElementChild);
+  row.items.forEach((item, j) => writeItem(items.children[j] ?? makeItem(items), item, j));
+  if (items.firstElementChild && !items.querySelector("[tabindex='0']")) items.firstElementChild.tabIndex = 0;
+}
+
+function focusOn(button) {
+  if (!button) return;
+  for (const other of button.parentElement.children) other.tabIndex = other === button ? 0 : -1;
+  button.focus();
+}
+
+// Left and right: the neighbour. Home and End: the row's ends. Up and down: the nearest one in the next line.
+function neighbour(root, button, key) {
+  const all = [...button.parentElement.children];
+  const at = all.indexOf(button);
+  if (key === "ArrowLeft" || key === "ArrowRight") return all[at + (key === "ArrowLeft" ? -1 : 1)] ?? button;
+  if (key === "Home" || key === "End") return all.at(key === "Home" ? 0 : -1);
+  if (key !== "ArrowUp" && key !== "ArrowDown") return null;
+  const sign = key === "ArrowUp" ? -1 : 1;
+  const here = button.getBoundingClientRect();
+  const away = (other) => {
+    const box = other.getBoundingClientRect();
+    const down = sign * (box.top - here.top);
+    return down < here.height / 2 ? Infinity : 1000 * down + Math.abs(box.left - here.left);
+  };
+  const near = [...root.querySelectorAll("[data-item]")].map((other) => [away(other), other]);
+  const [distance, other] = near.reduce((a, b) => (b[0] < a[0] ? b : a));
+  return distance < Infinity ? other : button;
+}
+
+export default {
+  render({ model, el }) {
+    el.classList.add("foir-gallery");
+    el.dataset.lmSuppressShortcuts = "true"; // JupyterLab's single-key shortcuts stay out
+    const rows = make(el, "div", "rows");
+    const message = make(el, "p", "message", { role: "status", "aria-live": "polite", "data-foir": "message" });
+
+    const write = () => {
+      const list = model.get("rows");
+      const most = Math.max(1, ...list.map((row) => row.items.length));
+      const focused = el.contains(document.activeElement) && document.activeElement.closest("[data-row]");
+      el.style.setProperty("--columns", most > 12 ? 8 : most);
+      while (rows.children.length > list.length) {
+        rows.lastElementChild.querySelectorAll(".item").forEach(removeItem);
+        rows.lastElementChild.remove();
+      }
+      list.forEach((row, i) => writeRow(rows.children[i] ?? makeRow(rows), row, i));
+      if (focused && !el.contains(document.activeElement)) {
+        const left = rows.children[Math.min(focused.dataset.row, list.length - 1)]?.querySelectorAll(".item");
+        focusOn(left?.[left.length - 1]);
+      }
+      el.dataset.shown = model.get("shown");
+    };
+    const say = () => text(message, model.get("message"));
+
+    el.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-item]");
+      if (!button) return;
+      focusOn(button);
+      const row = Number(button.closest("[data-row]").dataset.row);
+      model.send({ pick: JSON.parse(button.dataset.key), row, item: Number(button.dataset.item) });
+    });
+    el.addEventListener("keydown", (event) => {
+      const button = event.target.closest("[data-item]");
+      const next = button && !event.ctrlKey && !event.metaKey && !event.altKey && neighbour(el, button, event.key);
+      if (!next) return;
+      event.preventDefault();
+      focusOn(next);
+    });
+    model.on("change:shown", write);
+    model.on("change:message", say);
+    write();
+    say();
+    return () => {
+      model.off("change:shown", write);
+      model.off("change:message", say);
+      el.querySelectorAll(".item").forEach(removeItem);
+    };
+  },
+};
