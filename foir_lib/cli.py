@@ -48,7 +48,7 @@ def data_verify(name: str, root: Root = None):
 
 @app.command()
 def models():
-    """List the friendly model names; any timm ViT name works too."""
+    """List the friendly model names; any timm ViT or CNN name works too."""
     from foir_lib.models.zoo import MODELS
 
     width = max(map(len, MODELS))

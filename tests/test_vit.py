@@ -571,7 +571,8 @@ def test_a_safetensors_file_cut_short(weights, tmp_path):
             MissingError,
             "/nowhere/a.safetensors",
         ),
-        ("resnet18", {}, InputError, "resnet18"),
+        ("swin_tiny_patch4_window7_224", {}, InputError, "swin_tiny_patch4_window7_224"),
+        ("deit-tiny", {"out_index": 2}, InputError, "deit-tiny is a ViT"),
         ("vit_relpos_base_patch16_224", {}, InputError, "vit_relpos_base_patch16_224"),
     ],
 )

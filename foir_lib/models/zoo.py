@@ -1,21 +1,18 @@
-"""Names to networks: friendly names, any timm ViT, and the mini models that come with the workbook."""
+"""Names to networks: friendly names, any timm ViT or CNN, and the mini models that come with the workbook."""
 
 import difflib
-import hashlib
 import logging
 import numbers
 import os
 from contextlib import contextmanager
-from pathlib import Path
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models.vision_transformer import checkpoint_filter_fn
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.models import mini_vit
+from foir_lib.models import cnn, cnn_weights, mini_vit
+from foir_lib.models import weights as weights_file
 from foir_lib.models.vit import ViT
 
 MODELS = {
@@ -42,26 +39,45 @@ MODELS = {
 }
 
 
-def load_model(name, pretrained=True, weights=None, device="auto", image_size=None):
-    """A frozen :class:`~foir_lib.models.vit.ViT` by friendly name or timm name.
+def load_model(name, pretrained=True, weights=None, device="auto", image_size=None, out_index=-1, half=False):
+    """A frozen :class:`~foir_lib.models.vit.ViT` or :class:`~foir_lib.models.cnn.CNN` by friendly name or timm name.
 
     ``weights``: a local .safetensors or .pth/.pt/.bin state dict (opened safely, never unpickled code)
-    instead of the published ones; ``image_size`` in pixels: 224 unless given (the mini models: their
-    own); ``device``: "auto", "cpu", "cuda", "cuda:1", ... Raises InputError for a name, device, size or weights
-    file that doesn't fit, MissingError when weights can't be found or fetched.
+    instead of the published ones; ``image_size`` in pixels: for a ViT 224 unless given (the mini models: their
+    own), for a CNN the longest side at most, 1024 unless given; ``out_index`` and ``half``: which map of a CNN, and
+    whether in half precision; ``device``: "auto", "cpu", "cuda", "cuda:1", ... Raises InputError for a name, device,
+    size or weights file that doesn't fit, MissingError when weights can't be found or fetched.
     """
     if not isinstance(name, str):
-        raise InputError(f"Model {name!r} is no name: give one of `foir models` or any timm ViT name.")
+        raise InputError(f"Model {name!r} is no name: give one of `foir models` or any timm ViT or CNN name.")
     if weights and not isinstance(weights, (str, os.PathLike)):
         raise InputError(f"Weights {weights!r} of {name} are no path: give that of a .safetensors or .pth file.")
     device = _device(device)
+    if _is_cnn(name):
+        net, key = _create(name, pretrained and not weights)
+        whiten, gem_p = None, 3.0
+        if weights:
+            key, whiten, gem_p = cnn_weights.load(net, weights, name, out_index)
+            key = f"{MODELS.get(name, name)} from {key}"
+        key = key if pretrained or weights else f"{key} at random"
+        longest = cnn.LONGEST if image_size is None else image_size
+        return cnn.CNN(net, name, key, device, out_index, whiten, gem_p, longest, half)
+    if out_index != -1 or half:
+        raise InputError(f"{name} is a ViT: out_index and half are for CNNs such as resnet50.")
     net, key = _create(name, pretrained and not weights, image_size)
     if weights:
-        key = f"{MODELS.get(name, name)} from {_load_weights(net, weights, name)}"
+        key = f"{MODELS.get(name, name)} from {_load_vit(net, weights, name)}"
     return ViT(net, name, key if pretrained or weights else f"{key} at random", device)
 
 
-def _create(name, pretrained, image_size):
+def _is_cnn(name):
+    """True for a name of a network that timm pools over a map of any size."""
+    base = MODELS.get(name, name).split(".")[0]
+    known = timm.is_model(base) and timm.get_pretrained_cfg(base)
+    return bool(known and known.pool_size)
+
+
+def _create(name, pretrained, image_size=None):
     """The network and the key that names its weights."""
     if name.startswith("mini-"):
         if name not in MODELS:
@@ -70,17 +86,18 @@ def _create(name, pretrained, image_size):
         net = mini_vit.create(name, **_size_argument(name, size))
         key = name
         if pretrained:
-            key = f"{name} from {_load_weights(net, mini_vit.weights_path(name), name)}"
+            key = f"{name} from {_load_vit(net, mini_vit.weights_path(name), name)}"
         return net, key
     timm_name = MODELS.get(name, name)
     _check_published(name, timm_name, pretrained)
-    size = _size_argument(name, 224 if image_size is None else image_size)
+    size = {} if _is_cnn(name) else _size_argument(name, 224 if image_size is None else image_size)
     try:
         with _quiet_hub():
             net = timm.create_model(timm_name, pretrained=pretrained, **size)
     except (TypeError, RuntimeError, AssertionError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{name} can't be built as a ViT for {size['img_size']} px pictures ({reason}).") from error
+        kind = f"a ViT for {size['img_size']} px pictures" if size else "a CNN"
+        raise InputError(f"{name} can't be built as {kind} ({reason}).") from error
     except Exception as error:  # hub, network and disk each raise their own kinds
         raise MissingError(
             f"Weights of {name} ({timm_name}) can't be fetched ({type(error).__name__}): without a network, "
@@ -130,9 +147,9 @@ def _size_argument(name, size):
 
 
 def _unknown(name):
-    close = difflib.get_close_matches(name, [*MODELS, *timm.list_models("*vit*")], n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name, [*MODELS, *timm.list_models()], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "`foir models` lists them."
-    return f"There is no model {name!r}: {hint} Any timm ViT name works too."
+    return f"There is no model {name!r}: {hint} Any timm ViT or CNN name works too."
 
 
 def _device(device):
@@ -146,32 +163,9 @@ def _device(device):
     return device
 
 
-def _load_weights(net, path, name):
-    """Load a state dict strictly and return ``file name, sha256`` of it."""
-    path = Path(path)
-    if not path.is_file():
-        raise MissingError(f"There is no weights file at {path}: check the path.")
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
-        raise IntegrityError(
-            f"Weights file {path} can't be read safely ({(str(error) or 'it is cut short').splitlines()[0]}): get it again."
-        ) from error
-    except Exception as error:  # pickle.UnpicklingError and kin: something else than tensors inside
-        raise IntegrityError(
-            f"Weights file {path} holds more than tensors and isn't opened: convert it to safetensors first."
-        ) from error
-    _load_strictly(net, state, path, name)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
-    return f"{path.name}, sha256 {digest.hexdigest()[:16]}"
-
-
-def _load_strictly(net, state, path, name):
-    """Fill ``net`` from ``state``, without the classifier if that differs. Raises IntegrityError naming the first mismatch."""
+def _load_vit(net, path, name):
+    """Fill ``net`` from the file, without the classifier if that differs, and return what names the weights."""
+    state = weights_file.read(path)
     try:
         state = checkpoint_filter_fn(state, net)
         state = {k: v.float() for k, v in state.items()}
@@ -183,15 +177,6 @@ def _load_strictly(net, state, path, name):
         net.reset_classifier(0)
         own = net.state_dict()
         state = {k: v for k, v in state.items() if not k.startswith("head.")}
-    for key, tensor in own.items():
-        if key not in state:
-            raise IntegrityError(f"Weights file {path} doesn't fit {name}: it lacks {key}.")
-        if state[key].shape != tensor.shape:
-            raise IntegrityError(
-                f"Weights file {path} doesn't fit {name}: {key} has shape {tuple(state[key].shape)}, "
-                f"the model needs {tuple(tensor.shape)}."
-            )
-    extra = next((k for k in state if k not in own), None)
-    if extra is not None:
-        raise IntegrityError(f"Weights file {path} doesn't fit {name}: it has {extra}, which the model has not.")
+    weights_file.check(own, state, path, name)
     net.load_state_dict(state)
+    return weights_file.digest(path)

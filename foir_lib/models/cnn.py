@@ -1,0 +1,187 @@
+"""The CNN tap: dense feature maps of whole pictures at several scales, and their local features with positions."""
+
+import hashlib
+import math
+import numbers
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data import resolve_data_config
+
+from foir_lib.errors import InputError
+from foir_lib.models.cnn_weights import prune, stage_of
+
+LONGEST = 1024  # pixels, regional attention section 4.1
+SCALES = (1 / (2 * 2**0.5), 1 / 2, 1 / 2**0.5, 1.0, 2**0.5)  # co-attention section 6.1
+
+
+@dataclass
+class Locals:
+    """Local features of one picture, all scales merged, row by row of each map.
+
+    features (L, C); positions (L, 2): x, y of the centre of the feature's cell in original pixels; scale (L,);
+    norm (L,): L2 norms; cell (L, 2): width and height of the cell in original pixels (a map's cells tile the
+    picture); size: (width, height) of the picture.
+    """
+
+    features: torch.Tensor
+    positions: torch.Tensor
+    scale: torch.Tensor
+    norm: torch.Tensor
+    cell: torch.Tensor
+    size: tuple
+
+    @classmethod
+    def from_map(cls, x, size, scale=1.0):
+        """The local features of one map ``x`` (C, H, W) of a picture of ``size`` (width, height)."""
+        height, width = x.shape[1:]
+        cell = torch.tensor([size[0] / width, size[1] / height])
+        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        positions = (torch.stack([columns, rows], -1).flatten(0, 1) + 0.5) * cell
+        features = x.flatten(1).T.contiguous()
+        n = len(features)
+        return cls(features, positions, torch.full((n,), float(scale)), features.norm(dim=1), cell.expand(n, 2), size)
+
+    @classmethod
+    def merged(cls, parts):
+        """Those of several maps of one picture, one after the other."""
+        names = ("features", "positions", "scale", "norm", "cell")
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names), parts[0].size)
+
+    def __len__(self):
+        return len(self.features)
+
+    def __getitem__(self, rows):
+        """Those of some rows (an index tensor, a slice or a bool mask)."""
+        here = rows.cpu() if isinstance(rows, torch.Tensor) else rows
+        some = (tensor[here] for tensor in (self.positions, self.scale))
+        return Locals(self.features[rows], *some, self.norm[rows], self.cell[here], self.size)
+
+
+class CNN:
+    """A frozen timm CNN whose maps can be read for pictures of any size.
+
+    ``net``: the timm network; ``out_index``: -1 for the map its own pooling sees, else a stage as timm counts them
+    (0, 1, ... or -2, ...; what comes after is removed); ``dim``: channels C; ``stride`` in pixels; ``whiten``: trained
+    whitening/projection ``nn.Linear`` (C to d) or None; ``gem_p``; ``longest``: default of :meth:`preprocess`; ``half``:
+    compute in float16; ``key`` names network, weights and preprocessing for the feature store. Raises InputError
+    for a network that gives no map or has no such stage.
+    """
+
+    def __init__(
+        self, net, name, key=None, device="cpu", out_index=-1, whiten=None, gem_p=3.0, longest=LONGEST, half=False
+    ):
+        self.device, self.name, self.out_index, self.half = torch.device(device), name, out_index, bool(half)
+        stage = stage_of(net, name, out_index)
+        prune(net, name, out_index)
+        self.net = net.eval().requires_grad_(False).to(self.device)
+        self.stride = net.feature_info[stage]["reduction"]
+        self.min_side, self.dim = self._probe({net.feature_info[stage]["num_chs"], net.num_features})
+        if whiten is not None and whiten.in_features != self.dim:
+            raise InputError(
+                f"The whitening layer takes {whiten.in_features} channels, map {out_index} of {name} has {self.dim}: "
+                "give the layer trained with that map."
+            )
+        self.whiten = None if whiten is None else whiten.eval().requires_grad_(False).to(self.device)
+        self.gem_p, self.longest = float(gem_p), _longest(longest)
+        config = resolve_data_config(pretrained_cfg=net.pretrained_cfg)
+        self.mean, self.std = config["mean"], config["std"]
+        self._resampling = Image.Resampling[config["interpolation"].upper()]
+        self.key = ", ".join(
+            [f"{key or name}, map {out_index}{', half' * self.half}, longest {self.longest} {config['interpolation']}"]
+            + [f"{self.mean}, {self.std}, p {self.gem_p:g}", f"whiten {_digest(self.whiten)}"]
+        )
+
+    def __repr__(self):
+        return f"CNN({self.name!r}, map {self.out_index}: {self.dim} channels, stride {self.stride}, {self.device})"
+
+    @property
+    def classifier(self):
+        """(weight (n_classes, C), bias (n_classes,)) of the network's own classifier on its pooled map.
+
+        Raises InputError when it has none, or one that doesn't read the pooled map.
+        """
+        layer = self.net.get_classifier() if self.out_index == -1 else None
+        weight = getattr(layer, "weight", None)
+        if weight is None or weight.flatten(1).shape[1] != self.dim:
+            raise InputError(f"{self!r} has no classifier on its map: load a whole network with out_index=-1.")
+        return weight.flatten(1), torch.zeros(len(weight), device=weight.device) if layer.bias is None else layer.bias
+
+    def preprocess(self, picture, longest=None, scale=1.0):
+        """An RGB PIL picture as a float tensor (3, H, W): whole, its aspect ratio kept, normalised.
+
+        ``longest``: pixels its longer side has at most (a smaller picture isn't enlarged), before ``scale``. Each side
+        has at least ``min_side`` pixels, whatever the picture and the scale, so there is always a cell. Raises
+        InputError for a scale that isn't positive.
+        """
+        longest = self.longest if longest is None else _longest(longest)
+        if not (isinstance(scale, numbers.Real) and 0 < scale < math.inf):
+            raise InputError(f"Scale {scale!r} must be a positive number, e.g. 0.5 for half the size.")
+        factor = min(1.0, longest / max(picture.size)) * scale
+        size = [max(round(side * factor), self.min_side) for side in picture.size]
+        x = np.asarray(picture.convert("RGB").resize(size, self._resampling), dtype=np.float32) / 255
+        x = (x - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
+
+    @torch.inference_mode()
+    def maps(self, x):
+        """Feature maps (B, C, H, W), float32, of images ``x`` (B, 3, H', W') of any size from ``min_side`` on.
+
+        Raises InputError for other shapes.
+        """
+        if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < self.min_side:
+            raise InputError(
+                f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, H, W) of at least "
+                f"{self.min_side} pixels a side, as model.preprocess(picture)[None] does."
+            )
+        return self._forward(x.to(self.device))
+
+    def maps_of(self, images):
+        """Maps, a list of (C, H, W), of a list of images (3, H', W') of any sizes; equal sizes run as one batch."""
+        rows, found = {}, [None] * len(images)
+        for row, image in enumerate(images):
+            rows.setdefault(tuple(image.shape), []).append(row)
+        for same in rows.values():
+            for row, x in zip(same, self.maps(torch.stack([images[row] for row in same]))):
+                found[row] = x
+        return found
+
+    def locals(self, picture, scales=SCALES, longest=None):
+        """The :class:`Locals` of a picture at all ``scales``, one after the other. Raises as :meth:`preprocess` does."""
+        if not len(scales):
+            raise InputError("Scales are empty: give at least one, e.g. (1.0,).")
+        maps = (self.maps(self.preprocess(picture, longest, scale)[None])[0] for scale in scales)
+        return Locals.merged([Locals.from_map(x, picture.size, scale) for x, scale in zip(maps, scales)])
+
+    def _forward(self, x):
+        with torch.autocast(self.device.type, torch.float16, enabled=self.half):
+            if self.out_index == -1:
+                return self.net.forward_features(x).float()
+            stage = stage_of(self.net, self.name, self.out_index)
+            return self.net.forward_intermediates(x, [stage], stop_early=True, intermediates_only=True)[0].float()
+
+    @torch.inference_mode()
+    def _probe(self, channels):
+        """(pixels, channels): the smallest multiple of the stride that gives a map, and the channels of maps."""
+        for side in (n * self.stride for n in range(1, 9)):
+            try:
+                x = self._forward(torch.zeros(1, 3, side, 3 * side, device=self.device))
+            except (RuntimeError, ValueError, AssertionError):  # too small for it
+                continue
+            if x.ndim == 4 and x.shape[1] in channels and x.shape[3] > x.shape[2] > 0:
+                return side, x.shape[1]
+        raise InputError(f"{self.name} gives no feature map for pictures of any size: choose a CNN such as resnet50.")
+
+
+def _longest(longest):
+    if isinstance(longest, bool) or not isinstance(longest, numbers.Real) or not 1 <= longest < math.inf:
+        raise InputError(f"Longest side {longest!r} must be a number of pixels, e.g. {LONGEST}.")
+    return longest
+
+
+def _digest(whiten):
+    if whiten is None:
+        return "none"
+    return hashlib.sha256(b"".join(p.cpu().numpy().tobytes() for p in whiten.parameters())).hexdigest()[:16]

@@ -1,0 +1,57 @@
+"""Local weights files: opened without running what is inside, and loaded only where every tensor fits."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from foir_lib.errors import IntegrityError, MissingError
+
+
+def read(path):
+    """The state dict of a .safetensors or .pth/.pt/.bin file; nothing pickled but tensors is opened.
+
+    Raises MissingError when there is no such file and IntegrityError when it is damaged or holds more than tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingError(f"There is no weights file at {path}: check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
+        raise IntegrityError(
+            f"Weights file {path} can't be read safely ({(str(error) or 'it is cut short').splitlines()[0]}): get it again."
+        ) from error
+    except Exception as error:  # pickle.UnpicklingError and kin: something else than tensors inside
+        raise IntegrityError(
+            f"Weights file {path} holds more than tensors and isn't opened: convert it to safetensors first."
+        ) from error
+
+
+def digest(path):
+    """``file name, sha256`` of a weights file, for the key of what it makes."""
+    path = Path(path)
+    with path.open("rb") as file:
+        sha = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
+    return f"{path.name}, sha256 {sha.hexdigest()[:16]}"
+
+
+def check(own, state, path, name, known=None, hint=""):
+    """Raises IntegrityError naming the first tensor of ``own`` that ``state`` lacks or has in another shape, or the
+    first of ``state`` that isn't in ``known`` (by default ``own``). ``hint``: a clause after what is lacking."""
+    known = own if known is None else known
+    for key, tensor in own.items():
+        if key not in state:
+            raise IntegrityError(f"Weights file {path} doesn't fit {name}: it lacks {key}{hint}.")
+        if state[key].shape != tensor.shape:
+            raise IntegrityError(
+                f"Weights file {path} doesn't fit {name}: {key} has shape {tuple(state[key].shape)}, "
+                f"the model needs {tuple(tensor.shape)}."
+            )
+    extra = next((k for k in state if k not in known), None)
+    if extra is not None:
+        raise IntegrityError(f"Weights file {path} doesn't fit {name}: it has {extra}, which the model has not.")
