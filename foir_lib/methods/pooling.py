@@ -1,0 +1,154 @@
+"""One vector from a feature map: SPoC, MAC, GeM, CroW, R-MAC, CAM, and SuperGlobal's poolings.
+
+``x`` is (B, C, H, W), non-negative as after a ReLU; the result is (B, C) unless stated otherwise.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from foir_lib.errors import InputError
+from foir_lib.methods import regions
+
+
+def power_mean(x, p=3.0, dim=-1, eps=1e-6):
+    """Generalised mean of ``x`` along ``dim`` (co-attention eq. 1); values below ``eps`` count as ``eps``, p may be inf.
+
+    Raises InputError when p isn't positive.
+    """
+    if not float(p) > 0:
+        raise InputError(f"gem p={float(p):g} must be positive: 1 is the mean, large values tend to the maximum.")
+    x = x.clamp(min=eps)
+    top = x.amax(dim, keepdim=True).detach()
+    if float(p) == math.inf:
+        return x.amax(dim)
+    return ((x / top).pow(p).mean(dim, keepdim=True).pow(1 / p) * top).squeeze(dim)  # scaled: no power overflows
+
+
+def gem(x, p=3.0, eps=1e-6):
+    """GeM: the generalised mean over all cells. Source: co-attention eq. 1; Radenović et al., TPAMI 2019."""
+    return power_mean(x.flatten(2), p, -1, eps)
+
+
+def mac(x):
+    """MAC: the maximum over all cells. Source: Tolias et al., ICLR 2016."""
+    return x.amax((2, 3))
+
+
+def spoc(x, centre=True):
+    """SPoC: the sum over all cells, by default weighted by the centring prior.
+
+    The prior is a Gaussian around the map's centre with a third of the distance to the nearest border as sigma.
+    Source: Babenko and Lempitsky, ICCV 2015.
+    """
+    if not centre:
+        return x.sum((2, 3))
+    height, width = x.shape[2:]
+    sigma = min(height, width) / 2 / 3
+    dy = torch.arange(height, device=x.device, dtype=x.dtype) + 0.5 - height / 2
+    dx = torch.arange(width, device=x.device, dtype=x.dtype) + 0.5 - width / 2
+    prior = torch.exp(-(dy[:, None] ** 2 + dx**2) / (2 * sigma**2))
+    return (x * prior).sum((2, 3))
+
+
+def crow_spatial(x, a=2.0, b=2.0):
+    """CroW's spatial weights (B, H, W): the a-normalised sum over channels, to the power 1/b; 0 on an empty map."""
+    total = x.sum(1)
+    norm = total.pow(a).sum((1, 2), keepdim=True).pow(1 / a)
+    return (total / norm.clamp(min=1e-12)).pow(1 / b)
+
+
+def crow_channels(x):
+    """CroW's channel weights (B, C): log of the inverse share of non-zero cells; 0 for a channel without any."""
+    share = (x != 0).to(x.dtype).mean((2, 3))
+    weight = torch.log(share.sum(1, keepdim=True) / share.clamp(min=1e-12))
+    return torch.where(share > 0, weight, 0.0)
+
+
+def crow(x):
+    """CroW: the sum over all cells, weighted across cells and channels. Source: Kalantidis et al., ECCV-W 2016."""
+    return (x * crow_spatial(x)[:, None]).sum((2, 3)) * crow_channels(x)
+
+
+def rmac(x, scales=3, whiten=None, mean=False, at=None):
+    """R-MAC, unit length: max-pooled regions, each L2, PCA-whitened and L2 again, summed, L2.
+
+    ``whiten``: maps (n, C) to (n, d), e.g. a :class:`~foir_lib.methods.whitening.PCA`; ``mean``: the mean of the regions,
+    as regional attention has it (the same after L2); ``at``: other regions than ``regions.grid`` with ``scales``.
+    Source: Tolias et al., ICLR 2016; regional attention section 3.1.
+    """
+    vectors = processed(regions.pooled(x, at or regions.grid(*x.shape[2:], scales)), whiten)
+    return F.normalize(vectors.mean(1) if mean else vectors.sum(1), dim=-1)
+
+
+def processed(vectors, whiten=None):
+    """P(.) of regional attention section 3.1: L2, PCA-whitening (if given), L2 again; ``vectors`` (..., C)."""
+    vectors = F.normalize(vectors, dim=-1)
+    if whiten is None:
+        return vectors
+    return F.normalize(whiten(vectors.flatten(0, -2)), dim=-1).unflatten(0, vectors.shape[:-1])
+
+
+def cam(x, weight, bias=None, n_maps=64, whiten=None):
+    """CAM with offline aggregation, unit length: a vector for each of the image's ``n_maps`` likeliest classes, together.
+
+    ``weight`` (n_classes, C), ``bias`` (n_classes,): the network's classifier (``cnn.classifier``). A class activation map
+    is the class-weighted sum of channels, its negative part 0 and its maximum 1; it weights the cells of a sum, CroW's
+    channel weights follow, then as R-MAC's regions: L2, PCA-whitening, L2, sum, L2. A class that lights up nowhere
+    adds nothing. Raises InputError when the classifier doesn't fit. Source: Jimenez et al., BMVC 2017.
+    """
+    vectors = cam_vectors(x, weight, bias, n_maps)
+    kept = vectors.flatten(2).any(2)[..., None]
+    return F.normalize((processed(vectors, whiten) * kept).sum(1), dim=-1)
+
+
+def cam_vectors(x, weight, bias=None, n_maps=64):
+    """The class vectors (B, n_maps, C) of :func:`cam`, likeliest class first, before L2: its PCA is learned from them."""
+    if weight.ndim != 2 or weight.shape[1] != x.shape[1]:
+        raise InputError(
+            f"Classifier weights {tuple(weight.shape)} must be (n_classes, {x.shape[1]}), those of this map."
+        )
+    logits = F.linear(x.mean((2, 3)), weight, bias)
+    best = torch.sort(logits, dim=1, descending=True, stable=True).indices[:, :n_maps]
+    maps = torch.einsum("bkc,bchw->bkhw", weight[best], x).clamp(min=0)
+    maps = maps / maps.amax((2, 3), keepdim=True).clamp(min=1e-12)
+    return torch.einsum("bkhw,bchw->bkc", maps, x) * crow_channels(x)[:, None]
+
+
+def regional_gem(x, p=2.5, size=5):
+    """SuperGlobal's regional GeM: maps (B, C, H, W), half each cell and half the GeM of the ``size`` x ``size`` around it.
+
+    Borders are reflected (repeated where the map is too small for that). Source: Shao et al., ICCV 2023.
+    """
+    pad = (size - 1) // 2
+    mode = "reflect" if min(x.shape[2:]) > pad else "replicate"
+    windows = F.pad(x.clamp(min=0), (pad,) * 4, mode=mode).unfold(2, size, 1).unfold(3, size, 1)
+    return 0.5 * power_mean(windows.flatten(4), p, -1, 1e-12) + 0.5 * x
+
+
+def gem_plus(x, p=4.6):
+    """SuperGlobal's GeM+: GeM with a tuned p. Source: Shao et al., ICCV 2023."""
+    return gem(x, p, 1e-8)
+
+
+def scale_gem(vectors, p=math.inf):
+    """SuperGlobal's scale GeM (B, d) of unit vectors (S, B, d) of the same images at S scales: their maximum for p = inf.
+
+    For finite p the mean runs over values shifted to be non-negative by the smallest one. Source: Shao et al., ICCV 2023.
+    """
+    if p == math.inf:
+        return F.normalize(vectors, dim=-1).amax(0)
+    low = vectors.amin()
+    return power_mean(vectors - low, p, 0, 1e-12) + low
+
+
+def superglobal(maps, whiten=None, p=4.6, p_region=2.5, p_scale=math.inf):
+    """SuperGlobal's descriptor (B, d), unit length, of ``maps``: one (B, C, H, W) for each scale (0.7071, 1, 1.4142).
+
+    Regional GeM, GeM+, L2, ``whiten`` (the trained layer, C to d), then scale GeM. Source: Shao et al., ICCV 2023 (its
+    ReLUP is a change inside the network and no part of this).
+    """
+    vectors = [F.normalize(gem_plus(regional_gem(x, p_region), p), dim=-1) for x in maps]
+    vectors = torch.stack(vectors if whiten is None else [whiten(v) for v in vectors])
+    return F.normalize(scale_gem(vectors, p_scale), dim=-1)

@@ -1,0 +1,94 @@
+"""Regions of a feature map: the square grid of R-MAC, and the proposals of a detector."""
+
+import math
+import numbers
+
+import numpy as np
+import torch
+
+from foir_lib.errors import InputError
+
+
+def grid(height, width, scales=5):
+    """Square regions [(row, col, side), ...] in cells of a map, R-MAC's; no global region.
+
+    At scale s = 1..``scales`` they have side ``2 min(W, H) / (s + 1)``, rounded down (a scale that rounds to nothing is
+    left out), s of them across the short side, and across the long side as many more as bring the overlap at s = 1
+    nearest to 40%. Raises InputError for an empty map or no scale. Source: regional attention section 3.1; Tolias et
+    al., ICLR 2016.
+    """
+    for name, value in (("height", height), ("width", width), ("scales", scales)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+            raise InputError(f"{name}={value!r} of a region grid must be a whole number, at least 1.")
+    short, long = sorted((int(height), int(width)))
+    more = _more(short, long)
+    found = []
+    for s in range(1, scales + 1):
+        side = 2 * short // (s + 1)
+        if side:
+            rows = _starts(height, side, s + more * (height > width))
+            columns = _starts(width, side, s + more * (width > height))
+            found += [(row, column, side) for row in rows for column in columns]
+    return found
+
+
+def proposals(detector, picture, height, width, n_regions=256):
+    """The best proposals [(row, col, height, width), ...] of a torchvision detector's RPN, in cells of a map.
+
+    ``detector``: a Faster R-CNN of torchvision; ``picture``: PIL, RGB; a box covers every cell that it touches of a map
+    of ``height`` x ``width`` cells; the whole map when nothing is proposed. Source: regional attention Table 2b.
+    """
+    device = next(detector.parameters()).device
+    x = torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1).to(device)
+    with torch.inference_mode():
+        images, _ = detector.eval().transform([x])
+        features = detector.backbone(images.tensors)
+        features = {"0": features} if isinstance(features, torch.Tensor) else features
+        boxes = detector.rpn(images, features)[0][0][:n_regions].cpu().double()
+    rows, columns = images.image_sizes[0]
+    found = []
+    for x0, y0, x1, y1 in (boxes / torch.tensor([columns, rows, columns, rows])).tolist():
+        row, n_rows = _cells(y0, y1, height)
+        column, n_columns = _cells(x0, x1, width)
+        found.append((row, column, n_rows, n_columns))
+    return found or [(0, 0, height, width)]
+
+
+def pooled(x, regions, how="max"):
+    """Max- or mean-pooled regions (B, R, C) of maps ``x`` (B, C, H, W): M(R) and J(R) of regional attention.
+
+    ``regions``: (row, col, side) or (row, col, height, width) in cells. Raises InputError for a region outside the map.
+    """
+    reduce = {"max": torch.amax, "mean": torch.mean}[how]
+    if not regions:
+        raise InputError("Regions are empty: give at least one, e.g. regions.grid(height, width).")
+    found = []
+    for row, column, *size in regions:
+        bottom, right = row + size[0], column + size[-1]
+        if not (0 <= row < bottom <= x.shape[-2] and 0 <= column < right <= x.shape[-1]):
+            raise InputError(
+                f"Region {(row, column, *size)} leaves the map of {x.shape[-2]} x {x.shape[-1]} cells: make the regions "
+                "for this map, e.g. regions.grid(*x.shape[-2:])."
+            )
+        found.append(reduce(x[..., row:bottom, column:right], dim=(-2, -1)))
+    return torch.stack(found, 1)
+
+
+def _more(short, long):
+    """How many more regions of side ``short`` go along ``long`` so that neighbours overlap by nearest to 40%."""
+    if long == short:
+        return 0
+    most = math.ceil((long - short) / (0.6 * short)) + 1
+    return min(range(1, most + 1), key=lambda n: abs(1 - (long - short) / (n * short) - 0.4))
+
+
+def _starts(length, side, n):
+    """First cells of ``n`` regions spread evenly over a length, from end to end."""
+    return [i * (length - side) // (n - 1) for i in range(n)] if n > 1 else [0]
+
+
+def _cells(start, end, n):
+    """(first cell, number of cells) that the part from ``start`` to ``end`` (0 to 1) of a side of ``n`` cells touches."""
+    first = min(max(math.floor(start * n), 0), n - 1)
+    last = min(max(math.ceil(end * n), first + 1), n)
+    return first, last - first

@@ -1,0 +1,86 @@
+"""PCA and PCA-whitening, learned by scikit-learn, applied to arrays and tensors alike."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn import decomposition
+
+from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.images import atomic_path
+
+
+@dataclass
+class PCA:
+    """A fitted projection: ``mean`` m (D,) and ``matrix`` P (d, D), float32; call it with vectors (n, D) or (D,).
+
+    The result is ``(Y - m) P^T`` (co-attention eq. 13), an array for an array and a tensor for a tensor. Raises
+    InputError for vectors of another width.
+    """
+
+    mean: np.ndarray
+    matrix: np.ndarray
+
+    def __call__(self, y):
+        if y.shape[-1] != len(self.mean):
+            raise InputError(f"Vectors of {y.shape[-1]} dimensions don't fit a PCA learned on {len(self.mean)}.")
+        if isinstance(y, torch.Tensor):
+            mean, matrix = (torch.from_numpy(a).to(y.device, y.dtype) for a in (self.mean, self.matrix))
+            return (y - mean) @ matrix.T
+        return (y - self.mean) @ self.matrix.T
+
+    def save(self, path):
+        """Write to an .npz file, whole or not at all."""
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, mean=self.mean, matrix=self.matrix)
+
+
+def fit(vectors, dim=None, whiten=True):
+    """The :class:`PCA` of ``vectors`` (n, D) to ``dim`` dimensions (all that vary, unless given); deterministic.
+
+    ``whiten``: every dimension of the training data gets variance 1 (over n, co-attention eqs. 11-12); those that don't
+    vary (fewer independent vectors than ``dim``) stay 0. Raises InputError for NaN or infinite values, fewer than two
+    vectors, vectors that are all the same, or a ``dim`` that n vectors of D dimensions can't give.
+    """
+    x = np.asarray(vectors.cpu() if isinstance(vectors, torch.Tensor) else vectors, dtype=np.float64)
+    if x.ndim != 2 or len(x) < 2:
+        raise InputError(f"Vectors of shape {x.shape} can't be learned from: a PCA needs (n, D) with n of at least 2.")
+    if not np.isfinite(x).all():
+        raise InputError(
+            f"{int((~np.isfinite(x)).any(1).sum())} of {len(x)} vectors hold NaN or infinity: leave them out."
+        )
+    most = min(len(x) - 1, x.shape[1])
+    if dim is not None and not 1 <= dim <= most:
+        raise InputError(
+            f"dim={dim} can't be learned from {len(x)} vectors of {x.shape[1]} dimensions: give at most {most}, "
+            "or more vectors."
+        )
+    solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
+    found = decomposition.PCA(dim or most, svd_solver=solver).fit(x)
+    variance = found.explained_variance_ * (len(x) - 1) / len(x)
+    varies = variance > 1e-10 * max(variance[0], np.finfo(float).tiny)
+    if not varies.any() or variance[0] <= 1e-20 * (x**2).mean():
+        raise InputError(f"All {len(x)} vectors are the same: a PCA needs vectors that differ.")
+    kept = slice(None) if dim else varies
+    scale = 1 / np.sqrt(np.where(varies, variance, np.inf)) if whiten else varies.astype(float)
+    matrix = (found.components_ * scale[:, None])[kept]
+    return PCA(found.mean_.astype(np.float32), matrix.astype(np.float32))
+
+
+def load(path):
+    """The :class:`PCA` of a file that ``save`` wrote; nothing pickled is opened.
+
+    Raises MissingError when there is no such file and IntegrityError when it holds something else.
+    """
+    if not Path(path).is_file():
+        raise MissingError(f"There is no PCA at {path}: check the path or learn it with whitening.fit.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            pca = PCA(file["mean"], file["matrix"])
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise IntegrityError(f"File {path} holds no PCA: give one written by its save().") from error
+    if pca.mean.ndim != 1 or pca.matrix.ndim != 2 or pca.matrix.shape[1] != len(pca.mean):
+        raise IntegrityError(f"File {path} holds no PCA: mean (D,) and matrix (d, D) don't fit each other.")
+    return pca
