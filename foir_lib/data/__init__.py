@@ -1,4 +1,4 @@
-"""Data: manifests, readers of the official layouts, the embedded mini world. One shape: RetrievalSet."""
+"""Data: manifests, readers of the official layouts, the embedded mini worlds. One shape: RetrievalSet."""
 
 import difflib
 import importlib
@@ -9,7 +9,7 @@ from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 
 READERS = {"coco": "coco", "voc": "voc", "visual-genome": "visual_genome", "folder": "folder"}
-MINI = ("mini-focus", "mini-focus-sparse", "mini-focus-dense")
+MINI = dict.fromkeys(("mini-focus", "mini-focus-sparse", "mini-focus-dense"), "mini") | {"mini-landmarks": "landmarks"}
 
 __all__ = ["Protocol", "RetrievalSet", "load_set", "names"]
 
@@ -33,7 +33,7 @@ def load_set(name, root=None, seed=0, **options):
         hint = f"did you mean {close[0]!r}? Known" if close else "known"
         raise InputError(f"There is no data set {name!r}: {hint} are {', '.join(names())}.")
     mini = name in MINI
-    load = importlib.import_module(f"foir_lib.data.{'mini' if mini else READERS[name]}").load
+    load = importlib.import_module(f"foir_lib.data.{(MINI | READERS)[name]}").load
     allowed = [p for p in inspect.signature(load).parameters if p not in ("name", "root", "seed")]
     unknown = [option for option in options if option not in allowed]
     if unknown:

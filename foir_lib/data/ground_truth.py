@@ -1,0 +1,47 @@
+"""Ground truth of landmark benchmarks as protocols: revisited (easy, medium, hard) and classic (good + ok, junk)."""
+
+import numpy as np
+
+from foir_lib.data.protocol import Protocol
+from foir_lib.errors import InputError
+
+LEVELS = {  # protocol: (positives, ignored); Radenović et al., CVPR 2018
+    "easy": (("easy",), ("junk", "hard")),
+    "medium": (("easy", "hard"), ("junk",)),
+    "hard": (("hard",), ("junk", "easy")),
+}
+CLASSIC = {"classic": (("good", "ok"), ("junk",))}  # Philbin et al., CVPR 2007
+
+
+def protocols(truth, n_database, levels=LEVELS, where="The ground truth"):
+    """Protocols by name from ``truth``: for each query a dict with lists of database rows (easy, hard, junk, ...).
+
+    Each query is a group of its own, named by its row. Needs no pictures. Raises InputError for a query that lacks
+    a list, for rows that are no database rows, and for an image in two lists of one query.
+    """
+    rows = []
+    for query, lists in enumerate(truth):
+        rows.append({})
+        for key in dict.fromkeys(key for parts in levels.values() for part in parts for key in part):
+            if not isinstance(lists, dict) or key not in lists:
+                raise InputError(f"{where} of query {query} lacks the list {key!r}: get the file again.")
+            found = np.asarray(lists[key])
+            whole = found.size == 0 or (found.ndim == 1 and found.dtype.kind in "iu")
+            if not whole or (found.size and not 0 <= found.min() <= found.max() < n_database):
+                raise InputError(
+                    f"{where} of query {query} has a list {key!r} that doesn't hold rows from 0 to {n_database - 1}: "
+                    "get the file again."
+                )
+            rows[-1][key] = found.astype(np.int64)
+        every = np.concatenate(list(rows[-1].values()))
+        if len(np.unique(every)) < len(every):
+            values, counts = np.unique(every, return_counts=True)
+            raise InputError(
+                f"{where} of query {query} lists image {values[counts > 1][0]} twice ({', '.join(rows[-1])}): "
+                "an image has one grade per query, get the file again."
+            )
+    groups = tuple(range(len(rows)))
+    return {
+        name: Protocol(groups, *({q: np.concatenate([rows[q][key] for key in part]) for q in groups} for part in parts))
+        for name, parts in levels.items()
+    }

@@ -1,0 +1,110 @@
+"""Pictures to train on: labelled ones (mini-landmarks' training towns, GLDv2, ImageNet-style folders), and tuples."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from foir_lib.data import landmarks, reading
+from foir_lib.data import mini_scenes as scenes
+from foir_lib.errors import InputError
+from foir_lib.images import EXTENSIONS, cache_root, open_image
+from foir_lib.prompts import Box
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Pictures with labels.
+
+    paths: n files. labels: int (n,), positions in names. boxes: float (n, 4) of where the labelled thing is, x0, y0,
+    x1, y1 in pixels, or None. Raises InputError for lengths that differ, labels without a name, an empty set.
+    """
+
+    name: str
+    paths: list
+    labels: np.ndarray
+    names: list
+    boxes: np.ndarray | None = None
+
+    def __post_init__(self):
+        labels = np.asarray(self.labels)
+        if not len(self.paths) == len(labels) == len(labels if self.boxes is None else self.boxes):
+            raise InputError(
+                f"{self.name} has {len(self.paths)} paths and {len(labels)} labels: give one of each per picture."
+            )
+        if not len(labels):
+            raise InputError(f"{self.name} has no pictures: check the data root.")
+        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(self.names):
+            raise InputError(f"Labels of {self.name} must be whole numbers from 0 to {len(self.names) - 1}.")
+        object.__setattr__(self, "labels", labels.astype(np.int64))
+
+    def __len__(self):
+        return len(self.paths)
+
+    def open(self, row, longest=None):
+        """Picture of a row as RGB PIL image; longest as in `images.open_image`."""
+        return open_image(self.paths[row], longest=longest)
+
+    def box(self, row):
+        """Where the labelled thing of a row is, or None."""
+        return None if self.boxes is None else Box(*self.boxes[row])
+
+
+def mini_landmarks(n_landmarks=200, per_landmark=30, seed=0):
+    """A training town of mini-landmarks as a TrainingSet with boxes, drawn once, then read from the cache.
+
+    Its landmarks are others than those of any benchmark seed. Of a landmark's pictures about half show it large,
+    the others small beside larger ones, from the side, hidden or by night: crop to the box, or don't.
+    """
+    for label, value in (("n_landmarks", n_landmarks), ("per_landmark", per_landmark), ("seed", seed)):
+        low = 0 if label == "seed" else 2 if label == "n_landmarks" else 1
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value < 2**32:
+            raise InputError(f"{label}={value!r} of mini-landmarks must be a whole number of at least {low}.")
+    root = (
+        cache_root() / "mini" / f"mini-landmarks-training-v{landmarks.VERSION}-seed{seed}-{n_landmarks}-{per_landmark}"
+    )
+    landmarks.drawn_once(root, lambda folder: _draw(folder, int(n_landmarks), int(per_landmark), int(seed)))
+    content = reading.read_json(root / "training.json")
+    paths = [str(root / file) for file in content["files"]]
+    reading.need_files(paths, "mini-landmarks for training")
+    name = f"mini-landmarks for training (seed {seed})"
+    return TrainingSet(name, paths, np.array(content["labels"]), content["names"], np.array(content["boxes"], float))
+
+
+def _draw(folder, n_landmarks, per_landmark, seed):
+    town = scenes.world(scenes.TRAINING, seed, n_landmarks)
+    folder.mkdir(parents=True)
+    content = {"names": [facade.name for facade in town.facades[:n_landmarks]], "files": [], "labels": [], "boxes": []}
+    for index in tqdm(range(n_landmarks * per_landmark), desc="drawing mini-landmarks for training", unit="picture"):
+        main = index % n_landmarks
+        pixels, seen, _, _ = scenes.scene(town, scenes.stream(1, seed, scenes.DATABASE, index), main, "training")
+        mask = next(one.mask for one in seen if one.landmark == main)
+        rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if not len(rows):
+            continue
+        file = f"{index + 1:08d}.png"
+        Image.fromarray(pixels).save(folder / file, compress_level=1)
+        box = [int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1]
+        for key, value in zip(("files", "labels", "boxes"), (file, main, box), strict=True):
+            content[key].append(value)
+    (folder / "training.json").write_text(json.dumps(content))
+
+
+def folders(root):
+    """ImageNet-style folders (one per label, pictures below it) as a TrainingSet: root/<label>/**/*.jpg."""
+    root = reading.need(root, "folder of training pictures", "expected one folder per label, with pictures.")
+    names, paths, labels = [], [], []
+    for folder in sorted(path for path in Path(root).iterdir() if path.is_dir() and not path.name.startswith(".")):
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and not p.name.startswith("."))
+        if found:
+            paths += [str(path) for path in found]
+            labels += [len(names)] * len(found)
+            names.append(folder.name)
+    if not names:
+        raise InputError(
+            f"There are no pictures in folders below {root}: expected one folder per label, as in ImageNet."
+        )
+    return TrainingSet(Path(root).name, paths, np.array(labels), names)
