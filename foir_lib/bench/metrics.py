@@ -9,13 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from foir_lib.data.ground_truth import LEVELS
 from foir_lib.errors import InputError
-
-LEVELS = {  # level: (positives, ignored), Revisited Oxford and Paris
-    "easy": (("easy",), ("junk", "hard")),
-    "medium": (("easy", "hard"), ("junk",)),
-    "hard": (("hard",), ("junk", "easy")),
-}
 
 
 class FocusResult(NamedTuple):

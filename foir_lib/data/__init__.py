@@ -8,7 +8,10 @@ from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 
-READERS = {"coco": "coco", "voc": "voc", "visual-genome": "visual_genome", "folder": "folder"}
+READERS = {
+    "coco": "coco", "voc": "voc", "visual-genome": "visual_genome", "roxford5k": "revisited", "rparis6k": "revisited",
+    "oxford5k": "oxford_paris", "paris6k": "oxford_paris", "gldv2": "gldv2", "folder": "folder",
+}  # fmt: skip
 MINI = dict.fromkeys(("mini-focus", "mini-focus-sparse", "mini-focus-dense"), "mini") | {"mini-landmarks": "landmarks"}
 
 __all__ = ["Protocol", "RetrievalSet", "load_set", "names"]
@@ -51,4 +54,4 @@ def load_set(name, root=None, seed=0, **options):
         fetched = f"the files that `foir data get {name} --root FOLDER` fetches"
         how = "your photographs" if name == "folder" else fetched
         raise InputError(f"{name} needs a root: give the folder with {how}.")
-    return load(root, **options)
+    return load(root, **({"name": name} if "name" in inspect.signature(load).parameters else {}), **options)

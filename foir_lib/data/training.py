@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from foir_lib.data import landmarks, reading
+from foir_lib.data import gldv2 as google
+from foir_lib.data import landmarks, pictures, reading
 from foir_lib.data import mini_scenes as scenes
+from foir_lib.data.pickles import load_plain
 from foir_lib.errors import InputError
 from foir_lib.images import EXTENSIONS, cache_root, open_image
 from foir_lib.prompts import Box
@@ -108,3 +110,78 @@ def folders(root):
             f"There are no pictures in folders below {root}: expected one folder per label, as in ImageNet."
         )
     return TrainingSet(Path(root).name, paths, np.array(labels), names)
+
+
+def gldv2(root, clean=True, check_files=True):
+    """Training pictures of Google Landmarks v2 as a TrainingSet; layout in `data/gldv2.py`.
+
+    clean: those of train_clean.csv (1,580,470 pictures of 81,313 landmarks), else all of train.csv. check_files: see
+    that every picture is there. Raises MissingError and InputError.
+    """
+    root = reading.need(root, "GLDv2 folder", google.REMEDY)
+    if clean:
+        listed = google.read_csv(root, "train_clean.csv", ("landmark_id", "images"))
+        listed = listed.assign(id=listed["images"].str.split()).explode("id").dropna(subset="id")
+    else:
+        listed = google.read_csv(root, "train.csv", ("id", "landmark_id"))
+    names, labels = np.unique(listed["landmark_id"].to_numpy(str), return_inverse=True)
+    paths = [google.place(root, "train", image_id) for image_id in listed["id"]]
+    if check_files:
+        reading.need_files(paths, "gldv2, train")
+    return TrainingSet("gldv2", paths, labels, names.tolist())
+
+
+def sample(root, n=None, seed=0):
+    """Paths of ``n`` pictures (all, if there are no more or None is given) drawn from those below ``root``, sorted.
+
+    For what needs no labels, as PCA-whitening learned on Landmarks (Babenko et al., ECCV 2014) or on distractors.
+    """
+    paths = pictures.below(reading.need(root, "folder of pictures", "give the folder that holds them."))
+    if n is None or n >= len(paths):
+        return paths
+    return sorted(np.random.default_rng(seed).choice(paths, n, replace=False).tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class TupleSet:
+    """Matching pairs to train on: paths of n pictures, cluster (n,) of each (pictures of one cluster never are each
+    other's negatives), and m pairs: query (m,) and positive (m,), rows of paths.
+    """
+
+    name: str
+    paths: list
+    cluster: np.ndarray
+    query: np.ndarray
+    positive: np.ndarray
+
+    def open(self, row, longest=None):
+        """Picture of a row as RGB PIL image; longest as in `images.open_image`."""
+        return open_image(self.paths[row], longest=longest)
+
+
+def rsfm120k(root, part="train", check_files=True):
+    """rSfM-120k (Radenović et al., TPAMI 2018) as a TupleSet of its part "train" or "val".
+
+    Layout: root/retrieval-SfM-120k.pkl, a dict of the two parts with lists cids (names of pictures), cluster, qidxs and
+    pidxs; picture c at root/ims/ in folders of the last three pairs of letters of its name. Raises MissingError,
+    IntegrityError for a pickle that is not plain data, InputError for lists that don't belong together.
+    """
+    root = reading.need(root, "rSfM-120k folder", "expected retrieval-SfM-120k.pkl and ims/; see `foir data list`.")
+    path = root / "retrieval-SfM-120k.pkl"
+    parts = load_plain(path)
+    found = parts.get(part) if isinstance(parts, dict) else None
+    if not isinstance(found, dict) or part not in ("train", "val"):
+        raise InputError(f"{path} has no part {part!r}: choose train or val, or get the file again.")
+    missing = [key for key in ("cids", "cluster", "qidxs", "pidxs") if not isinstance(found.get(key), list)]
+    if missing:
+        raise InputError(f"{path}, {part}, has no list {missing[0]!r}: get the file again.")
+    cids, cluster, query, positive = (found[key] for key in ("cids", "cluster", "qidxs", "pidxs"))
+    pairs = np.array([query, positive]) if len(query) == len(positive) else np.full((2, 1), -1)
+    if len(cids) != len(cluster) or pairs.dtype.kind not in "iu" or not pairs.size:
+        raise InputError(f"{path}, {part}, has lists that don't belong together: get the file again.")
+    if pairs.min() < 0 or pairs.max() >= len(cids):
+        raise InputError(f"{path}, {part}, has pairs of pictures that are not in cids: get the file again.")
+    paths = [f"{root}/ims/{c[-2:]}/{c[-4:-2]}/{c[-6:-4]}/{c}" for c in cids]
+    if check_files:
+        reading.need_files(paths, f"rSfM-120k, {part}")
+    return TupleSet(f"rSfM-120k {part}", paths, np.array(cluster), *pairs)
