@@ -15,7 +15,7 @@ from foir_lib.methods import clustering
 from foir_lib.methods.pooling import power_mean
 
 METHODS = ("kmeans", "spectral", "mean-shift")
-CHUNK = 4096  # candidates scored at a time
+CHUNK = {"cpu": 512, "cuda": 32768}  # candidates scored at a time: in the cache of the one, enough for the other
 REDUCTIONS = ("max", "mean", "softmax")
 
 
@@ -99,7 +99,7 @@ def weighted(features, a):
     return F.normalize((a[..., None, :] @ features)[..., 0, :], dim=-1)
 
 
-def scores(query, clusters, temperature=10.0, normalised=True, count=None, gram=None, chunk=CHUNK):
+def scores(query, clusters, temperature=10.0, normalised=True, count=None, gram=None, chunk=None):
     """Scores (n,) of candidates for a query (d,), or (Q, n) for queries (Q, d): cos(V_q, V_c) (eqs. 8-10).
 
     In closed form, with s_i = V_q . x_i and the Gram matrix G of the clusters: ``a . s / sqrt(a' G a)`` (for fewer queries
@@ -132,7 +132,7 @@ def naive(query, features, temperature=1.0, count=None, chunk=64):
     return scores(query, features, temperature, True, count, None, chunk)
 
 
-def one_to_many(query, clusters, how="max", temperature=1.0, count=None, chunk=CHUNK):
+def one_to_many(query, clusters, how="max", temperature=1.0, count=None, chunk=None):
     """Scores (n,) or (Q, n) by the query's cosines with the clusters alone: their max, mean or softmax-weighted sum.
 
     Source: Table 10; it names no temperature, so 1.
@@ -141,7 +141,7 @@ def one_to_many(query, clusters, how="max", temperature=1.0, count=None, chunk=C
     return _streamed(query, clusters, count, chunk, lambda s, norm, x, g, m: reduced(s / norm, how, m, temperature))
 
 
-def many_to_many(query, clusters, local="max", image="mean", temperature=1.0, count=None, chunk=CHUNK):
+def many_to_many(query, clusters, local="max", image="mean", temperature=1.0, count=None, chunk=None):
     """Scores (n,) of candidates for the query's own clusters (K_q, d), without padding (eqs. 14-16).
 
     ``local``: how the cosines of one query cluster become s(x_q,i, I_c); ``image``: how those become S; each "max",
@@ -210,6 +210,7 @@ def _streamed(query, clusters, count, chunk, score, gram=None):
     q = F.normalize(torch.atleast_2d(query).to(dtype), dim=-1)
     _check_finite(q)
     found = []
+    chunk = chunk or CHUNK.get(q.device.type, 512)
     for start in range(0, n, chunk):
         x = _tensor(clusters[start : start + chunk], q)
         mask = (torch.arange(n_clusters) < count[start : start + chunk, None]).to(q.device)
