@@ -17,11 +17,12 @@ def power_mean(x, p=3.0, dim=-1, eps=1e-6):
 
     Raises InputError when p isn't positive.
     """
-    if not float(p) > 0:
-        raise InputError(f"gem p={float(p):g} must be positive: 1 is the mean, large values tend to the maximum.")
+    value = float(p.detach() if isinstance(p, torch.Tensor) else p)
+    if not value > 0:
+        raise InputError(f"gem p={value:g} must be positive: 1 is the mean, large values tend to the maximum.")
     x = x.clamp(min=eps)
     top = x.amax(dim, keepdim=True).detach()
-    if float(p) == math.inf:
+    if value == math.inf:
         return x.amax(dim)
     return ((x / top).pow(p).mean(dim, keepdim=True).pow(1 / p) * top).squeeze(dim)  # scaled: no power overflows
 
