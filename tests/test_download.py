@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from foir_lib.data import archives, download
+from foir_lib.data import archives, download, names
 from foir_lib.errors import InputError, IntegrityError, MissingError
 
 ROOT = Path(__file__).parents[1]
@@ -173,6 +173,9 @@ def test_real_manifests_state_the_counts_of_the_paper():
     assert counts["coco"] == (5000, 118287, 80)
     assert counts["voc"] == (4952, 16551, 20)
     assert counts["visual-genome"] == (9880, 82904, 100)
+    assert counts["roxford5k"] == (70, 4993, 11) and counts["rparis6k"] == (70, 6322, 11)
+    assert counts["oxford5k"] == (55, 5063, 11) and counts["paris6k"] == (55, 6412 - 20, 11)
+    assert counts["revisitop1m"][1] == 1001001 and counts["gldv2"][1] == 761757
     assert "models" not in counts
 
 
@@ -195,7 +198,19 @@ def test_real_checksums_are_whole_and_have_sources_and_unknown_ones_are_null():
             else:
                 assert file["note"] and not file["checksum_sources"]
                 unknown.add(file["name"])
-    assert unknown == {"images.zip", "images2.zip", "objects.json.zip"}
+    assert {"images.zip", "images2.zip", "objects.json.zip", "gnd_roxford5k.pkl", "train_clean.csv"} < unknown
+    assert not unknown & {"val2017.zip", "train2017.zip", "object_alias.txt", "test_list_500.txt"}
+
+
+def test_every_archive_brings_something_that_can_be_counted():
+    for made in download._manifests():
+        counted = {check["from"] for check in made["expect"]}
+        assert {file["name"] for file in made["files"] if file["unpack"]} <= counted, made["name"]
+
+
+def test_every_set_that_can_be_loaded_has_a_manifest():
+    named = {name for e in download._manifests() for name in (e["name"], *e.get("variants", ()))}
+    assert set(names()) - {"folder"} <= named
 
 
 def test_voc_lists_add_up_to_the_database():
@@ -206,7 +221,9 @@ def test_voc_lists_add_up_to_the_database():
 
 def test_datasets_and_models_are_tables():
     table = download.datasets().set_index("name")
-    assert list(table.index) == ["coco", "mini-focus", "visual-genome", "voc"]
+    landmarks = {"roxford5k", "rparis6k", "revisitop1m", "oxford5k", "paris6k", "oxford105k", "gldv2", "rsfm120k", "landmarks"}
+    assert {"coco", "mini-focus", "mini-landmarks", "visual-genome", "voc"} | landmarks <= set(table.index)
+    assert (table.loc[sorted(landmarks), ["licence", "homepage"]].map(len) > 0).all(axis=None)
     assert table.loc["coco", "bytes"] == 815585330 + 19336861798 + 252907541
     assert table.loc["visual-genome", "checksums"] == "4 of 7"
     models = download.models().set_index("name")
@@ -263,7 +280,7 @@ def test_manifests_are_found_in_a_checkout_and_in_an_installed_package(tmp_path,
         [sys.executable, "-c", code], env=clean, cwd=tmp_path, capture_output=True, text=True
     )
     where = (package if inside else package.parent) / "data_manifests"
-    assert done.stdout.splitlines() == [str(where), "4"], done.stderr
+    assert done.stdout.splitlines() == [str(where), str(len(download._manifests()))], done.stderr
 
 
 def test_no_manifests_is_said(tmp_path, monkeypatch):

@@ -124,7 +124,7 @@ def verify(name, root=None, progress=True):
         what = check.get("pattern") or check["list"]
         rows.append((what, status, wanted, str(found), check["what"] + remedy))
     if not rows:
-        rows = [(name, "ok", "made from a seed", "", "nothing to get: load_set makes it")]
+        rows = [(name, "ok", "nothing to get", "", entry["protocol"]["note"])]
     return pd.DataFrame(rows, columns=["file", "status", "expected", "found", "note"])
 
 
@@ -229,6 +229,8 @@ def _holds(check, found):
 
 def _count(check, root):
     """Files that fit a pattern, or names of a list file whose every part lies in a place of its."""
+    if "**" in check.get("pattern", ""):
+        return sum(1 for _ in root.glob(check["pattern"]))
     if "pattern" in check:
         folder, _, pattern = check["pattern"].rpartition("/")
         return sum(fnmatch(name, pattern) for name in _names(root / folder))
