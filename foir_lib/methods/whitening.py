@@ -51,6 +51,8 @@ def fit(vectors, dim=None, whiten=True):
         raise InputError(
             f"{int((~np.isfinite(x)).any(1).sum())} of {len(x)} vectors hold NaN or infinity: leave them out."
         )
+    if not np.ptp(x, 0).any():
+        raise InputError(f"All {len(x)} vectors are the same: a PCA needs vectors that differ.")
     most = min(len(x) - 1, x.shape[1])
     if dim is not None and not 1 <= dim <= most:
         raise InputError(
@@ -60,9 +62,7 @@ def fit(vectors, dim=None, whiten=True):
     solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
     found = decomposition.PCA(dim or most, svd_solver=solver).fit(x)
     variance = found.explained_variance_ * (len(x) - 1) / len(x)
-    varies = variance > 1e-10 * max(variance[0], np.finfo(float).tiny)
-    if not varies.any() or variance[0] <= 1e-20 * (x**2).mean():
-        raise InputError(f"All {len(x)} vectors are the same: a PCA needs vectors that differ.")
+    varies = variance > 1e-10 * variance[0]
     kept = slice(None) if dim else varies
     scale = 1 / np.sqrt(np.where(varies, variance, np.inf)) if whiten else varies.astype(float)
     matrix = (found.components_ * scale[:, None])[kept]
