@@ -469,9 +469,9 @@ def test_verify_counts_and_tells_apart(offer):
     get(root)
     rows = download.verify("tiny", root, progress=False)
     assert status(rows)["l.txt"] == "missing"  # the count comes last: nothing has both parts
-    for folder, names in {"more": ["c.jpg"], "xml": ["a.xml", "b.xml"]}.items():
+    for folder, files in {"more": ["c.jpg"], "xml": ["a.xml", "b.xml"]}.items():
         (root / folder).mkdir()
-        for name in names:
+        for name in files:
             (root / folder / name).touch()
     rows = download.verify("tiny", root, progress=False)
     assert rows["found"].tolist()[-1] == "2" and rows["status"].tolist()[-1] == "mismatch"

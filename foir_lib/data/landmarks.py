@@ -27,7 +27,7 @@ from foir_lib.errors import InputError
 from foir_lib.images import cache_root
 from foir_lib.prompts import Box
 
-VERSION = 1
+VERSION = 2
 SLOTS = ("easy",) * 5 + ("hard",) * 9 + ("junk",)  # what a landmark's database pictures are made to be, in turn
 
 

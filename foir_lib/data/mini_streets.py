@@ -77,8 +77,9 @@ def project(levels, view):
     u, v, before = trace(view, x, y)
     inside = before & (np.abs(u) < half) & (np.abs(v) < 0.5)
     last = levels[-1]
-    row = np.minimum(((np.where(inside, v, 0) + 0.5) * len(last)).astype(int), len(last) - 1)
-    col = np.minimum(((np.where(inside, u, 0) / half / 2 + 0.5) * last.shape[1]).astype(int), last.shape[1] - 1)
+    tall, wide = len(sheet) / 2 ** (len(levels) - 1), sheet.shape[1] / 2 ** (len(levels) - 1)
+    row = np.minimum(((np.where(inside, v, 0) + 0.5) * tall).astype(int), len(last) - 1)
+    col = np.minimum(((np.where(inside, u, 0) / half / 2 + 0.5) * wide).astype(int), last.shape[1] - 1)
     area = float(np.sum(np.floor(np.where(inside, last[row, col, 3], 0) * 256))) / 256 * 36
     low, high = [np.flatnonzero(inside.any(axis)) for axis in (1, 0)]
     if not len(low):
@@ -93,17 +94,18 @@ def project(levels, view):
     level, zoom = 0, len(sheet) / view.tall
     while zoom > 1.4 and level < len(levels) - 1:
         level, zoom = level + 1, zoom / 2
-    found = _sample(levels[level], (u / half / 2 + 0.5), v + 0.5)
+    tall, wide = len(sheet) / 2**level, sheet.shape[1] / 2**level  # without what rounding up has added
+    found = _sample(levels[level], (u / half / 2 + 0.5) * wide, (v + 0.5) * tall)
     return (rows, cols), np.where(before[..., None], found, 0.0), area
 
 
-def _sample(sheet, across, down):
-    """Bilinear colours of a sheet at shares (0 to 1) of its width and height; nothing outside."""
+def _sample(sheet, x, y):
+    """Bilinear colours of a sheet at pixels of it, from 0 to its width and height; nothing outside."""
     height, width = sheet.shape[:2]
     padded = np.zeros((height + 2, width + 2, sheet.shape[2]))
     padded[1:-1, 1:-1] = sheet
-    x = np.minimum(np.maximum(across * width + 0.5, 0), width + 0.999)
-    y = np.minimum(np.maximum(down * height + 0.5, 0), height + 0.999)
+    x = np.minimum(np.maximum(x + 0.5, 0), width + 0.999)
+    y = np.minimum(np.maximum(y + 0.5, 0), height + 0.999)
     col, row = np.floor(x).astype(int), np.floor(y).astype(int)
     fx, fy = (x - col)[..., None], (y - row)[..., None]
     top = padded[row, col] * (1 - fx) + padded[row, col + 1] * fx
