@@ -154,7 +154,7 @@ def test_the_lock_names_no_place():
 
 def test_what_is_imported_is_declared():
     own = {"foir_lib"} | {path.stem for path in (ROOT / "tests").rglob("*.py")}
-    modules = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu"}
+    modules = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "cv2": "opencv-python-headless"}
     declared = {Requirement(d).name for d in project()["dependencies"]}
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
