@@ -26,11 +26,11 @@ def load(net, path, name, out_index=-1):
         )
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     whiten, gem_p = _head(state, path)
-    head = f"{net.pretrained_cfg.get('classifier')}."
-    rows = state.get(head + "weight", torch.empty(0)).shape[0]
-    if rows != net.num_classes:
-        net.reset_classifier(rows)
-    known = set(net.state_dict()) | ({head + "weight", head + "bias"} if not rows else set())
+    known, head = set(net.state_dict()), net.pretrained_cfg.get("classifier")
+    if isinstance(head, str):  # take the file's classes, or do without
+        rows = state.get(f"{head}.weight", torch.empty(0)).shape[0]
+        if rows != net.num_classes:
+            net.reset_classifier(rows)
     whole = None if out_index == -1 else copy.deepcopy(net)
     prune(net, name, out_index)
     hint = _reach(whole or net, state, name) if not _needed(net).keys() <= state.keys() else ""
