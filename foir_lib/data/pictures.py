@@ -47,7 +47,7 @@ def by_name(root, names, what, remedy):
 def sizes(paths, what):
     """Width and height of each picture, int (n, 2), from the files' headers; InputError for one that can't be read.
 
-    They are remembered in the cache by the paths, for a million pictures take minutes.
+    They are remembered in the cache as long as the files stay as they are, for a million pictures take minutes.
     """
     return _measure(paths, what, False)
 
@@ -77,7 +77,7 @@ def _rows(ids, paths, found, split):
 
 
 def _measure(paths, what, lenient):
-    digest = hashlib.sha256("\0".join(map(str, paths)).encode()).hexdigest()[:24]
+    digest = hashlib.sha256(repr([(str(path), *_stamp(path)) for path in paths]).encode()).hexdigest()[:24]
     memory = cache_root() / "sizes" / f"{digest}.npy"
     if memory.is_file():
         known = np.load(memory, allow_pickle=False)
@@ -95,6 +95,15 @@ def _measure(paths, what, lenient):
     with atomic_path(memory) as temporary, temporary.open("wb") as file:
         np.save(file, found)
     return found
+
+
+def _stamp(path):
+    """Bytes and time of a file, zeros without one."""
+    try:
+        file = os.stat(path)
+    except OSError:
+        return 0, 0
+    return file.st_size, file.st_mtime_ns
 
 
 def _size(path):

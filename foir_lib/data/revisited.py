@@ -10,6 +10,7 @@ folders below the root, as the archives of the original sets make them.
 """
 
 import re
+from collections import Counter
 
 import pandas as pd
 
@@ -42,9 +43,9 @@ def load(root, name="roxford5k", distractors=None):
     boxes, _ = reading.fit_boxes(
         [query["bbx"] for query in truth["gnd"]], tables[0][["width", "height"]], truth["qimlist"], f"gnd_{name}.pkl"
     )
-    queries, objects = asked(truth["qimlist"], [landmark(q) for q in truth["qimlist"]], boxes)
-    n_database = len(images) - len(truth["qimlist"])
-    return RetrievalSet(name, images, objects, queries, ground_truth.protocols(truth["gnd"], n_database))
+    found = ground_truth.protocols(truth["gnd"], len(truth["imlist"]), where=f"gnd_{name}.pkl: ground truth")
+    queries, objects = asked(truth["qimlist"], landmarks(truth), boxes)
+    return RetrievalSet(name, images, objects, queries, found)
 
 
 def protocols(path):
@@ -72,9 +73,19 @@ def _is_box(box):
     return isinstance(box, list | tuple) and len(box) == 4 and all(isinstance(v, int | float) for v in box)
 
 
-def landmark(name):
-    """Landmark in a picture's name: all_souls of all_souls_000013, eiffel of paris_eiffel_000128."""
-    return re.sub(r"_\d+$", "", name).removeprefix("paris_")
+def landmarks(truth):
+    """What each query asks for, by name: the pictures' names tell only what they were found by ("oxford", "general").
+
+    It is the commonest name among the queries whose positives are the query's own (at least half of all of the two).
+    """
+    names = [re.sub(r"_\d+$", "", name).removeprefix("paris_") for name in truth["qimlist"]]
+    rows = [frozenset(one["easy"]) | frozenset(one["hard"]) for one in truth["gnd"]]
+    found = []
+    for name, own in zip(names, rows, strict=True):
+        same = [n for n, other in zip(names, rows, strict=True) if own and 2 * len(own & other) >= len(own | other)]
+        named = [n for n in same if n not in ("oxford", "general")]
+        found.append(Counter(named).most_common(1)[0][0] if named else name)
+    return found
 
 
 def asked(image_ids, labels, boxes):

@@ -176,7 +176,7 @@ def rsfm120k(root, part="train", check_files=True):
     if missing:
         raise InputError(f"{path}, {part}, has no list {missing[0]!r}: get the file again.")
     cids, cluster, query, positive = (found[key] for key in ("cids", "cluster", "qidxs", "pidxs"))
-    pairs = np.array([query, positive]) if len(query) == len(positive) else np.full((2, 1), -1)
+    pairs = np.array([query, positive] if len(query) == len(positive) else [])
     if len(cids) != len(cluster) or pairs.dtype.kind not in "iu" or not pairs.size:
         raise InputError(f"{path}, {part}, has lists that don't belong together: get the file again.")
     if pairs.min() < 0 or pairs.max() >= len(cids):
