@@ -5,7 +5,7 @@ import pytest
 
 from foir_lib.bench import metrics
 from foir_lib.bench.landmark_scores import mean_average_precision
-from foir_lib.data import revisited
+from foir_lib.data import load_set, revisited
 
 pytestmark = pytest.mark.real
 SCORES = {  # of default_rng(q).permutation(n) for query q, by the published evaluation program
@@ -50,3 +50,34 @@ def test_eleven_landmarks_and_boxes_with_area(truth):
     assert all(len(set(labels[i : i + 5])) == 1 for i in range(0, 55, 5)), "five queries each in the original sets"
     boxes = np.array([one["bbx"] for one in found["gnd"]])
     assert boxes.shape == (70, 4) and (boxes[:, 2:] > boxes[:, :2]).all()
+
+
+@pytest.mark.slow
+def test_a_pretrained_network_finds_easy_pictures_of_mini_landmarks_before_hard_ones(foir_data, tmp_path, monkeypatch):
+    timm, torch = pytest.importorskip("timm"), pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    weights = foir_data / "weights" / "resnet18_to_layer3.safetensors"
+    if not weights.is_file():
+        pytest.skip(f"no {weights.name} in the folder FOIR_DATA")
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path))
+    made = load_set("mini-landmarks", seed=5, n_landmarks=18, n_queries=18, n_database=300)
+    net = timm.create_model("resnet18", features_only=True, out_indices=(3,)).eval()
+    net.load_state_dict({key: value.float() for key, value in load_file(weights).items()}, strict=False)
+
+    @torch.inference_mode()
+    def gem(picture):
+        x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+        x = (x - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+            :, None, None
+        ]
+        return torch.nn.functional.normalize(net(x)[0].clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3))[0].numpy()
+
+    database = np.array([gem(made.open(i)) for i in made.database["image_id"]])
+    queries = np.array([gem(made.open(q.image_id).crop(tuple(map(int, vars(q.prompt).values())))) for q in made.queries.itertuples()])  # fmt: skip
+    middle = database.mean(0)
+    ranking = np.argsort(-(queries - middle) @ (database - middle).T, axis=1)
+    chance = np.array([np.random.default_rng(q).permutation(300) for q in range(18)])
+    easy, hard = (mean_average_precision(ranking, made.protocols[level]).map for level in ("easy", "hard"))
+    assert easy > 2 * hard and easy > 0.25
+    assert hard > 1.3 * mean_average_precision(chance, made.protocols["hard"]).map
