@@ -18,10 +18,10 @@ def nearest(database, ids, n=10):
 
     ``database`` (n_database, d): array, memory map or tensor; only these rows are read.
     """
-    ids = np.asarray(ids)[:, : _count(n, "n", 0)]
+    ids = np.asarray(ids)[:, : count(n, "n", 0)]
     if ids.size and not -1 <= ids.min() <= ids.max() < len(database):
         raise InputError(f"The ranking names row {ids.max()}, the database's {len(database)} rows count from 0.")
-    found = torch.as_tensor(np.array(database[np.maximum(ids, 0).ravel()], np.float32))
+    found = torch.as_tensor(database[np.maximum(ids, 0).ravel()], dtype=torch.float32, device="cpu")
     return found.reshape(*ids.shape, database.shape[1]) * torch.from_numpy(ids >= 0)[..., None]
 
 
@@ -62,8 +62,8 @@ def superglobal(queries, database, ids, scores, n_top=400, n_neighbours=9, beta=
     """
     ids, scores = checked(ids, scores, len(database))
     queries = knn.to_matrix(queries, "Query descriptors")
-    _count(n_top, "n_top")
-    _count(n_neighbours, "n_neighbours", 0)
+    count(n_top, "n_top")
+    count(n_neighbours, "n_neighbours", 0)
     tops = ids[:, :n_top]
     found = np.stack(
         [_refined_scores(q, x, n_neighbours, beta) for q, x in zip(queries, nearest(database, tops, n_top))]
@@ -120,7 +120,8 @@ def _fitting(queries, neighbours):
     return queries, neighbours
 
 
-def _count(value, name, low=1):
+def count(value, name, low=1):
+    """``value`` if it is a whole number of at least ``low``, else InputError."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
         raise InputError(f"{name}={value!r} must be a whole number, at least {low}.")
     return value

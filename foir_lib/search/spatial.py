@@ -12,7 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError
-from foir_lib.search.reranking import checked, head_first
+from foir_lib.search.reranking import checked, count, head_first
 
 LONGEST = 1024  # pixels of the longer side at which keypoints are looked for
 MODELS = {"affine": 3, "homography": 4}  # matches that fix one
@@ -32,7 +32,9 @@ class Verified(NamedTuple):
     b: np.ndarray
     matrix: np.ndarray | None
 
-    def __len__(self):
+    @property
+    def inliers(self):
+        """Number of matches."""
         return len(self.a)
 
 
@@ -114,28 +116,28 @@ def rerank(queries, keypoints_of, ids, scores, n=100, progress=False, **options)
     ids, scores = checked(ids, scores, int(np.max(ids, initial=0)) + 1)
     if len(queries) != len(ids):
         raise InputError(f"Keypoints of {len(queries)} queries don't fit a ranking of {len(ids)}.")
-    tops = ids[:, :n]
+    tops = ids[:, : count(n, "n")]
     inliers = np.zeros(tops.shape, np.int64)
     with tqdm(total=tops.size, unit="pair", disable=not progress) as bar:
         for row in np.unique(tops):  # each picture's keypoints are held once
             b = keypoints_of(row)
             for query, place in np.argwhere(tops == row):
-                inliers[query, place] = len(verify(queries[query], b, **options))
+                inliers[query, place] = verify(queries[query], b, **options).inliers
                 bar.update()
     return head_first(ids, scores, inliers)
 
 
 def stacked(found, n_features=1000):
     """Keypoints of several pictures as arrays for the feature store: "points" and "descriptors", zero-padded, and "count"."""
-    count = np.array([len(k.points) for k in found], np.int32)
+    kept = np.array([len(k.points) for k in found], np.int32)
     arrays = {
         "points": np.zeros((len(found), n_features, 2), np.float32),
         "descriptors": np.zeros((len(found), n_features, 128), np.uint8),
     }
     for row, k in enumerate(found):
         for name, array in arrays.items():
-            array[row, : count[row]] = getattr(k, name)
-    return {**arrays, "count": count}
+            array[row, : kept[row]] = getattr(k, name)
+    return {**arrays, "count": kept}
 
 
 def stored(features):
@@ -143,8 +145,8 @@ def stored(features):
 
     def keypoints_of(row):
         one = slice(int(row), int(row) + 1)
-        count = int(features.read("count", one)[0])
-        return Keypoints(*(features.read(name, one)[0, :count] for name in ("points", "descriptors")))
+        m = int(features.read("count", one)[0])
+        return Keypoints(*(features.read(name, one)[0, :m] for name in ("points", "descriptors")))
 
     return keypoints_of
 
