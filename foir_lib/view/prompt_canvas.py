@@ -145,7 +145,9 @@ class PromptCanvas(anywidget.AnyWidget):
             self.say(error, error=True)
         with self.hold_sync():
             self._draw()
-            self.accepted = self.accepted | {str(content.get("view")): content.get("n")}
+            view, n = str(content.get("view")), content.get("n")
+            if isinstance(n, int):
+                self.accepted = self.accepted | {view: max(n, self.accepted.get(view, 0))}
         self._cancel()
         try:
             self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._answer)

@@ -5,18 +5,18 @@
 const ICONS = {
   point: '<circle cx="8" cy="8" r="4.5"/><path d="M8 1v5M8 10v5M1 8h5M10 8h5"/>',
   box: '<rect x="2.5" y="3.5" width="11" height="9"/>',
-  brush: '<path d="M13.5 2.5 7 9M7 9c-2-.6-3.300 1-3.300 2.500S2.500 13.500 2 13.500c2 1 6 .3 6-2.500 0-1-.5-1.500-1-2z"/>',
-  lasso: '<ellipse cx="8" cy="6.500" rx="5.500" ry="3.800" stroke-dasharray="2.600 1.600"/><path d="M5 10c-1.500.500-2 3 .500 4"/>',
-  erase: '<path d="M6 13 2.500 9.500l6.500-6.500 4.500 4.500L8 13zM5.700 6.300l4.500 4.500M5.500 13h8"/>',
-  undo: '<path d="M5.500 2.500 2.500 5.500l3 3M3 5.500h6a4 4 0 0 1 0 8H6"/>',
-  redo: '<path d="m10.500 2.500 3 3-3 3M13 5.500H7a4 4 0 0 0 0 8h3"/>',
+  brush: '<path d="M13.5 2.5 7 9M7 9c-2-.6-3.3 1-3.3 2.5S2.5 13.5 2 13.5c2 1 6 .3 6-2.5 0-1-.5-1.5-1-2z"/>',
+  lasso: '<ellipse cx="8" cy="6.5" rx="5.5" ry="3.8" stroke-dasharray="2.6 1.6"/><path d="M5 10c-1.5.5-2 3 .5 4"/>',
+  erase: '<path d="M6 13 2.5 9.5l6.5-6.5 4.5 4.5L8 13zM5.7 6.3l4.5 4.5M5.5 13h8"/>',
+  undo: '<path d="M5.5 2.5 2.5 5.5l3 3M3 5.5h6a4 4 0 0 1 0 8H6"/>',
+  redo: '<path d="m10.5 2.5 3 3-3 3M13 5.5H7a4 4 0 0 0 0 8h3"/>',
   remove: '<path d="m4 4 8 8M12 4l-8 8"/>',
-  clear: '<path d="M2.500 4.500h11M6.500 4.500V2.500h3v2M4 4.500l.7 9h6.600l.7-9M6.800 7v4M9.200 7v4"/>',
-  "zoom-in": '<circle cx="7" cy="7" r="4.500"/><path d="m10.500 10.500 3.500 3.500M7 5v4M5 7h4"/>',
-  "zoom-out": '<circle cx="7" cy="7" r="4.500"/><path d="m10.500 10.500 3.500 3.500M5 7h4"/>',
-  fit: '<path d="M2.500 6V2.500H6M10 2.500h3.500V6M13.500 10v3.500H10M6 13.500H2.500V10"/>',
-  grid: '<path d="M2.500 2.500h11v11h-11zM6.200 2.500v11M9.800 2.500v11M2.500 6.200h11M2.500 9.800h11"/>',
-  upload: '<path d="M8 10.500V2.500M5 5.500l3-3 3 3M2.500 10v3.500h11V10"/>',
+  clear: '<path d="M2.5 4.5h11M6.5 4.5V2.5h3v2M4 4.5l.7 9h6.6l.7-9M6.8 7v4M9.2 7v4"/>',
+  "zoom-in": '<circle cx="7" cy="7" r="4.5"/><path d="m10.5 10.5 3.5 3.5M7 5v4M5 7h4"/>',
+  "zoom-out": '<circle cx="7" cy="7" r="4.5"/><path d="m10.5 10.5 3.5 3.5M5 7h4"/>',
+  fit: '<path d="M2.5 6V2.5H6M10 2.5h3.5V6M13.5 10v3.5H10M6 13.5H2.5V10"/>',
+  grid: '<path d="M2.5 2.5h11v11h-11zM6.2 2.5v11M9.8 2.5v11M2.5 6.2h11M2.5 9.8h11"/>',
+  upload: '<path d="M8 10.5V2.5M5 5.5l3-3 3 3M2.5 10v3.5h11V10"/>',
 };
 const TOOLS = { point: "Point", box: "Box", brush: "Brush", lasso: "Lasso" };
 const ACTIONS = {
@@ -24,7 +24,7 @@ const ACTIONS = {
   clear: "Remove all prompts", "zoom-in": "Zoom in (+)", "zoom-out": "Zoom out (-)", fit: "Whole picture (0)",
   grid: "Show the model's patches and those of the ROI", upload: "Upload a photograph (or drop or paste one)",
 };
-const GROUPS = [["erase"], ["undo", "redo", "remove", "clear"], ["zoom-in", "zoom-out", "fit", "grid"], ["upload"]];
+const GROUPS = [["undo", "redo", "remove", "clear"], ["zoom-in", "zoom-out", "fit", "grid"], ["upload"], ["erase"]];
 const HANDLES = { nw: [0, 0], n: [0.5, 0], ne: [1, 0], e: [1, 0.5], se: [1, 1], s: [0.5, 1], sw: [0, 1], w: [0, 0.5] };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const HELP = "Enter adds a prompt, arrow keys move it, Shift makes larger steps, Alt and arrows resize a box, Delete removes, " +
@@ -109,7 +109,7 @@ function maskShape(p, key, size, px, base) {
     const points = s.points.length > 1 ? s.points : [s.points[0], s.points[0]];
     return `<path d="M${line(points)}" fill="none" stroke="${colour}" stroke-width="${2 * s.radius}" stroke-linecap="round" stroke-linejoin="round"/>`;
   });
-  const below = base ? `<image href="${base}" ${all} x="${p.offset[0]}" y="${p.offset[1]}" preserveAspectRatio="none"/>`.replace('x="0" y="0" ', "") : "";
+  const below = base ? `<image href="${base}" width="${size[0]}" height="${size[1]}" x="${p.offset[0]}" y="${p.offset[1]}" preserveAspectRatio="none"/>` : "";
   return (
     `<mask id="${key}" maskUnits="userSpaceOnUse" ${all}><rect ${all} fill="#000"/>${below}${strokes.join("")}</mask>` +
     `<filter id="${key}-edge" filterUnits="userSpaceOnUse" primitiveUnits="userSpaceOnUse" ${all}>` +
@@ -132,7 +132,7 @@ function shape(p, i, { key, size, px, base, selected, many }) {
   if (p.kind === "mask") drawn = maskShape(p, key, size, px, base) + (selected ? rect(p.box, "foir-dash") : "");
   if (p.kind === "point") {
     const cross = '<circle r="7"/><path d="M-11 0h8M3 0h8M0-11v8M0 3v8"/>';
-    drawn = (p.region ? rect(p.region, "foir-dash") : "") + at(p.x, p.y, `<g class="foir-halo">${cross}</g><g class="foir-line">${cross}</g>`);
+    drawn = (selected && p.region ? rect(p.region, "foir-dash") : "") + at(p.x, p.y, `<g class="foir-halo">${cross}</g><g class="foir-line">${cross}</g>`);
   }
   const [x0, y0] = p.kind === "point" ? [p.x + 8 * px, p.y - 8 * px] : extent(p);
   if (many) drawn += at(x0, y0, `<text x="3" y="-5">${i + 1}</text>`);
@@ -153,7 +153,9 @@ function render({ model, el }) {
   let state = { prompts: [], selected: -1 };
   let tool = "box", erasing = false, showGrid = false, sent = 0, picture = -1;
   let drag = null; // what is under way: {kind, edit, ...}; `edit` is what would be sent if it ended now
-  let zoom = { x: 0, y: 0, z: 1 }, hand = false, frame = 0, timer = 0, sending = 0, outside = 0, notice = null;
+  let zoom = { x: 0, y: 0, z: 1 }, hover = null; // middle of the view and its magnification; where the brush is
+  let hand = false, frame = 0, timer = 0, sending = 0, outside = 0;
+  let notice = null, said = -1; // a sentence of the browser's own, and the number of the kernel's last
   const pointers = new Map();
   const bases = new Map(); // name -> blob URL
   let url = "";
@@ -173,18 +175,20 @@ function render({ model, el }) {
   group(...Object.entries(TOOLS).map(([name, label]) => button("tool", name, label)));
   const groups = GROUPS.map((names) => group(...names.map((name) => button("action", name, ACTIONS[name]))));
   const brush = html("input", { type: "range", min: 2, max: 120, value: 28, "data-foir": "brush-size", "aria-label": "Brush size", title: "Brush size on the screen: zoom in to paint finer" });
-  groups[0].prepend(brush);
+  const painting = groups[3];
+  painting.append(brush);
   const stage = html("div", { class: "foir-stage" });
   stage.innerHTML = '<svg data-foir="surface" tabindex="0" role="application"><image preserveAspectRatio="none"/><g class="foir-patches"/><g class="foir-prompts"/></svg><div class="foir-empty">Drop or paste a photograph here, or press the upload button.</div>';
   const svg = stage.querySelector("svg"), image = svg.querySelector("image");
   const patches = svg.querySelector(".foir-patches"), drawing = svg.querySelector(".foir-prompts");
   const status = html("span", { "data-foir": "status", "aria-live": "polite" });
-  const busy = html("span", { class: "foir-busy", role: "status" });
+  const busy = html("span", { class: "foir-busy" });
   const message = html("p", { "data-foir": "message", role: "status", "aria-live": "polite" });
   const help = html("span", { class: "foir-hidden", id: `foir-${view}-help` }, HELP);
   const file = html("input", { type: "file", accept: "image/*", hidden: "", tabindex: "-1", "aria-hidden": "true" });
   svg.setAttribute("aria-describedby", help.id);
-  el.append(bar, stage, html("div", { class: "foir-foot" }, status, busy), message, help, file);
+  stage.append(busy);
+  el.append(bar, stage, html("div", { class: "foir-foot" }, status), message, help, file);
 
   const dead = () => el.closest(".jupyter-widgets-disconnected") !== null;
   const scale = () => Math.min(stage.clientWidth / size()[0], stage.clientHeight / size()[1]) * zoom.z || 1; // screen pixels per pixel
@@ -216,7 +220,10 @@ function render({ model, el }) {
     }).join("");
     if (chosen?.kind === "box" && !["box", "stroke", "lasso"].includes(drag?.kind)) content += handles(extent(chosen), px);
     if (drag?.kind === "lasso" && drag.points.length > 1) content += `<path class="foir-halo" d="M${line(drag.points)}"/><path class="foir-line foir-dash" d="M${line(drag.points)}"/>`;
-    if (tool === "brush" && drag?.hover) content += "";
+    if (tool === "brush" && hover && !hand) {
+      const ring = `cx="${hover[0]}" cy="${hover[1]}" r="${(brush.value / 2) * px}"`;
+      content += `<circle ${ring} class="foir-halo"/><circle ${ring} class="foir-line${erasing ? " foir-dash" : ""}"/>`;
+    }
     drawing.innerHTML = content;
     drawPatches(w, h);
   }
@@ -243,7 +250,7 @@ function render({ model, el }) {
     bar.querySelector("[data-action=erase]").setAttribute("aria-pressed", erasing);
     bar.querySelector("[data-action=grid]").setAttribute("aria-pressed", showGrid);
     bar.querySelector("[data-action=grid]").hidden = !model.get("grid");
-    groups[0].hidden = tool !== "brush" && tool !== "lasso";
+    painting.hidden = tool !== "brush" && tool !== "lasso";
     brush.hidden = tool !== "brush";
     svg.dataset.mode = hand ? "hand" : tool;
     const n = state.prompts.length;
@@ -283,12 +290,13 @@ function render({ model, el }) {
     el.dataset.accepted = model.get("accepted")[view] ?? 0;
     el.dataset.answered = model.get("answered")[view] ?? 0;
     if (late && !timer) {
-      timer = setTimeout(() => {
+      const since = performance.now();
+      timer = setInterval(() => {
         el.dataset.busy = "true";
-        busy.textContent = "working\u2026";
+        busy.textContent = performance.now() - since < 15000 ? "working\u2026" : "no answer yet: is the kernel running?";
       }, 200);
     } else if (!late) {
-      clearTimeout(timer);
+      clearInterval(timer);
       timer = 0;
       el.dataset.busy = "false";
       busy.textContent = "";
@@ -319,7 +327,8 @@ function render({ model, el }) {
   }
 
   const heard = () => {
-    notice = null;
+    if (model.get("message").n !== said) notice = null;
+    said = model.get("message").n;
     say();
   };
 
@@ -414,6 +423,8 @@ function render({ model, el }) {
   }
 
   function move(event) {
+    hover = at(event);
+    if (tool === "brush") draw();
     if (!pointers.has(event.pointerId) || !drag) return;
     const before = [...pointers.values()], now = [event.clientX, event.clientY];
     const last = pointers.get(event.pointerId);
@@ -459,7 +470,7 @@ function render({ model, el }) {
   function wheel(event) {
     if (dead() || !model.get("number")) return;
     if (performance.now() - outside < 300 && !event.ctrlKey) return void (outside = performance.now()); // the page is being scrolled
-    if (zoomBy(Math.exp(-clamp(event.deltaY * (event.deltaMode ? 20 : 1), -120, 120) / 300), event) || zoom.z > 1) event.preventDefault();
+    if (zoomBy(Math.exp(-clamp(event.deltaY * (event.deltaMode ? 20 : 1), -120, 120) / 300), event) || zoom.z > 1 || event.ctrlKey) event.preventDefault();
   }
 
   // ---- keys
@@ -477,7 +488,8 @@ function render({ model, el }) {
     let handled = true;
     if (command && key.toLowerCase() === "z") act(event.shiftKey ? "redo" : "undo");
     else if (command && key.toLowerCase() === "y") act("redo");
-    else if (event.target !== svg || command || !model.get("number")) handled = false;
+    else if (event.target === brush || command || !model.get("number")) handled = false;
+    else if (event.target !== svg && (key === "Enter" || key === " ")) handled = false; // a button's own
     else if (key in ARROWS) arrow(ARROWS[key], event.shiftKey ? 10 : 1, event.altKey);
     else if (key === "Delete" || key === "Backspace") act("remove");
     else if (key === "Escape") drag ? cancel() : state.selected >= 0 && send({ op: "select", index: -1 });
@@ -566,10 +578,12 @@ function render({ model, el }) {
   const chosenFile = () => (take(file.files), (file.value = ""));
   const scrolled = (event) => !svg.contains(event.target) && (outside = performance.now());
   const left = () => (finishKeys(), setHand(false));
+  const unhover = () => ((hover = null), draw());
 
   const listeners = [
     [svg, "pointerdown", down], [svg, "pointermove", move], [svg, "pointerup", up], [svg, "pointercancel", cancel],
-    [svg, "wheel", wheel, { passive: false }], [el, "keydown", keydown], [el, "keyup", keyup], [svg, "blur", left],
+    [svg, "wheel", wheel, { passive: false }], [el, "keydown", keydown], [el, "keyup", keyup], [el, "focusout", left], [svg, "pointerleave", unhover],
+   
     [bar, "click", click], [el, "dragover", dropped], [el, "dragleave", dropped], [el, "drop", dropped],
     [el, "paste", pasted], [file, "change", chosenFile], [document, "wheel", scrolled, { passive: true, capture: true }],
   ];
@@ -579,7 +593,7 @@ function render({ model, el }) {
   const resized = new ResizeObserver(draw);
   resized.observe(stage);
   adopt();
-  say();
+  heard();
   controls();
 
   return () => {
@@ -587,7 +601,7 @@ function render({ model, el }) {
     for (const [name, listener] of Object.entries(traits)) model.off(`change:${name}`, listener);
     resized.disconnect();
     cancelAnimationFrame(frame);
-    clearTimeout(timer);
+    clearInterval(timer);
     for (const old of [url, ...bases.values()]) URL.revokeObjectURL(old);
   };
 }
