@@ -53,7 +53,7 @@ def explorer(model):
 
 
 def items(explorer):
-    return explorer.gallery.rows[0]["items"]
+    return [item for row in explorer.gallery.rows for item in row["items"]]
 
 
 def starred(explorer):
@@ -166,7 +166,7 @@ def test_the_choice_is_that_of_phs_and_the_cosine_is_right(explorer, model):
     assert f"{100 * explorer.on_roi:.0f} % of all attention on the ROI" in explorer._words.value
     assert starred(explorer) == np.flatnonzero(heads).tolist()
     for i, item in enumerate(items(explorer)):
-        assert item["caption"] == f"head {i} · {100 * shares[i]:.0f} %" and item["bar"] == pytest.approx(
+        assert item["caption"] == f"head {i}\n{100 * shares[i]:.0f} %" and item["bar"] == pytest.approx(
             shares[i], abs=1e-5
         )
     cut = np.sort(shares)[-5]
@@ -240,6 +240,13 @@ def test_no_picture_yet(model):
     explorer.canvas.show(photograph(), BOX)
     assert explorer.heads.sum() == 2 and len(items(explorer)) == 12
     explorer.close()
+
+
+def test_heads_stand_in_rows_of_one_length(explorer, three_heads):
+    assert [len(row["items"]) for row in explorer.gallery.rows] == [6, 6]
+    few = HeadExplorer(three_heads, canvas=explorer.canvas)
+    assert [len(row["items"]) for row in few.gallery.rows] == [3]
+    few.close()
 
 
 # --- by hand ---------------------------------------------------------------------------------------

@@ -54,8 +54,10 @@ class HeadExplorer(ipywidgets.VBox):
         beside = ipywidgets.VBox([controls, self._words, self._chart])
         top = ipywidgets.HBox([self.canvas, beside] if self._own else [beside])
         for box in (controls, top):
-            box.layout.flex_flow = "row wrap"
-        beside.layout.flex, beside.layout.min_width, beside.layout.width = "1 1 440px", "0", "auto"
+            box.layout.flex_flow, box.layout.grid_gap = "row wrap", "0 14px"
+        beside.layout.flex, beside.layout.min_width, beside.layout.width = "1 1 420px", "0", "auto"
+        if self._own:
+            self.canvas.layout.flex, self.canvas.layout.max_width = "1 1 300px", "400px"
         super().__init__([top, self.gallery])
         self._controls = (self.h_on, self.roi, self.strategy, self.layer)
         for control in self._controls:
@@ -155,9 +157,12 @@ class HeadExplorer(ipywidgets.VBox):
         files = maps.overlays(
             sight.picture, attention, self.model.grid, top, None if roi is None else roi[0].cpu().numpy()
         )
-        self._words.value = f'<div data-foir="heads">{"<br>".join(self._sentences())}</div>'
+        self._words.value = f'<div data-foir="heads" style="line-height:1.5">{"<br>".join(self._sentences())}</div>'
         self._chart.value = self._bars() + maps.colour_bar(top)
-        self.gallery.show([{"title": self._title(), "items": [self._item(i, file) for i, file in enumerate(files)]}])
+        shown = [self._item(i, file) for i, file in enumerate(files)]
+        wide = min(len(shown), 6 if len(shown) <= 12 else 8)
+        rows = [{"items": shown[i : i + wide]} for i in range(0, len(shown), wide)]
+        self.gallery.show([rows[0] | {"title": self._title()}, *rows[1:]])
 
     def _choice(self, sight, roi):
         """bool (h,): by hand, or by PHS; None without a prompt."""
@@ -211,7 +216,7 @@ class HeadExplorer(ipywidgets.VBox):
     def _item(self, head, file):
         kept = self._last and self.heads is not None and bool(self.heads[head])
         share = None if self.roi_attention is None else float(min(1, self.roi_attention[head]))
-        told = "" if share is None else f" · {100 * share:.0f} %"
+        told = "" if share is None else f"\n{100 * share:.0f} %"
         where = "the ROI" if self.roi.value == "sum" else "the brightest patch of the ROI"
         words = f"head {head}" + ("" if share is None else f", {100 * share:.0f} percent of its attention on {where}")
         return {
