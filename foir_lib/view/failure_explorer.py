@@ -68,7 +68,7 @@ class FailureExplorer(ipywidgets.VBox):
 
     def _make_controls(self, a, b):
         def control(kind, description, **options):
-            style, layout = {"description_width": "88px"}, {"width": "330px", "max_width": "100%"}
+            style, layout = {"description_width": "88px"}, {"width": "300px", "max_width": "100%"}
             return kind(description=description, style=style, layout=layout, **options)
 
         labels = self.experiment.set.queries["label"].value_counts().sort_index()
@@ -80,7 +80,7 @@ class FailureExplorer(ipywidgets.VBox):
         scores = [(f"P@{self.k}", "precision"), (f"AP@{self.k}", "average_precision")]
         self.metric = control(ipywidgets.Dropdown, "metric", options=scores)
         self.order = control(ipywidgets.Dropdown, "order", options=(LOSS, GAIN))
-        named = [(EVERY, None), *((f"{label} ({n})", label) for label, n in labels.items())]
+        named = [(EVERY, EVERY), *((f"{label} ({n})", label) for label, n in labels.items())]
         self.label = control(ipywidgets.Dropdown, "category", options=named)
         size = {"step": 0.1, "max": top, "value": (0, top), "readout_format": ".1f"}
         self.size = control(ipywidgets.FloatRangeSlider, "size (%)", **size, **steps)
@@ -142,7 +142,7 @@ class FailureExplorer(ipywidgets.VBox):
     def _filter(self, change=None):
         low, high = (share / 100 for share in self.size.value)
         kept = self.table["size"].between(low, high) & self.table["n_objects"].between(*self.n_objects.value)
-        if self.label.value is not None:
+        if self.label.value != EVERY:
             kept &= self.table["label"] == self.label.value
         self.shown = self.table[kept].sort_values("gain", ascending=self.order.value == LOSS, kind="stable")
         self._first = 0
@@ -158,7 +158,7 @@ class FailureExplorer(ipywidgets.VBox):
         last, n = self._first + len(part), len(self.shown)
         self.previous.disabled, self.next.disabled = self._first == 0, last >= n
         a, b = self._compared
-        note = f"{self._first + 1} to {last} of {n}, {self.order.value}" if n else ""
+        note = f"{self._first + 1} to {last} of {n:,}, {self.order.value}" if n else ""
         empty = "No query passes these filters: widen them."
         row = {"title": f"{self.metric.label} (%), {b} → {a}", "note": note, "empty": empty}
         self.gallery.show([row | {"items": [self._item(query) for query in part.to_dict("records")]}])
@@ -182,9 +182,9 @@ class FailureExplorer(ipywidgets.VBox):
         picture = self.experiment.set.open(query["image_id"])
         small = ImageOps.contain(picture, (SIDE, SIDE))
         box, scale = query["prompt"].box(picture.size), np.divide(small.size, picture.size)
-        start = np.maximum((box.x0, box.y0) * scale, 4)  # outside the box, but on the picture
-        end = np.maximum(np.minimum((box.x1, box.y1) * scale, np.array(small.size) - 5), start)
-        for reach, colour, width in ((4, "white", 5), (3, BLUE, 3)):
+        start = np.maximum((box.x0, box.y0) * scale, 6)  # outside the box, but on the picture
+        end = np.maximum(np.minimum((box.x1, box.y1) * scale, np.array(small.size) - 7), start)
+        for reach, colour, width in ((6, "white", 8), (4, BLUE, 4)):
             ImageDraw.Draw(small).rectangle((*(start - reach), *(end + reach)), outline=colour, width=width)
         file = io.BytesIO()
         small.save(file, "JPEG", quality=85)
@@ -199,7 +199,7 @@ class FailureExplorer(ipywidgets.VBox):
         whole = f"M{self.metric.label}, averaged by category first: {means[0]:.1f} → {means[1]:.1f}"
         lines.append(f"<b>All {len(every):,}</b>: {gains.summary(every)} {whole}.")
         title = f"Gain of {escape(a)} over {escape(b)} in points of {self.metric.label}."
-        self.line.value = f'<div style="line-height: 1.5">{title} {"<br>".join(lines)}</div>'
+        self.line.value = f'<div style="line-height: 1.5">{"<br>".join([title, *lines])}</div>'
 
     def _open(self, row):
         if self.opens is None:
