@@ -164,7 +164,6 @@ function render({ model, el }) {
   // ---- the page
 
   el.classList.add("foir-canvas");
-  el.dataset.lmSuppressShortcuts = "true";
   const bar = html("div", { class: "foir-bar", role: "toolbar", "aria-label": "Prompt tools" });
   const button = (kind, name, label) => {
     const b = html("button", { type: "button", [`data-${kind}`]: name, title: label, "aria-label": label });
@@ -189,6 +188,8 @@ function render({ model, el }) {
   svg.setAttribute("aria-describedby", help.id);
   stage.append(busy);
   el.append(bar, stage, html("div", { class: "foir-foot" }, status), message, help, file);
+
+  for (const e of [el, svg, ...bar.querySelectorAll("button, input")]) e.dataset.lmSuppressShortcuts = "true"; // JupyterLab asks the focused element itself
 
   const dead = () => el.closest(".jupyter-widgets-disconnected") !== null;
   const scale = () => Math.min(stage.clientWidth / size()[0], stage.clientHeight / size()[1]) * zoom.z || 1; // screen pixels per pixel
