@@ -223,10 +223,10 @@ def test_a_broken_picture_hides_no_other(explorer, experiment, monkeypatch):
     broken = explorer.shown["image_id"].iloc[-1]
     real = experiment.set.open
 
-    def opens(image_id):
+    def opens(image_id, **options):
         if image_id == broken:
             raise InputError("Picture a.png can't be read: replace it.")
-        return real(image_id)
+        return real(image_id, **options)
 
     object.__setattr__(experiment.set, "open", opens)
     try:

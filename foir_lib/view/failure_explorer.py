@@ -1,6 +1,5 @@
 """FailureExplorer: the queries one method wins or loses against another, to be sorted, filtered and opened."""
 
-import io
 import math
 import numbers
 from functools import lru_cache
@@ -15,6 +14,7 @@ from foir_lib.errors import FoirError, InputError
 from foir_lib.view import BLUE, gains
 from foir_lib.view.gallery import Gallery
 from foir_lib.view.live import replace_earlier
+from foir_lib.view.thumbs import jpeg
 
 QUERY_DB = "PHS (query-db)"
 CHOICES = (*METHODS, QUERY_DB)
@@ -179,16 +179,14 @@ class FailureExplorer(ipywidgets.VBox):
     def _drawn(self, row):
         """A query's picture with its box, small, as JPEG bytes."""
         query = self.experiment.set.queries.iloc[row]
-        picture = self.experiment.set.open(query["image_id"])
-        small = ImageOps.contain(picture, (SIDE, SIDE))
-        box, scale = query["prompt"].box(picture.size), np.divide(small.size, picture.size)
+        size = self.experiment.sizes[row]
+        small = ImageOps.contain(self.experiment.set.open(query["image_id"], longest=SIDE), (SIDE, SIDE))
+        box, scale = query["prompt"].box(size), np.divide(small.size, size)
         start = np.maximum((box.x0, box.y0) * scale, 6)  # outside the box, but on the picture
         end = np.maximum(np.minimum((box.x1, box.y1) * scale, np.array(small.size) - 7), start)
         for reach, colour, width in ((6, "white", 8), (4, BLUE, 4)):
             ImageDraw.Draw(small).rectangle((*(start - reach), *(end + reach)), outline=colour, width=width)
-        file = io.BytesIO()
-        small.save(file, "JPEG", quality=85)
-        return file.getvalue()
+        return jpeg(small, SIDE)
 
     def _say(self):
         """How many queries are shown and what they gain, beside all of them: a choice isn't the whole."""
