@@ -22,7 +22,7 @@ class Controls:
             for name in ("Previous", "Random", "Next")
         ]
         self.place = ipywidgets.Label()
-        self.objects = ipywidgets.Dropdown(description="annotated objects", options=[(NO_OBJECT, None)], **WIDE)
+        self.objects = ipywidgets.Dropdown(description="annotated objects", options=[(NO_OBJECT, "")], **WIDE)
         protocol = retrieval_set.protocols.get("contains")
         labels = sorted(protocol.positive, key=str) if protocol else []
         self.label = ipywidgets.Dropdown(
@@ -55,21 +55,23 @@ class Controls:
             [ipywidgets.Label("compare"), *self.methods.values()], layout=Layout(flex_flow="row wrap")
         )
         steps = ipywidgets.HBox([*self.steps, self.place], layout=Layout(flex_flow="row wrap"))
-        asked = ipywidgets.VBox([steps, canvas], layout=Layout(flex="1 1 340px", min_width="0", max_width="480px"))
+        asked = ipywidgets.VBox([steps, canvas], layout=Layout(flex="1 1 320px", min_width="0", max_width="480px"))
         controls = ipywidgets.VBox(
-            [self.objects, self.label, compare, self.h_on, more], layout=Layout(flex="1 1 300px", min_width="0")
+            [self.objects, self.label, compare, self.h_on, more], layout=Layout(flex="1 1 270px", min_width="0")
         )
         left = ipywidgets.HBox(
             [asked, controls],
-            layout=Layout(flex="1 1 400px", min_width="0", flex_flow="row wrap", align_content="flex-start"),
+            layout=Layout(flex="1 1 424px", min_width="0", flex_flow="row wrap", grid_gap="0 16px"),
         )
-        right = ipywidgets.VBox([self.legend, gallery], layout=Layout(flex="1000 1 470px", min_width="0"))
-        return ipywidgets.HBox([left, right], layout=Layout(flex_flow="row wrap", align_items="flex-start"))
+        right = ipywidgets.VBox([self.legend, gallery], layout=Layout(flex="1000 1 460px", min_width="0"))
+        return ipywidgets.HBox(
+            [left, right], layout=Layout(flex_flow="row wrap", align_items="flex-start", grid_gap="12px 20px")
+        )
 
     def describe(self, rows, place, prompt):
         """Another picture or prompt: its annotated objects (rows of ``objects``), its place among the queries."""
         self.place.value = place
-        counts, options = {}, [(NO_OBJECT, None)]
+        counts, options = {}, [(NO_OBJECT, "")]
         for row in rows:
             item = self._set.objects.iloc[row]
             counts[item["label"]] = n = counts.get(item["label"], 0) + 1
@@ -80,7 +82,7 @@ class Controls:
         options, value = tuple(options), self._value(rows, prompt)
         if self.objects.options != options:
             self.objects.options = options
-        self.objects.value = value if value in dict(options).values() else None
+        self.objects.value = value if value in dict(options).values() else ""
 
     def prompt(self, value):
         """The prompt and the label of an entry of ``objects``. Raises InputError for a broken segmentation."""
@@ -107,7 +109,7 @@ class Controls:
             for row in rows:
                 if (prompt.x0, prompt.y0, prompt.x1, prompt.y1) == tuple(self._set.objects[CORNERS].iloc[row]):
                     return int(row), "box"
-        return None
+        return ""
 
 
 def close_parts(widget):

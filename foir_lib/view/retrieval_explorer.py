@@ -179,7 +179,7 @@ class RetrievalExplorer(ipywidgets.VBox):
         self._clicked(lambda: self._open(self._comparison.ids[row]))
 
     def _object_chosen(self, change):
-        if not self._busy and change["new"] is not None:
+        if not self._busy and change["new"]:
             self._clicked(lambda: self._point_at(change["new"]), lambda: _put_back(change))
 
     def _point_at(self, chosen):

@@ -39,7 +39,7 @@ def best_match(boxes, prompt, size):
 
 def pointed_at(objects, rows, prompt, size):
     """The row of ``objects``, among ``rows``, that a prompt points at (:func:`best_match`), or -1."""
-    at = best_match(objects[CORNERS].iloc[rows].to_numpy(), prompt, size)
+    at = best_match(objects[CORNERS].iloc[np.asarray(rows, dtype=np.int64)].to_numpy(), prompt, size)
     return -1 if at < 0 else int(rows[at])
 
 
