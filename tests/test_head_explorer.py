@@ -296,6 +296,10 @@ def test_the_last_head_stays(explorer):
     )
     pick(explorer, 4)
     assert np.flatnonzero(explorer.heads).tolist() == [3, 4] and explorer.gallery.message == ""
+    for head in (12, -1, "x", None):
+        with pytest.raises(InputError, match="heads 0 to 11"):
+            explorer.pick(head)
+    assert np.flatnonzero(explorer.heads).tolist() == [3, 4]
 
 
 # --- limits and errors -----------------------------------------------------------------------------

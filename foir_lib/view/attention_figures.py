@@ -107,6 +107,8 @@ def case(rs, database, query_row, methods=("CBIR", "Mask", "Crop", "PHS"), k=100
     """
     if not 0 <= query_row < len(rs.queries):
         raise InputError(f"{rs.name} has no query {query_row}: rows go from 0 to {len(rs.queries) - 1}.")
+    if not methods:
+        raise InputError("There is no method to compare: give at least one, such as CBIR.")
     query, protocol = rs.queries.iloc[query_row], rs.protocols["contains"]
     sight, right, own = (
         Sight(database.model, rs.open(query["image_id"])),

@@ -63,7 +63,7 @@ class HeadExplorer(ipywidgets.VBox):
         for control in self._controls:
             control.observe(self._control_moved, "value")
         self.choose.on_click(self._chosen_by_phs)
-        self.gallery.on_pick(self._picked)
+        self.gallery.on_pick(self.pick)
         self.canvas.on_change(self._asked)
         self._show()
         replace_earlier(self)
@@ -89,6 +89,21 @@ class HeadExplorer(ipywidgets.VBox):
             widget.close()
         super().close()
 
+    def pick(self, head):
+        """Take a head in or out by hand, as a click on its map does; InputError where nothing can be picked."""
+        if head not in range(self.model.n_heads):
+            raise InputError(f"There is no head {head!r}: {self.model.name} has heads 0 to {self.model.n_heads - 1}.")
+        if not self._last:
+            raise InputError(
+                f"Heads are kept in the last block: show block {self.model.depth - 1} to pick them by hand."
+            )
+        before, self._by_hand = self._by_hand, self._toggled(head)
+        try:
+            self._show()
+        except FoirError:
+            self._by_hand = before
+            raise
+
     def _asked(self, canvas):
         self._by_hand, self._prompt = None, canvas.prompt
         self._show()  # the canvas says what goes wrong
@@ -101,18 +116,6 @@ class HeadExplorer(ipywidgets.VBox):
     def _chosen_by_phs(self, button):
         self._by_hand = None
         self._try()
-
-    def _picked(self, head):
-        if self.layer.value != self.model.depth - 1:
-            raise InputError(
-                f"Heads are kept in the last block: show block {self.model.depth - 1} to pick them by hand."
-            )
-        before, self._by_hand = self._by_hand, self._toggled(head)
-        try:
-            self._show()
-        except FoirError:
-            self._by_hand = before
-            raise
 
     def _toggled(self, head):
         heads = np.zeros(self.model.n_heads, bool) if self.heads is None else self.heads.copy()
