@@ -286,7 +286,7 @@ function render({ model, el }) {
   }
 
   function waiting() {
-    const late = sent > (model.get("answered")[view] ?? 0) || sending;
+    const late = !dead() && (sent > (model.get("answered")[view] ?? 0) || sending);
     el.dataset.sent = sent;
     el.dataset.accepted = model.get("accepted")[view] ?? 0;
     el.dataset.answered = model.get("answered")[view] ?? 0;
@@ -589,8 +589,15 @@ function render({ model, el }) {
     [el, "paste", pasted], [file, "change", chosenFile], [document, "wheel", scrolled, { passive: true, capture: true }],
   ];
   for (const [target, name, listener, options] of listeners) target.addEventListener(name, listener, options);
+  // JupyterLab marks the views of a kernel that went, but anywidget takes its listener away (0.11): once more.
+  const disconnected = function () { // `this` is Jupyter's view
+    el.classList.toggle("jupyter-widgets-disconnected", !this?.model?.comm_live);
+    cancel();
+    waiting();
+  };
   const traits = { drawing: adopt, accepted: adopt, number: adopt, bases: adopt, answered: waiting, message: heard, grid: adopt, label: controls };
   for (const [name, listener] of Object.entries(traits)) model.on(`change:${name}`, listener);
+  model.on("comm_live_update", disconnected);
   const resized = new ResizeObserver(draw);
   resized.observe(stage);
   adopt();
@@ -600,6 +607,7 @@ function render({ model, el }) {
   return () => {
     for (const [target, name, listener, options] of listeners) target.removeEventListener(name, listener, options);
     for (const [name, listener] of Object.entries(traits)) model.off(`change:${name}`, listener);
+    model.off("comm_live_update", disconnected);
     resized.disconnect();
     cancelAnimationFrame(frame);
     clearInterval(timer);
