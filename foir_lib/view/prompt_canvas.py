@@ -134,7 +134,7 @@ class PromptCanvas(anywidget.AnyWidget):
         """One edit ``{"view", "n", "picture", "op", ...}``: into the state at once, answered after the last that waits."""
         try:
             if content.get("op") == "upload":
-                arrived = self._uploads.receive(content.get("view"), content, buffers)
+                arrived = self._uploads.receive(str(content.get("view")), content, buffers)
                 if arrived is None:
                     return  # more is to come
                 self._open(arrived[0], None, Path(arrived[1]).stem)

@@ -60,7 +60,7 @@ def _file(content):
     if type(size) is not int or size < 1:
         raise InputError(f"{name} is empty: choose another photograph.")
     if size > BYTES:
-        raise InputError(f"{name} has {size / 2**20:.0f} MB, the limit is {BYTES // 2**20}: make it smaller first.")
+        raise InputError(f"{name} has {-(-size // 2**20)} MB, the limit is {BYTES // 2**20}: make it smaller first.")
     if count != -(-size // CHUNK):
         raise InputError(f"{name} of {size} bytes can't come in {count} parts: upload it again.")
     return name, size, count

@@ -337,7 +337,7 @@ function render({ model, el }) {
     const { bytes, chunk } = model.get("limits"), count = Math.ceil(photo.size / chunk), token = Math.random();
     const refuse = (text) => ((notice = { text, error: true }), say());
     if (!photo.size) return refuse(`${photo.name} is empty: choose another photograph.`);
-    if (photo.size > bytes) return refuse(`${photo.name} has ${Math.round(photo.size / 2 ** 20)} MB, the limit is ${bytes / 2 ** 20}: make it smaller first.`);
+    if (photo.size > bytes) return refuse(`${photo.name} has ${Math.ceil(photo.size / 2 ** 20)} MB, the limit is ${bytes / 2 ** 20}: make it smaller first.`);
     notice = { text: `Sending ${photo.name} \u2026`, error: false };
     say();
     sending = token;
