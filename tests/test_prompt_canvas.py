@@ -357,12 +357,12 @@ def test_a_closed_canvas_leaves_nothing(picture):
     canvas.sight(object())
     left = weakref.ref(canvas), weakref.ref(canvas.state), weakref.ref(canvas.picture)
 
-    async def pending():
+    async def pending(canvas):
         Browser(canvas).send("move", dx=1, dy=1)
         canvas.close()
         await asyncio.sleep(0.05)
 
-    asyncio.run(pending())
+    asyncio.run(pending(canvas))
     assert asked == [] and canvas._callbacks == []
     canvas.close()  # twice is once
     assert {id_ for id_ in ipywidgets.widgets.widget._instances if id_ not in before} <= {canvas.layout.model_id}
