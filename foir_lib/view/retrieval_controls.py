@@ -8,7 +8,7 @@ from foir_lib.methods.head_selection import ROI_STRATEGIES
 from foir_lib.prompts import Box
 
 K = (5, 10, 20)
-NO_LABEL, NO_OBJECT = "(no label)", "(choose one to point at it)"
+NO_LABEL, NO_OBJECT = "(no label)", "(choose one)"
 WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
 
 
