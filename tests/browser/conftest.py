@@ -65,6 +65,7 @@ def folder(tmp_path_factory):
 def jupyter(folder, tmp_path_factory):
     """JupyterLab and Notebook 7 in one server: ``/lab/tree/...`` and ``/notebooks/...``."""
     words = ["jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={folder}"]
+    words += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
     with running(words, tmp_path_factory.mktemp("jupyter"), "ServerApp.port", "IdentityProvider.token") as server:
         yield server
 

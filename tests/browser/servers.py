@@ -11,12 +11,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from jupyter_client import BlockingKernelClient
 
-START, RUN = 90, 180  # seconds: a server is up, a notebook has run
+START, RUN = 90, 120  # seconds: a server is up, a notebook has run
 OWN = (
     "JUPYTER_CONFIG_DIR",
     "JUPYTER_DATA_DIR",
@@ -108,7 +108,7 @@ class Server:
 
     def open_in_lab(self, page, name, theme="light"):
         """A notebook in JupyterLab, all cells run; returns its kernel."""
-        return self._open(page, f"/lab/tree/{name}", name, theme)
+        return self._open(page, f"/lab/workspaces/{Path(name).stem}/tree/{name}", name, theme)
 
     def open_in_notebook(self, page, name, theme="light"):
         """The same in Notebook 7."""
@@ -119,7 +119,6 @@ class Server:
         assert self.ask("/lab/api/settings/@jupyterlab/apputils-extension:themes", "PUT", settings)[0] == 204
         page.goto(f"{self.url}{path}?token={self.token}")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(state="attached")
         run_all(page)
         found = [s for s in json.loads(self.ask("/api/sessions")[1]) if s["path"] == name]
         return Kernel(self.home, found[0]["kernel"]["id"])
@@ -132,23 +131,15 @@ class Server:
         return Kernel(self.home, json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"])
 
 
+KERNEL = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel"
+
+
 def run_all(page):
-    """Run > Run All Cells, and wait until every code cell has its number."""
-    started, ran = ("some", "[^ ]"), ("every", "\\d+")
-    prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
-    started, ran = (f"{prompts}.{how}(p => /\\[{mark}\\]/.test(p.textContent))" for how, mark in (started, ran))
-
-    def click():  # an early click, before the notebook has taken up its kernel, is lost
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
-        with suppress(AssertionError):
-            return until(lambda: page.evaluate(started), 3, "")
-
-    until(click, START, "Run All Cells does nothing")
-    page.wait_for_function(ran, timeout=1000 * RUN)
-    wrong = page.locator(
-        "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
-    )
+    """Run > Run All Cells, and wait until all have run."""
+    page.wait_for_function(f"{KERNEL}?.connectionStatus === 'connected' && {KERNEL}.status === 'idle'")
+    page.evaluate(f"{KERNEL}.requestKernelInfo()")  # what is run before the kernel answers is lost
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => null)")
+    wrong = page.locator("[data-mime-type$='.error'], [data-mime-type$='.stderr']")
     assert not wrong.count(), wrong.first.inner_text()
 
 
