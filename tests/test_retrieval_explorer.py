@@ -560,12 +560,12 @@ def test_thumbs_are_small_ordered_and_kept(experiment, monkeypatch):
         whole = experiment.set.open(image_id)
         assert max(picture.size) == 40 and picture.format == "JPEG" and thumb.problem == ""
         assert abs(np.asarray(picture, float) - np.asarray(whole.resize(picture.size), float)).mean() < 12
-    thumbs.get([ids[0]])
-    thumbs.get([ids[1], ids[3]])  # ids[2] is the one not asked for longest
+    thumbs.get([ids[2]])
+    thumbs.get([ids[1], ids[3]])  # ids[0] is the one not asked for longest
     opened.clear()
-    thumbs.get([ids[0], ids[1], ids[3]])
+    thumbs.get([ids[2], ids[1], ids[3]])
     assert opened == []
-    assert thumbs.get([ids[2]])[0] == got[0] and opened == [ids[2]]
+    assert thumbs.get([ids[0]])[0] == got[1] and opened == [ids[0]]
     assert len(thumbs.get(ids[:9])) == 9 and len(thumbs._kept) == 3  # more at once than are kept
     thumbs.close()
     assert max(Image.open(io.BytesIO(jpeg(Image.new("RGBA", (300, 100)), 50))).size) == 50
