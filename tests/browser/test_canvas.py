@@ -306,7 +306,7 @@ def test_a_slow_kernel_never_stops_the_hand_and_only_the_last_edit_is_computed(c
         before = hand.prompts.count()
         for k in range(5):
             hand.drag((70 * k + 20, 100), (70 * k + 70, 100 + 20 * (k + 1)), wait=False)
-            until(lambda: hand.prompts.count() == before + k + 1, 10, "not drawn while the kernel works")
+            hand.prompts.nth(before + k).wait_for(state="attached")  # drawn without the kernel
         hand.page.wait_for_function("document.querySelector('.foir-canvas').dataset.busy === 'true'")
         assert hand.root.locator(".foir-busy").is_visible()
         go.touch()
