@@ -13,7 +13,7 @@ from foir_lib.bench.experiment import METHODS
 from foir_lib.errors import FoirError, InputError
 from foir_lib.view import BLUE, gains
 from foir_lib.view.gallery import Gallery
-from foir_lib.view.live import replace_earlier
+from foir_lib.view.live import close_parts, replace_earlier
 from foir_lib.view.thumbs import jpeg
 
 QUERY_DB = "PHS (query-db)"
@@ -212,18 +212,6 @@ class FailureExplorer(ipywidgets.VBox):
         """Leave the page: every part is closed and nothing is called any more; ``opens`` stays."""
         if self.comm is None:
             return
-        for widget in list(_family(self))[1:]:
-            widget.unobserve_all()
-            widget.close()
+        close_parts(self)
         self._thumbnail.cache_clear()
         super().close()
-
-
-def _family(widget):
-    """A widget, all its children, and their layouts and styles."""
-    yield widget
-    for part in (getattr(widget, "layout", None), getattr(widget, "style", None)):
-        if isinstance(part, ipywidgets.Widget):
-            yield part
-    for child in getattr(widget, "children", ()):
-        yield from _family(child)

@@ -10,7 +10,7 @@ from foir_lib.methods import head_selection
 from foir_lib.search.asking import STRATEGY
 from foir_lib.view import maps, parts
 from foir_lib.view.gallery import Gallery
-from foir_lib.view.live import replace_earlier
+from foir_lib.view.live import close_parts, replace_earlier
 from foir_lib.view.prompt_canvas import PromptCanvas
 
 ASK = "Click a point, draw a box or paint a mask on the picture: the heads that look there will be kept."
@@ -19,7 +19,7 @@ ASK = "Click a point, draw a box or paint a mask on the picture: the heads that 
 class HeadExplorer(ipywidgets.VBox):
     """All heads of one block of ``model`` on one picture, and the choice that a prompt makes among them.
 
-    ``picture`` (PIL) or the ``canvas`` of another explorer; ``h_on``: heads to keep, at most as many as there are.
+    ``picture`` (PIL) or the ``canvas`` of another explorer; ``h_on``: heads to keep (a model with fewer starts with half of its own).
     A click on a head takes it in or out by hand, until the prompt changes or PHS is asked again.
 
     heads: bool (h,), kept in the last block, or None without a prompt. roi_attention: (h,) of the block shown
@@ -41,9 +41,8 @@ class HeadExplorer(ipywidgets.VBox):
         self.gallery, self._words, self._chart = Gallery(), ipywidgets.HTML(), ipywidgets.HTML()
         last = model.depth - 1
         blocks = [(f"{i} (last)" if i == last else f"{i}", i) for i in range(last, -1, -1)]
-        self.h_on = self._control(
-            "IntSlider", "heads kept, h_on", value=min(int(h_on), model.n_heads), min=1, max=model.n_heads
-        )
+        start = h_on if h_on <= model.n_heads else max(1, model.n_heads // 2)
+        self.h_on = self._control("IntSlider", "heads kept, h_on", value=int(start), min=1, max=model.n_heads)
         self.roi = self._control("Dropdown", "ROI attention", options=head_selection.ROI_STRATEGIES)
         self.strategy = self._control("Dropdown", "other heads off", options=head_selection.STRATEGIES, value=STRATEGY)
         self.layer = self._control("Dropdown", "block shown", options=blocks, value=last)
@@ -84,9 +83,7 @@ class HeadExplorer(ipywidgets.VBox):
         if self.comm is None:  # never shown, or closed already
             return
         self.canvas.on_change(self._asked, remove=True)
-        kept = None if self._own else self.canvas
-        for widget in [w for w in _family(self) if w is not kept and w is not self]:
-            widget.close()
+        close_parts(self, keep=None if self._own else self.canvas)
         super().close()
 
     def pick(self, head):
@@ -230,13 +227,3 @@ class HeadExplorer(ipywidgets.VBox):
             "bar": share,
             "frame": "chosen" if kept else "",
         }
-
-
-def _family(widget):
-    """A widget, all its children, and their layouts and styles."""
-    yield widget
-    for name in ("layout", "style"):
-        if isinstance(part := getattr(widget, name, None), ipywidgets.Widget):
-            yield part
-    for child in getattr(widget, "children", ()):
-        yield from _family(child)

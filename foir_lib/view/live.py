@@ -2,6 +2,7 @@
 
 import weakref
 
+import ipywidgets
 from ipykernel.kernelbase import Kernel
 
 _made = {}  # cell id -> (id of the run's message, weak references to the widgets of that run)
@@ -30,3 +31,15 @@ def replace_earlier(widget):
                 old.close()
         widgets = []
     _made[cell] = (run, [w for w in widgets if w() is not None] + [weakref.ref(widget)])
+
+
+def close_parts(widget, keep=None):
+    """Close all that a widget is made of: children but for ``keep``, layouts and styles, and callbacks with them."""
+    for child in getattr(widget, "children", ()):
+        if child is not keep:
+            close_parts(child, keep)
+            child.unobserve_all()
+            child.close()
+    for name in ("layout", "style"):
+        if isinstance(part := getattr(widget, name, None), ipywidgets.Widget):
+            part.close()

@@ -110,13 +110,3 @@ class Controls:
                 if (prompt.x0, prompt.y0, prompt.x1, prompt.y1) == tuple(self._set.objects[CORNERS].iloc[row]):
                     return int(row), "box"
         return ""
-
-
-def close_parts(widget):
-    """Close all that a widget is made of: children, layouts and styles, and its own callbacks with them."""
-    for child in getattr(widget, "children", ()):
-        close_parts(child)
-        child.close()
-    for name in ("layout", "style"):
-        if isinstance(part := getattr(widget, name, None), ipywidgets.Widget):
-            part.close()

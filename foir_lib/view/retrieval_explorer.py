@@ -14,9 +14,9 @@ from foir_lib.search.asking import METHODS
 from foir_lib.view import retrieval_rows
 from foir_lib.view.comparison import Asked, Comparison, checked
 from foir_lib.view.gallery import Gallery
-from foir_lib.view.live import replace_earlier
+from foir_lib.view.live import close_parts, replace_earlier
 from foir_lib.view.prompt_canvas import PromptCanvas
-from foir_lib.view.retrieval_controls import Controls, close_parts
+from foir_lib.view.retrieval_controls import Controls
 
 
 class RetrievalExplorer(ipywidgets.VBox):

@@ -137,11 +137,16 @@ export default {
       event.preventDefault();
       focusOn(next);
     });
+    const disconnected = function () { // anywidget takes JupyterLab's own listener away; `this` is Jupyter's view
+      el.classList.toggle("jupyter-widgets-disconnected", !this?.model?.comm_live);
+    };
+    model.on("comm_live_update", disconnected);
     model.on("change:shown", write);
     model.on("change:message", say);
     write();
     say();
     return () => {
+      model.off("comm_live_update", disconnected);
       model.off("change:shown", write);
       model.off("change:message", say);
       el.querySelectorAll(".item").forEach(removeItem);
