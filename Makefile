@@ -2,6 +2,7 @@
 #   make reproduce   every table of the papers on the mini world -> runs/mini/report.html
 #   make test        ruff, all tests, all notebooks run again and compared (nbval)
 #   make lab         JupyterLab at the first notebook
+#   make demo        one page to point, drag and paint on, in the browser (ARGS=--no-browser, ARGS="--theme=dark")
 #   make bench       what the design saves, measured -> bench.json
 #   make lock        newest versions into requirements.lock
 #   make clean       remove .venv and what tools leave behind
@@ -16,7 +17,7 @@ STAMP := $(VENV)/.stamp-$(KEY)
 START = $(firstword $(sort $(wildcard notebooks/0*.ipynb)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: reproduce test lab bench lock clean
+.PHONY: reproduce test lab demo bench lock clean
 .DELETE_ON_ERROR:
 
 reproduce: $(STAMP)
@@ -29,8 +30,12 @@ test: $(STAMP)
 lab: $(STAMP)
 	$(RUN) -m jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=. $(START)
 
+demo: $(STAMP)
+	$(RUN) -m foir_lib.view.demo $(ARGS)
+
 bench: $(STAMP)
 	$(RUN) -m foir_lib bench
+	FOIR_BENCH=1 $(RUN) -m pytest -q -s --no-header tests/browser/test_latency.py
 
 lock: $(STAMP)
 	$(RUN) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \

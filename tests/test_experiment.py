@@ -283,3 +283,14 @@ def test_a_set_without_queries_is_refused(experiment, tmp_path):
     experiment.set.open(experiment.set.database["image_id"].iloc[0]).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="queries"):
         Experiment(load_set("folder", root=tmp_path), experiment.model)
+
+
+def test_a_set_without_queries_has_a_database(experiment, tmp_path):
+    ids = experiment.set.database["image_id"].iloc[:3]
+    for image_id in ids:
+        experiment.set.open(image_id).save(tmp_path / f"{image_id}.png")
+    folder = load_set("folder", root=tmp_path)
+    found = extraction.Extraction(folder, experiment.model, cache=tmp_path / "cache", progress=False).database()
+    rows = [f"{image_id}.png" for image_id in ids]
+    order = [folder.database["image_id"].tolist().index(row) for row in rows]
+    assert np.allclose(found.read("descriptor", order), experiment.database().read("descriptor")[:3], atol=1e-5)

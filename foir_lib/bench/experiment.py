@@ -23,7 +23,16 @@ TAIL = 4096  # queries at a time
 
 
 class Experiment(Extraction):
-    """All methods on one :class:`RetrievalSet` with one model; arguments as for :class:`Extraction`."""
+    """All methods on one :class:`RetrievalSet` with one model; arguments as for :class:`Extraction`.
+
+    Raises InputError for a set without labelled queries too.
+    """
+
+    def __init__(self, retrieval_set, model, *args, **options):
+        if not len(retrieval_set.queries):
+            raise InputError(f"{retrieval_set.name} has no labelled queries, so nothing can be scored: give boxes.")
+        super().__init__(retrieval_set, model, *args, **options)
+        self.exclude = retrieval_set.protocols["contains"].own  # (Q,) its picture's own row in the database, or -1
 
     def heads(self, h_on=5, prompt="box", noise=False, roi="sum"):
         """Selected heads (M, h) bool, and the query row (M,) each belongs to."""

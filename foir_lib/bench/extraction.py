@@ -27,14 +27,12 @@ class Extraction:
 
     ``seed`` draws prompt noise (``noise_pixels``, m of supplement A3) and random heads. ``batch_size`` images
     are in memory at once and as many are read ahead, by ``workers`` threads. ``cache``: root of the feature
-    store. Raises InputError for a set without labelled queries or a negative seed.
+    store. Raises InputError for a negative seed.
     """
 
     def __init__(
         self, retrieval_set, model, seed=0, batch_size=32, workers=2, cache=None, progress=True, noise_pixels=NOISE_PIXELS
     ):
-        if not len(retrieval_set.queries):
-            raise InputError(f"{retrieval_set.name} has no labelled queries, so nothing can be scored: give boxes.")
         for name, value, least in (("seed", seed, 0), ("batch_size", batch_size, 1), ("workers", workers, 1)):
             if value != int(value) or value < least:
                 raise InputError(f"{name}={value} must be a whole number, at least {least}.")
@@ -46,7 +44,6 @@ class Extraction:
         self.image_row = queries["image_id"].map(row_of).to_numpy()  # (Q,) row of its picture
         sizes = retrieval_set.images.set_index("image_id").loc[queries["image_id"], ["width", "height"]]
         self.sizes = [tuple(size) for size in sizes.to_numpy().tolist()]  # (Q,) of its picture
-        self.exclude = retrieval_set.protocols["contains"].own  # (Q,) its picture's own row in the database, or -1
         self._open = lru_cache(2 * workers)(retrieval_set.open)  # prompts on one picture are neighbours
         self._made, self._asked = {}, {}
 

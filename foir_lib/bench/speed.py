@@ -7,10 +7,13 @@ synchronised around every timing, medians. Ratios are what counts; seconds depen
 import json
 import platform
 import time
+from itertools import cycle
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm.auto import tqdm
 
 from foir_lib.images import atomic_write
@@ -18,13 +21,23 @@ from foir_lib.methods import head_selection
 from foir_lib.models.vit import ClsState
 from foir_lib.models.zoo import load_model
 from foir_lib.prompts import Box
+from foir_lib.search import store
+from foir_lib.search.asking import Database, Sight
 from foir_lib.search.knn import knn
 
+SIZE = (640, 480)  # pixels of the picture that is asked about
+PAGE = (  # what the retrieval explorer does after a prompt: model, database images, methods
+    ("mini-vit", 1_500, ("CBIR", "PHS")),
+    ("dinov2-base", 10_000, ("CBIR", "PHS")),
+    ("dinov2-base", 10_000, ("PHS (query-db)",)),
+)
 
-def main(out="bench.json", model="dinov2-small", device="auto", repeats=7, n_states=100_000, n_dimensions=1024):
+
+def main(out="bench.json", model="dinov2-small", device="auto", repeats=7, n_states=100_000, n_dimensions=1024, page=PAGE):
     """Run all measurements with random weights of ``model``; write strict JSON to ``out`` and return it.
 
-    ``n_states`` database images and ``n_dimensions`` of their descriptors for the two searches.
+    ``n_states`` database images and ``n_dimensions`` of their descriptors for the two searches; ``page``: see
+    :data:`PAGE`, with models of its own.
     """
     net = load_model(model, pretrained=False, device=device)
     measures = {
@@ -33,6 +46,9 @@ def main(out="bench.json", model="dinov2-small", device="auto", repeats=7, n_sta
         "query-db tail / recomputed last block, per image": lambda: query_db_tail(net, repeats, n_states),
         "exact search, one query / one matrix product": lambda: exact_search(net.device, repeats, n_states, n_dimensions),
     }
+    for name, n, methods in page:
+        title = f"{' + '.join(methods)} for a new prompt / encoding the picture, {name}"
+        measures[title] = lambda case=(name, n, methods): prompt_to_list(*case, device, repeats)
     results = []
     for name, measure in tqdm(measures.items(), desc="bench", unit="measure"):
         results.append({"measure": name, **measure()})
@@ -71,14 +87,11 @@ def cls_state(model, repeats, batch=8):
 def many_prompts(model, repeats, n=100):
     """Forward pass, then ``n`` boxes: tokens, head selection, descriptors; against the forward pass alone."""
     x = torch.randn(1, 3, model.image_size, model.image_size, device=model.device)
-    rng, size = np.random.default_rng(0), (640, 480)
-    corners = rng.uniform((0, 0, 40, 40), (600, 440, 40, 40), (n, 4))
-    boxes = [Box(x0, y0, x0 + w, y0 + h) for x0, y0, w, h in corners]
-    h_on = min(5, model.n_heads)
+    boxes, h_on = _boxes(n), min(5, model.n_heads)
 
     def prompts():
         state = model.cls_state(x)
-        roi = torch.from_numpy(np.stack([b.tokens(model.grid, size) for b in boxes]))
+        roi = torch.from_numpy(np.stack([b.tokens(model.grid, SIZE) for b in boxes]))
         state = ClsState(*(t.expand(n, *t.shape[1:]) for t in (state.attention, state.heads, state.values, state.residual)))
         return model.descriptor(state, head_selection.weights(head_selection.select(state, roi, h_on)))
 
@@ -118,6 +131,46 @@ def exact_search(device, repeats, n, d, n_queries=100, k=100):
     return _compare(
         lambda: knn(queries, rows, k, device=device), product, device, repeats, what, 1 / n_queries, 1 / n_queries
     )
+
+
+def prompt_to_list(name, n, methods, device, repeats):
+    """New prompts on a picture already seen, each answered by all ``methods`` over ``n`` stored states; against
+    looking at the picture once (preprocessing and one forward pass)."""
+    model = load_model(name, pretrained=False, device=device)
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (*SIZE[::-1], 3), dtype=np.uint8))
+    sight, boxes, h_on = Sight(model, picture), cycle(_boxes(100)), min(5, model.n_heads)
+
+    def encode():
+        return Sight(model, picture).state
+
+    with TemporaryDirectory() as folder:
+        database = Database(model, _random_states(model, n, folder))
+
+        def answer():
+            prompt = next(boxes)
+            for method in methods:
+                database.rank(sight, method, prompt, h_on)
+
+        what = f"a new box each time, whole ranking of {n} stored states"
+        return _compare(answer, encode, model.device, repeats, what)
+
+
+def _random_states(model, n, folder):
+    """Features of ``n`` database images that never were, in the feature store."""
+    rng, d = np.random.default_rng(1), model.net.embed_dim
+    widths = {"descriptor": d, "heads": model.n_heads * model.net.blocks[-1].attn.head_dim, "residual": d}
+
+    def make(start, stop):
+        return {name: rng.standard_normal((stop - start, width), dtype=np.float32) for name, width in widths.items()}
+
+    return store.build({"what": "random states", "n": n}, n, make, root=folder, shard=256, progress=False)
+
+
+def _boxes(n):
+    """Random boxes on a picture of :data:`SIZE`."""
+    corners = np.random.default_rng(0).uniform((0, 0, 40, 40), (600, 440, 40, 40), (n, 4))
+    return [Box(x0, y0, x0 + w, y0 + h) for x0, y0, w, h in corners]
 
 
 def _compare(a, b, device, repeats, what, scale_a=1.0, scale_b=1.0):

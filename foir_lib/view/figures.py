@@ -55,17 +55,10 @@ def head_maps(picture, attention, grid, heads=None, roi=None, columns=6, title=N
         scale = parts.scale_of(attention)
         for i, row in enumerate(attention):
             axes = figure.add_subplot(cells[i // columns, 1 + i % columns])
-            image = parts.heat_map(axes, row, grid, picture, scale)
-            share = "" if roi is None else f": {100 * row[roi].sum():.0f}%"
-            axes.set_title(
-                f"head {i}{share}", fontweight="bold" if heads[i] else None, fontsize=7.5
-            )
-            if heads[i]:
-                parts.frame(axes, ORANGE, "\N{BLACK STAR}")
+            image = parts.head_map(axes, i, row, grid, picture, scale, roi, heads[i])
             panels.append(axes)
         if roi is not None:
-            for axes in panels:
-                parts.outline(axes, roi.reshape(grid), picture.size)
+            parts.outline(panels[0], roi.reshape(grid), picture.size)
         parts.colour_bar(figure, image, panels, attention, scale)
         legend = (
             [f"\N{BLACK STAR} {int(heads.sum())} of {len(heads)} heads chosen"]
@@ -134,7 +127,8 @@ def compare_lists(rs, query_row, results, prompt=None, k=8, title=None):
 
     Scores and relevance may be None. The name of each row tells how many of the ``k`` are right.
     """
-    with canvas(len(results) * 1.2 + 0.3) as figure:
+    lines = max((name.count("\n") for name in results), default=0)
+    with canvas(len(results) * (1.2 + 0.14 * lines) + 0.3) as figure:
         cells = figure.add_gridspec(len(results), k + 1, width_ratios=[1.15, *[1] * k])
         for row, (method, found) in enumerate(results.items()):
             ids, scores, relevance = parts.first_results(*found, k)
@@ -156,37 +150,40 @@ def compare_lists(rs, query_row, results, prompt=None, k=8, title=None):
     return figure
 
 
-def attention_compare(pictures, prompts, maps, grid):
+def attention_compare(pictures, prompts, maps, grid, title=None, caption=None):
     """One row per picture: the query, then one map per method over the dimmed picture (PHS Figs. 6, A3).
 
     ``maps``: name -> (B, N), for instance the mean over all heads ("Vanilla"), over all heads under
-    foveal attention ("FA") and over the chosen heads ("PHS"). Each row has one scale.
+    foveal attention ("FA") and over the chosen heads ("PHS"). ``grid``: of all maps, or name -> grid. Each row
+    has one scale.
     """
-    maps = {name: parts.checked(m, 2, grid, f"map {name!r}") for name, m in maps.items()}
+    grids = grid if isinstance(grid, dict) else dict.fromkeys(maps, grid)
+    maps = {name: parts.checked(m, 2, grids[name], f"map {name!r}") for name, m in maps.items()}
     if any(len(m) != len(pictures) for m in maps.values()) or len(prompts) != len(pictures):
         raise InputError(
             f"{len(pictures)} pictures need as many prompts and as many rows in every map."
         )
     side = min(2.2, (WIDTH - 0.8) / (len(maps) + 1))
     heights = [side * parts.tall(p) for p in pictures]
-    with canvas(sum(heights) + 0.3 + 0.1 * len(pictures), (len(maps) + 1) * side + 0.8) as figure:
+    more = 0.3 + 0.1 * len(pictures) + 0.25 * bool(title) + 0.4 * bool(caption)
+    with canvas(sum(heights) + more, (len(maps) + 1) * side + 0.8) as figure:
         cells = figure.add_gridspec(len(pictures), len(maps) + 1, height_ratios=heights)
         for row, (picture, given) in enumerate(zip(pictures, prompts, strict=True)):
             axes = figure.add_subplot(cells[row, 0])
             parts.show(axes, picture)
-            parts.draw_prompt(axes, given, picture.size, grid)
+            parts.draw_prompt(axes, given, picture.size, next(iter(grids.values())))
             parts.frame(axes, BLUE, "")
-            scale, panels = parts.scale_of(np.stack([m[row] for m in maps.values()])), []
+            drawn = np.concatenate([m[row] for m in maps.values()])
+            scale, panels = parts.scale_of(drawn), []
             axes.set_title("query" if row == 0 else "")
             for column, (name, values) in enumerate(maps.items()):
                 axes = figure.add_subplot(cells[row, 1 + column])
-                image = parts.heat_map(axes, values[row], grid, picture, scale)
-                parts.draw_prompt(axes, given, picture.size, grid)
+                image = parts.heat_map(axes, values[row], grids[name], picture, scale)
+                parts.draw_prompt(axes, given, picture.size, grids[name])
                 axes.set_title(name if row == 0 else "")
                 panels.append(axes)
-            parts.colour_bar(
-                figure, image, panels, np.stack([m[row] for m in maps.values()]), scale
-            )
+            parts.colour_bar(figure, image, panels, drawn, scale)
+        parts.words(figure, title, caption)
     return figure
 
 

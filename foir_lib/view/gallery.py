@@ -22,8 +22,8 @@ class Gallery(anywidget.AnyWidget):
     ``message`` is a sentence below the rows; what a callback complains of stands there too.
     """
 
-    _esm = STATIC / "gallery.js"
-    _css = STATIC / "gallery.css"
+    _esm = (STATIC / "gallery.js").read_text("utf-8")  # a path would be watched, and keep every gallery alive
+    _css = (STATIC / "gallery.css").read_text("utf-8")
     rows = traitlets.List().tag(sync=True)
     shown = traitlets.Int(0).tag(sync=True)  # calls of show
     message = traitlets.Unicode().tag(sync=True)

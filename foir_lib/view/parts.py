@@ -1,5 +1,7 @@
 """Parts of figures: pictures in their own pixel coordinates, prompts, frames and maps on given axes."""
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm
@@ -8,7 +10,7 @@ from matplotlib.patheffects import withStroke
 
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, Point
-from foir_lib.view import BLUE, GREEN, GREY, RED
+from foir_lib.view import BLUE, GREEN, GREY, ORANGE, RED
 
 HALO = [withStroke(linewidth=3, foreground="white")]
 VERDICTS = {True: (GREEN, "\N{CHECK MARK}"), False: (RED, "\N{BALLOT X}"), None: (GREY, "")}
@@ -149,6 +151,25 @@ def heat_map(axes, values, grid, picture, top):
     )
     axes.set_aspect("equal")
     return image
+
+
+def head_map(axes, head, values, grid, picture, top, roi=None, chosen=False):
+    """One head's map; ``roi`` bool (N,): outlined, with the head's attention on it in the title; ``chosen``: framed."""
+    image = heat_map(axes, values, grid, picture, top)
+    share = "" if roi is None else f": {100 * values[roi].sum():.0f}%"
+    axes.set_title(f"head {head}{share}", fontweight="bold" if chosen else None, fontsize=7.5)
+    if chosen:
+        frame(axes, ORANGE, "\N{BLACK STAR}")
+    if roi is not None:
+        outline(axes, roi.reshape(grid), picture.size)
+    return image
+
+
+def words(figure, title=None, caption=None):
+    """A title above the figure and, below it, a caption that says what to look for."""
+    figure.suptitle(title or "")
+    if caption:
+        figure.supxlabel(fill(caption, int(16 * figure.get_figwidth())), fontsize=8, x=0.01, ha="left")
 
 
 def colour_bar(figure, image, panels, maps, top):

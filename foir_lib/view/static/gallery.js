@@ -20,7 +20,8 @@ function setImage(img, bytes) {
 }
 
 function makeItem(parent) {
-  const button = make(parent, "button", "item", { type: "button", tabindex: "-1" });
+  const quiet = { "data-lm-suppress-shortcuts": "true" }; // or JupyterLab's keys would work here: x cuts the cell
+  const button = make(parent, "button", "item", { type: "button", tabindex: "-1", ...quiet });
   const picture = make(button, "span", "picture");
   make(picture, "img", "", { alt: "", draggable: "false" });
   make(picture, "span", "glyph");
@@ -101,7 +102,6 @@ function neighbour(root, button, key) {
 export default {
   render({ model, el }) {
     el.classList.add("foir-gallery");
-    el.dataset.lmSuppressShortcuts = "true"; // JupyterLab's single-key shortcuts stay out
     const rows = make(el, "div", "rows");
     const message = make(el, "p", "message", { role: "status", "aria-live": "polite", "data-foir": "message" });
 
@@ -137,11 +137,16 @@ export default {
       event.preventDefault();
       focusOn(next);
     });
+    const disconnected = function () { // anywidget takes JupyterLab's own listener away; `this` is Jupyter's view
+      el.classList.toggle("jupyter-widgets-disconnected", !this?.model?.comm_live);
+    };
+    model.on("comm_live_update", disconnected);
     model.on("change:shown", write);
     model.on("change:message", say);
     write();
     say();
     return () => {
+      model.off("comm_live_update", disconnected);
       model.off("change:shown", write);
       model.off("change:message", say);
       el.querySelectorAll(".item").forEach(removeItem);

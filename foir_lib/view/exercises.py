@@ -1,0 +1,75 @@
+"""Exercises: is an answer right, and if it isn't, which slip was it? (notebooks/teaching)"""
+
+import numbers
+
+import numpy as np
+
+UNANSWERED = "not answered yet"
+RIGHT = "right"
+
+
+def check(answer, right, slips=None, tolerance=1e-3):
+    """One line about an ``answer``: "not answered yet" while it is ``...``, "right", or "not yet: " and a hint.
+
+    ``right``: a number, an array or tensor, a text, or a set (order and repetition play no part). ``slips``:
+    hint -> the wrong answer that it explains. Numbers agree within ``tolerance`` times the largest number of
+    ``right``. Never raises, whatever the answer is: a student's slip meets a sentence, not a traceback.
+    """
+    if answer is ...:
+        return UNANSWERED
+    if _same(answer, right, tolerance):
+        return RIGHT
+    for hint, wrong in (slips or {}).items():
+        if _same(answer, wrong, tolerance):
+            return f"not yet: {hint}"
+    return f"not yet: {_what_is_off(answer, right, tolerance)}"
+
+
+def _array(value):
+    """Numbers as a float array; None for anything else."""
+    if isinstance(value, (str, bytes, bool)) or value is None:
+        return None
+    try:
+        value = value.detach().cpu().numpy() if hasattr(value, "detach") else value
+        array = np.asarray(value)
+        return array.astype(float) if array.dtype.kind in "iuf" else None
+    except Exception:  # whatever a student has put there
+        return None
+
+
+def _set(value):
+    """The members of a set, list, array or tensor of numbers; None for anything else."""
+    array = _array(sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value)
+    return None if array is None or array.ndim != 1 else set(array.tolist())
+
+
+def _same(answer, right, tolerance):
+    if isinstance(right, str):
+        return isinstance(answer, str) and answer.strip() == right
+    if isinstance(right, (set, frozenset)):
+        return _set(answer) == _set(right)
+    given, wanted = _array(answer), _array(right)
+    if given is None or given.shape != wanted.shape:
+        return False
+    return np.allclose(given, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(initial=0))
+
+
+def _what_is_off(answer, right, tolerance):
+    if isinstance(right, str):
+        return "it is another one." if isinstance(answer, str) else "a text in quotes is asked."
+    if isinstance(right, (set, frozenset)):
+        given = _set(answer)
+        if given is None:
+            return "numbers are asked, such as {0, 1, 2}."
+        return f"{len(given & _set(right))} of your {len(given)} are right, {len(right)} are asked."
+    given, wanted = _array(answer), _array(right)
+    if given is None:
+        return "a number is asked." if isinstance(right, numbers.Real) or not wanted.ndim else "numbers are asked."
+    if given.shape != wanted.shape:
+        return f"the shape is {given.shape}, {wanted.shape} is asked."
+    if not np.isfinite(given).all():
+        return "there is a NaN or an infinite number in it."
+    if not wanted.ndim:
+        return f"{given:.4g} is too {'large' if given > wanted else 'small'}."
+    near = np.isclose(given, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(initial=0))
+    return f"{near.sum()} of {near.size} numbers are right."

@@ -1,0 +1,63 @@
+"""The bench measures what it says it measures, on sizes that take no time."""
+
+import json
+
+import pytest
+
+from foir_lib import load_model
+from foir_lib.bench import speed
+from foir_lib.search import store
+from foir_lib.search.asking import Database, Sight
+
+FEW = (("mini-vit", 30, ("CBIR", "PHS")), ("mini-vit", 30, ("PHS (query-db)",)))
+
+
+def test_all_measures_at_once(tmp_path):
+    out = tmp_path / "bench.json"
+    report = speed.main(out, "mini-vit", "cpu", repeats=1, n_states=100, n_dimensions=8, page=FEW)
+    assert json.loads(out.read_text()) == report
+    table = speed.markdown(report)
+    assert len(report["results"]) == 6 and len(table.splitlines()) == 2 + 2 + 6
+    for line in report["results"]:
+        assert line["ratio"] == pytest.approx(line["a_ms"] / line["b_ms"]) and line["a_ms"] > 0
+        assert f"| {line['measure']} | {line['ratio']:.3f} |" in table
+    assert [r["measure"] for r in report["results"]][-2:] == [
+        "CBIR + PHS for a new prompt / encoding the picture, mini-vit",
+        "PHS (query-db) for a new prompt / encoding the picture, mini-vit",
+    ]
+
+
+def test_a_new_prompt_is_answered_without_looking_again(monkeypatch):
+    """Every answer has a box of its own, and all methods rank all stored states; only the other side looks."""
+    asked, looked = [], []
+    rank, state = Database.rank, Sight.state.func
+
+    def ranked(self, sight, method, prompt, h_on):
+        before = len(looked)
+        found = rank(self, sight, method, prompt, h_on)
+        asked.append((method, prompt, h_on, len(found.ids), len(looked) - before))
+        return found
+
+    class Counted:
+        def __get__(self, sight, _):
+            if "state" not in sight.__dict__:
+                looked.append(sight)
+                sight.__dict__["state"] = state(sight)
+            return sight.__dict__["state"]
+
+    monkeypatch.setattr(Database, "rank", ranked)
+    monkeypatch.setattr(Sight, "state", Counted())
+    speed.prompt_to_list("mini-vit", 30, ("CBIR", "PHS"), "cpu", repeats=3)
+    assert [method for method, *_ in asked] == ["CBIR", "PHS"] * 4  # a warm-up, then three
+    assert all(h_on == 5 and n == 30 for _, _, h_on, n, _ in asked)
+    assert len({prompt for _, prompt, *_ in asked}) == 4
+    assert [new for *_, new in asked] == [1] + [0] * 7  # the picture is looked at in the warm-up alone
+    assert len(looked) == 1 + 4  # and by the other side each time
+
+
+def test_random_states_fit_the_model(tmp_path):
+    model = load_model("mini-vit", pretrained=False, device="cpu")
+    features = speed._random_states(model, 300, tmp_path)
+    assert len(features) == 300 and features.names == ["descriptor", "heads", "residual"]
+    assert [c["n"] for c in store.caches(tmp_path)] == [300]
+    assert features.read("heads").shape == (300, model.net.embed_dim) and features.read("residual").std() > 0.9
