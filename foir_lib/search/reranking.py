@@ -44,7 +44,7 @@ def alpha_expansion(queries, neighbours, alpha=3.0):
     if not 0 <= alpha < np.inf:
         raise InputError(f"alpha={alpha!r} of query expansion must be a number, 0 or more.")
     product = (neighbours @ queries[..., None])[..., 0]
-    weight = torch.where(product > 0, product.clamp(min=0) ** alpha, 0.0)
+    weight = torch.where(product > 0, product**alpha, 0.0)
     return F.normalize(queries + (weight[..., None] * neighbours).sum(1), dim=-1)
 
 
