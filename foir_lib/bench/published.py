@@ -10,18 +10,23 @@ from foir_lib.data.download import manifest_root
 from foir_lib.errors import InputError, IntegrityError
 
 COLUMNS = ["table", "dataset", "model", "method", "metric", "value"]
-DATASETS = ("coco", "voc", "visual-genome")
-METRICS = ("MP@100", "MAP@100")
+FOCUS = ("coco", "voc", "visual-genome")
+REVISITED = ("roxford5k", "roxford5k+1m", "rparis6k", "rparis6k+1m")
+CLASSIC = ("oxford5k", "paris6k", "oxford105k", "paris106k")
+DATASETS = (*FOCUS, *REVISITED, *CLASSIC, "revisitop1m", "any")  # any: of no data set
+PERCENT = ("MP@100", "MAP@100", "mAP medium", "mAP hard", "mAP")
+COSTS = ("clusters per image", "memory GB", "ms per query", "ms per image")  # whole numbers
 
 
 def tables():
-    """Names of the tables that have published numbers: phs-1, ..., phs-a7."""
+    """Names of the tables that have published numbers: ca-1, ..., phs-a7, ra-2a, ..."""
     names = (path.stem for path in manifest_root().joinpath("published").glob("*.csv"))
     return sorted(name for name in names if not name.endswith("-text"))
 
 
 def published(table):
-    """The cells of one published table: table, dataset, model, method, metric, value (percent).
+    """The cells of one published table: table, dataset, model, method, metric, value (percent, or a
+    cost, see :data:`COSTS`).
 
     One row per printed cell, in the paper's order. Raises InputError for an unknown table and
     IntegrityError for a damaged file.
@@ -44,7 +49,7 @@ def claims():
 
 @cache
 def _read(table):
-    """Read and check one CSV: columns, names, one decimal, range, no cell twice."""
+    """Read and check one CSV: columns, names, one decimal (costs: none), range, no cell twice."""
     path = manifest_root() / "published" / f"{table}.csv"
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
@@ -54,12 +59,12 @@ def _read(table):
         raise IntegrityError(
             f"{path} has the columns {list(rows.columns)}, not {COLUMNS}: restore the file."
         )
-    known = {"table": (table,), "dataset": DATASETS, "metric": METRICS}
+    known = {"table": (table,), "dataset": DATASETS, "metric": PERCENT + COSTS}
     for line, row in enumerate(rows.itertuples(index=False), start=2):
         cells = row._asdict()
         strange = [f"{k} {cells[k]!r}" for k, values in known.items() if cells[k] not in values]
         strange += [f"empty {k}" for k in ("model", "method") if not cells[k]]
-        if not re.fullmatch(r"\d{1,2}\.\d|100\.0", row.value):
+        if not re.fullmatch(r"\d+" if row.metric in COSTS else r"\d{1,2}\.\d|100\.0", row.value):
             strange.append(f"value {row.value!r}")
         if strange:
             raise IntegrityError(
