@@ -11,7 +11,7 @@ import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.models import cnn, cnn_weights, mini_vit
+from foir_lib.models import cnn, cnn_weights, mini_cnn, mini_vit
 from foir_lib.models import weights as weights_file
 from foir_lib.models.vit import ViT
 
@@ -36,6 +36,7 @@ MODELS = {
     "mini-vit-small": "mini-vit-small",
     "mini-vit": "mini-vit",
     "mini-vit-large": "mini-vit-large",
+    "mini-cnn": "mini-cnn",
 }
 
 
@@ -54,6 +55,8 @@ def load_model(name, pretrained=True, weights=None, device="auto", image_size=No
         raise InputError(f"Weights {weights!r} of {name} are no path: give that of a .safetensors or .pth file.")
     device = _device(device)
     if _is_cnn(name):
+        if name == mini_cnn.NAME and pretrained:
+            weights = weights or mini_cnn.weights_path()
         net, key = _create(name, pretrained and not weights)
         whiten, gem_p = None, 3.0
         if weights:
@@ -73,13 +76,15 @@ def load_model(name, pretrained=True, weights=None, device="auto", image_size=No
 def _is_cnn(name):
     """True for a name of a network that timm pools over a map of any size."""
     base = MODELS.get(name, name).split(".")[0]
+    if base == mini_cnn.NAME:
+        return True
     known = timm.is_model(base) and timm.get_pretrained_cfg(base)
     return bool(known and known.pool_size)
 
 
 def _create(name, pretrained, image_size=None):
     """The network and the key that names its weights."""
-    if name.startswith("mini-"):
+    if name.startswith("mini-") and name != mini_cnn.NAME:
         if name not in MODELS:
             raise InputError(_unknown(name))
         size = mini_vit.NATIVE_SIZE if image_size is None else image_size
@@ -88,6 +93,8 @@ def _create(name, pretrained, image_size=None):
         if pretrained:
             key = f"{name} from {_load_vit(net, mini_vit.weights_path(name), name)}"
         return net, key
+    if name == mini_cnn.NAME:
+        return mini_cnn.create(), name
     timm_name = MODELS.get(name, name)
     _check_published(name, timm_name, pretrained)
     size = {} if _is_cnn(name) else _size_argument(name, 224 if image_size is None else image_size)

@@ -1,0 +1,109 @@
+"""Pictures as a retrieval CNN sees them in training: random cuts with labels, and tuples with mined negatives."""
+
+import numpy as np
+import torch
+from torchvision.transforms import v2
+
+from foir_lib.prompts import Box
+
+BOX_SHARE, AROUND = 0.7, 0.6  # how often the cut is the box, and how much of its sides it may gain at each end
+
+
+class Cuts(torch.utils.data.Dataset):
+    """Pictures of a TrainingSet or TupleSet cut at random, in another shape and light: (3, size, size), and their labels.
+
+    An item is asked for as (row, seed): the same seed gives the same cut, whoever loads it. Where there are boxes, most
+    cuts are the box and some of what is around, as a query is cut. ``plain``: the whole picture, unchanged but in size.
+    """
+
+    def __init__(self, pictures, size, mean, std, plain=False):
+        self.set, self.size, self.plain = pictures, size, plain
+        self.labels = getattr(pictures, "labels", None)
+        self.crop = v2.RandomResizedCrop(size, scale=(0.25, 1.0), ratio=(0.66, 1.5), antialias=True)
+        light = [] if plain else [v2.ColorJitter(0.3, 0.3, 0.3, 0.02)]
+        to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
+        self.light = v2.Compose(light + to_tensor)
+
+    def __len__(self):
+        return len(self.set.paths)
+
+    def __getitem__(self, key):
+        row, seed = key
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.cut(row), 0 if self.labels is None else int(self.labels[row])
+
+    def cut(self, row):
+        """A cut of a row's picture, by torch's random numbers."""
+        box = self.set.box(row) if getattr(self.set, "boxes", None) is not None else None
+        picture = self.set.open(row, longest=4 * self.size if box is None else None)
+        if self.plain:
+            picture = picture.resize((self.size, self.size))
+        elif box is not None and torch.rand(()) < BOX_SHARE:
+            x0, y0, x1, y1 = (torch.tensor([box.x0, box.y0, box.x1, box.y1]) + _around(box)).tolist()
+            box = Box(x0, y0, x1, y1).box(picture.size)
+            picture = picture.resize((self.size, self.size), box=(box.x0, box.y0, box.x1, box.y1))
+        else:
+            picture = self.crop(picture)
+        return self.light(picture)
+
+
+class Tuples(torch.utils.data.Dataset):
+    """Tuples (2 + n, 3, size, size) of a TupleSet's query, positive and mined negatives, cut as in ``cuts``."""
+
+    def __init__(self, cuts, rows):
+        self.cuts, self.rows = cuts, rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, key):
+        row, seed = key
+        return torch.stack([self.cuts[int(one), seed + i][0] for i, one in enumerate(self.rows[row])]), 0
+
+
+class Draws:
+    """Batches of (row, seed) for a DataLoader's ``batch_sampler``: every row once, in an order that ``key`` fixes.
+
+    The last batch, if it isn't full, is left out; so are the first ``skip`` batches, which a resumed run has behind it.
+    """
+
+    drop_last = True
+
+    def __init__(self, n, batch, key, skip=0):
+        self.n, self.batch_size, self.key, self.skip = n, min(batch, n), key, skip
+
+    def __len__(self):
+        return self.n // self.batch_size - self.skip
+
+    def __iter__(self):
+        rng = np.random.default_rng(self.key)
+        order, seeds = rng.permutation(self.n), rng.integers(2**31, size=self.n)
+        for i in range(self.skip, self.n // self.batch_size):
+            some = order[i * self.batch_size : (i + 1) * self.batch_size]
+            yield [(int(row), int(seeds[row])) for row in some]
+
+
+def mine(queries, positives, pool, cluster, descriptors, n_negatives=5):
+    """Rows (Q, 2 + n): query, positive and the hardest negatives, each of another cluster than all others of the tuple.
+
+    ``queries``, ``positives``, ``pool``: rows; ``cluster`` (n,) of all rows; ``descriptors``: a function from rows to unit
+    vectors. Queries that lack negatives are left out. Source: Radenović et al., TPAMI 2019.
+    """
+    order = (descriptors(queries) @ descriptors(pool).T).argsort(1, descending=True).cpu().numpy()
+    tuples = []
+    for query, positive, nearest in zip(queries, positives, order):
+        seen, negatives = {cluster[query]}, []
+        for row in pool[nearest]:
+            if cluster[row] not in seen:
+                seen.add(cluster[row])
+                negatives.append(row)
+            if len(negatives) == n_negatives:
+                tuples.append([query, positive, *negatives])
+                break
+    return np.array(tuples)
+
+
+def _around(box):
+    more = AROUND * torch.rand(4) * torch.tensor([box.x1 - box.x0, box.y1 - box.y0] * 2)
+    return more * torch.tensor([-1, -1, 1, 1])

@@ -1,0 +1,76 @@
+"""What a retrieval CNN is trained with: GeM and a whitening layer on top of it, ArcFace and the contrastive loss."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+EDGE = 1e-6  # how near to 1 a cosine may come: beyond it the arc has no finite slope
+
+
+class Retriever(nn.Module):
+    """``net`` (timm), GeM and the whitening layer: images (B, 3, H, W) to unit descriptors (B, d).
+
+    ``dim`` d: the network's own width unless given. Source: co-attention section 3.2, eq. 1.
+    """
+
+    def __init__(self, net, dim=None, p=3.0):
+        super().__init__()
+        self.net, self.p = net, float(p)
+        self.whiten = nn.Linear(net.num_features, dim or net.num_features)
+
+    def forward(self, x):
+        x = self.net.forward_features(x).float().clamp(min=1e-6)
+        return F.normalize(self.whiten(x.pow(self.p).mean((2, 3)).pow(1 / self.p)).float(), dim=-1)
+
+
+class ArcFace(nn.Module):
+    """ArcFace loss of unit descriptors (B, d) and labels (B,), a scalar; ``scale`` is gamma, learned; ``margin`` in radians.
+
+    Source: co-attention eqs. 4-5, section 6.1.
+    """
+
+    def __init__(self, n_classes, dim, scale=30.0, margin=0.15):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_classes, dim) / math.sqrt(dim))
+        self.scale, self.margin = nn.Parameter(torch.tensor(float(scale))), float(margin)
+
+    def forward(self, descriptors, labels):
+        cosine = (descriptors.float() @ F.normalize(self.weight, dim=-1).T).clamp(-1 + EDGE, 1 - EDGE)
+        own = F.one_hot(labels, len(self.weight)).bool()
+        pushed = torch.where(own, torch.cos(torch.acos(cosine) + self.margin), cosine)
+        return F.cross_entropy(self.scale * pushed, labels)
+
+
+class Contrastive(nn.Module):
+    """Contrastive loss of unit descriptors (B, 2 + n, d): a query, its positive and n negatives; a scalar.
+
+    Half the squared distance to the positive, plus half the squared shortfall of each negative's distance from ``margin``,
+    summed over a tuple, averaged over tuples. Source: Radenović et al., TPAMI 2019 (margin 0.85 for ResNets).
+    """
+
+    def __init__(self, margin=0.85):
+        super().__init__()
+        self.margin = float(margin)
+
+    def forward(self, descriptors, labels=None):
+        query, others = descriptors[:, :1], descriptors[:, 1:]
+        distance = (others - query).square().sum(-1).clamp(min=EDGE**2).sqrt()
+        far = F.relu(self.margin - distance[:, 1:])
+        return 0.5 * (distance[:, 0].square() + far.square().sum(1)).mean()
+
+
+class Task(nn.Module):
+    """A Retriever with its loss in one module, as processes that share gradients need it: (images, labels) to the loss.
+
+    Images (B, 3, S, S), or (B, 2 + n, 3, S, S) for tuples.
+    """
+
+    def __init__(self, retriever, loss):
+        super().__init__()
+        self.retriever, self.loss = retriever, loss
+
+    def forward(self, x, labels):
+        found = self.retriever(x.flatten(0, -4).contiguous(memory_format=torch.channels_last))
+        return self.loss(found.unflatten(0, x.shape[:-3]), labels)

@@ -1,0 +1,188 @@
+"""How retrieval CNNs are trained: ArcFace on labelled pictures, or the contrastive loss on tuples; on any number of GPUs."""
+
+import hashlib
+import json
+import math
+import numbers
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.torch import save as to_safetensors
+from timm.data import resolve_data_config
+from tqdm.auto import tqdm
+
+from foir_lib.errors import InputError
+from foir_lib.images import atomic_path, atomic_write
+from foir_lib.models import weights as weights_file
+from foir_lib.models.cnn_data import Cuts, Draws, Tuples, mine
+from foir_lib.models.cnn_losses import ArcFace, Contrastive, Retriever, Task
+
+OPTIMISERS = {
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+
+
+def train(
+    net, pictures, loss="arcface", epochs=50, batch=128, size=512, lr=0.05, weight_decay=1e-4, optimiser="sgd", warmup=0.0,
+    clip=None, dim=None, p=3.0, margin=None, seed=0, workers=0, precision="no", n_queries=2000, n_pool=22_000, n_negatives=5,
+    checkpoint=None, every=500, max_steps=None,
+):  # fmt: skip
+    """Train a timm CNN for retrieval; returns the Retriever and its losses, one per step (the mean over processes).
+
+    ``loss``: "arcface" on a TrainingSet, "contrastive" on a TupleSet (negatives mined anew each epoch from ``n_pool``
+    pictures for ``n_queries`` pairs). ``batch`` pictures or tuples for each process, cut to ``size`` pixels; ``lr`` rises over
+    the share ``warmup`` of the steps and falls as a cosine; ``clip``: largest norm of the gradient; ``margin``: the
+    loss's own unless given; ``precision``: accelerate's, "bf16" to compute in half. With a ``checkpoint`` path the state is
+    kept there every so many steps and picked up again; a resumed run is the same run. ``max_steps`` ends it early, as
+    planned from the start. Under `accelerate launch` all processes train together. Defaults: co-attention section 6.1.
+    Raises InputError for a bad number or name, a set of the other kind and the checkpoint of another run.
+    """
+    _check(pictures, loss, optimiser, epochs=epochs, batch=batch, size=size, lr=lr, every=every)
+    torch.manual_seed(seed)
+    accelerator = Accelerator(mixed_precision=precision, step_scheduler_with_optimizer=False)
+    cuts = partial(Cuts, pictures, size, *_statistics(net))
+    retriever = Retriever(net, dim, p)
+    width, margin = retriever.whiten.out_features, {} if margin is None else {"margin": margin}
+    head = ArcFace(len(pictures.names), width, **margin) if loss == "arcface" else Contrastive(**margin)
+    task = Task(retriever, head).to(memory_format=torch.channels_last)
+    optimiser_of = OPTIMISERS[optimiser](task.parameters(), lr, weight_decay=weight_decay)
+    task, optimiser_of = accelerator.prepare(task, optimiser_of)
+    n = len(pictures.paths) if loss == "arcface" else min(n_queries, len(pictures.query))
+    per_epoch = max(1, n // min(batch, n) // accelerator.num_processes)
+    total = min(epochs * per_epoch, max_steps or math.inf)
+    run = f"{loss}, {optimiser} {lr:g}, {total} steps of {batch} at {size} px, seed {seed}, {accelerator.num_processes} processes"
+    losses = _resume(checkpoint, run, accelerator.unwrap_model(task), optimiser_of, accelerator.device)
+    with tqdm(total=total, initial=len(losses), desc=loss, disable=not accelerator.is_main_process) as bar:
+        while len(losses) < total:
+            epoch, done = divmod(len(losses), per_epoch)
+            data = cuts()
+            if loss == "contrastive":
+                data = Tuples(
+                    data, _mined(task, cuts(plain=True), batch, seed, epoch, n, n_pool, n_negatives, accelerator)
+                )
+            draws = Draws(len(data), batch, (seed, epoch), done * accelerator.num_processes)
+            loader = torch.utils.data.DataLoader(data, batch_sampler=draws, num_workers=workers)
+            before = len(losses)
+            for x, labels in accelerator.prepare(loader):
+                for group in optimiser_of.param_groups:
+                    group["lr"] = lr * _rate(len(losses), total, warmup)
+                task.train()
+                value = task(x, labels)
+                optimiser_of.zero_grad()
+                accelerator.backward(value)
+                if clip:
+                    accelerator.clip_grad_norm_(task.parameters(), clip)
+                optimiser_of.step()
+                losses.append(accelerator.reduce(value.detach(), "mean").item())
+                bar.update()
+                bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
+                if checkpoint and (len(losses) % every == 0 or len(losses) == total) and accelerator.is_main_process:
+                    state = {
+                        "task": accelerator.unwrap_model(task).state_dict(),
+                        "optimiser": optimiser_of.state_dict(),
+                    }
+                    with atomic_path(checkpoint) as temporary:
+                        torch.save(state | {"losses": losses, "run": run}, temporary)
+                if len(losses) == total:
+                    break
+            if len(losses) == before:
+                raise InputError(f"{pictures.name} gives no batch of {batch} in an epoch: take a smaller batch.")
+    return accelerator.unwrap_model(task).retriever.cpu().eval(), losses
+
+
+def save(retriever, name, folder, losses, facts, classifier=None):
+    """Write ``<name>.safetensors`` as `load_model` reads it (matrices in float16) and its model card (JSON); returns the card.
+
+    ``facts``: what the card should say of data, recipe, time and held-out scores. ``classifier``: an ``nn.Linear`` on the
+    mean of the map, which takes the place of the network's own, or None for none.
+    """
+    head = retriever.net.pretrained_cfg["classifier"]
+    keep = {k: v for k, v in retriever.net.state_dict().items() if not k.startswith(f"{head}.")}
+    keep |= {f"whiten.{k}": v for k, v in retriever.whiten.state_dict().items()} | {
+        "pool.p": torch.tensor([retriever.p])
+    }
+    if classifier is not None:
+        keep |= {f"{head}.{k}": v for k, v in classifier.state_dict().items()}
+    keep = {k: v for k, v in keep.items() if not k.endswith("num_batches_tracked")}
+    return write(keep, name, folder, losses, facts)
+
+
+def write(state, name, folder, losses, facts):
+    """Write tensors (matrices in float16) as ``<name>.safetensors`` and the card ``<name>.json`` beside them; returns the card."""
+    blob = to_safetensors({k: (v.half() if v.ndim > 1 else v).cpu().contiguous() for k, v in state.items()})
+    curve = [round(float(part.mean()), 4) for part in np.array_split(losses, min(60, len(losses)))]
+    card = {"name": name} | facts | {"losses": curve, "sha256": hashlib.sha256(blob).hexdigest()} | ABOUT
+    atomic_write(Path(folder) / f"{name}.safetensors", blob)
+    atomic_write(Path(folder) / f"{name}.json", json.dumps(card, indent=1) + "\n")
+    return card
+
+
+ABOUT = {
+    "intended_use": "Lessons and tests of CNN retrieval on mini-landmarks, on a laptop.",
+    "limits": "It knows drawn streets and nothing else; photographs mean nothing to it.",
+    "licence": "Apache-2.0",
+}
+
+
+def _rate(step, total, warmup):
+    """Share of the learning rate at a step: a straight rise, then a cosine to zero."""
+    rise = warmup * total
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+
+
+def _mined(task, plain, batch, seed, epoch, n_queries, n_pool, n_negatives, accelerator):
+    """Tuples of an epoch, the same in all processes."""
+    rng, pictures = np.random.default_rng((seed, epoch, 1)), plain.set
+    pairs = rng.permutation(len(pictures.query))[:n_queries]
+    pool = rng.permutation(len(pictures.paths))[:n_pool]
+    retriever = accelerator.unwrap_model(task).retriever.eval()
+
+    @torch.inference_mode()
+    def descriptors(rows):
+        parts = [[plain[int(row), 0][0] for row in part] for part in np.array_split(rows, -(-len(rows) // batch))]
+        return torch.cat([retriever(torch.stack(part).to(accelerator.device)) for part in parts])
+
+    found = mine(pictures.query[pairs], pictures.positive[pairs], pool, pictures.cluster, descriptors, n_negatives)
+    if not len(found):
+        raise InputError(
+            f"{pictures.name} has too few clusters for {n_negatives} negatives of different ones: ask for fewer."
+        )
+    return found
+
+
+def _resume(checkpoint, run, task, optimiser, device):
+    """Losses so far; what a checkpoint holds goes into ``task`` and ``optimiser``."""
+    if not checkpoint or not Path(checkpoint).exists():
+        return []
+    saved = weights_file.read(checkpoint)
+    if saved.get("run") != run:
+        raise InputError(f"Checkpoint {checkpoint} belongs to another run ({saved.get('run')}) than this ({run}).")
+    task.load_state_dict(saved["task"])
+    optimiser.load_state_dict(saved["optimiser"])
+    return saved["losses"]
+
+
+def _statistics(net):
+    config = resolve_data_config(pretrained_cfg=net.pretrained_cfg)
+    return config["mean"], config["std"]
+
+
+def _check(pictures, loss, optimiser, **values):
+    if loss not in ("arcface", "contrastive"):
+        raise InputError(f"Loss {loss!r} is unknown: choose arcface or contrastive.")
+    if optimiser not in OPTIMISERS:
+        raise InputError(f"Optimiser {optimiser!r} is unknown: choose one of {', '.join(OPTIMISERS)}.")
+    if hasattr(pictures, "labels") != (loss == "arcface"):
+        needed = "a TrainingSet with labels" if loss == "arcface" else "a TupleSet with pairs"
+        raise InputError(f"{pictures.name} doesn't fit the loss {loss}: give {needed}.")
+    for name, value in values.items():
+        whole = isinstance(value, numbers.Integral) or name == "lr"
+        if isinstance(value, bool) or not whole or not value > 0:
+            raise InputError(f"{name}={value!r} must be a positive {'number' if name == 'lr' else 'whole number'}.")
