@@ -88,7 +88,7 @@ def mine(queries, positives, pool, cluster, descriptors, n_negatives=5):
     """Rows (Q, 2 + n): query, positive and the hardest negatives, each of another cluster than all others of the tuple.
 
     ``queries``, ``positives``, ``pool``: rows; ``cluster`` (n,) of all rows; ``descriptors``: a function from rows to unit
-    vectors. Queries that lack negatives are left out. Source: Radenović et al., TPAMI 2019.
+    vectors. A query that lacks negatives is left out. Source: Radenović et al., TPAMI 2019.
     """
     order = (descriptors(queries) @ descriptors(pool).T).argsort(1, descending=True).cpu().numpy()
     tuples = []

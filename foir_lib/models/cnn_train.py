@@ -5,6 +5,7 @@ import json
 import math
 import numbers
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -56,42 +57,35 @@ def train(
     per_epoch = max(1, n // min(batch, n) // accelerator.num_processes)
     total = min(epochs * per_epoch, max_steps or math.inf)
     run = f"{loss}, {optimiser} {lr:g}, {total} steps of {batch} at {size} px, seed {seed}, {accelerator.num_processes} processes"
-    losses = _resume(checkpoint, run, accelerator.unwrap_model(task), optimiser_of, accelerator.device)
-    with tqdm(total=total, initial=len(losses), desc=loss, disable=not accelerator.is_main_process) as bar:
-        while len(losses) < total:
-            epoch, done = divmod(len(losses), per_epoch)
-            data = cuts()
-            if loss == "contrastive":
-                data = Tuples(
-                    data, _mined(task, cuts(plain=True), batch, seed, epoch, n, n_pool, n_negatives, accelerator)
-                )
-            draws = Draws(len(data), batch, (seed, epoch), done * accelerator.num_processes)
-            loader = torch.utils.data.DataLoader(data, batch_sampler=draws, num_workers=workers)
-            before = len(losses)
-            for x, labels in accelerator.prepare(loader):
-                for group in optimiser_of.param_groups:
-                    group["lr"] = lr * _rate(len(losses), total, warmup)
-                task.train()
-                value = task(x, labels)
-                optimiser_of.zero_grad()
-                accelerator.backward(value)
-                if clip:
-                    accelerator.clip_grad_norm_(task.parameters(), clip)
-                optimiser_of.step()
-                losses.append(accelerator.reduce(value.detach(), "mean").item())
-                bar.update()
-                bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
-                if checkpoint and (len(losses) % every == 0 or len(losses) == total) and accelerator.is_main_process:
-                    state = {
-                        "task": accelerator.unwrap_model(task).state_dict(),
-                        "optimiser": optimiser_of.state_dict(),
-                    }
-                    with atomic_path(checkpoint) as temporary:
-                        torch.save(state | {"losses": losses, "run": run}, temporary)
-                if len(losses) == total:
-                    break
-            if len(losses) == before:
-                raise InputError(f"{pictures.name} gives no batch of {batch} in an epoch: take a smaller batch.")
+    losses = _resume(checkpoint, run, accelerator.unwrap_model(task), optimiser_of)
+    bar = tqdm(total=total, initial=len(losses), desc=loss, disable=not accelerator.is_main_process)
+    while len(losses) < total:
+        epoch, done = divmod(len(losses), per_epoch)
+        data = cuts()
+        if loss == "contrastive":
+            data = Tuples(
+                data, _mined(task, cuts(plain=True), batch, (seed, epoch, 1), n, n_pool, n_negatives, accelerator)
+            )
+        draws = Draws(len(data), batch, (seed, epoch), done * accelerator.num_processes)
+        loader = accelerator.prepare(torch.utils.data.DataLoader(data, batch_sampler=draws, num_workers=workers))
+        for x, labels in islice(loader, min(per_epoch - done, total - len(losses))):
+            for group in optimiser_of.param_groups:
+                group["lr"] = lr * _rate(len(losses), total, warmup)
+            value = task.train()(x, labels)
+            optimiser_of.zero_grad()
+            accelerator.backward(value)
+            if clip:
+                accelerator.clip_grad_norm_(task.parameters(), clip)
+            optimiser_of.step()
+            losses.append(accelerator.reduce(value.detach(), "mean").item())
+            bar.update()
+            bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
+            if checkpoint and accelerator.is_main_process and (len(losses) % every == 0 or len(losses) == total):
+                parts = {"task": accelerator.unwrap_model(task), "optimiser": optimiser_of}
+                with atomic_path(checkpoint) as temporary:
+                    state = {key: part.state_dict() for key, part in parts.items()}
+                    torch.save(state | {"losses": losses, "run": run}, temporary)
+    bar.close()
     return accelerator.unwrap_model(task).retriever.cpu().eval(), losses
 
 
@@ -137,9 +131,9 @@ def _rate(step, total, warmup):
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
 
 
-def _mined(task, plain, batch, seed, epoch, n_queries, n_pool, n_negatives, accelerator):
-    """Tuples of an epoch, the same in all processes."""
-    rng, pictures = np.random.default_rng((seed, epoch, 1)), plain.set
+def _mined(task, plain, batch, key, n_queries, n_pool, n_negatives, accelerator):
+    """Tuples (n_queries, 2 + n) of an epoch, the same in all processes."""
+    rng, pictures = np.random.default_rng(key), plain.set
     pairs = rng.permutation(len(pictures.query))[:n_queries]
     pool = rng.permutation(len(pictures.paths))[:n_pool]
     retriever = accelerator.unwrap_model(task).retriever.eval()
@@ -150,14 +144,14 @@ def _mined(task, plain, batch, seed, epoch, n_queries, n_pool, n_negatives, acce
         return torch.cat([retriever(torch.stack(part).to(accelerator.device)) for part in parts])
 
     found = mine(pictures.query[pairs], pictures.positive[pairs], pool, pictures.cluster, descriptors, n_negatives)
-    if not len(found):
+    if len(found) < len(pairs):
         raise InputError(
             f"{pictures.name} has too few clusters for {n_negatives} negatives of different ones: ask for fewer."
         )
     return found
 
 
-def _resume(checkpoint, run, task, optimiser, device):
+def _resume(checkpoint, run, task, optimiser):
     """Losses so far; what a checkpoint holds goes into ``task`` and ``optimiser``."""
     if not checkpoint or not Path(checkpoint).exists():
         return []

@@ -31,6 +31,7 @@ def load(net, path, name, out_index=-1):
         rows = state.get(f"{head}.weight", torch.empty(0)).shape[0]
         if rows != net.num_classes:
             net.reset_classifier(rows)
+            known |= set(net.state_dict())
     whole = None if out_index == -1 else copy.deepcopy(net)
     prune(net, name, out_index)
     hint = _reach(whole or net, state, name) if not _needed(net).keys() <= state.keys() else ""
