@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from PIL import Image
 from timm.models.resnet import BasicBlock, ResNet
 
-from foir_lib import load_model
+from foir_lib import load_model, load_set
+from foir_lib.bench.landmark_pictures import cropped
+from foir_lib.bench.landmark_scores import mean_average_precision
 from foir_lib.data.training import TrainingSet, TupleSet
 from foir_lib.errors import InputError, IntegrityError
-from foir_lib.methods import regional_attention, regional_training
+from foir_lib.methods import pooling, regional_attention, regional_training
 from foir_lib.models import cnn_train, mini_cnn
 from foir_lib.models.cnn import CNN
 from foir_lib.models.cnn_data import Cuts, Draws, mine
@@ -240,3 +242,39 @@ def test_a_classifier_that_does_not_fit(pictures):
         regional_training.train_regional_attention(model, pictures, (torch.zeros(2, 16), torch.zeros(2)))
     with pytest.raises(InputError, match="no classifier"):
         regional_training.train_regional_attention(model, pictures)
+
+
+# --- what is shipped
+
+
+def test_shipped_weights_are_the_ones_of_their_card():
+    card, path = mini_cnn.card(), mini_cnn.weights_path()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"] and path.stat().st_size < 4e6
+    assert card["name"] == "mini-cnn" and card["licence"] == "Apache-2.0" and "training town" in card["data"]["set"]
+    assert card["losses"][-1] < 0.3 * card["losses"][0]
+    for key in ("epochs", "batch", "size", "lr", "precision"):
+        assert f"-p {key} {card['recipe'][key]} " in card["command"]
+    model = load_model("mini-cnn", device="cpu")
+    assert (
+        model.dim == 256
+        and model.stride == 16
+        and model.whiten.out_features == 256
+        and card["sha256"][:16] in model.key
+    )
+
+
+@pytest.mark.slow
+def test_shipped_network_finds_landmarks_it_never_saw():
+    town = load_set("mini-landmarks", seed=21, n_landmarks=12, n_queries=24, n_database=240)
+    model = load_model("mini-cnn", device="cpu")
+    asked = [cropped(town.open(q.image_id), q.prompt, model.longest)[0] for q in town.queries.itertuples()]
+    shown = [town.open(image_id) for image_id in town.database["image_id"]]
+    vectors = []
+    for part in (asked, shown):
+        pooled = torch.cat([pooling.gem(x[None], model.gem_p) for x in model.maps_of([*map(model.preprocess, part)])])
+        vectors.append(F.normalize(model.whiten(pooled), dim=1))
+    order = (vectors[0] @ vectors[1].T).argsort(1, descending=True).numpy()
+    easy, hard = (mean_average_precision(order, town.protocols[name]).map for name in ("easy", "hard"))
+    shuffled = [np.random.default_rng(q).permutation(len(shown)) for q in range(len(asked))]
+    chance = mean_average_precision(shuffled, town.protocols["hard"]).map
+    assert easy > 0.5 and hard > 2 * chance
