@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import filelock
 import nbformat
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from foir_lib.bench import page, parameters, report, runner, stamp
+from foir_lib.bench import page, parameters, report, runner, stamp, tables
 from foir_lib.errors import InputError, IntegrityError, MissingError
 
 PARAMETERS = """table: str = "phs-1"
@@ -175,7 +176,7 @@ def test_unknown_names_are_refused_with_the_nearest(notebooks, tmp_path):
 
 def test_mini_is_every_table_and_nothing_else(notebooks, tmp_path):
     jobs = runner.plan(["mini"], {"seed": "3"}, notebooks)
-    assert [job.table for job in jobs] == list(runner.TABLES)
+    assert [job.table for job in jobs] == list(tables.TABLES)  # the family that has a notebook here
     assert all(j.values["dataset"] == "mini" and j.values["seed"] == 3 for j in jobs)
     assert all("out" not in job.values for job in jobs)
     with pytest.raises(InputError, match="takes no model"):
@@ -184,6 +185,17 @@ def test_mini_is_every_table_and_nothing_else(notebooks, tmp_path):
         runner.plan(["mini", "phs-1"], {}, notebooks)
     with pytest.raises(MissingError, match="no notebooks of tables"):
         runner.plan(["mini"], {}, tmp_path)
+
+
+def test_a_table_is_made_by_the_notebook_of_its_family(notebooks):
+    for family in ("ca", "ra"):
+        write_notebook(notebooks / f"{family}.ipynb")
+    jobs = runner.plan(["mini"], {}, notebooks)
+    assert [job.table for job in jobs] == list(tables.EVERY) and len(jobs) == 17 + 16 + 4
+    assert all(job.notebook == notebooks / f"{job.table.split('-')[0]}.ipynb" for job in jobs)
+    assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra"}
+    with pytest.raises(InputError, match="did you mean ra-2"):
+        runner.plan(["ra-2d"], {}, notebooks)
 
 
 def test_lists_are_split_and_made_once(notebooks):
@@ -362,6 +374,14 @@ def test_parameters_that_name_no_path_or_a_folder_with_a_dead_link(tmp_path):
     assert stamp._touched("dinov2-large," * 100) is stamp._touched("") is stamp._touched(None) is None
 
 
+def test_files_of_guests_are_looked_at_too(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"1")
+    (tmp_path / "b.npz").write_bytes(b"12")
+    found = stamp._touched(f"HOW={tmp_path}/a.npy, DELG = {tmp_path}/b.npz,C={tmp_path}/no")
+    assert [(Path(path).name, size) for path, size, _ in found] == [("a.npy", 1), ("b.npz", 2)]
+    assert stamp._touched(f"{tmp_path}/a.npy,{tmp_path}/b.npz") == found
+
+
 def test_the_device_of_a_stamp_is_the_one_asked_for(monkeypatch):
     assert stamp._device("cpu") == "cpu"
     monkeypatch.setattr(stamp.torch.cuda, "is_available", lambda: False)
@@ -409,6 +429,11 @@ def test_the_wide_table_by_hand():
     assert list(table.columns) == ["PHS", "CBIR"]
     assert list(table.index) == [("voc", "b"), ("coco", "a")]
     assert table.to_numpy().tolist() == [["52.6 (54.1)", "50.0 (50.0)"], ["7.0", ""]]
+
+
+def test_the_caption_names_the_definition_of_average_precision():
+    assert report.caption(ROWS.assign(ap="trapezoid")).startswith("MP@100 (AP: trapezoid); in brackets")
+    assert report.caption(ROWS).startswith("MP@100; in brackets")
 
 
 def test_metrics_and_x_get_lines_of_their_own():

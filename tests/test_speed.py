@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from foir_lib import load_model
-from foir_lib.bench import speed
+from foir_lib.bench import landmark_speed, speed
 from foir_lib.search import store
 from foir_lib.search.asking import Database, Sight
 
@@ -17,7 +18,7 @@ def test_all_measures_at_once(tmp_path):
     report = speed.main(out, "mini-vit", "cpu", repeats=1, n_states=100, n_dimensions=8, page=FEW)
     assert json.loads(out.read_text()) == report
     table = speed.markdown(report)
-    assert len(report["results"]) == 6 and len(table.splitlines()) == 2 + 2 + 6
+    assert len(report["results"]) == 7 and len(table.splitlines()) == 2 + 2 + 7
     for line in report["results"]:
         assert line["ratio"] == pytest.approx(line["a_ms"] / line["b_ms"]) and line["a_ms"] > 0
         assert f"| {line['measure']} | {line['ratio']:.3f} |" in table
@@ -25,6 +26,25 @@ def test_all_measures_at_once(tmp_path):
         "CBIR + PHS for a new prompt / encoding the picture, mini-vit",
         "PHS (query-db) for a new prompt / encoding the picture, mini-vit",
     ]
+
+
+def test_coattention_is_timed_on_a_memory_map(tmp_path):
+    clusters = landmark_speed.synthetic(tmp_path / "c", 5000)
+    assert isinstance(clusters, np.memmap) and clusters.shape == (5000, 10, 512) and not clusters.flags.writeable
+    assert (tmp_path / "c").stat().st_size == 5000 * 10 * 512 * 2
+    np.testing.assert_allclose(np.linalg.norm(clusters[4090:4100].astype(np.float32), axis=-1), 1, atol=1e-3)
+    timed = []
+
+    def compare(a, b, device, repeats, what):
+        a(), b()
+        timed.append((device, repeats))
+        return {"ratio": 2.0, "a_ms": 3.0, "b_ms": 1.5, "what": what}
+
+    found = landmark_speed.coattention_search(compare, "cpu", 7, 100, tmp_path)
+    assert found["bytes_per_image"] == 10_240 and found["ms_per_million"] == 30_000 and timed == [("cpu", 3)]
+    for words in ("100 pictures", "10240 bytes", "10.2 GB and 30000 ms", "21 GB, 530 ms"):
+        assert words in found["what"]
+    assert {p.name for p in tmp_path.iterdir()} == {"c"}, "nothing is left behind"
 
 
 def test_a_new_prompt_is_answered_without_looking_again(monkeypatch):

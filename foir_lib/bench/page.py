@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from foir_lib.bench import report
-from foir_lib.bench.tables import TABLES
+from foir_lib.bench.tables import EVERY
 from foir_lib.errors import IntegrityError
 from foir_lib.images import atomic_write
 
@@ -38,7 +38,7 @@ def write(folder, failures=None):
     """Write ``report.html`` of every ``<table>.json`` in the folder of a run; returns its path.
 
     ``failures``: table -> sentence, told on top; by default those in ``failures.json``, if any.
-    Tables stand in the order of :data:`foir_lib.bench.tables.TABLES`.
+    Tables stand in the order of :data:`foir_lib.bench.tables.EVERY`.
     """
     folder = Path(folder)
     path = folder / "failures.json"
@@ -72,7 +72,7 @@ def write(folder, failures=None):
 def _tables(folder):
     """Ids of the tables in a folder, known ones in their order, then any other by name."""
     found = {p.stem for p in folder.glob("*.json")} - {"failures"}
-    return [t for t in TABLES if t in found] + sorted(found - set(TABLES))
+    return [t for t in EVERY if t in found] + sorted(found - set(EVERY))
 
 
 def _failure(folder, name, sentence):
@@ -83,7 +83,7 @@ def _failure(folder, name, sentence):
 
 def _section(folder, name):
     rows, stamp = report.load(folder / f"{name}.json")
-    look = TABLES[name].look if name in TABLES else ""
+    look = EVERY[name].look if name in EVERY else ""
     parts = [
         f"<h2>{escape(report.title(name))}</h2>",
         f"<p>{escape(report.caption(rows))}"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from foir_lib.bench.published import published, tables
-from foir_lib.bench.tables import TABLES
+from foir_lib.bench.tables import EVERY
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.images import atomic_write
 
@@ -118,7 +118,7 @@ def wide(rows):
 
 def title(table):
     """The table's own title, or its id where it has none."""
-    return TABLES[table].title if table in TABLES else table
+    return EVERY[table].title if table in EVERY else table
 
 
 def markdown(rows):
@@ -133,8 +133,10 @@ def markdown(rows):
 
 
 def caption(rows):
-    """What the numbers are: metric, and what stands in brackets."""
+    """What the numbers are: metric, its average precision where rows name it, and what stands in brackets."""
     what = ", ".join(dict.fromkeys(rows["metric"]))
+    if "ap" in rows:  # which average precision: definitions differ by several points
+        what += f" (AP: {', '.join(dict.fromkeys(rows['ap']))})"
     return what + (
         "; in brackets the published number." if rows["published"].notna().any() else "."
     )

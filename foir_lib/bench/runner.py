@@ -14,7 +14,7 @@ import papermill
 from tqdm.auto import tqdm
 
 from foir_lib.bench import page, parameters, report, stamp
-from foir_lib.bench.tables import TABLES, find
+from foir_lib.bench.tables import EVERY, find
 from foir_lib.errors import FoirError, InputError, IntegrityError, MissingError
 
 TEXT_BARS = """import os, warnings
@@ -70,7 +70,7 @@ def plan(tables, given, notebooks=None):
         raise InputError("There is nothing to reproduce: name mini or tables such as phs-1.")
     if "mini" in names:
         _only_mini(names, given)
-        names = [t for t in TABLES if _notebook(t, root).is_file()]
+        names = [t for t in EVERY if _notebook(t, root).is_file()]
         if not names:
             raise MissingError(f"There are no notebooks of tables in {root}: check the checkout.")
     jobs = []

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
+from foir_lib.bench import landmark_speed
 from foir_lib.images import atomic_write
 from foir_lib.methods import head_selection
 from foir_lib.models.vit import ClsState
@@ -36,7 +37,7 @@ PAGE = (  # what the retrieval explorer does after a prompt: model, database ima
 def main(out="bench.json", model="dinov2-small", device="auto", repeats=7, n_states=100_000, n_dimensions=1024, page=PAGE):
     """Run all measurements with random weights of ``model``; write strict JSON to ``out`` and return it.
 
-    ``n_states`` database images and ``n_dimensions`` of their descriptors for the two searches; ``page``: see
+    ``n_states`` database images (for co-attention on a GPU, a million) and ``n_dimensions`` of their descriptors for the searches; ``page``: see
     :data:`PAGE`, with models of its own.
     """
     net = load_model(model, pretrained=False, device=device)
@@ -45,6 +46,9 @@ def main(out="bench.json", model="dinov2-small", device="auto", repeats=7, n_sta
         "100 prompts on one image / one forward": lambda: many_prompts(net, repeats),
         "query-db tail / recomputed last block, per image": lambda: query_db_tail(net, repeats, n_states),
         "exact search, one query / one matrix product": lambda: exact_search(net.device, repeats, n_states, n_dimensions),
+        "co-attention, one query / one global search": lambda: landmark_speed.coattention_search(
+            _compare, net.device, repeats, landmark_speed.MILLION if net.device.type == "cuda" else n_states
+        ),
     }
     for name, n, methods in page:
         title = f"{' + '.join(methods)} for a new prompt / encoding the picture, {name}"

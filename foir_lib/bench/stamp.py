@@ -115,9 +115,15 @@ def _device(name):
 
 
 def _touched(value):
-    """Size and time of the file that ``value`` names, or of a folder's first two levels; or None."""
-    if not isinstance(value, str) or not os.path.exists(value):  # a list of names may be too long for a path
+    """Size and time of the file that ``value`` names, or of a folder's first two levels; or None.
+
+    Several, "path,path" or "NAME=path,NAME=path", are listed one after the other.
+    """
+    if not isinstance(value, str):
         return None
+    if not os.path.exists(value):  # a list of names may be too long for a path
+        parts = [part.split("=", 1)[-1].strip() for part in value.split(",")]
+        return [entry for part in parts if os.path.exists(part) for entry in _touched(part)] or None
     path = Path(value)
     below = [path, *path.glob("*"), *path.glob("annotations/*")] if path.is_dir() else [path]
     return sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in below if p.exists())

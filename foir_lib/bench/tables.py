@@ -1,12 +1,16 @@
 """The tables and numeric figures of the head-selection paper: which rows, which columns, which numbers.
 
 A table is data (:data:`TABLES`); :func:`foir_lib.bench.rows.run` computes its rows on any data set and model. "mini" stands
-for the embedded stand-ins of a table's rows, "paper" for the rows the paper prints.
+for the embedded stand-ins of a table's rows, "paper" for the rows the paper prints. :data:`EVERY` holds the tables of the
+other papers too.
 """
 
 import difflib
-from dataclasses import dataclass, field
+from functools import partial
 
+from foir_lib.bench import landmark_tables
+from foir_lib.bench.columns import Column
+from foir_lib.bench.columns import Table as _Table
 from foir_lib.errors import InputError
 
 DATASETS = {"coco": "mini-focus", "voc": "mini-focus-sparse", "visual-genome": "mini-focus-dense"}
@@ -20,36 +24,7 @@ CLIP = ("clip-base", "clip-large")
 ALL = tuple(DATASETS)
 
 
-@dataclass(frozen=True)
-class Column:
-    """One method of a table: its printed name and how :meth:`Experiment.score` gets it.
-
-    ``heads``: the method selects heads, so a list of h_on values makes a column each.
-    """
-
-    name: str
-    method: str
-    options: dict = field(default_factory=dict)
-
-    @property
-    def heads(self):
-        return self.method in ("PHS", "FA+PHS", "Random heads")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table (or numeric figure) of the paper: title, columns, the paper's own rows, metrics, what to look for.
-
-    ``over``: what a figure's horizontal axis counts ("objects", "objects or more", "h_on"), or "".
-    """
-
-    title: str
-    columns: tuple
-    datasets: tuple = ALL
-    models: tuple = DINOV2
-    metrics: tuple = ("MP@100",)
-    over: str = ""
-    look: str = ""
+Table = partial(_Table, datasets=ALL, models=DINOV2)
 
 
 def _columns(*names, **options):
@@ -134,12 +109,13 @@ TABLES = {
         over="objects or more", look="the trend to the right.",
     ),
 }  # fmt: skip
+EVERY = TABLES | landmark_tables.TABLES  # of all papers
 
 
 def find(table):
     """The :class:`Table` of that id. Raises InputError for an unknown one."""
-    if table not in TABLES:
-        close = difflib.get_close_matches(table, TABLES, n=2)
-        hint = f"did you mean {' or '.join(close)}" if close else f"choose one of {', '.join(TABLES)}"
+    if table not in EVERY:
+        close = difflib.get_close_matches(table, EVERY, n=2)
+        hint = f"did you mean {' or '.join(close)}" if close else f"choose one of {', '.join(EVERY)}"
         raise InputError(f"There is no table {table!r}: {hint}.")
-    return TABLES[table]
+    return EVERY[table]

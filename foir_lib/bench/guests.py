@@ -1,0 +1,116 @@
+"""Guests: a ranking or descriptors of somebody else's system, from a file, scored like our own methods."""
+
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from foir_lib.errors import InputError, IntegrityError, MissingError
+
+FORMATS = (
+    "rankings as .txt or .csv (a line for each query: its id, then database ids, best first), ranks as .npy "
+    "(queries x database rows, or the other way round), or descriptors as .npz (queries, database)"
+)
+
+
+def named(text):
+    """``"NAME=path, NAME=path"`` as a dict. Raises InputError for another form, or a name given twice."""
+    found = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, path = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and path) or name in found:
+            raise InputError(f"Guest {part!r} must be NAME=path, each name once.")
+        found[name] = path
+    return found
+
+
+def read(path, retrieval_set):
+    """("ranking", list of Q arrays of database rows) or ("descriptors", (queries (Q, d), database (n, d))) of a file.
+
+    Formats: :data:`FORMATS`. Ranks may be incomplete: what isn't named isn't found. A square array has queries in rows.
+    Raises MissingError without the file, IntegrityError for one that can't be read, InputError for one that doesn't fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingError(f"There is no file of a guest at {path}: check the path.")
+    kind = path.suffix.lower()
+    n_queries, n = len(retrieval_set.queries), len(retrieval_set.database)
+    if kind in (".txt", ".csv"):
+        return "ranking", _text(path, retrieval_set)
+    if kind not in (".npy", ".npz"):
+        raise InputError(f"{path} is no file of a guest: give {FORMATS}.")
+    try:
+        with np.load(path, allow_pickle=False) if kind == ".npz" else path.open("rb") as file:
+            if kind == ".npz":
+                vectors = file["queries"], file["database"]
+            else:
+                ranks = np.load(file, allow_pickle=False)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise IntegrityError(f"{path} can't be read ({error}): give {FORMATS}.") from error
+    return (
+        ("descriptors", _fitting(path, *vectors, n_queries, n))
+        if kind == ".npz"
+        else ("ranking", _ranks(path, ranks, n_queries, n))
+    )
+
+
+def _ranks(path, ranks, n_queries, n):
+    if ranks.ndim != 2 or ranks.dtype.kind not in "iu" or n_queries not in ranks.shape:
+        raise InputError(
+            f"Ranks of {path} are {ranks.dtype} {ranks.shape}: give whole numbers, {n_queries} queries x up to {n} database rows."
+        )
+    ranks = ranks if len(ranks) == n_queries else ranks.T
+    if ranks.size and not -1 <= ranks.min() <= ranks.max() < n:
+        raise InputError(f"Ranks of {path} name row {ranks.max()}: the database's {n} rows count from 0.")
+    for query, row in enumerate(ranks):
+        _once(path, f"query {query}", row[row >= 0])
+    return list(ranks)
+
+
+def _fitting(path, queries, database, n_queries, n):
+    fits = queries.ndim == database.ndim == 2 and (len(queries), len(database)) == (n_queries, n)
+    if not fits or queries.shape[1] != database.shape[1]:
+        raise InputError(
+            f"Descriptors of {path} are {queries.shape} and {database.shape}: give queries ({n_queries}, d), database ({n}, d)."
+        )
+    found = []
+    for name, vectors in (("queries", queries), ("database", database)):
+        norm = np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
+        if not np.isfinite(norm).all() or not norm.all():
+            raise InputError(f"Descriptors of {path}, {name}, hold NaN, infinity or zeros: make them again.")
+        found.append(vectors.astype(np.float32) / norm)
+    return tuple(found)
+
+
+def _text(path, retrieval_set):
+    try:
+        lines = [
+            re.split(r"[,;\s]+", line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+    except UnicodeDecodeError as error:
+        raise IntegrityError(f"{path} is no text ({error}): give {FORMATS}.") from error
+    asked = [str(i) for i in retrieval_set.queries["image_id"]]
+    row_of = {str(i): row for row, i in enumerate(retrieval_set.database["image_id"])}
+    if len(set(asked)) < len(asked):
+        raise InputError(
+            f"{path} can't name the queries of {retrieval_set.name} by picture: one has several; give .npy ranks."
+        )
+    found = {}
+    for number, (query, *ids) in enumerate(lines, start=1):
+        strange = [i for i in ids if i and i not in row_of]
+        if query not in asked or query in found or strange:
+            what = f"query {query!r}" if query not in asked or query in found else f"picture {strange[0]!r}"
+            why = "a second time" if query in found else f"that {retrieval_set.name} doesn't have"
+            raise InputError(f"{path} line {number} names {what} {why}.")
+        found[query] = np.array([row_of[i] for i in ids if i], np.int64)
+        _once(path, f"query {query}", found[query])
+    missing = [query for query in asked if query not in found]
+    if missing:
+        raise InputError(f"{path} has no line for query {missing[0]!r}: it needs one for each of {len(asked)}.")
+    return [found[query] for query in asked]
+
+
+def _once(path, who, rows):
+    if len(np.unique(rows)) < len(rows):
+        raise InputError(f"{path} names a picture twice for {who}: each may stand once.")

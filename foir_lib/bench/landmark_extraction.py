@@ -1,0 +1,233 @@
+"""What a CNN sees of a landmark benchmark, in the feature store: pooled vectors, regions, clusters, visual words."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torchvision.models import detection
+
+from foir_lib.bench.landmark_pictures import LandmarkPictures, digest
+from foir_lib.errors import InputError
+from foir_lib.methods import coattention, pooling, regional_attention, regions, whitening
+from foir_lib.models import weights as weights_file
+from foir_lib.models.cnn import SCALES
+from foir_lib.search import inverted_file, spatial
+
+SCALE_SETS = {1: (1.0,), 3: (1 / 2**0.5, 1.0, 2**0.5), 5: SCALES, 7: (1 / 4, *SCALES, 2.0)}  # co-attention Table 3
+GRIDS = (3, 4, 5, 6)  # S of regional attention Table 2a
+N_FEATURES, MINI_FEATURES = 500, 150  # N; the mini world's pictures have fewer cells
+MINI_ENLARGED = 2**0.5  # and are seen larger: their longer side has 192 pixels, not 1,024
+SAMPLE = 16  # region or class vectors of a training picture that a PCA is learned from
+CODEBOOK = 300  # local features of a training picture that words are learned from, in its original scale
+
+
+class LandmarkExtraction(LandmarkPictures):
+    """Arrays of a part by name, made when first asked for; arguments as for :class:`LandmarkPictures`.
+
+    ``attention``: :class:`RegionalAttention` networks, with or without context; ``detector``: path of weights of
+    torchvision's fasterrcnn_resnet50_fpn, for its proposals; ``n_words`` (0: 1,024 for the mini
+    world, else 65,536). ``n_features``: N of co-attention, ``enlarged``: factor of all scales, both with a default of their
+    own for the mini world, where the paper's N of 500 would be nearly all there is.
+    """
+
+    def __init__(self, *args, attention=(), detector=None, n_words=0, n_features=0, enlarged=0.0, **options):
+        super().__init__(*args, **options)
+        self.n_features = n_features or (MINI_FEATURES if self.mini else N_FEATURES)
+        self.enlarged = enlarged or (MINI_ENLARGED if self.mini else 1.0)
+        self.n_words = n_words or (1024 if self.mini else 65_536)
+        self.attention = {net.context: net.to(self.model.device) for net in attention}
+        self._learned, self._detector = {}, detector
+
+    # ---- what is stored
+
+    def pooled(self, part, n_scales=1):
+        """Raw pooled vectors: gem (n_scales, C), and at one scale also spoc, mac, crow (C,)."""
+
+        def describe(picture, longest):
+            maps = self._maps(picture, longest, SCALE_SETS[n_scales])
+            found = {"gem": torch.cat([pooling.gem(x, self.model.gem_p) for x in maps])}
+            if n_scales == 1:
+                found |= {name: getattr(pooling, name)(maps[0])[0] for name in ("spoc", "mac", "crow")}
+            return found
+
+        return self._store(f"pooled at {n_scales} scales", part, describe)
+
+    def regional(self, part, context=None):
+        """R-MAC of each S of :data:`GRIDS` (4, d), plain, or with the attention that has, or lacks, ``context``."""
+        pca, net = self.pca("regions"), None if context is None else self._net(context)
+
+        def describe(picture, longest):
+            x = self._maps(picture, longest)[0]
+            vectors = [regional_attention.descriptor(x, net, scales, pca) for scales in GRIDS]
+            return {"descriptor": torch.cat(vectors)}
+
+        return self._store(
+            f"regional, {digest(pca.matrix)}, {'plain' if net is None else weights_digest(net)}", part, describe
+        )
+
+    def proposed(self, part, context=None):
+        """As :meth:`regional`, (d,), of the 256 regions that a detector proposes (Table 2b)."""
+        pca, net = self.pca("regions"), None if context is None else self._net(context)
+        if isinstance(self._detector, str):
+            self._detector = load_detector(self._detector).to(self.model.device)
+
+        def describe(picture, longest):
+            x = self._maps(picture, longest)[0]
+            at = regions.proposals(self._detector, picture, *x.shape[2:])
+            return {"descriptor": regional_attention.descriptor(x, net, whiten=pca, at=at)[0]}
+
+        kind = "plain" if net is None else weights_digest(net)
+        return self._store(
+            f"proposed by {weights_digest(self._detector)}, {digest(pca.matrix)}, {kind}", part, describe
+        )
+
+    def classes(self, part):
+        """CAM descriptor (d,)."""
+        pca, (weight, bias) = self.pca("classes"), self.model.classifier
+
+        def describe(picture, longest):
+            return {"descriptor": pooling.cam(self._maps(picture, longest)[0], weight, bias, whiten=pca)[0]}
+
+        return self._store(f"cam, {digest(pca.matrix)}", part, describe)
+
+    def clustered(self, part, n_scales=5, n_features=0, n_clusters=10, clustering="kmeans", bandwidth=1.0, dim=512):
+        """Clusters (K, d) float16 and their count, and "global" (d,): V_q of the same selected features.
+
+        ``clustering="none"``: every selected feature by itself, and "attended" (d,): all weighted by their norms.
+        """
+        n_features = n_features or self.n_features
+        embed, name = self._embedding(n_scales, n_features, dim)
+        width = n_features if clustering in ("none", "mean-shift") else n_clusters
+
+        def describe(picture, longest):
+            found = self._selected(picture, longest, n_scales, n_features)
+            x, p = found.features, self.model.gem_p
+            if clustering == "none":
+                vectors = coattention.embedded(x, *embed)
+                norms = coattention.norm_weights(found.norm)
+                more = {"attended": coattention.weighted(vectors, norms)}
+            else:
+                labels = coattention.cluster(x, n_clusters, clustering, bandwidth)
+                vectors, more = coattention.clusters(x, labels, p, *embed), {}
+            padded = F.pad(vectors, (0, 0, 0, width - len(vectors))).half()
+            more |= {"clusters": padded, "count": torch.tensor(len(vectors))}
+            return more | {"global": coattention.query(x, p, *embed)}
+
+        kind = clustering if clustering != "mean-shift" else f"mean-shift {bandwidth:g}"
+        what = f"clusters: {n_scales} scales, N {n_features}, K {width}, {kind}, {name}"
+        return self._store(what, part, describe)
+
+    def words(self, part, n_scales=5, n_features=0):
+        """Visual words (N,) int32 of the selected local features, -1 behind the last."""
+        codebook, n_features = self.codebook(), n_features or self.n_features
+
+        def describe(picture, longest):
+            found = codebook.assign(self._selected(picture, longest, n_scales, n_features).features)
+            return {"words": torch.from_numpy(np.pad(found, (0, n_features - len(found)), constant_values=-1))}
+
+        return self._store(f"words: {n_scales} scales, N {n_features}, {digest(codebook.centres)}", part, describe)
+
+    def keypoints(self, part, n_features=500):
+        """SIFT keypoints, as `search.spatial` stores them; a query's are those inside its box."""
+
+        def describe(picture, longest):
+            found = spatial.stacked([spatial.keypoints(picture, n_features=n_features)], n_features)
+            return {name: torch.from_numpy(np.asarray(array))[0] for name, array in found.items()}
+
+        return self._store(f"sift {n_features}", part, describe)
+
+    # ---- what is learned from training pictures
+
+    def pca(self, kind):
+        """PCA-whitening of L2-normalised vectors of a kind: gem, spoc, mac, crow, regions, classes."""
+        if kind not in self._learned:
+            if kind in ("regions", "classes"):
+                vectors = self._samples(kind).read("vectors").reshape(-1, self.model.dim)
+            else:
+                vectors = self.pooled("training").read(kind).reshape(-1, self.model.dim)
+            self._learned[kind] = whitening.fit(F.normalize(torch.from_numpy(vectors), dim=-1))
+        return self._learned[kind]
+
+    def codebook(self):
+        """The :class:`~foir_lib.search.inverted_file.Codebook` of local features in their original scale."""
+        if "codebook" not in self._learned:
+
+            def describe(picture, longest):
+                x = self._selected(picture, longest, 1, CODEBOOK).features
+                return {"features": F.pad(x, (0, 0, 0, CODEBOOK - len(x))).half(), "count": torch.tensor(len(x))}
+
+            found = self._store("local features", "training", describe)
+            rows = [
+                f[:n]
+                for _, part in found.chunks(["features", "count"])
+                for f, n in zip(part["features"], part["count"])
+            ]
+            features = np.concatenate(rows)
+            n_words = min(self.n_words, len(features) // 2)
+            self._learned["codebook"] = inverted_file.learn(features, n_words, seed=self.seed)
+        return self._learned["codebook"]
+
+    def _embedding(self, n_scales, n_features, dim):
+        """(whitening layer, PCA) of sections 3.2 and 5.1 and their name; PCA-whitening where no layer was trained."""
+        key = ("co-attention", n_scales, n_features, dim)
+        if key not in self._learned:
+
+            def describe(picture, longest):
+                x = self._selected(picture, longest, n_scales, n_features).features
+                return {"query": pooling.power_mean(x, self.model.gem_p, 0)}
+
+            whiten, pca = self.model.whiten, None
+            if whiten is None or self.has_training:
+                raw = torch.from_numpy(
+                    self._store(f"query: {n_scales} scales, N {n_features}", "training", describe).read("query")
+                )
+                with torch.inference_mode():
+                    raw = raw if whiten is None else whiten(raw.to(self.model.device)).cpu()
+                pca = whitening.fit(raw, min(dim, raw.shape[1], len(raw) - 1), whiten=whiten is None)
+            self._learned[key] = (whiten, pca), "no PCA" if pca is None else digest(pca.matrix)
+        return self._learned[key]
+
+    def _samples(self, kind):
+        def describe(picture, longest):
+            x = self._maps(picture, longest)[0]
+            if kind == "regions":
+                vectors = regions.pooled(x, regions.grid(*x.shape[2:]))[0]
+            else:
+                vectors = pooling.cam_vectors(x, *self.model.classifier)[0]
+                vectors = vectors[vectors.any(1)] if bool(vectors.any()) else vectors
+            rows = np.random.default_rng(0).choice(len(vectors), SAMPLE, replace=len(vectors) < SAMPLE)
+            return {"vectors": vectors[rows]}
+
+        return self._store(f"{kind}, {SAMPLE} of each", "training", describe)
+
+    # ---- how
+
+    def _maps(self, picture, longest, scales=(1.0,)):
+        scales = [scale * self.enlarged for scale in scales]
+        return [self.model.maps(self.model.preprocess(picture, longest, scale)[None]) for scale in scales]
+
+    def _selected(self, picture, longest, n_scales, n_features):
+        scales = [scale * self.enlarged for scale in SCALE_SETS[n_scales]]
+        return coattention.select(self.model.locals(picture, scales, longest), n_features)
+
+    def _store(self, what, part, describe):
+        return super()._store(what if self.enlarged == 1 else f"{what}, x {self.enlarged:.4f}", part, describe)
+
+    def _net(self, context):
+        if context not in self.attention:
+            kind = "with" if context else "without"
+            raise InputError(f"There is no regional attention {kind} context for {self.model.name}: give its weights.")
+        return self.attention[context]
+
+
+def weights_digest(net):
+    """Names a network's weights."""
+    return digest(np.concatenate([p.detach().cpu().numpy().ravel() for p in net.parameters()]))
+
+
+def load_detector(path):
+    """torchvision's fasterrcnn_resnet50_fpn with the weights of a local file, opened safely."""
+    net = detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    state = weights_file.read(path)
+    weights_file.check(net.state_dict(), state, path, "fasterrcnn_resnet50_fpn")
+    net.load_state_dict(state)
+    return net.eval().requires_grad_(False)
