@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from foir_lib.data.checks import CORNERS
 from foir_lib.errors import InputError
 from foir_lib.methods import coattention
 from foir_lib.models import cnn as cnn_module
@@ -123,6 +124,15 @@ class LocalViews:
     def heat(self, row, values, shape=None):
         """A map (rows, columns) of values of ``locals(row)`` over the picture (:func:`coattention.attention_map`)."""
         return coattention.attention_map(self.locals(row, len(values)), values, shape).numpy()
+
+    def share(self, row, values, label):
+        """Share of the map of :meth:`heat` that lies in the boxes of ``label`` on the picture; NaN if it isn't annotated there."""
+        objects, heat = self.set.objects, self.heat(row, values)
+        boxes = objects[(objects["image_id"] == self._ids[row]) & (objects["label"] == label)]
+        inside = np.zeros(heat.shape, bool)
+        for x0, y0, x1, y1 in boxes[CORNERS].astype(int).to_numpy():
+            inside[y0:y1, x0:x1] = True
+        return float(heat[inside].sum() / heat.sum()) if len(boxes) else np.nan
 
     def _build(self, more, make, label):
         key = {"what": "local views", "data": self.set.fingerprint, "model": self.cnn.key, "scales": list(self.scales)}
