@@ -294,6 +294,8 @@ def test_the_last_head_stays(explorer):
     assert (
         np.flatnonzero(explorer.heads).tolist() == [3] and explorer.cosine == cosine and explorer.gallery.rows == shown
     )
+    explorer.strategy.value = "before"
+    assert np.flatnonzero(explorer.heads).tolist() == [3] and explorer.canvas.message["text"] == ""
     pick(explorer, 4)
     assert np.flatnonzero(explorer.heads).tolist() == [3, 4] and explorer.gallery.message == ""
     for head in (12, -1, "x", None):
@@ -307,13 +309,12 @@ def test_the_last_head_stays(explorer):
 
 def test_h_on_follows_the_model(three_heads):
     explorer = HeadExplorer(three_heads, photograph())
-    assert (explorer.h_on.max, explorer.h_on.value) == (3, 3) and len(items(explorer)) == 3
+    assert (explorer.h_on.max, explorer.h_on.value) == (3, 1) and len(items(explorer)) == 3  # half of three
     explorer.canvas.prompt = BOX
-    assert (
-        explorer.heads.all() and explorer.cosine == pytest.approx(1, abs=1e-6) and explorer.on_roi == pytest.approx(1)
-    )
-    explorer.h_on.value = 1
     assert explorer.heads.sum() == 1 and explorer.heads[explorer.roi_attention.argmax()]
+    explorer.h_on.value = 3
+    assert explorer.heads.all() and explorer.cosine == pytest.approx(1, abs=1e-6)
+    assert explorer.on_roi == pytest.approx(1)
     assert [label for label, _ in explorer.layer.options] == ["2 (last)", "1", "0"]
     explorer.close()
 
