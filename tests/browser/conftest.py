@@ -8,6 +8,7 @@ FOIR_BROWSER=1     a browser is there (.ci/run says so): what would be a skip is
 import os
 import re
 import shutil
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,17 +65,18 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def jupyter(folder, tmp_path_factory):
     """JupyterLab and Notebook 7 in one server: ``/lab/tree/...`` and ``/notebooks/...``."""
-    words = ["jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={folder}"]
+    words = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={folder}"]
+    words += ["--ServerApp.port=PORT", "--IdentityProvider.token=TOKEN"]
     words += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
-    with running(words, tmp_path_factory.mktemp("jupyter"), "ServerApp.port", "IdentityProvider.token") as server:
+    with running(words, tmp_path_factory.mktemp("jupyter")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def voila(folder, tmp_path_factory):
     """The workbook's Voila over the same folder: ``/voila/render/...``."""
-    words = ["foir_lib.view.demo", str(folder), "--no-browser"]
-    with running(words, tmp_path_factory.mktemp("voila"), "Voila.port", "Voila.token") as server:
+    words = [sys.executable, "-m", "foir_lib.view.demo", str(folder), "--no-browser", "--port=PORT", "--token=TOKEN"]
+    with running(words, tmp_path_factory.mktemp("voila")) as server:
         yield server
 
 
@@ -115,7 +117,7 @@ def pages(browser, request):
 
     yield page
     for number, (context, page) in enumerate(opened):
-        picture(page, re.sub(r"[^\w.-]+", "_", request.node.name) + (f"_{number}" if number else ""))
+        picture(page, request.node.name + (f"_{number}" if number else ""))
         context.close()
     assert not strangers, f"asked of other hosts: {strangers}"
 
@@ -124,7 +126,7 @@ def picture(page, name):
     """Keep a picture of the page, when pictures are wanted."""
     if folder := os.environ.get("FOIR_SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png")
+        page.screenshot(path=Path(folder) / (re.sub(r"[^\w.-]+", "_", name) + ".png"))
 
 
 @pytest.fixture

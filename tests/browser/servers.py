@@ -7,7 +7,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -28,13 +27,11 @@ OWN = (
 
 
 @contextmanager
-def running(words, home, port_option, token_option):
-    """``python -m`` words, with its settings in ``home``, until the block ends; kernels go with it."""
+def running(command, home):
+    """A server with its settings in ``home`` until the block ends; PORT and TOKEN in the command are filled in."""
     port, token = free_port(), secrets.token_hex(16)
-    command = [sys.executable, "-m", *words, f"--{port_option}={port}", f"--{token_option}={token}"]
-    environ = (
-        os.environ | {name: str(home / name.lower()) for name in OWN} | {"TMPDIR": str(home), "OMP_NUM_THREADS": "1"}
-    )
+    command = [word.replace("PORT", str(port)).replace("TOKEN", token) for word in command]
+    environ = os.environ | {name: str(home / name.lower()) for name in OWN} | {"TMPDIR": str(home)}
     quiet = home / "jupyterlab_settings_dir" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
     quiet.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
@@ -48,7 +45,7 @@ def running(words, home, port_option, token_option):
         until(
             lambda: process.poll() is not None or server.answers(),
             START,
-            f"{words[0]} doesn't answer: {log.read_text()[-2000:]}",
+            f"{command[:3]} doesn't answer: {log.read_text()[-2000:]}",
         )
         assert process.poll() is None, log.read_text()[-3000:]
         yield server
