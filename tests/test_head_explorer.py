@@ -364,8 +364,16 @@ def test_two_explorers_on_one_canvas(model, three_heads):
     second.close()
     first.canvas.prompt = Point(100, 80)  # the canvas lives, and its callbacks
     assert first.roi_attention == pytest.approx(first.canvas.sight(model).roi_attention(Point(100, 80)).numpy())
-    assert first.canvas.comm is not None and second._prompt == BOX
+    assert first.canvas.comm is not None
+    assert second.roi_attention == pytest.approx(first.canvas.sight(three_heads).roi_attention(BOX).numpy())
     first.close()
+
+
+def test_what_shares_a_canvas_goes_with_it(model, three_heads):
+    first = HeadExplorer(model, photograph())
+    second = HeadExplorer(three_heads, canvas=first.canvas, h_on=2)
+    first.close()
+    assert second.comm is None and second.gallery.comm is None and not first.canvas._callbacks
 
 
 def test_close_leaves_nothing(model):

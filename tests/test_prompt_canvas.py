@@ -145,6 +145,27 @@ def test_to_deselect_asks_nothing(canvas):
     assert asked == [] and canvas.prompt == Point(9, 9)
 
 
+def test_without_a_selected_prompt_the_last_asks_as_long_as_it_is_there(canvas):
+    canvas.prompt = Point(9, 9)
+    canvas.edit("select", -1)
+    assert canvas.prompt is None and canvas.asks == Point(9, 9)
+    canvas.edit("add", Point(20, 20))
+    asked = listen(canvas)
+    canvas.edit("undo")
+    assert canvas.prompts == (Point(9, 9),) and canvas.asks is None and asked == [None]
+    canvas.edit("select", 0)
+    canvas.edit("select", -1)
+    canvas.show(Image.new("RGB", (400, 300)))
+    assert canvas.asks is None and asked == [None, Point(9, 9), None]
+
+
+def test_the_page_is_scrolled_to_the_picture(canvas, monkeypatch):
+    sent = []
+    monkeypatch.setattr(canvas, "send", sent.append)
+    canvas.reveal()
+    assert sent == [{"reveal": True}]
+
+
 def test_a_prompt_off_the_picture_is_said_and_raised(canvas):
     canvas.prompt = Point(9, 9)
     asked = listen(canvas)
