@@ -112,12 +112,11 @@ def pages(browser, request):
             page.on(event, stranger)
         page.on("websocket", lambda socket: LOCAL.match(socket.url) or strangers.append(socket.url))
         page.on("dialog", lambda dialog: dialog.accept())
-        opened.append((context, page))
+        opened.append(context)
         return page
 
     yield page
-    for number, (context, page) in enumerate(opened):
-        picture(page, request.node.name + (f"_{number}" if number else ""))
+    for context in opened:
         context.close()
     assert not strangers, f"asked of other hosts: {strangers}"
 
@@ -141,6 +140,7 @@ def opened(pages, request):
         try:
             yield page, kernel
         finally:
-            kernel.close()
+            picture(page, request.node.name)
+            server.stop(kernel)
 
     return opened

@@ -103,6 +103,10 @@ class Server:
         except OSError:
             return False
 
+    def stop(self, kernel):
+        kernel.client.stop_channels()
+        self.ask(f"/api/kernels/{kernel.id}", "DELETE")
+
     def open_in_lab(self, page, name, theme="light"):
         """A notebook in JupyterLab, all cells run; returns its kernel."""
         return self._open(page, f"/lab/workspaces/{Path(name).stem}/tree/{name}", name, theme)
@@ -171,6 +175,3 @@ class Kernel:
     def until(self, expression, seconds=60):
         """The expression's value in the kernel once it is true."""
         return until(lambda: self.value(expression), seconds, f"never true in the kernel: {expression}")
-
-    def close(self):
-        self.client.stop_channels()

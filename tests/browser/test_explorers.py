@@ -172,4 +172,5 @@ def test_the_demo_is_one_clean_page_that_answers(demo, pages, request, width, th
     query = int(case.get_attribute("data-key"))
     case.click()
     kernel.until(f"str(lists.canvas.prompt) == str(rs.queries['prompt'].iloc[{query}])")
-    kernel.close()
+    picture(page, f"{request.node.name}_below")
+    demo.stop(kernel)
