@@ -5,9 +5,7 @@ FOIR_SCREENSHOTS   a folder: every test leaves a picture of its page there
 FOIR_BROWSER=1     a browser is there (.ci/run says so): what would be a skip is a failure
 """
 
-import os
 import re
-import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,22 +13,12 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from servers import Server, running
+from servers import Server, chromium, missing, picture, running
 
 FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
 FLAGS += ("disable-component-update", "disable-sync", "force-color-profile=srgb", "font-render-hinting=none")
 LOCAL = re.compile(r"(?:https?|wss?)://(?:127\.0\.0\.1|localhost)[:/]|(?:data|blob|about|chrome[\w-]*):")
 WAIT = 60_000  # milliseconds; machines are busy
-
-
-def missing(reason):
-    """Skip with the reason; fail where a browser was promised."""
-    (pytest.fail if os.environ.get("CI") and os.environ.get("FOIR_BROWSER") == "1" else pytest.skip)(reason)
-
-
-def chromium():
-    names = [os.environ.get("FOIR_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
-    return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 def pytest_collection_modifyitems(items):
@@ -121,13 +109,6 @@ def pages(browser, request):
     assert not strangers, f"asked of other hosts: {strangers}"
 
 
-def picture(page, name):
-    """Keep a picture of the page, when pictures are wanted."""
-    if folder := os.environ.get("FOIR_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / (re.sub(r"[^\w.-]+", "_", name) + ".png"))
-
-
 @pytest.fixture
 def opened(pages, request):
     """``with opened("lab"|"notebook"|"voila", name, **page options) as (page, kernel)``: open, run all, wait."""
@@ -136,11 +117,14 @@ def opened(pages, request):
     def opened(front_end, name, theme="light", **options):
         server: Server = request.getfixturevalue("voila" if front_end == "voila" else "jupyter")
         page = pages(**options)
-        kernel = getattr(server, f"open_in_{front_end}")(page, name, theme)
         try:
+            kernel = getattr(server, f"open_in_{front_end}")(page, name, theme)
             yield page, kernel
-        finally:
             picture(page, request.node.name)
-            server.stop(kernel)
+        except BaseException:
+            picture(page, f"{request.node.name} failed")
+            raise
+        finally:
+            server.stop()
 
     return opened

@@ -1,9 +1,11 @@
-"""Jupyter servers as a person starts them, the pages they serve, and the kernels behind the pages."""
+"""A browser where there is one, Jupyter servers as a person starts them, and the kernels behind their pages."""
 
 import ast
 import json
 import os
+import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +15,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from jupyter_client import BlockingKernelClient
 
 START, RUN = 90, 120  # seconds: a server is up, a notebook has run
@@ -24,6 +27,16 @@ OWN = (
     "JUPYTERLAB_WORKSPACES_DIR",
     "IPYTHONDIR",
 )
+
+
+def missing(reason):
+    """Skip with the reason; fail where a browser was promised."""
+    (pytest.fail if os.environ.get("CI") and os.environ.get("FOIR_BROWSER") == "1" else pytest.skip)(reason)
+
+
+def chromium():
+    names = [os.environ.get("FOIR_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+    return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 @contextmanager
@@ -82,7 +95,7 @@ class Server:
     """A running server: what is asked of it, and its notebooks in a browser."""
 
     def __init__(self, url, token, home):
-        self.url, self.token, self.home = url, token, home
+        self.url, self.token, self.home, self.kernels = url, token, home, []
 
     def ask(self, path, method="GET", body=None, token=True):
         """(status, text) of one request; redirects are followed."""
@@ -103,9 +116,16 @@ class Server:
         except OSError:
             return False
 
-    def stop(self, kernel):
-        kernel.client.stop_channels()
-        self.ask(f"/api/kernels/{kernel.id}", "DELETE")
+    def stop(self):
+        """End the kernels of all pages that were opened."""
+        for kernel in self.kernels:
+            kernel.client.stop_channels()
+            self.ask(f"/api/kernels/{kernel.id}", "DELETE")
+        self.kernels = []
+
+    def _kernel(self, kernel_id):
+        self.kernels.append(Kernel(self.home, kernel_id))
+        return self.kernels[-1]
 
     def open_in_lab(self, page, name, theme="light"):
         """A notebook in JupyterLab, all cells run; returns its kernel."""
@@ -122,17 +142,24 @@ class Server:
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         run_all(page)
         found = [s for s in json.loads(self.ask("/api/sessions")[1]) if s["path"] == name]
-        return Kernel(self.home, found[0]["kernel"]["id"])
+        return self._kernel(found[0]["kernel"]["id"])
 
     def open_in_voila(self, page, name="", theme="light"):
         """A notebook as Voila's page; returns its kernel."""
         path = f"/voila/render/{name}" if name else "/"
         page.goto(f"{self.url}{path}?token={self.token}&theme={theme}", timeout=1000 * RUN)
         page.locator("#rendered_cells").wait_for(timeout=1000 * RUN)
-        return Kernel(self.home, json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"])
+        return self._kernel(json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"])
 
 
 KERNEL = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel"
+
+
+def picture(page, name):
+    """Keep a picture of the page, when pictures are wanted."""
+    if folder := os.environ.get("FOIR_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(folder) / (re.sub(r"[^\w.-]+", "_", name) + ".png"))
 
 
 def run_all(page):

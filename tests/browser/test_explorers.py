@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import picture
 from hands import Hand
-from servers import run_all, running
+from servers import picture, run_all, running
 from test_canvas import png
 
 MAKEFILE = Path(__file__).resolve().parents[2] / "Makefile"
@@ -173,4 +172,4 @@ def test_the_demo_is_one_clean_page_that_answers(demo, pages, request, width, th
     case.click()
     kernel.until(f"str(lists.canvas.prompt) == str(rs.queries['prompt'].iloc[{query}])")
     picture(page, f"{request.node.name}_below")
-    demo.stop(kernel)
+    demo.stop()
