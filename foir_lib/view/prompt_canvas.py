@@ -14,7 +14,7 @@ from foir_lib.errors import FoirError, InputError
 from foir_lib.images import open_image
 from foir_lib.prompts import Point
 from foir_lib.view import upload
-from foir_lib.view.live import replace_earlier
+from foir_lib.view.live import close_parts, replace_earlier
 from foir_lib.view.prompt_state import PromptState
 
 STATIC = Path(__file__).parent / "static"
@@ -136,6 +136,7 @@ class PromptCanvas(anywidget.AnyWidget):
         self._cancel()
         self._callbacks, self._sights, self._uploads = [], {}, upload.Uploads()
         self.on_msg(self._receive, remove=True)
+        close_parts(self)
         super().close()
 
     # ---- from the browser
