@@ -190,14 +190,14 @@ def _overlap(low, high, n):
 
 def _area(pixels, grid):
     """Share of each patch that the mask covers, float ``(rows, columns)``, exact for any patch size."""
-    total = np.pad(pixels.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    for axis, n in enumerate(grid):  # cumulative sums at the (fractional) patch edges, then differences
-        edges = np.linspace(0, pixels.shape[axis], n + 1)
-        low = np.minimum(np.floor(edges).astype(int), pixels.shape[axis] - 1)
-        part = (edges - low).reshape((-1, 1) if axis == 0 else (1, -1))
-        total = np.take(total, low, axis) * (1 - part) + np.take(total, low + 1, axis) * part
-    patch = pixels.shape[0] * pixels.shape[1] / (grid[0] * grid[1])
-    return np.diff(np.diff(total, axis=0), axis=1) / patch
+    down, across = (_shares(length, n) for length, n in zip(pixels.shape, grid))
+    return down @ pixels.astype(np.float64) @ across.T
+
+
+def _shares(length, n):
+    """Share of each of ``n`` patches that each of ``length`` pixels makes up, float ``(n, length)``."""
+    edges, pixel = np.linspace(0, length, n + 1)[:, None], np.arange(length)
+    return np.clip(np.minimum(pixel + 1, edges[1:]) - np.maximum(pixel, edges[:-1]), 0, None) * n / length
 
 
 def _choose(covered, coverage, centre, size):

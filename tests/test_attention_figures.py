@@ -5,12 +5,15 @@ import re
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from foir_lib import Box, Point, load_model, load_set
 from foir_lib.bench.experiment import Experiment
+from foir_lib.data.protocol import Protocol
+from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.methods import foveal, head_selection
 from foir_lib.search.asking import Database, Sight
@@ -185,6 +188,32 @@ def test_case_in_a_small_database_uses_its_size(experiment):
     database = Database(experiment.model, experiment.database())
     figure = attention_figures.case(experiment.set, database, 0, ("CBIR",), k=1000, shown=3)
     assert re.search(r"P@50: \d+ %", figure.axes[0].get_title())
+
+
+def test_case_never_finds_the_query_itself(experiment):
+    rs, database = experiment.set, Database(experiment.model, experiment.database())
+    known, found = rs.protocols["contains"].positive, rs.objects["image_id"].isin(rs.database["image_id"])
+    row = int(np.flatnonzero(found & rs.objects["label"].isin(known))[0])
+    asked = rs.objects.iloc[row]  # an object of a database picture becomes a query
+    at = int(np.flatnonzero(rs.database["image_id"] == asked["image_id"])[0])
+    queries = pd.DataFrame(
+        {
+            "image_id": [asked["image_id"]],
+            "prompt": [Box(*asked[["x0", "y0", "x1", "y1"]])],
+            "label": [asked["label"]],
+            "object": [row],
+        }
+    )
+    images = rs.images.assign(
+        split=["both" if i == asked["image_id"] else s for i, s in rs.images[["image_id", "split"]].values]
+    )
+    positive = {asked["label"]: known[asked["label"]]}
+    protocol = Protocol((asked["label"],), positive, own=np.array([at]))
+    figure = attention_figures.case(
+        RetrievalSet("own", images, rs.objects, queries, {"contains": protocol}), database, 0, ("CBIR",), shown=3
+    )
+    scores = [float(axes.get_xlabel().split(".  ")[1]) for axes in figure.axes[1:]]
+    assert figure.axes[0].get_title().startswith("CBIR\nP@49:") and len(scores) == 3 and max(scores) < 0.9999
 
 
 @pytest.mark.parametrize(

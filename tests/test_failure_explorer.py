@@ -244,13 +244,17 @@ def test_a_click_opens_the_query(experiment):
 
         def query(self, row):
             self.rows.append(row)
-            if len(self.rows) > 1:
+            if len(self.rows) > 2:
                 raise InputError("Query is broken: choose another.")
+
+        def reveal(self):
+            self.rows.append("seen")
 
     made = FailureExplorer(experiment, k=K, opens=Opens())
     key = items(made)[3]["key"]
     made.gallery._handle_custom_msg({"pick": key, "row": 0, "item": 3}, [])
-    assert Opens.rows == [key] == [made.shown["query"].iloc[3]] and not made.gallery.message
+    assert Opens.rows == [key, "seen"] and key == made.shown["query"].iloc[3]
+    assert made.gallery.message == f"Query {key} is open in the retrieval explorer."
     made.gallery._handle_custom_msg({"pick": key, "row": 0, "item": 3}, [])
     assert "broken" in made.gallery.message
     made.opens = None

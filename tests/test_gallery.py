@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 import pytest
-from ipywidgets.widgets.widget import _remove_buffers
+from ipywidgets.widgets.widget import _instances, _remove_buffers
 
 from foir_lib.errors import InputError, MissingError
 from foir_lib.view.gallery import STATIC, Gallery
@@ -124,6 +124,12 @@ def test_what_cannot_be_shown_is_refused_and_the_rows_stay(gallery, item, text):
     with pytest.raises(InputError, match=text):
         gallery.show([{"items": [item]}])
     assert gallery.shown == 1 and gallery.rows[0]["title"] == "PHS"
+
+
+def test_closed_means_gone():
+    before = set(_instances)
+    Gallery().close()
+    assert set(_instances) == before
 
 
 def test_closed_means_silent(gallery):

@@ -294,6 +294,8 @@ def test_the_last_head_stays(explorer):
     assert (
         np.flatnonzero(explorer.heads).tolist() == [3] and explorer.cosine == cosine and explorer.gallery.rows == shown
     )
+    explorer.strategy.value = "before"
+    assert np.flatnonzero(explorer.heads).tolist() == [3] and explorer.canvas.message["text"] == ""
     pick(explorer, 4)
     assert np.flatnonzero(explorer.heads).tolist() == [3, 4] and explorer.gallery.message == ""
     for head in (12, -1, "x", None):
@@ -307,13 +309,12 @@ def test_the_last_head_stays(explorer):
 
 def test_h_on_follows_the_model(three_heads):
     explorer = HeadExplorer(three_heads, photograph())
-    assert (explorer.h_on.max, explorer.h_on.value) == (3, 3) and len(items(explorer)) == 3
+    assert (explorer.h_on.max, explorer.h_on.value) == (3, 1) and len(items(explorer)) == 3  # half of three
     explorer.canvas.prompt = BOX
-    assert (
-        explorer.heads.all() and explorer.cosine == pytest.approx(1, abs=1e-6) and explorer.on_roi == pytest.approx(1)
-    )
-    explorer.h_on.value = 1
     assert explorer.heads.sum() == 1 and explorer.heads[explorer.roi_attention.argmax()]
+    explorer.h_on.value = 3
+    assert explorer.heads.all() and explorer.cosine == pytest.approx(1, abs=1e-6)
+    assert explorer.on_roi == pytest.approx(1)
     assert [label for label, _ in explorer.layer.options] == ["2 (last)", "1", "0"]
     explorer.close()
 
@@ -363,8 +364,16 @@ def test_two_explorers_on_one_canvas(model, three_heads):
     second.close()
     first.canvas.prompt = Point(100, 80)  # the canvas lives, and its callbacks
     assert first.roi_attention == pytest.approx(first.canvas.sight(model).roi_attention(Point(100, 80)).numpy())
-    assert first.canvas.comm is not None and second._prompt == BOX
+    assert first.canvas.comm is not None
+    assert second.roi_attention == pytest.approx(first.canvas.sight(three_heads).roi_attention(BOX).numpy())
     first.close()
+
+
+def test_what_shares_a_canvas_goes_with_it(model, three_heads):
+    first = HeadExplorer(model, photograph())
+    second = HeadExplorer(three_heads, canvas=first.canvas, h_on=2)
+    first.close()
+    assert second.comm is None and second.gallery.comm is None and not first.canvas._callbacks
 
 
 def test_close_leaves_nothing(model):
@@ -384,7 +393,7 @@ def test_close_leaves_nothing(model):
     assert reference() is None
     canvas.prompt = Point(5, 5)
     canvas.close()
-    assert set(_instances) - before <= {canvas.layout.model_id}
+    assert set(_instances) == before
 
 
 def test_repr_is_one_short_line(explorer):

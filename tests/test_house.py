@@ -192,6 +192,16 @@ def test_one_version_number():
     assert foir_lib.__version__ == project()["version"] == version("foir-workbook")
 
 
+def test_what_runs_in_the_browser_is_installed_small_and_asks_nobody():
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    static = [path for path in (PACKAGE / "view" / "static").iterdir() if path.is_file()]
+    assert {path.suffix for path in static} == {".js", ".css"}
+    for path in static:
+        assert any(path.match(f"view/{pattern}") for pattern in setup["foir_lib.view"]), path
+        assert path.stat().st_size < 60_000, f"{path.name}: one small module"
+        assert not re.search(r"https?://(?!www\.w3\.org/)|\bimport\b|@import", path.read_text()), path
+
+
 # ---- commands
 
 
@@ -216,6 +226,7 @@ def test_ci_runs_the_test_command_of_the_readme():
     text = (ROOT / ".ci" / "run").read_text()
     assert "set -euo pipefail" in text and text.rstrip().endswith("exec make test")
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+    assert "FOIR_BROWSER=1" in text and "chromium" in text
     assert "make test" in (ROOT / "README.md").read_text()
 
 

@@ -8,9 +8,9 @@ import logging
 import re
 import weakref
 
-import ipywidgets
 import numpy as np
 import pytest
+from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
 from foir_lib.errors import InputError
@@ -143,6 +143,27 @@ def test_to_deselect_asks_nothing(canvas):
     canvas.edit("select", -1)
     canvas.edit("select", 0)
     assert asked == [] and canvas.prompt == Point(9, 9)
+
+
+def test_without_a_selected_prompt_the_last_asks_as_long_as_it_is_there(canvas):
+    canvas.prompt = Point(9, 9)
+    canvas.edit("select", -1)
+    assert canvas.prompt is None and canvas.asks == Point(9, 9)
+    canvas.edit("add", Point(20, 20))
+    asked = listen(canvas)
+    canvas.edit("undo")
+    assert canvas.prompts == (Point(9, 9),) and canvas.asks is None and asked == [None]
+    canvas.edit("select", 0)
+    canvas.edit("select", -1)
+    canvas.show(Image.new("RGB", (400, 300)))
+    assert canvas.asks is None and asked == [None, Point(9, 9), None]
+
+
+def test_the_page_is_scrolled_to_the_picture(canvas, monkeypatch):
+    sent = []
+    monkeypatch.setattr(canvas, "send", sent.append)
+    canvas.reveal()
+    assert sent == [{"reveal": True}]
 
 
 def test_a_prompt_off_the_picture_is_said_and_raised(canvas):
@@ -351,7 +372,7 @@ def test_a_photograph_that_can_not_be_used_is_refused_once_and_the_old_one_stays
 
 
 def test_a_closed_canvas_leaves_nothing(picture):
-    before = set(ipywidgets.widgets.widget._instances)
+    before = set(_instances)
     canvas = PromptCanvas(picture, Point(3, 3))
     asked = listen(canvas)
     canvas.sight(object())
@@ -365,8 +386,7 @@ def test_a_closed_canvas_leaves_nothing(picture):
     asyncio.run(pending(canvas))
     assert asked == [] and canvas._callbacks == []
     canvas.close()  # twice is once
-    assert {id_ for id_ in ipywidgets.widgets.widget._instances if id_ not in before} <= {canvas.layout.model_id}
-    canvas.layout.close()
+    assert set(_instances) == before
     del canvas
     gc.collect()
     assert [reference() for reference in left] == [None, None, None]

@@ -364,6 +364,20 @@ def test_an_own_photograph(experiment, explorer):
     assert len(explorer.results["PHS"]) == 0 and explorer.label.value == "" and is_consistent(explorer)
     explorer.label.value = explorer.label.options[1][1]  # what is looked for may be said
     assert explorer.results["CBIR"]["right"].notna().all()
+    said = explorer.label.value
+    explorer.ask(Box(5, 5, 60, 60))
+    assert explorer.label.value == said and explorer.results["PHS"]["right"].notna().all()  # and holds for its prompts
+    explorer.ask(Box(5, 5, 60, 60), picture=picture)
+    assert explorer.label.value == ""
+
+
+def test_a_prompt_that_is_no_more_selected_still_asks(explorer):
+    explorer.ask(Box(2, 2, 50, 50))
+    explorer.canvas.edit("select", -1)
+    explorer.k.value = 10
+    shown = explorer.results["PHS"]["row"].tolist()
+    explorer.ask(Box(2, 2, 50, 50))
+    assert len(shown) == 10 and explorer.results["PHS"]["row"].tolist() == shown
 
 
 # ---- sets
@@ -531,6 +545,17 @@ def test_a_cell_that_runs_again_closes_what_it_had_made(make, monkeypatch):
     shown = old.gallery.shown
     new.ask(Box(1, 1, 30, 30))
     assert old.gallery.shown == shown and is_consistent(new)
+
+
+def test_a_closed_explorer_says_so(explorer):
+    explorer.close()
+    for work in (
+        lambda: explorer.query(0),
+        lambda: explorer.ask(Box(2, 2, 50, 50)),
+        lambda: setattr(explorer, "methods", "FA"),
+    ):
+        with pytest.raises(InputError, match="was closed .* run the cells"):
+            work()
 
 
 def test_it_says_what_it_is_in_one_line(explorer):

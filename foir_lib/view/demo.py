@@ -44,9 +44,10 @@ class Demo(Voila):
 
 def prepare(notebook):
     """Draw the pictures and look at each of them once, as the notebook's parameters say; what is there is kept."""
-    from foir_lib import load_model, load_set
     from foir_lib.bench import parameters
     from foir_lib.bench.experiment import Experiment
+    from foir_lib.data import load_set
+    from foir_lib.models.zoo import load_model
 
     p = {name: parameter.default for name, parameter in parameters.read(notebook).items()}
     pictures = load_set(p["dataset"], root=p["data_root"] or None, seed=p["seed"])

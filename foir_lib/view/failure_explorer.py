@@ -28,7 +28,7 @@ class FailureExplorer(ipywidgets.VBox):
     """Queries of an :class:`~foir_lib.bench.experiment.Experiment`, sorted by the gain of method ``a`` over ``b``.
 
     ``k``: depth of P@k and AP@k. ``h_on``: heads that PHS keeps, at most as many as the model has. ``opens``: what a
-    click opens a query in, by its ``query(row)``, such as a RetrievalExplorer. Raises InputError for unknown methods.
+    click opens a query in, a RetrievalExplorer, and brings it into view. Raises InputError for unknown methods.
 
     table: DataFrame with query (row of the set's queries), image_id, label, a column named after each method
     (P@k or AP@k, from 0 to 1), gain (their difference), size (share of the picture in the box) and n_objects.
@@ -203,6 +203,8 @@ class FailureExplorer(ipywidgets.VBox):
         if self.opens is None:
             raise InputError(f"Query {row} has nowhere to open: give FailureExplorer opens=, a RetrievalExplorer.")
         self.opens.query(row)
+        self.opens.reveal()
+        self.gallery.message = f"Query {row} is open in the retrieval explorer."
 
     def figure(self):
         """Gain of the queries in :attr:`shown` against object size and number of objects, as a Figure."""

@@ -9,6 +9,7 @@ import anywidget
 import traitlets
 
 from foir_lib.errors import FoirError, InputError
+from foir_lib.view.live import close_parts
 
 STATIC = Path(__file__).parent / "static"
 FRAMES = ("", "right", "wrong", "query", "chosen")
@@ -60,6 +61,7 @@ class Gallery(anywidget.AnyWidget):
         """Leave the page and forget the callbacks."""
         self._callbacks = []
         self.on_msg(self._picked, remove=True)
+        close_parts(self)
         super().close()
 
     def _picked(self, _, content, buffers):

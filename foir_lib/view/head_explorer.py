@@ -37,7 +37,6 @@ class HeadExplorer(ipywidgets.VBox):
         self.model, self.heads, self.roi_attention, self.cosine, self.on_roi = model, None, None, None, None
         self._by_hand, self._complained, self._own = None, False, canvas is None  # by hand: bool (h,)
         self.canvas = canvas if canvas is not None else PromptCanvas(picture, grid=model.grid)
-        self._prompt = self.canvas.prompt  # the last that asked: a prompt may be deselected without asking anew
         self.gallery, self._words, self._chart = Gallery(), ipywidgets.HTML(), ipywidgets.HTML()
         last = model.depth - 1
         blocks = [(f"{i} (last)" if i == last else f"{i}", i) for i in range(last, -1, -1)]
@@ -64,6 +63,7 @@ class HeadExplorer(ipywidgets.VBox):
         self.choose.on_click(self._chosen_by_phs)
         self.gallery.on_pick(self.pick)
         self.canvas.on_change(self._asked)
+        self.canvas.observe(self._canvas_closed, "comm")
         self._show()
         replace_earlier(self)
 
@@ -76,13 +76,14 @@ class HeadExplorer(ipywidgets.VBox):
         return control
 
     def __repr__(self):
-        return f"HeadExplorer ({self.model.name}, {self.model.n_heads} heads, {self._prompt or 'no prompt'})"
+        return f"HeadExplorer ({self.model.name}, {self.model.n_heads} heads, {self.canvas.asks or 'no prompt'})"
 
     def close(self):
         """Leave the page: every part is closed (a shared canvas stays) and nothing is called any more."""
         if self.comm is None:  # never shown, or closed already
             return
         self.canvas.on_change(self._asked, remove=True)
+        self.canvas.unobserve(self._canvas_closed, "comm")
         close_parts(self, keep=None if self._own else self.canvas)
         super().close()
 
@@ -101,8 +102,12 @@ class HeadExplorer(ipywidgets.VBox):
             self._by_hand = before
             raise
 
+    def _canvas_closed(self, change):
+        if change["new"] is None:
+            self.close()
+
     def _asked(self, canvas):
-        self._by_hand, self._prompt = None, canvas.prompt
+        self._by_hand = None
         self._show()  # the canvas says what goes wrong
 
     def _control_moved(self, change):
@@ -141,7 +146,7 @@ class HeadExplorer(ipywidgets.VBox):
             )
             self.gallery.show([])
             return
-        sight, prompt, layer = self.canvas.sight(self.model), self._prompt, self.layer.value
+        sight, prompt, layer = self.canvas.sight(self.model), self.canvas.asks, self.layer.value
         roi = None if prompt is None else sight.roi(prompt)
         heads = self._choice(sight, roi)
         cosine = None if heads is None else self._cosine(sight, heads)
@@ -187,7 +192,7 @@ class HeadExplorer(ipywidgets.VBox):
 
     def _sentences(self):
         """What was chosen and what it does, in words."""
-        said = [ASK] if self._prompt is None else []
+        said = [ASK] if self.canvas.asks is None else []
         if self.heads is not None:
             by = "picked by hand" if self._by_hand is not None else "kept"
             said.append(

@@ -38,8 +38,8 @@ def close_parts(widget, keep=None):
     for child in getattr(widget, "children", ()):
         if child is not keep:
             close_parts(child, keep)
-            child.unobserve_all()
             child.close()
+            child.unobserve_all()
     for name in ("layout", "style"):
         if isinstance(part := getattr(widget, name, None), ipywidgets.Widget):
             part.close()

@@ -14,7 +14,7 @@ from foir_lib.errors import FoirError, InputError
 from foir_lib.images import open_image
 from foir_lib.prompts import Point
 from foir_lib.view import upload
-from foir_lib.view.live import replace_earlier
+from foir_lib.view.live import close_parts, replace_earlier
 from foir_lib.view.prompt_state import PromptState
 
 STATIC = Path(__file__).parent / "static"
@@ -75,7 +75,7 @@ class PromptCanvas(anywidget.AnyWidget):
 
     @property
     def prompt(self):
-        """The prompt that asks, or None. Set it: it takes the place of the present one; None clears all."""
+        """The selected prompt, or None. Set it: it takes the place of the present one; None clears all."""
         return None if self.state is None else self.state.prompt
 
     @prompt.setter
@@ -86,6 +86,12 @@ class PromptCanvas(anywidget.AnyWidget):
             self.edit("add", prompt)
         elif self.prompt != prompt:
             self.edit("replace", prompt)
+
+    @property
+    def asks(self):
+        """The prompt that asks: the selected one; where none is, the last that was, as long as it is on the picture."""
+        number, last = self._asked
+        return last if self.prompt is None and number == self.number and last in self.prompts else self.prompt
 
     def edit(self, name, *arguments):
         """Any edit of :class:`PromptState` by its name, ``edit("undo")``; callbacks run before it returns."""
@@ -111,6 +117,10 @@ class PromptCanvas(anywidget.AnyWidget):
         """Show a sentence below the picture (``error``: as one)."""
         self.message = {"text": str(sentence), "error": bool(error), "n": self.message["n"] + 1}
 
+    def reveal(self):
+        """Scroll the page to the picture."""
+        self.send({"reveal": True})
+
     def sight(self, model):
         """The picture as ``model`` sees it (:class:`~foir_lib.search.asking.Sight`), kept until the next picture."""
         from foir_lib.search.asking import Sight  # brings torch along, which a canvas alone doesn't need
@@ -126,6 +136,7 @@ class PromptCanvas(anywidget.AnyWidget):
         self._cancel()
         self._callbacks, self._sights, self._uploads = [], {}, upload.Uploads()
         self.on_msg(self._receive, remove=True)
+        close_parts(self)
         super().close()
 
     # ---- from the browser
@@ -165,8 +176,8 @@ class PromptCanvas(anywidget.AnyWidget):
     def _ask(self):
         """Run the callbacks if what asks has changed, all of them; the first error is shown and raised."""
         self._cancel()
-        accepted, asking, errors = self.accepted, (self.number, self.prompt), []
-        if asking != self._asked and not (self.prompt is None and self.prompts):  # to deselect asks nothing
+        accepted, asking, errors = self.accepted, (self.number, self.asks), []
+        if asking != self._asked:
             self._asked = asking
             for callback in list(self._callbacks):
                 try:

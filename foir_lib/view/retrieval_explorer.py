@@ -56,7 +56,7 @@ class RetrievalExplorer(ipywidgets.VBox):
         replace_earlier(self)
 
     def __repr__(self):
-        asked = f"{self.canvas.label}, {self.canvas.prompt or 'no prompt'}"
+        asked = f"{self.canvas.label}, {self.canvas.asks or 'no prompt'}"
         return f"RetrievalExplorer ({self.set.name}, {self.model.name}, {', '.join(self._methods)}: {asked})"
 
     # ---- for Python
@@ -90,6 +90,10 @@ class RetrievalExplorer(ipywidgets.VBox):
             image_id, prompt, label = queries[["image_id", "prompt", "label"]].iloc[int(row)]
             self._open(image_id, prompt, label)
 
+    def reveal(self):
+        """Scroll the page to the query."""
+        self.canvas.reveal()
+
     def close(self):
         """Leave the page: every part is closed, threads end, nothing is called any more."""
         if self.comm is None:
@@ -122,6 +126,8 @@ class RetrievalExplorer(ipywidgets.VBox):
         if canvas.number != self._number:
             self._number, self._image_id = canvas.number, image_id
             self._place = self._place_of.get(image_id, self._place)
+        elif self._image_id is None and label is None:
+            label = self.label.value  # nothing is known of an own photograph: what was said stays
         self._quietly(lambda: self._controls.describe(*self._about(), self.canvas.prompt))
         self._show(self._guess() if label is None else label)
 
@@ -138,7 +144,7 @@ class RetrievalExplorer(ipywidgets.VBox):
 
     def _show(self, label):
         """Compute everything, then show it."""
-        asked = Asked(self._number, self.canvas.prompt, self.h_on.value, self.roi.value)
+        asked = Asked(self._number, self.canvas.asks, self.h_on.value, self.roi.value)
         sight = self.canvas.sight(self.model)
         tables, rows = self._comparison.answer(sight, asked, self._methods, label, self.k.value, self._image_id)
         self.gallery.show(rows)
@@ -212,6 +218,10 @@ class RetrievalExplorer(ipywidgets.VBox):
     def _told(self):
         """What goes wrong stands below the picture until something goes well."""
         try:
+            if self.comm is None:
+                raise InputError(
+                    "This explorer was closed when its cell ran again: run the cells that use it again too."
+                )
             yield
         except FoirError as error:
             self._complained = True

@@ -5,31 +5,20 @@ FOIR_SCREENSHOTS   a folder: every test leaves a picture of its page there
 FOIR_BROWSER=1     a browser is there (.ci/run says so): what would be a skip is a failure
 """
 
-import os
 import re
-import shutil
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from servers import Server, running
+from servers import Server, chromium, missing, picture, running
 
 FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
 FLAGS += ("disable-component-update", "disable-sync", "force-color-profile=srgb", "font-render-hinting=none")
 LOCAL = re.compile(r"(?:https?|wss?)://(?:127\.0\.0\.1|localhost)[:/]|(?:data|blob|about|chrome[\w-]*):")
 WAIT = 60_000  # milliseconds; machines are busy
-
-
-def missing(reason):
-    """Skip with the reason; fail where a browser was promised."""
-    (pytest.fail if os.environ.get("CI") and os.environ.get("FOIR_BROWSER") == "1" else pytest.skip)(reason)
-
-
-def chromium():
-    names = [os.environ.get("FOIR_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
-    return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 def pytest_collection_modifyitems(items):
@@ -64,17 +53,18 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def jupyter(folder, tmp_path_factory):
     """JupyterLab and Notebook 7 in one server: ``/lab/tree/...`` and ``/notebooks/...``."""
-    words = ["jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={folder}"]
+    words = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={folder}"]
+    words += ["--ServerApp.port=PORT", "--IdentityProvider.token=TOKEN"]
     words += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
-    with running(words, tmp_path_factory.mktemp("jupyter"), "ServerApp.port", "IdentityProvider.token") as server:
+    with running(words, tmp_path_factory.mktemp("jupyter")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def voila(folder, tmp_path_factory):
     """The workbook's Voila over the same folder: ``/voila/render/...``."""
-    words = ["foir_lib.view.demo", str(folder), "--no-browser"]
-    with running(words, tmp_path_factory.mktemp("voila"), "Voila.port", "Voila.token") as server:
+    words = [sys.executable, "-m", "foir_lib.view.demo", str(folder), "--no-browser", "--port=PORT", "--token=TOKEN"]
+    with running(words, tmp_path_factory.mktemp("voila")) as server:
         yield server
 
 
@@ -110,21 +100,13 @@ def pages(browser, request):
             page.on(event, stranger)
         page.on("websocket", lambda socket: LOCAL.match(socket.url) or strangers.append(socket.url))
         page.on("dialog", lambda dialog: dialog.accept())
-        opened.append((context, page))
+        opened.append(context)
         return page
 
     yield page
-    for number, (context, page) in enumerate(opened):
-        picture(page, re.sub(r"[^\w.-]+", "_", request.node.name) + (f"_{number}" if number else ""))
+    for context in opened:
         context.close()
     assert not strangers, f"asked of other hosts: {strangers}"
-
-
-def picture(page, name):
-    """Keep a picture of the page, when pictures are wanted."""
-    if folder := os.environ.get("FOIR_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 @pytest.fixture
@@ -135,10 +117,14 @@ def opened(pages, request):
     def opened(front_end, name, theme="light", **options):
         server: Server = request.getfixturevalue("voila" if front_end == "voila" else "jupyter")
         page = pages(**options)
-        kernel = getattr(server, f"open_in_{front_end}")(page, name, theme)
         try:
+            kernel = getattr(server, f"open_in_{front_end}")(page, name, theme)
             yield page, kernel
+            picture(page, request.node.name)
+        except BaseException:
+            picture(page, f"{request.node.name} failed")
+            raise
         finally:
-            kernel.close()
+            server.stop()
 
     return opened

@@ -1,5 +1,7 @@
 """A hand on a canvas: points are pixels of the original picture, found from where the browser shows the picture."""
 
+import mimetypes
+
 from servers import RUN, until
 
 SETTLED = "e => e.dataset.sent === e.dataset.answered && e.dataset.busy === 'false'"
@@ -68,7 +70,7 @@ class Hand:
         """Press the upload button and choose a file."""
         with self.page.expect_file_chooser() as chooser:
             self.root.locator("[data-action=upload]").click()
-        chooser.value.set_files({"name": name, "mimeType": "image/png", "buffer": content})
+        chooser.value.set_files({"name": name, "mimeType": mimetypes.guess_type(name)[0], "buffer": content})
         self.settled()
 
     def says(self, text):

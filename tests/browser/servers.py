@@ -1,19 +1,21 @@
-"""Jupyter servers as a person starts them, the pages they serve, and the kernels behind the pages."""
+"""A browser where there is one, Jupyter servers as a person starts them, and the kernels behind their pages."""
 
 import ast
 import json
 import os
+import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from jupyter_client import BlockingKernelClient
 
 START, RUN = 90, 120  # seconds: a server is up, a notebook has run
@@ -27,14 +29,22 @@ OWN = (
 )
 
 
+def missing(reason):
+    """Skip with the reason; fail where a browser was promised."""
+    (pytest.fail if os.environ.get("CI") and os.environ.get("FOIR_BROWSER") == "1" else pytest.skip)(reason)
+
+
+def chromium():
+    names = [os.environ.get("FOIR_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
 @contextmanager
-def running(words, home, port_option, token_option):
-    """``python -m`` words, with its settings in ``home``, until the block ends; kernels go with it."""
+def running(command, home):
+    """A server with its settings in ``home`` until the block ends; PORT and TOKEN in the command are filled in."""
     port, token = free_port(), secrets.token_hex(16)
-    command = [sys.executable, "-m", *words, f"--{port_option}={port}", f"--{token_option}={token}"]
-    environ = (
-        os.environ | {name: str(home / name.lower()) for name in OWN} | {"TMPDIR": str(home), "OMP_NUM_THREADS": "1"}
-    )
+    command = [word.replace("PORT", str(port)).replace("TOKEN", token) for word in command]
+    environ = os.environ | {name: str(home / name.lower()) for name in OWN} | {"TMPDIR": str(home)}
     quiet = home / "jupyterlab_settings_dir" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
     quiet.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
@@ -48,7 +58,7 @@ def running(words, home, port_option, token_option):
         until(
             lambda: process.poll() is not None or server.answers(),
             START,
-            f"{words[0]} doesn't answer: {log.read_text()[-2000:]}",
+            f"{command[:3]} doesn't answer: {log.read_text()[-2000:]}",
         )
         assert process.poll() is None, log.read_text()[-3000:]
         yield server
@@ -85,7 +95,7 @@ class Server:
     """A running server: what is asked of it, and its notebooks in a browser."""
 
     def __init__(self, url, token, home):
-        self.url, self.token, self.home = url, token, home
+        self.url, self.token, self.home, self.kernels = url, token, home, []
 
     def ask(self, path, method="GET", body=None, token=True):
         """(status, text) of one request; redirects are followed."""
@@ -106,6 +116,17 @@ class Server:
         except OSError:
             return False
 
+    def stop(self):
+        """End the kernels of all pages that were opened."""
+        for kernel in self.kernels:
+            kernel.client.stop_channels()
+            self.ask(f"/api/kernels/{kernel.id}", "DELETE")
+        self.kernels = []
+
+    def _kernel(self, kernel_id):
+        self.kernels.append(Kernel(self.home, kernel_id))
+        return self.kernels[-1]
+
     def open_in_lab(self, page, name, theme="light"):
         """A notebook in JupyterLab, all cells run; returns its kernel."""
         return self._open(page, f"/lab/workspaces/{Path(name).stem}/tree/{name}", name, theme)
@@ -121,17 +142,24 @@ class Server:
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         run_all(page)
         found = [s for s in json.loads(self.ask("/api/sessions")[1]) if s["path"] == name]
-        return Kernel(self.home, found[0]["kernel"]["id"])
+        return self._kernel(found[0]["kernel"]["id"])
 
     def open_in_voila(self, page, name="", theme="light"):
         """A notebook as Voila's page; returns its kernel."""
         path = f"/voila/render/{name}" if name else "/"
         page.goto(f"{self.url}{path}?token={self.token}&theme={theme}", timeout=1000 * RUN)
         page.locator("#rendered_cells").wait_for(timeout=1000 * RUN)
-        return Kernel(self.home, json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"])
+        return self._kernel(json.loads(page.locator("#jupyter-config-data").text_content())["kernelId"])
 
 
 KERNEL = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel"
+
+
+def picture(page, name):
+    """Keep a picture of the page, when pictures are wanted."""
+    if folder := os.environ.get("FOIR_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(folder) / (re.sub(r"[^\w.-]+", "_", name) + ".png"))
 
 
 def run_all(page):
@@ -174,6 +202,3 @@ class Kernel:
     def until(self, expression, seconds=60):
         """The expression's value in the kernel once it is true."""
         return until(lambda: self.value(expression), seconds, f"never true in the kernel: {expression}")
-
-    def close(self):
-        self.client.stop_channels()

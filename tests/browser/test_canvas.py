@@ -235,6 +235,7 @@ def test_photographs_are_uploaded_and_bad_ones_leave_everything_as_it_was(canvas
         hand.upload("first.png", png(640, 320))
         kernel.until("canvas.picture.size == (640, 320)")
         hand.size = (640, 320)
+        hand.root.locator("[data-foir=message]:empty").wait_for(state="attached")  # no more "Sending ..."
         hand.drag((100, 100), (500, 300))
         noise = np.random.default_rng(0).integers(0, 255, (700, 900, 3), dtype=np.uint8)  # more than one chunk
         file = io.BytesIO()
@@ -253,9 +254,10 @@ def test_photographs_are_uploaded_and_bad_ones_leave_everything_as_it_was(canvas
             "broken.png": png(64, 64)[:60],
             "notes.png": b"no picture",
             "huge.png": huge_png(),
+            "notes.txt": b"no picture",
         }.items():
             hand.upload(name, content)
-            assert sentences(hand.says(name)) == 1
+            assert sentences(hand.says("That is no photograph" if name.endswith("txt") else name)) == 1
             assert kernel.value("[str(canvas.prompt), canvas.number, len(asked)]") == before
             assert hand.prompts.count() == 1
         hand.drag((100, 80), (150, 100))

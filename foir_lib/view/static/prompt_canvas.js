@@ -308,7 +308,7 @@ function render({ model, el }) {
     waiting();
     if (model.get("number") !== picture) {
       picture = model.get("number");
-      drag = null;
+      drag = notice = null;
       zoom = { x: 0, y: 0, z: 1 };
       URL.revokeObjectURL(url);
       url = picture ? URL.createObjectURL(new Blob([model.get("image")], { type: "image/jpeg" })) : "";
@@ -317,6 +317,7 @@ function render({ model, el }) {
       image.setAttribute("width", w);
       image.setAttribute("height", h);
       stage.style.setProperty("--ratio", picture ? clamp(w / h, 0.6, 2.5) : 1.5);
+      say();
     } else if ((model.get("accepted")[view] ?? 0) < sent) return; // an edit of ours is still on its way
     const wanted = model.get("bases");
     for (const [name, old] of bases) if (!(name in wanted)) URL.revokeObjectURL(old), bases.delete(name);
@@ -566,17 +567,19 @@ function render({ model, el }) {
     if (photo && !dead()) upload(photo);
     return Boolean(photo);
   };
+  const choose = (list) => {
+    if (take(list)) return;
+    notice = { text: "That is no photograph: choose a picture file.", error: true };
+    say();
+  };
   const dropped = (event) => {
     event.preventDefault();
     event.stopPropagation();
     stage.classList.toggle("foir-over", event.type === "dragover");
-    if (event.type === "drop" && !take(event.dataTransfer.files)) {
-      notice = { text: "What was dropped is no photograph: drop a picture file.", error: true };
-      say();
-    }
+    if (event.type === "drop") choose(event.dataTransfer.files);
   };
   const pasted = (event) => take(event.clipboardData?.files) && event.preventDefault();
-  const chosenFile = () => (take(file.files), (file.value = ""));
+  const chosenFile = () => (choose(file.files), (file.value = ""));
   const scrolled = (event) => !svg.contains(event.target) && (outside = performance.now());
   const left = () => (finishKeys(), setHand(false));
   const unhover = () => ((hover = null), draw());
@@ -584,7 +587,6 @@ function render({ model, el }) {
   const listeners = [
     [svg, "pointerdown", down], [svg, "pointermove", move], [svg, "pointerup", up], [svg, "pointercancel", cancel],
     [svg, "wheel", wheel, { passive: false }], [el, "keydown", keydown], [el, "keyup", keyup], [el, "focusout", left], [svg, "pointerleave", unhover],
-   
     [bar, "click", click], [el, "dragover", dropped], [el, "dragleave", dropped], [el, "drop", dropped],
     [el, "paste", pasted], [file, "change", chosenFile], [document, "wheel", scrolled, { passive: true, capture: true }],
   ];
@@ -595,9 +597,11 @@ function render({ model, el }) {
     cancel();
     waiting();
   };
+  const revealed = (about) => about.reveal && el.scrollIntoView({ block: "center" });
   const traits = { drawing: adopt, accepted: adopt, number: adopt, bases: adopt, answered: waiting, message: heard, grid: adopt, label: controls };
   for (const [name, listener] of Object.entries(traits)) model.on(`change:${name}`, listener);
   model.on("comm_live_update", disconnected);
+  model.on("msg:custom", revealed);
   const resized = new ResizeObserver(draw);
   resized.observe(stage);
   adopt();
@@ -608,6 +612,7 @@ function render({ model, el }) {
     for (const [target, name, listener, options] of listeners) target.removeEventListener(name, listener, options);
     for (const [name, listener] of Object.entries(traits)) model.off(`change:${name}`, listener);
     model.off("comm_live_update", disconnected);
+    model.off("msg:custom", revealed);
     resized.disconnect();
     cancelAnimationFrame(frame);
     clearInterval(timer);

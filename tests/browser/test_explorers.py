@@ -1,0 +1,175 @@
+"""The explorers in a real browser: a dragged prompt changes tokens, heads and lists, on the page and in the kernel."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from hands import Hand
+from servers import picture, run_all, running
+from test_canvas import png
+
+MAKEFILE = Path(__file__).resolve().parents[2] / "Makefile"
+SET = """import numpy as np
+from foir_lib import load_model, load_set
+from foir_lib.bench.experiment import Experiment
+from foir_lib.search.asking import Database, Sight
+from foir_lib.view.head_explorer import HeadExplorer
+from foir_lib.view.retrieval_explorer import RetrievalExplorer
+rs, vit = load_set("mini-focus", seed=0), load_model("mini-vit")"""
+EXPLORERS = """lists = RetrievalExplorer(rs, vit, methods=("CBIR", "PHS"), k=6)
+display(lists)
+heads = HeadExplorer(vit, canvas=lists.canvas)
+display(heads)"""
+TOLD = {  # what the kernel says; `right` is worked out again from the set itself, `again` from the picture itself
+    "tokens": "np.flatnonzero(lists.canvas.prompt.tokens(vit.grid, lists.canvas.size)).tolist()",
+    "heads": "np.flatnonzero(heads.heads).tolist()",
+    "lists": "{m: t['row'].tolist() for m, t in lists.results.items()}",
+    "again": "{m: database.rank(Sight(vit, lists.canvas.picture), m, lists.canvas.prompt, exclude=own()).ids[:6].tolist() for m in lists.results}",
+}
+AGAIN = """database = Database(vit, Experiment(rs, vit, progress=False).database())
+def own():
+    found = np.flatnonzero(rs.database["image_id"].astype(str) == lists.canvas.label.removeprefix("picture "))
+    return int(found[0]) if len(found) else -1"""
+KEYS = "e => [...e.querySelectorAll('[data-row]')].map(r => [...r.querySelectorAll('[data-item]')].map(i => JSON.parse(i.dataset.key)))"
+CHOSEN = "e => [...e.querySelectorAll('[data-frame=chosen]')].map(i => JSON.parse(i.dataset.key))"
+
+
+def told(page, kernel):
+    """What page and kernel show, which must be the same; and the same as computed anew."""
+    said = kernel.run("", **TOLD)
+    galleries = page.locator(".foir-gallery")
+    assert (
+        galleries.nth(0).evaluate(KEYS) == [said["lists"]["CBIR"], said["lists"]["PHS"]] == list(said["again"].values())
+    )
+    assert sorted(galleries.nth(1).evaluate(CHOSEN)) == said["heads"]
+    return said
+
+
+@pytest.mark.parametrize("front_end", ["lab", "notebook", "voila"])
+def test_a_dragged_box_changes_tokens_heads_and_lists(opened, write, front_end):
+    with opened(front_end, write(SET, EXPLORERS, AGAIN), height=1400) as (page, kernel):
+        page.locator(".foir-gallery [data-item]").first.wait_for()
+        size = kernel.value("list(lists.canvas.size)")
+        hand = Hand(page, size)
+        before, shown = told(page, kernel), page.locator(".foir-gallery").first.get_attribute("data-shown")
+        columns, rows = kernel.value("list(vit.grid)")[::-1]
+        corner = [(1.2 * size[0] / columns, 1.2 * size[1] / rows), (2.8 * size[0] / columns, 2.8 * size[1] / rows)]
+        hand.act("clear")
+        hand.drag(*corner)
+        after = told(page, kernel)
+        assert after["tokens"] == [r * columns + c for r in (1, 2) for c in (1, 2)] != before["tokens"]
+        assert after["heads"] != before["heads"]
+        assert after["lists"]["PHS"] != before["lists"]["PHS"] and after["lists"]["CBIR"] == before["lists"]["CBIR"]
+        assert int(page.locator(".foir-gallery").first.get_attribute("data-shown")) > int(shown)
+        if front_end == "lab":
+            hand.tool("brush")
+            hand.drag((0.6 * size[0], 0.6 * size[1]), (0.9 * size[0], 0.6 * size[1]), (0.9 * size[0], 0.9 * size[1]))
+            painted = told(page, kernel)
+            assert kernel.value("type(lists.canvas.prompt).__name__") == "Mask"
+            assert painted["tokens"] != after["tokens"] and painted["lists"]["PHS"] != after["lists"]["PHS"]
+            hand.act("undo")
+            assert told(page, kernel) == after
+
+
+def test_a_result_becomes_the_query_and_own_photographs_are_asked(opened, write):
+    with opened("voila", write(SET, EXPLORERS, AGAIN), height=1400) as (page, kernel):
+        first = page.locator(".foir-gallery").first.locator("[data-item]").nth(1)
+        wanted = int(first.get_attribute("data-key"))
+        first.click()
+        kernel.until(f"lists.canvas.label == f'picture {{rs.database.image_id[{wanted}]}}'")
+        size = kernel.value("list(lists.canvas.size)")
+        hand = Hand(page, size)
+        page.wait_for_function("document.querySelector('.foir-canvas').dataset.busy === 'false'")
+        hand.drag((0.3 * size[0], 0.3 * size[1]), (0.7 * size[0], 0.7 * size[1]))
+        assert wanted not in told(page, kernel)["lists"]["CBIR"]  # it doesn't find itself
+        for colour in ((40, 160, 40), (30, 40, 180)):
+            hand.upload("mine.png", png(300, 200, colour))
+            hand.size = (300, 200)
+            hand.drag((20, 20), (200, 150))
+            last = told(page, kernel)
+            assert kernel.value("lists.canvas.picture.getpixel((5, 5))") == pytest.approx(colour, abs=4)
+        hand.upload("torn.png", png(300, 200)[:50])
+        hand.says("torn.png")
+        assert told(page, kernel) == last
+
+
+ALIVE = """import gc
+gc.collect()
+alive = [len(get_ipython().kernel.comm_manager.comms)]
+alive += [sum(isinstance(w, kind) for w in gc.get_objects()) for kind in (RetrievalExplorer, HeadExplorer)]"""
+
+
+def test_explorers_run_again_leave_nothing_behind(opened, write):
+    with opened("lab", write(SET, EXPLORERS)) as (page, kernel):
+        kernel.run(ALIVE)
+        once = kernel.value("alive")
+        for _ in range(2):
+            run_all(page)
+        kernel.run(ALIVE)
+        assert kernel.value("alive") == once
+        page.locator(".foir-canvas").nth(1).wait_for(state="detached")
+
+
+# ---- the demo
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """``make demo``, but for the environment, which is this one."""
+    command = [
+        "make",
+        "-f",
+        str(MAKEFILE),
+        "-C",
+        str(MAKEFILE.parent),
+        f"RUN={sys.executable}",
+        "STAMP=Makefile",
+        "demo",
+    ]
+    with running([*command, "ARGS=--no-browser --port=PORT --token=TOKEN"], tmp_path_factory.mktemp("demo")) as server:
+        yield server
+
+
+def test_without_the_token_the_demo_starts_nothing(demo):
+    for path in ("/", "/voila/files/02_demo.ipynb", "/api/kernels/0-0-0-0-0"):
+        status, text = demo.ask(path, token=False)
+        assert status == 403 or "password" in text.lower()
+        assert "Where it wins" not in text
+    assert "Kernel started" not in (demo.home / "log").read_text()
+    assert "127.0.0.1" in (demo.home / "log").read_text()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 800])
+def test_the_demo_is_one_clean_page_that_answers(demo, pages, request, width, theme):
+    page = pages(width=width, height=1000)
+    kernel = demo.open_in_voila(page, theme=theme)
+    page.locator(".foir-gallery").nth(2).locator("[data-item]").first.wait_for()
+    text = page.locator("#rendered_cells").inner_text()
+    assert "Where it wins" in text
+    assert (
+        "load_set" not in text
+        and "What we saw" not in text
+        and "cosine to the plain descriptor" not in text.split("Cosine")[0]
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wide = "e => e.scrollWidth > e.clientWidth + 1"
+    assert not page.locator("#rendered_cells").evaluate(wide), "the page scrolls sideways"
+    assert page.evaluate("getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')").strip() in {
+        "light": ("#fff", "#ffffff", "white"), "dark": ("#111", "#111111", "#212121", "var(--md-grey-900, #212121)")
+    }[theme]  # fmt: skip
+    picture(page, f"{request.node.name}_top")
+    size = kernel.value("list(lists.canvas.size)")
+    hand, before = Hand(page, size), kernel.run("", **{k: v for k, v in TOLD.items() if k != "again"})
+    hand.drag((0.05 * size[0], 0.6 * size[1]), (0.35 * size[0], 0.95 * size[1]))
+    after = kernel.run("", **{k: v for k, v in TOLD.items() if k != "again"})
+    assert all(before[name] != after[name] for name in after)
+    lists = page.locator(".foir-gallery").first
+    assert lists.evaluate(KEYS) == [after["lists"]["CBIR"], after["lists"]["PHS"]]
+    assert sorted(page.locator(".foir-gallery").nth(1).evaluate(CHOSEN)) == after["heads"]
+    case = page.locator(".foir-gallery").nth(2).locator("[data-item]").nth(2)
+    query = int(case.get_attribute("data-key"))
+    case.click()
+    kernel.until(f"str(lists.canvas.prompt) == str(rs.queries['prompt'].iloc[{query}])")
+    picture(page, f"{request.node.name}_below")
+    demo.stop()
