@@ -21,9 +21,11 @@ def coattention_maps(picture, prompts, candidates, maps, titles=None, title=None
     if not prompts or any(len(m) != len(prompts) for m in (asking, candidates, *filter(None, maps.values()))):
         raise InputError(f"{len(prompts)} prompts need as many lists of candidates and of maps, at least one.")
     wide, lines = max(len(row) for row in candidates), len(maps)
-    side = (WIDTH - 1.0) / (wide + 1)
+    side = min(1.2, (WIDTH - 1.0) / (wide + 1))
     tall = max(parts.tall(p) for row in candidates for p in row)
-    with canvas(len(prompts) * lines * (side * tall + 0.1) + 0.5 + 0.4 * bool(caption)) as figure:
+    with canvas(
+        len(prompts) * lines * (side * tall + 0.1) + 0.5 + 0.4 * bool(caption), side * (wide + 1) + 1.2
+    ) as figure:
         cells = figure.add_gridspec(len(prompts) * lines, wide + 1)
         for band, prompt in enumerate(prompts):
             axes = figure.add_subplot(cells[band * lines : (band + 1) * lines, 0])
@@ -41,7 +43,7 @@ def coattention_maps(picture, prompts, candidates, maps, titles=None, title=None
                     axes = figure.add_subplot(cells[band * lines + line, 1 + column])
                     panels.append(axes)
                     if rows is None:
-                        parts.show(axes, candidate)
+                        parts.show(axes, candidate, parts.THUMB // 2)
                     else:
                         image = heat(axes, candidate, rows[band][column], top)
                     if column == 0:
@@ -62,7 +64,7 @@ def coattention_maps(picture, prompts, candidates, maps, titles=None, title=None
 def heat(axes, picture, values, top, low=0.0):
     """A map (rows, columns) over the picture in grey, from ``low`` to ``top``."""
     values = parts.checked(values, 2, name="map")
-    parts.show(axes, picture.convert("L"))
+    parts.show(axes, picture.convert("L"), parts.THUMB // 2)
     extent = (0, picture.width, picture.height, 0)
     style = {"cmap": "magma", "alpha": 0.75, "interpolation": "nearest"}
     image = axes.imshow(values, vmin=low, vmax=top, extent=extent, **style)
@@ -81,11 +83,11 @@ def local_features(picture, found, labels=None, prompt=None, title=None):
     scales = sorted(set(found.scale.tolist()))
     panels = [("by scale and norm", [scales.index(s) for s in found.scale.tolist()])]
     panels += [] if labels is None else [("by cluster", [int(k) for k in labels])]
-    width = 0.3 + 3.6 * len(panels)
-    with canvas(3.4 * parts.tall(picture) + 0.5, width) as figure:
+    width = 0.3 + 2.7 * len(panels)
+    with canvas(2.5 * parts.tall(picture) + 0.5, width) as figure:
         for column, (name, groups) in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), 1 + column)
-            parts.show(axes, picture, longest=2 * parts.THUMB, alpha=0.75)
+            parts.show(axes, picture, alpha=0.75)
             largest, told = float(found.norm.max()) or 1.0, set()
             for (x, y), (w, h), norm, group in zip(
                 found.positions.tolist(), found.cell.tolist(), found.norm.tolist(), groups, strict=True
