@@ -3,13 +3,12 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torchvision.models import detection
 
-from foir_lib.bench.landmark_pictures import LandmarkPictures, digest
+from foir_lib.bench.landmark_pictures import LandmarkPictures, digest, weights_digest
 from foir_lib.errors import InputError
 from foir_lib.methods import coattention, pooling, regional_attention, regions, whitening
-from foir_lib.models import weights as weights_file
-from foir_lib.models.cnn import SCALES
+from foir_lib.models.cnn import SCALES, Locals
+from foir_lib.models.detector import load_detector
 from foir_lib.search import inverted_file, spatial
 
 SCALE_SETS = {1: (1.0,), 3: (1 / 2**0.5, 1.0, 2**0.5), 5: SCALES, 7: (1 / 4, *SCALES, 2.0)}  # co-attention Table 3
@@ -17,6 +16,7 @@ GRIDS = (3, 4, 5, 6)  # S of regional attention Table 2a
 N_FEATURES, MINI_FEATURES = 500, 150  # N; the mini world's pictures have fewer cells
 MINI_ENLARGED = 2**0.5  # and are seen larger: their longer side has 192 pixels, not 1,024
 SAMPLE = 16  # region or class vectors of a training picture that a PCA is learned from
+KEPT = 4e9  # bytes of selected local features that are kept, so that a network sees each picture once
 CODEBOOK = 300  # local features of a training picture that words are learned from, in its original scale
 
 
@@ -42,6 +42,9 @@ class LandmarkExtraction(LandmarkPictures):
     def pooled(self, part, n_scales=1):
         """Raw pooled vectors: gem (n_scales, C), and at one scale also spoc, mac, crow (C,)."""
 
+        if n_scales > 1 and self._keeps(part, self.n_features):
+            return self.seen(part, n_scales)
+
         def describe(picture, longest):
             maps = self._maps(picture, longest, SCALE_SETS[n_scales])
             found = {"gem": torch.cat([pooling.gem(x, self.model.gem_p) for x in maps])}
@@ -50,6 +53,19 @@ class LandmarkExtraction(LandmarkPictures):
             return found
 
         return self._store(f"pooled at {n_scales} scales", part, describe)
+
+    def seen(self, part, n_scales=5):
+        """The N strongest local features (N, C) of each picture, zero-padded, their count, and gem (n_scales, C)."""
+
+        def describe(picture, longest):
+            maps = self._maps(picture, longest, SCALE_SETS[n_scales])
+            found = Locals.merged([Locals.from_map(x[0].cpu(), picture.size) for x in maps])
+            x = coattention.select(found, self.n_features).features
+            padded = F.pad(x, (0, 0, 0, self.n_features - len(x)))
+            gem = torch.cat([pooling.gem(x, self.model.gem_p) for x in maps])
+            return {"features": padded, "count": torch.tensor(len(x)), "gem": gem}
+
+        return self._store(f"local features: {n_scales} scales, N {self.n_features}", part, describe)
 
     def regional(self, part, context=None):
         """R-MAC of each S of :data:`GRIDS` (4, d), plain, or with the attention that has, or lacks, ``context``."""
@@ -98,12 +114,11 @@ class LandmarkExtraction(LandmarkPictures):
         embed, name = self._embedding(n_scales, n_features, dim)
         width = n_features if clustering in ("none", "mean-shift") else n_clusters
 
-        def describe(picture, longest):
-            found = self._selected(picture, longest, n_scales, n_features)
-            x, p = found.features, self.model.gem_p
+        def describe(x):
+            p = self.model.gem_p
             if clustering == "none":
                 vectors = coattention.embedded(x, *embed)
-                norms = coattention.norm_weights(found.norm)
+                norms = coattention.norm_weights(x.norm(dim=1))
                 more = {"attended": coattention.weighted(vectors, norms)}
             else:
                 labels = coattention.cluster(x, n_clusters, clustering, bandwidth)
@@ -114,17 +129,18 @@ class LandmarkExtraction(LandmarkPictures):
 
         kind = clustering if clustering != "mean-shift" else f"mean-shift {bandwidth:g}"
         what = f"clusters: {n_scales} scales, N {n_features}, K {width}, {kind}, {name}"
-        return self._store(what, part, describe)
+        return self._local(what, part, describe, n_scales, n_features)
 
     def words(self, part, n_scales=5, n_features=0):
         """Visual words (N,) int32 of the selected local features, -1 behind the last."""
         codebook, n_features = self.codebook(), n_features or self.n_features
 
-        def describe(picture, longest):
-            found = codebook.assign(self._selected(picture, longest, n_scales, n_features).features)
+        def describe(x):
+            found = codebook.assign(x)
             return {"words": torch.from_numpy(np.pad(found, (0, n_features - len(found)), constant_values=-1))}
 
-        return self._store(f"words: {n_scales} scales, N {n_features}, {digest(codebook.centres)}", part, describe)
+        what = f"words: {n_scales} scales, N {n_features}, {digest(codebook.centres)}"
+        return self._local(what, part, describe, n_scales, n_features)
 
     def keypoints(self, part, n_features=500):
         """SIFT keypoints, as `search.spatial` stores them; a query's are those inside its box."""
@@ -134,8 +150,6 @@ class LandmarkExtraction(LandmarkPictures):
             return {name: torch.from_numpy(np.asarray(array))[0] for name, array in found.items()}
 
         return self._store(f"sift {n_features}", part, describe)
-
-    # ---- what is learned from training pictures
 
     def pca(self, kind):
         """PCA-whitening of L2-normalised vectors of a kind: gem, spoc, mac, crow, regions, classes."""
@@ -171,15 +185,14 @@ class LandmarkExtraction(LandmarkPictures):
         key = ("co-attention", n_scales, n_features, dim)
         if key not in self._learned:
 
-            def describe(picture, longest):
-                x = self._selected(picture, longest, n_scales, n_features).features
+            def describe(x):
                 return {"query": pooling.power_mean(x, self.model.gem_p, 0)}
 
             whiten, pca = self.model.whiten, None
             if whiten is None or self.has_training:
-                raw = torch.from_numpy(
-                    self._store(f"query: {n_scales} scales, N {n_features}", "training", describe).read("query")
-                )
+                what = f"query: {n_scales} scales, N {n_features}"
+                found = self._local(what, "training", describe, n_scales, n_features)
+                raw = torch.from_numpy(found.read("query"))
                 with torch.inference_mode():
                     raw = raw if whiten is None else whiten(raw.to(self.model.device)).cpu()
                 pca = whitening.fit(raw, min(dim, raw.shape[1], len(raw) - 1), whiten=whiten is None)
@@ -199,35 +212,36 @@ class LandmarkExtraction(LandmarkPictures):
 
         return self._store(f"{kind}, {SAMPLE} of each", "training", describe)
 
-    # ---- how
-
     def _maps(self, picture, longest, scales=(1.0,)):
         scales = [scale * self.enlarged for scale in scales]
         return [self.model.maps(self.model.preprocess(picture, longest, scale)[None]) for scale in scales]
+
+    def _keeps(self, part, n_features):
+        return n_features <= self.n_features and self._n(part) * self.n_features * self.model.dim * 4 <= KEPT
+
+    def _local(self, what, part, describe, n_scales, n_features):
+        """Features of a part: ``describe(x)`` of the selected local features x (N, C) of each picture."""
+        if not self._keeps(part, n_features):
+            seen = lambda *picture: describe(self._selected(*picture, n_scales, n_features).features)  # noqa: E731
+            return self._store(what, part, seen)
+        kept = self.seen(part, n_scales)
+
+        def of_row(row):
+            at = slice(row, row + 1)
+            count = min(int(kept.read("count", at)[0]), n_features)
+            return (torch.from_numpy(kept.read("features", at)[0, :count]).to(self.model.device),)
+
+        return self._store(what, part, describe, of_row)
 
     def _selected(self, picture, longest, n_scales, n_features):
         scales = [scale * self.enlarged for scale in SCALE_SETS[n_scales]]
         return coattention.select(self.model.locals(picture, scales, longest), n_features)
 
-    def _store(self, what, part, describe):
-        return super()._store(what if self.enlarged == 1 else f"{what}, x {self.enlarged:.4f}", part, describe)
+    def _store(self, what, part, describe, source=None):
+        return super()._store(what if self.enlarged == 1 else f"{what}, x {self.enlarged:.4f}", part, describe, source)
 
     def _net(self, context):
         if context not in self.attention:
             kind = "with" if context else "without"
             raise InputError(f"There is no regional attention {kind} context for {self.model.name}: give its weights.")
         return self.attention[context]
-
-
-def weights_digest(net):
-    """Names a network's weights."""
-    return digest(np.concatenate([p.detach().cpu().numpy().ravel() for p in net.parameters()]))
-
-
-def load_detector(path):
-    """torchvision's fasterrcnn_resnet50_fpn with the weights of a local file, opened safely."""
-    net = detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
-    state = weights_file.read(path)
-    weights_file.check(net.state_dict(), state, path, "fasterrcnn_resnet50_fpn")
-    net.load_state_dict(state)
-    return net.eval().requires_grad_(False)

@@ -76,13 +76,13 @@ class LandmarkPictures:
             return len(self.paths())
         return len(self.set.database if part == "database" else self.set.queries)
 
-    def _store(self, what, part, describe):
-        """Features of a part: ``describe(picture, longest)`` of each picture, a dict of tensors."""
+    def _store(self, what, part, describe, source=None):
+        """Features of a part: ``describe(picture, longest)`` of each picture, or of ``source(row)``: a dict of tensors."""
         if (what, part) not in self._made:
             n = self._n(part)
             data = training_digest(tuple(self.paths())) if part == "training" else self.set.fingerprint
             key = {"what": what, "part": part, "data": data, "model": self.model.key, "code": code_digest()}
-            work = partial(self._describe, describe, part)
+            work = partial(self._describe, describe, source or partial(self._picture, part))
 
             def make(start, stop):
                 with ThreadPoolExecutor(self.workers) as pool:
@@ -95,8 +95,8 @@ class LandmarkPictures:
         return self._made[what, part]
 
     @torch.inference_mode()
-    def _describe(self, describe, part, row):
-        found = describe(*self._picture(part, row))
+    def _describe(self, describe, source, row):
+        found = describe(*source(row))
         return {name: tensor.cpu().numpy() for name, tensor in found.items()}
 
 
@@ -112,6 +112,11 @@ def cropped(picture, box, longest):
 def digest(array):
     """Names an array."""
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+
+
+def weights_digest(net):
+    """Names a network's weights."""
+    return digest(np.concatenate([p.detach().cpu().numpy().ravel() for p in net.parameters()]))
 
 
 @cache
