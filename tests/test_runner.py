@@ -326,7 +326,8 @@ def test_an_interrupted_run_keeps_finished_tables_and_goes_on(notebooks, tmp_pat
     write_notebook(notebooks / "phs.ipynb", work=slow)
     out = tmp_path / "out"
     code = (
-        "import sys; from foir_lib.bench import runner\n"
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it is ignored
+        "from foir_lib.bench import runner\n"
         f"runner.reproduce(['phs-1', 'phs-a4', 'phs-a5'], {{}}, {str(out)!r}, notebooks={str(notebooks)!r})"
     )
     process = subprocess.Popen(
