@@ -1,7 +1,5 @@
 """How retrieval CNNs are trained: ArcFace on labelled pictures, or the contrastive loss on tuples; on any number of GPUs."""
 
-import hashlib
-import json
 import math
 import numbers
 from functools import partial
@@ -11,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors.torch import save as to_safetensors
 from timm.data import resolve_data_config
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError
-from foir_lib.images import atomic_path, atomic_write
+from foir_lib.images import atomic_path
 from foir_lib.models import weights as weights_file
 from foir_lib.models.cnn_data import Cuts, Draws, Tuples, mine
 from foir_lib.models.cnn_losses import ArcFace, Contrastive, Retriever, Task
@@ -103,17 +100,7 @@ def save(retriever, name, folder, losses, facts, classifier=None):
     if classifier is not None:
         keep |= {f"{head}.{k}": v for k, v in classifier.state_dict().items()}
     keep = {k: v for k, v in keep.items() if not k.endswith("num_batches_tracked")}
-    return write(keep, name, folder, losses, facts)
-
-
-def write(state, name, folder, losses, facts):
-    """Write tensors (matrices in float16) as ``<name>.safetensors`` and the card ``<name>.json`` beside them; returns the card."""
-    blob = to_safetensors({k: (v.half() if v.ndim > 1 else v).cpu().contiguous() for k, v in state.items()})
-    curve = [round(float(part.mean()), 4) for part in np.array_split(losses, min(60, len(losses)))]
-    card = {"name": name} | facts | {"losses": curve, "sha256": hashlib.sha256(blob).hexdigest()} | ABOUT
-    atomic_write(Path(folder) / f"{name}.safetensors", blob)
-    atomic_write(Path(folder) / f"{name}.json", json.dumps(card, indent=1) + "\n")
-    return card
+    return weights_file.write(keep, name, folder, losses, facts, ABOUT)
 
 
 ABOUT = {

@@ -1,7 +1,5 @@
 """How the mini ViTs were made: the CLS token learns to tell which kinds a training scene holds."""
 
-import hashlib
-import json
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -10,13 +8,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import save as to_safetensors
 from tqdm.auto import tqdm
 
 from foir_lib.data import mini
 from foir_lib.errors import InputError
-from foir_lib.images import atomic_path, atomic_write
-from foir_lib.models import mini_vit
+from foir_lib.images import atomic_path
+from foir_lib.models import mini_vit, weights
 
 TRAIN, HELD_OUT = 0, 1  # parts of the training streams; benchmark scenes come from other streams
 
@@ -117,19 +114,7 @@ def save(net, name, folder, losses, facts):
     kept as 60 means. Returns the card.
     """
     keep = {key: value for key, value in net.state_dict().items() if not key.startswith("head.")}
-    blob = to_safetensors(
-        {k: (v.half() if v.ndim > 1 else v).contiguous() for k, v in keep.items()}
-    )
-    curve = [round(float(part.mean()), 4) for part in np.array_split(losses, min(60, len(losses)))]
-    card = (
-        {"name": name}
-        | facts
-        | {"losses": curve, "sha256": hashlib.sha256(blob).hexdigest()}
-        | ABOUT
-    )
-    atomic_write(Path(folder) / f"{name}.safetensors", blob)
-    atomic_write(Path(folder) / f"{name}.json", json.dumps(card, indent=1) + "\n")
-    return card
+    return weights.write(keep, name, folder, losses, facts, ABOUT)
 
 
 ABOUT = {

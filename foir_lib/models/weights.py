@@ -1,13 +1,17 @@
-"""Local weights files: opened without running what is inside, and loaded only where every tensor fits."""
+"""Local weights files: opened without running what is inside, loaded only where every tensor fits, written with a card."""
 
 import hashlib
+import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
 
 from foir_lib.errors import IntegrityError, MissingError
+from foir_lib.images import atomic_write
 
 
 def read(path):
@@ -55,3 +59,16 @@ def check(own, state, path, name, known=None, hint=""):
     extra = next((k for k in state if k not in known), None)
     if extra is not None:
         raise IntegrityError(f"Weights file {path} doesn't fit {name}: it has {extra}, which the model has not.")
+
+
+def write(state, name, folder, losses, facts, about):
+    """Write tensors (matrices in float16) as ``<name>.safetensors`` and the card ``<name>.json`` beside them; returns the card.
+
+    The card holds ``facts``, the losses as 60 means, the file's checksum, and what it is ``about``.
+    """
+    blob = to_safetensors({k: (v.half() if v.ndim > 1 else v).cpu().contiguous() for k, v in state.items()})
+    curve = [round(float(part.mean()), 4) for part in np.array_split(losses, min(60, len(losses)))]
+    card = {"name": name} | facts | {"losses": curve, "sha256": hashlib.sha256(blob).hexdigest()} | about
+    atomic_write(Path(folder) / f"{name}.safetensors", blob)
+    atomic_write(Path(folder) / f"{name}.json", json.dumps(card, indent=1) + "\n")
+    return card

@@ -78,11 +78,8 @@ class CoattentionExplorer(ipywidgets.VBox):
 
     def query(self, row):
         """Open a row of ``retrieval_set.queries``: its picture, prompt and label."""
-        queries = self.set.queries
         with self._told():
-            if isinstance(row, bool) or not isinstance(row, numbers.Integral) or not 0 <= row < len(queries):
-                raise InputError(f"There is no query {row!r}: {self.set.name} has {len(queries)}, counted from 0.")
-            image_id, prompt, label = queries[["image_id", "prompt", "label"]].iloc[int(row)]
+            image_id, prompt, label = retrieval_rows.query_of(self.set, row)
             self._open(self.set.open(image_id), image_id, prompt, label)
             self._place = int(row)
 

@@ -1,13 +1,24 @@
 """From one answer of the database to a table and to a row of the gallery: plain functions, no widget."""
 
+import numbers
+
 import numpy as np
 import pandas as pd
 
 from foir_lib.data.checks import CORNERS
+from foir_lib.errors import InputError
 from foir_lib.prompts import Point
 
 COLUMNS = ["image_id", "row", "score", "right", "before", "rank"]
 NO_PROMPT = "Draw a prompt on the picture: {} looks for what you point at."
+
+
+def query_of(retrieval_set, row):
+    """(image id, prompt, label) of a row of ``retrieval_set.queries``. Raises InputError when there is no such row."""
+    queries = retrieval_set.queries
+    if isinstance(row, bool) or not isinstance(row, numbers.Integral) or not 0 <= row < len(queries):
+        raise InputError(f"There is no query {row!r}: {retrieval_set.name} has {len(queries)}, counted from 0.")
+    return tuple(queries[["image_id", "prompt", "label"]].iloc[int(row)])
 
 
 def objects_of(retrieval_set):
