@@ -20,7 +20,7 @@ from foir_lib.methods import pooling, regional_attention, regional_training
 from foir_lib.models import cnn_train, mini_cnn
 from foir_lib.models.cnn import CNN
 from foir_lib.models.cnn_data import Cuts, Draws, mine
-from foir_lib.models.cnn_losses import ArcFace, Contrastive, Retriever
+from foir_lib.models.cnn_losses import ArcFace, Contrastive, Retriever, parts
 
 
 def tiny():
@@ -104,6 +104,27 @@ def test_the_retriever_is_gem_then_the_layer():
 
 
 # --- pictures
+
+
+def test_parts_are_a_cell_and_those_most_like_it():
+    x = torch.tensor([[1.0, 1.1, 9.0, 1.2, 9.1, 9.2]]).repeat(500, 1)[:, None]
+    torch.manual_seed(0)
+    found = {tuple(row.int().tolist()) for row in parts(x)[:, 0]}
+    alone = {tuple(int(i == j) for i in range(6)) for j in range(6)}
+    groups = {(1, 1, 0, 1, 0, 0), (0, 0, 1, 0, 1, 1), (1,) * 6}
+    assert groups <= found and alone & found
+    for row in map(np.array, found):  # beyond one group, all of it is there
+        assert row[[0, 1, 3]].all() or row[[2, 4, 5]].all() or row.sum() < 3
+
+
+def test_parts_are_pooled_in_training_alone():
+    torch.manual_seed(0)
+    model, x = Retriever(tiny(), part=1.0), torch.randn(4, 3, 64, 64)
+    model.net.eval()
+    whole = model.eval()(x)
+    model.train(), model.net.eval()
+    assert not torch.allclose(model(x), whole, atol=1e-3)
+    torch.testing.assert_close(model.eval()(x), whole)
 
 
 def test_a_cut_depends_on_its_seed_alone(pictures):

@@ -12,17 +12,33 @@ EDGE = 1e-6  # how near to 1 a cosine may come: beyond it the arc has no finite 
 class Retriever(nn.Module):
     """``net`` (timm), GeM and the whitening layer: images (B, 3, H, W) to unit descriptors (B, d).
 
-    ``dim`` d: the network's own width unless given. Source: co-attention section 3.2, eq. 1.
+    ``dim`` d: the network's own width unless given. ``part``: the share of pictures that are pooled in training over
+    :func:`parts` of their maps, so that the whitening layer knows clusters too. Source: co-attention section 3.2, eq. 1;
+    the parts are ours.
     """
 
-    def __init__(self, net, dim=None, p=3.0):
+    def __init__(self, net, dim=None, p=3.0, part=0.0):
         super().__init__()
-        self.net, self.p = net, float(p)
+        self.net, self.p, self.part = net, float(p), float(part)
         self.whiten = nn.Linear(net.num_features, dim or net.num_features)
 
     def forward(self, x):
-        x = self.net.forward_features(x).float().clamp(min=1e-6)
-        return F.normalize(self.whiten(x.pow(self.p).mean((2, 3)).pow(1 / self.p)).float(), dim=-1)
+        x = self.net.forward_features(x).float().clamp(min=1e-6).flatten(2)
+        share = x.new_ones(len(x), 1, x.shape[2])
+        if self.training and self.part:
+            chosen = torch.rand(len(x), 1, 1, device=x.device) < self.part
+            share = torch.where(chosen, parts(x.detach()), share)
+        x = (x.pow(self.p) * share).sum(2) / share.sum(2)
+        return F.normalize(self.whiten(x.pow(1 / self.p)).float(), dim=-1)
+
+
+def parts(x):
+    """A part of each map (B, C, N) as ones (B, 1, N): a random cell, by norm, and up to all of the cells most like it."""
+    n, norm = x.shape[2], x.norm(dim=1)
+    seed = torch.multinomial(norm, 1)
+    distance = (x - x.gather(2, seed[:, None].expand(-1, x.shape[1], 1))).square().sum(1)
+    last = (torch.rand(len(x), 1, device=x.device) * n).long()
+    return (distance <= distance.sort(1).values.gather(1, last)).to(x.dtype)[:, None]
 
 
 class ArcFace(nn.Module):

@@ -27,24 +27,25 @@ OPTIMISERS = {
 
 def train(
     net, pictures, loss="arcface", epochs=50, batch=128, size=512, lr=0.05, weight_decay=1e-4, optimiser="sgd", warmup=0.0,
-    clip=None, dim=None, p=3.0, margin=None, seed=0, workers=0, precision="no", n_queries=2000, n_pool=22_000, n_negatives=5,
-    checkpoint=None, every=500, max_steps=None,
+    clip=None, dim=None, p=3.0, part=0.0, margin=None, seed=0, workers=0, precision="no", n_queries=2000, n_pool=22_000,
+    n_negatives=5, checkpoint=None, every=500, max_steps=None,
 ):  # fmt: skip
     """Train a timm CNN for retrieval; returns the Retriever and its losses, one per step (the mean over processes).
 
     ``loss``: "arcface" on a TrainingSet, "contrastive" on a TupleSet (negatives mined anew each epoch from ``n_pool``
     pictures for ``n_queries`` pairs). ``batch`` pictures or tuples for each process, cut to ``size`` pixels; ``lr`` rises over
-    the share ``warmup`` of the steps and falls as a cosine; ``clip``: largest norm of the gradient; ``margin``: the
-    loss's own unless given; ``precision``: accelerate's, "bf16" to compute in half. With a ``checkpoint`` path the state is
-    kept there every so many steps and picked up again; a resumed run is the same run. ``max_steps`` ends it early, as
-    planned from the start. Under `accelerate launch` all processes train together. Defaults: co-attention section 6.1.
-    Raises InputError for a bad number or name, a set of the other kind and the checkpoint of another run.
+    the share ``warmup`` of the steps and falls as a cosine; ``clip``: largest norm of the gradient; ``part``: share of
+    pictures pooled over a part of their map (:class:`Retriever`); ``margin``: the loss's own unless given; ``precision``:
+    accelerate's, "bf16" to compute in half. With a ``checkpoint`` path the state is kept there every so many steps and
+    picked up again; a resumed run is the same run. ``max_steps`` ends it early, as planned from the start. Under
+    `accelerate launch` all processes train together. Defaults: co-attention section 6.1. Raises InputError for a bad number
+    or name, a set of the other kind and the checkpoint of another run.
     """
     _check(pictures, loss, optimiser, epochs=epochs, batch=batch, size=size, lr=lr, every=every)
     torch.manual_seed(seed)
     accelerator = Accelerator(mixed_precision=precision, step_scheduler_with_optimizer=False)
     cuts = partial(Cuts, pictures, size, *_statistics(net))
-    retriever = Retriever(net, dim, p)
+    retriever = Retriever(net, dim, p, part)
     width, margin = retriever.whiten.out_features, {} if margin is None else {"margin": margin}
     head = ArcFace(len(pictures.names), width, **margin) if loss == "arcface" else Contrastive(**margin)
     task = Task(retriever, head).to(memory_format=torch.channels_last)
@@ -53,7 +54,8 @@ def train(
     n = len(pictures.paths) if loss == "arcface" else min(n_queries, len(pictures.query))
     per_epoch = max(1, n // min(batch, n) // accelerator.num_processes)
     total = min(epochs * per_epoch, max_steps or math.inf)
-    run = f"{loss}, {optimiser} {lr:g}, {total} steps of {batch} at {size} px, seed {seed}, {accelerator.num_processes} processes"
+    run = f"{loss}, {optimiser} {lr:g}, {total} steps of {batch} at {size} px, part {part:g}, seed {seed}, "
+    run += f"{accelerator.num_processes} processes"
     losses = _resume(checkpoint, run, accelerator.unwrap_model(task), optimiser_of)
     bar = tqdm(total=total, initial=len(losses), desc=loss, disable=not accelerator.is_main_process)
     while len(losses) < total:
@@ -68,6 +70,8 @@ def train(
         for x, labels in islice(loader, min(per_epoch - done, total - len(losses))):
             for group in optimiser_of.param_groups:
                 group["lr"] = lr * _rate(len(losses), total, warmup)
+            rng = np.random.default_rng((seed, len(losses), accelerator.process_index))
+            torch.manual_seed(int(rng.integers(2**62)))
             value = task.train()(x, labels)
             optimiser_of.zero_grad()
             accelerator.backward(value)
