@@ -36,6 +36,20 @@ def test_by_hand(ids, protocol, trapezoid, textbook):
     assert mean_average_precision(np.array([ids]), protocol).map == pytest.approx(trapezoid), "trapezoid by default"
 
 
+def test_map_at_100_by_hand():
+    rs = Protocol((0, 1, 2), {0: [0, 9], 1: np.arange(1000, 1150), 2: [0]}, definition="textbook@100")
+    ranking = [np.r_[0, 1, 9], np.r_[1000, np.arange(99), 1001], np.r_[1:101, 0]]
+    found = mean_average_precision(ranking, rs)
+    want = [(1 + 2 / 3) / 2, 1 / 100, 0]  # of 150 positives 100 can be had; a right answer at place 101 is too late
+    assert found.average_precision == pytest.approx(want) and found.map == pytest.approx(sum(want) / 3)
+    whole = mean_average_precision(ranking, rs, "textbook").average_precision
+    assert whole == pytest.approx([5 / 6, (1 + 2 / 101) / 150, 1 / 101])
+    assert (
+        mean_average_precision([np.arange(1000, 1100)], Protocol((1,), {1: np.arange(1000, 1150)}), "textbook@100").map
+        == 1
+    )
+
+
 def test_queries_without_positives_are_left_out():
     protocol = Protocol((0, 1), {0: [0], 1: []})
     found = mean_average_precision([[1, 0], [0, 1]], protocol, "textbook")

@@ -64,7 +64,7 @@ class LandmarkExperiment(LandmarkExtraction):
             raise InputError(f"Method {method!r} is unknown: choose one of {', '.join(METHODS)}.")
         return Ranking(np.arange(len(ids)), ids, scores, len(self.set.database))
 
-    def score(self, method, definition="trapezoid", **options):
+    def score(self, method, definition=None, **options):
         """mAP under each protocol of the set: dict of :class:`~foir_lib.bench.landmark_scores.LandmarkScore`."""
         return scores_of(self.ranking(method, **options), self.set, definition)
 
@@ -161,7 +161,7 @@ def expanded(rerank, queries, neighbours):
     return expand(queries, neighbours).cpu()
 
 
-def scores_of(ranking, retrieval_set, definition="trapezoid"):
+def scores_of(ranking, retrieval_set, definition=None):
     """mAP of a ranking under each protocol of a set that a query has positives in."""
     found = {}
     for name, protocol in retrieval_set.protocols.items():

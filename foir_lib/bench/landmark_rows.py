@@ -40,7 +40,7 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
     by name (oxford5k, oxford105k, roxford5k, revisitop1m, ...). ``training_root``: folder of other pictures that PCA and
     codebook are learned from, ``n_training`` of them. ``attention``: weights of regional attention, with and without
     context, separated by a comma; ``detector``: weights of torchvision's fasterrcnn_resnet50_fpn. ``guest``:
-    "NAME=path, ..." of :mod:`~foir_lib.bench.guests`. mAP is the trapezoid one, in percent, not rounded. A method that
+    "NAME=path, ..." of :mod:`~foir_lib.bench.guests`. mAP is in percent, not rounded; ap names its definition. A method that
     can't be had has no score and a ``note``; systems that the paper alone has stand as published rows.
     """
     spec, (datasets, models) = find(table), rows_of(table, dataset, model)
@@ -52,6 +52,7 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
         for name in datasets:
             retrieval_set = load(name, data_root, seed, len(datasets) > 1)
             sizes = {"n_queries": len(retrieval_set.queries), "n_database": len(retrieval_set.database)}
+            sizes["ap"] = next(iter(retrieval_set.protocols.values())).definition
             for model_name in models:
                 net = load_model(model_name, weights=weights or None, device=device, out_index=out_index)
                 experiment = LandmarkExperiment(
@@ -63,7 +64,7 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
             for guest_name, path in theirs.items():
                 found = _guest(guest_name, path, experiment)
                 rows += [{"dataset": name, "model": "guest", **sizes, **row} for row in found]
-    return beside_published(pd.DataFrame(rows).assign(table=table, ap="trapezoid"), table, datasets)
+    return beside_published(pd.DataFrame(rows).assign(table=table), table, datasets)
 
 
 def load(name, data_root="", seed=0, several=False):
@@ -99,8 +100,8 @@ def _rows(spec, experiment):
 
 
 def metrics_of(retrieval_set):
-    """Protocol -> metric of what a table shows: classic, or medium and hard of a revisited set."""
-    wanted = {"classic": "mAP", "medium": "mAP medium", "hard": "mAP hard"}
+    """Protocol -> metric of what a table shows: classic, medium and hard of a revisited set, or GLDv2's retrieval."""
+    wanted = {"classic": "mAP", "medium": "mAP medium", "hard": "mAP hard", "retrieval": "mAP@100"}
     return {level: metric for level, metric in wanted.items() if level in retrieval_set.protocols}
 
 

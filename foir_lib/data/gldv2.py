@@ -20,7 +20,8 @@ REMEDY = "expected {index,test}/a/b/c/<id>.jpg, index.csv and retrieval_solution
 
 
 def load(root, usage="Private", check_files=True):
-    """GLDv2 retrieval as a RetrievalSet with the protocol retrieval, scored by mAP@100 (textbook).
+    """GLDv2 retrieval as a RetrievalSet with the protocol retrieval, scored by mAP@100: of each query the first
+    100 answers count, and its AP is the sum of their precisions at right ones over min(positives, 100).
 
     usage: which half of the queries, "Private" (the published numbers), "Public" or "all". A query is a whole picture:
     its prompt is all of it. check_files: see that every picture is there. Raises MissingError and InputError.
@@ -50,7 +51,7 @@ def load(root, usage="Private", check_files=True):
             raise InputError(f"The solution names the picture {unknown}, which is not in index.csv: get both again.")
     boxes = np.concatenate([np.zeros((len(solution), 2)), tables[0][["width", "height"]].to_numpy()], axis=1)
     queries, objects = asked(solution["id"].tolist(), ["landmark"] * len(solution), boxes)
-    found = Protocol(range(len(solution)), positive)
+    found = Protocol(range(len(solution)), positive, definition="textbook@100")
     return RetrievalSet("gldv2", pd.concat(tables, ignore_index=True), objects, queries, {"retrieval": found})
 
 

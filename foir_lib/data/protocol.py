@@ -14,14 +14,16 @@ class Protocol:
 
     groups: one hashable per query (the FOIR protocol: its label). positive, ignored: group -> int array
     of database row positions (sorted here). own: (Q,) database row of the query's own picture or -1; it
-    is never an answer. Raises InputError for a group without positives (an empty array is fine), for
-    bad positions, and for an image both positive and ignored.
+    is never an answer. definition: the average precision a benchmark publishes, see
+    `bench/landmark_scores.py`. Raises InputError for a group without positives (an empty array is fine),
+    for bad positions, and for an image both positive and ignored.
     """
 
     groups: tuple
     positive: dict
     ignored: dict = field(default_factory=dict)
     own: np.ndarray | None = None
+    definition: str = "trapezoid"
 
     def __post_init__(self):
         groups = tuple(self.groups)
