@@ -148,7 +148,7 @@ def test_attention_that_does_not_know_the_query(experiment):
         F.normalize((norm[:, None] * embedded(experiment, x)).sum(0), dim=0)
         for x, norm in (local(experiment, p) for p in (crop(experiment), pictures(experiment)[2]))
     )
-    assert got.scores[QUERY][got.ids[QUERY] == 2] == pytest.approx(float(query @ picture), abs=1e-5)
+    assert got.scores[QUERY][got.ids[QUERY] == 2] == pytest.approx(float(query @ picture), abs=1e-3)  # float16
 
 
 def test_whole_queries_and_other_clusterings(experiment):

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foir_lib.bench import landmark_pictures
 from foir_lib.errors import InputError, IntegrityError
-from foir_lib.search import shards, store
+from foir_lib.search import local_views, shards, store
 from foir_lib.search.store import build, caches
 
 KEY = {"data": "f00", "model": "m", "size": 224}
@@ -417,3 +419,22 @@ def test_two_runs_at_once(tmp_path):
     maker = Maker()
     assert_whole(finish_200(tmp_path, maker), 200)
     assert maker.calls == []
+
+
+def test_one_item_at_a_time_in_threads_is_the_same(tmp_path):
+    def describe(row):
+        return {"a": torch.full((2,), float(row)), "n": np.int32(row)}
+
+    kept = store.each({"what": "rows"}, 7, describe, workers=3, root=tmp_path, shard=2, progress=False)
+    assert kept.read("a").tolist() == [[row, row] for row in range(7)] and kept.read("n").tolist() == list(range(7))
+    assert kept.layout == {"a": ("float32", (2,)), "n": ("int32", ())}
+
+
+def test_digests_name_arrays_and_code():
+    a = np.arange(6.0)
+    assert store.array_digest(a) == store.array_digest(a.copy()) == store.array_digest(a[:3], a[3:])
+    assert store.array_digest(a) != store.array_digest(a + 1)
+    both = store.code_digest("methods/pooling.py", "methods/regions.py")
+    assert both == store.code_digest("methods/pool*.py", "methods/regions.py") != store.code_digest("methods/pooling.py")
+    root = Path(store.__file__).parents[1]
+    assert all(list(root.glob(pattern)) for pattern in [*local_views.CODE, *landmark_pictures.CODE])

@@ -4,12 +4,9 @@ The network runs once per image (states) or once per prompt (altered pictures, f
 batch; a bounded number of pictures is in memory at any time.
 """
 
-import hashlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
-from importlib.metadata import version
-from pathlib import Path
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -164,19 +161,10 @@ class Extraction:
                 yield torch.stack(batch[start : start + self.batch_size])
 
 
-@cache
 def code_digest():
-    """Names the code that stored features depend on: after a change of it they are made again.
-
-    Hex digest of the sources of prompts, pictures, masks, methods, the ViT tap and this file, and of the
-    versions of the libraries below them.
-    """
-    root = Path(__file__).parents[1]
+    """Names the code that stored features depend on: prompts, pictures, masks, methods, the ViT tap and this file."""
     files = ["prompts.py", "images.py", "data/masks.py", "models/vit.py", "bench/prompting.py", "bench/extraction.py"]
-    paths = [root / file for file in files] + sorted(root.glob("methods/*.py"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths))
-    digest.update(repr([version(name) for name in ("timm", "torch", "torchvision", "pillow")]).encode())
-    return digest.hexdigest()[:16]
+    return store.code_digest(*files, "methods/*.py")
 
 
 def _arrays(state, *names):

@@ -4,12 +4,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from foir_lib.bench.landmark_pictures import LandmarkPictures, digest, weights_digest
+from foir_lib.bench.landmark_pictures import LandmarkPictures, weights_digest
 from foir_lib.errors import InputError
-from foir_lib.methods import coattention, pooling, regional_attention, regions, whitening
+from foir_lib.methods import pooling, regional_attention, regions, whitening
 from foir_lib.models.cnn import SCALES, Locals
 from foir_lib.models.detector import load_detector
-from foir_lib.search import inverted_file, spatial
+from foir_lib.search import inverted_file, local_features, spatial
+from foir_lib.search.store import array_digest
 
 SCALE_SETS = {1: (1.0,), 3: (1 / 2**0.5, 1.0, 2**0.5), 5: SCALES, 7: (1 / 4, *SCALES, 2.0)}  # co-attention Table 3
 GRIDS = (3, 4, 5, 6)  # S of regional attention Table 2a
@@ -55,15 +56,12 @@ class LandmarkExtraction(LandmarkPictures):
         return self._store(f"pooled at {n_scales} scales", part, describe)
 
     def seen(self, part, n_scales=5):
-        """The N strongest local features (N, C) of each picture, zero-padded, their count, and gem (n_scales, C)."""
+        """The arrays of :func:`local_features.selected`, N a picture, and gem (n_scales, C)."""
 
         def describe(picture, longest):
-            maps = self._maps(picture, longest, SCALE_SETS[n_scales])
-            found = Locals.merged([Locals.from_map(x[0].cpu(), picture.size) for x in maps])
-            x = coattention.select(found, self.n_features).features
-            padded = F.pad(x, (0, 0, 0, self.n_features - len(x)))
+            maps, found = self._looked_at(picture, longest, n_scales)
             gem = torch.cat([pooling.gem(x, self.model.gem_p) for x in maps])
-            return {"features": padded, "count": torch.tensor(len(x)), "gem": gem}
+            return local_features.selected(found, self.n_features) | {"gem": gem}
 
         return self._store(f"local features: {n_scales} scales, N {self.n_features}", part, describe)
 
@@ -77,7 +75,7 @@ class LandmarkExtraction(LandmarkPictures):
             return {"descriptor": torch.cat(vectors)}
 
         return self._store(
-            f"regional, {digest(pca.matrix)}, {'plain' if net is None else weights_digest(net)}", part, describe
+            f"regional, {array_digest(pca.matrix)}, {'plain' if net is None else weights_digest(net)}", part, describe
         )
 
     def proposed(self, part, context=None):
@@ -93,7 +91,7 @@ class LandmarkExtraction(LandmarkPictures):
 
         kind = "plain" if net is None else weights_digest(net)
         return self._store(
-            f"proposed by {weights_digest(self._detector)}, {digest(pca.matrix)}, {kind}", part, describe
+            f"proposed by {weights_digest(self._detector)}, {array_digest(pca.matrix)}, {kind}", part, describe
         )
 
     def classes(self, part):
@@ -103,32 +101,19 @@ class LandmarkExtraction(LandmarkPictures):
         def describe(picture, longest):
             return {"descriptor": pooling.cam(self._maps(picture, longest)[0], weight, bias, whiten=pca)[0]}
 
-        return self._store(f"cam, {digest(pca.matrix)}", part, describe)
+        return self._store(f"cam, {array_digest(pca.matrix)}", part, describe)
 
     def clustered(self, part, n_scales=5, n_features=0, n_clusters=10, clustering="kmeans", bandwidth=1.0, dim=512):
-        """Clusters (K, d) float16 and their count, and "global" (d,): V_q of the same selected features.
-
-        ``clustering="none"``: every selected feature by itself, and "attended" (d,): all weighted by their norms.
-        """
+        """The arrays of :func:`local_features.clustered`, seen through the whitening layer and a PCA to ``dim``."""
         n_features = n_features or self.n_features
-        embed, name = self._embedding(n_scales, n_features, dim)
-        width = n_features if clustering in ("none", "mean-shift") else n_clusters
+        (whiten, pca), name = self._embedding(n_scales, n_features, dim)
 
         def describe(x):
-            p = self.model.gem_p
-            if clustering == "none":
-                vectors = coattention.embedded(x, *embed)
-                norms = coattention.norm_weights(x.norm(dim=1))
-                more = {"attended": coattention.weighted(vectors, norms)}
-            else:
-                labels = coattention.cluster(x, n_clusters, clustering, bandwidth)
-                vectors, more = coattention.clusters(x, labels, p, *embed), {}
-            padded = F.pad(vectors, (0, 0, 0, width - len(vectors))).half()
-            more |= {"clusters": padded, "count": torch.tensor(len(vectors))}
-            return more | {"global": coattention.query(x, p, *embed)}
+            how = {"method": clustering, "bandwidth": bandwidth, "whiten": whiten, "pca": pca}
+            return local_features.clustered(x, self.model, n_features, n_clusters, **how)
 
         kind = clustering if clustering != "mean-shift" else f"mean-shift {bandwidth:g}"
-        what = f"clusters: {n_scales} scales, N {n_features}, K {width}, {kind}, {name}"
+        what = f"clusters: {n_scales} scales, N {n_features}, K {n_clusters}, {kind}, {name}"
         return self._local(what, part, describe, n_scales, n_features)
 
     def words(self, part, n_scales=5, n_features=0):
@@ -139,7 +124,7 @@ class LandmarkExtraction(LandmarkPictures):
             found = codebook.assign(x)
             return {"words": torch.from_numpy(np.pad(found, (0, n_features - len(found)), constant_values=-1))}
 
-        what = f"words: {n_scales} scales, N {n_features}, {digest(codebook.centres)}"
+        what = f"words: {n_scales} scales, N {n_features}, {array_digest(codebook.centres)}"
         return self._local(what, part, describe, n_scales, n_features)
 
     def keypoints(self, part, n_features=500):
@@ -166,8 +151,7 @@ class LandmarkExtraction(LandmarkPictures):
         if "codebook" not in self._learned:
 
             def describe(picture, longest):
-                x = self._selected(picture, longest, 1, CODEBOOK).features
-                return {"features": F.pad(x, (0, 0, 0, CODEBOOK - len(x))).half(), "count": torch.tensor(len(x))}
+                return local_features.selected(self._looked_at(picture, longest, 1)[1], CODEBOOK)
 
             found = self._store("local features", "training", describe)
             rows = [
@@ -196,7 +180,7 @@ class LandmarkExtraction(LandmarkPictures):
                 with torch.inference_mode():
                     raw = raw if whiten is None else whiten(raw.to(self.model.device)).cpu()
                 pca = whitening.fit(raw, min(dim, raw.shape[1], len(raw) - 1), whiten=whiten is None)
-            self._learned[key] = (whiten, pca), "no PCA" if pca is None else digest(pca.matrix)
+            self._learned[key] = (whiten, pca), "no PCA" if pca is None else array_digest(pca.matrix)
         return self._learned[key]
 
     def _samples(self, kind):
@@ -217,25 +201,28 @@ class LandmarkExtraction(LandmarkPictures):
         return [self.model.maps(self.model.preprocess(picture, longest, scale)[None]) for scale in scales]
 
     def _keeps(self, part, n_features):
-        return n_features <= self.n_features and self._n(part) * self.n_features * self.model.dim * 4 <= KEPT
+        return n_features <= self.n_features and self._n(part) * self.n_features * self.model.dim * 2 <= KEPT
 
     def _local(self, what, part, describe, n_scales, n_features):
         """Features of a part: ``describe(x)`` of the selected local features x (N, C) of each picture."""
         if not self._keeps(part, n_features):
-            seen = lambda *picture: describe(self._selected(*picture, n_scales, n_features).features)  # noqa: E731
+
+            def seen(picture, longest):
+                found = local_features.selected(self._looked_at(picture, longest, n_scales)[1], n_features)
+                return describe(found["features"][: found["count"]].float())
+
             return self._store(what, part, seen)
         kept = self.seen(part, n_scales)
 
         def of_row(row):
-            at = slice(row, row + 1)
-            count = min(int(kept.read("count", at)[0]), n_features)
-            return (torch.from_numpy(kept.read("features", at)[0, :count]).to(self.model.device),)
+            return (local_features.read(kept, row, n_features).features.to(self.model.device),)
 
         return self._store(what, part, describe, of_row)
 
-    def _selected(self, picture, longest, n_scales, n_features):
-        scales = [scale * self.enlarged for scale in SCALE_SETS[n_scales]]
-        return coattention.select(self.model.locals(picture, scales, longest), n_features)
+    def _looked_at(self, picture, longest, n_scales):
+        """A picture's maps at some scales, and all their local features."""
+        maps, scales = self._maps(picture, longest, SCALE_SETS[n_scales]), SCALE_SETS[n_scales]
+        return maps, Locals.merged([Locals.from_map(x[0], picture.size, scale) for x, scale in zip(maps, scales)])
 
     def _store(self, what, part, describe, source=None):
         return super()._store(what if self.enlarged == 1 else f"{what}, x {self.enlarged:.4f}", part, describe, source)

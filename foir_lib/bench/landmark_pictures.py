@@ -5,13 +5,10 @@ A *part* is "database", "queries" (cropped to their boxes, at the scale of the w
 """
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from importlib.metadata import version
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from foir_lib.data import training as training_sets
 from foir_lib.errors import InputError
@@ -19,6 +16,9 @@ from foir_lib.images import open_image
 from foir_lib.search import store
 
 MINI = "mini-landmarks"
+CODE = ["prompts.py", "images.py", "models/cnn.py", "methods/*.py"]  # what stored features depend on
+CODE += [f"search/{name}.py" for name in ("inverted_file", "local_features", "spatial")]
+CODE += ["bench/landmark_pictures.py", "bench/landmark_extraction.py"]
 
 
 class LandmarkPictures:
@@ -81,23 +81,12 @@ class LandmarkPictures:
         if (what, part) not in self._made:
             n = self._n(part)
             data = training_digest(tuple(self.paths())) if part == "training" else self.set.fingerprint
-            key = {"what": what, "part": part, "data": data, "model": self.model.key, "code": code_digest()}
-            work = partial(self._describe, describe, source or partial(self._picture, part))
-
-            def make(start, stop):
-                with ThreadPoolExecutor(self.workers) as pool:
-                    found = list(pool.map(work, range(start, stop)))
-                return {name: np.stack([one[name] for one in found]) for name in found[0]}
-
+            key = {"what": what, "part": part, "data": data, "model": self.model.key, "code": store.code_digest(*CODE)}
             label = f"{self.set.name}, {self.model.name}: {part}, {what.split(',')[0].split(':')[0]}"
-            made = store.build(key, n, make, root=self.cache, shard=128, progress=self.progress, label=label)
-            self._made[what, part] = made
+            options = {"workers": self.workers, "root": self.cache, "progress": self.progress}
+            describe_row = lambda row: describe(*(source(row) if source else self._picture(part, row)))  # noqa: E731
+            self._made[what, part] = store.each(key, n, describe_row, shard=128, label=label, **options)
         return self._made[what, part]
-
-    @torch.inference_mode()
-    def _describe(self, describe, source, row):
-        found = describe(*source(row))
-        return {name: tensor.cpu().numpy() for name, tensor in found.items()}
 
 
 def cropped(picture, box, longest):
@@ -109,14 +98,9 @@ def cropped(picture, box, longest):
     return part, max(factor * max(part.size), 1.0)
 
 
-def digest(array):
-    """Names an array."""
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
-
-
 def weights_digest(net):
     """Names a network's weights."""
-    return digest(np.concatenate([p.detach().cpu().numpy().ravel() for p in net.parameters()]))
+    return store.array_digest(*(p.detach().cpu().numpy() for p in net.parameters()))
 
 
 @cache
@@ -124,15 +108,3 @@ def training_digest(paths):
     """Names training pictures by name, size and time of their files."""
     facts = [(Path(p).name, Path(p).stat().st_size, Path(p).stat().st_mtime_ns) for p in paths]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-
-@cache
-def code_digest():
-    """Names the code that stored features depend on, as `extraction.code_digest` does for ViTs."""
-    root = Path(__file__).parents[1]
-    files = ["prompts.py", "images.py", "models/cnn.py", "search/inverted_file.py", "search/spatial.py"]
-    files += ["bench/landmark_pictures.py", "bench/landmark_extraction.py"]
-    paths = [root / file for file in files] + sorted(root.glob("methods/*.py"))
-    found = hashlib.sha256(b"".join(path.read_bytes() for path in paths))
-    found.update(repr([version(name) for name in ("timm", "torch", "pillow", "faiss-cpu")]).encode())
-    return found.hexdigest()[:16]

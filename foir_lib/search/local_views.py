@@ -5,8 +5,6 @@ centres lie on it (all of the box if none does); of a point, its window of cells
 """
 
 import dataclasses
-import hashlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +13,13 @@ import torch
 from foir_lib.data.checks import CORNERS
 from foir_lib.errors import InputError
 from foir_lib.methods import coattention
-from foir_lib.models import cnn as cnn_module
 from foir_lib.models.cnn import SCALES, Locals
 from foir_lib.prompts import Mask
-from foir_lib.search import clusters, store
+from foir_lib.search import clusters, local_features, store
 
 SHARD = 64
+CODE = [f"methods/{name}.py" for name in ("clustering", "coattention", "pooling")]
+CODE += ["images.py", "models/cnn.py", "search/local_features.py", "search/local_views.py"]
 
 
 class Asked(NamedTuple):
@@ -67,20 +66,14 @@ class LocalViews:
         self._cache, self._progress, self._clustered = cache, progress, {}
         self._ids = retrieval_set.database["image_id"].to_numpy()
         self._sizes = retrieval_set.database[["width", "height"]].to_numpy()
-        self.features = self._build({}, self._looked_at, f"{retrieval_set.name}, {cnn.name}: local features")
+        self.features = self._build({}, self._selected, f"{retrieval_set.name}, {cnn.name}: local features")
 
     def __len__(self):
         return len(self._ids)
 
     def locals(self, row, n_features=None):
         """The selected Locals of database row ``row``, largest norm first, float32."""
-        one = slice(row, row + 1)
-        n = min(int(self.features.read("count", one)[0]), n_features or self.most)
-        parts = [
-            torch.from_numpy(self.features.read(x, one)[0, :n]).float()
-            for x in ("features", "positions", "scale", "norm", "cell")
-        ]
-        return Locals(*parts, tuple(int(v) for v in self._sizes[row]))
+        return local_features.read(self.features, row, n_features, self._sizes[row])
 
     def clustered(self, n_features=150, n_clusters=10):
         """Features for :func:`clusters.search`: clusters (n, K, d), count (n,), labels (n, N), -1 where there is no feature.
@@ -92,14 +85,10 @@ class LocalViews:
                 raise InputError(f"{name}={value!r} must be a whole number from 1 to {high}, the features kept.")
         key = (int(n_features), int(n_clusters))
         if key not in self._clustered:
-            pca = (
-                ""
-                if self.pca is None
-                else hashlib.sha256(self.pca.matrix.tobytes() + self.pca.mean.tobytes()).hexdigest()
-            )
+            pca = "" if self.pca is None else store.array_digest(self.pca.matrix, self.pca.mean)
             more = {"n_features": key[0], "n_clusters": key[1], "pca": pca}
             label = f"N = {key[0]}, K = {key[1]}: clusters"
-            self._clustered[key] = self._build(more, lambda a, b: self._grouped(a, b, *key), label)
+            self._clustered[key] = self._build(more, lambda row: self._grouped(row, *key), label)
         return self._clustered[key]
 
     def labels(self, row, n_features=150, n_clusters=10):
@@ -134,46 +123,15 @@ class LocalViews:
             inside[y0:y1, x0:x1] = True
         return float(heat[inside].sum() / heat.sum()) if len(boxes) else np.nan
 
-    def _build(self, more, make, label):
+    def _build(self, more, describe, label):
         key = {"what": "local views", "data": self.set.fingerprint, "model": self.cnn.key, "scales": list(self.scales)}
-        key |= {"most": self.most, "code": _code(), **more}
-        return store.build(key, len(self), make, root=self._cache, shard=SHARD, progress=self._progress, label=label)
+        key |= {"most": self.most, "code": store.code_digest(*CODE), **more}
+        return store.each(key, len(self), describe, root=self._cache, shard=SHARD, progress=self._progress, label=label)
 
-    def _looked_at(self, start, stop):
-        found = [
-            coattention.select(self.cnn.locals(self.set.open(i), self.scales), self.most) for i in self._ids[start:stop]
-        ]
-        arrays = {
-            "features": np.zeros((len(found), self.most, self.cnn.dim), np.float16),
-            "positions": np.zeros((len(found), self.most, 2), np.float32),
-            "scale": np.zeros((len(found), self.most), np.float32),
-            "norm": np.zeros((len(found), self.most), np.float32),
-            "cell": np.zeros((len(found), self.most, 2), np.float32),
-        }
-        for row, one in enumerate(found):
-            for name, array in arrays.items():
-                array[row, : len(one)] = getattr(one, name).cpu().numpy()
-        return {**arrays, "count": np.array([len(one) for one in found], np.int32)}
+    def _selected(self, row):
+        return local_features.selected(self.cnn.locals(self.set.open(self._ids[row]), self.scales), self.most)
 
-    def _grouped(self, start, stop, n_features, n_clusters):
-        labels, found = np.full((stop - start, n_features), -1, np.int16), []
-        for row in range(start, stop):
-            features = self.locals(row, n_features).features.to(self.cnn.device)
-            groups = coattention.cluster(features, n_clusters)
-            labels[row - start, : len(groups)] = groups.cpu().numpy()
-            found.append(coattention.clusters(features, groups, self.cnn.gem_p, self.cnn.whiten, self.pca).cpu())
-        x, count = coattention.stacked(found, n_clusters)
-        return {"clusters": x.numpy().astype(np.float16), "count": count.numpy().astype(np.int32), "labels": labels}
-
-
-def _code():
-    """Names the code that the kept arrays depend on: after a change they are made again."""
-    root = Path(cnn_module.__file__).parents[1]
-    files = (
-        "models/cnn.py",
-        "methods/coattention.py",
-        "methods/clustering.py",
-        "methods/pooling.py",
-        "search/local_views.py",
-    )
-    return hashlib.sha256(b"".join((root / file).read_bytes() for file in files)).hexdigest()[:16]
+    def _grouped(self, row, n_features, n_clusters):
+        x = self.locals(row, n_features).features.to(self.cnn.device)
+        layers = {"whiten": self.cnn.whiten, "pca": self.pca}
+        return local_features.clustered(x, self.cnn, n_features, n_clusters, **layers)

@@ -9,10 +9,14 @@ runs may share a folder.
 import hashlib
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
@@ -21,6 +25,7 @@ from foir_lib.images import atomic_write, cache_root
 from foir_lib.search import shards
 
 VERSION = 1
+LIBRARIES = ("timm", "torch", "torchvision", "pillow", "faiss-cpu")
 log = logging.getLogger(__name__)
 
 
@@ -85,9 +90,7 @@ class Features:
     def _known(self, names):
         for name in names:
             if name not in self.layout:
-                raise InputError(
-                    f"Features hold no array '{name}', they hold: {', '.join(self.names)}."
-                )
+                raise InputError(f"Features hold no array '{name}', they hold: {', '.join(self.names)}.")
 
     def _positions(self, rows):
         if rows is None or isinstance(rows, slice):
@@ -101,9 +104,7 @@ class Features:
                 f"positions, a slice or a boolean mask of length {self.n}."
             )
         if rows.size and not 0 <= rows.min() <= rows.max() < self.n:
-            raise InputError(
-                f"Rows {rows.min()} to {rows.max()} lie outside the {self.n} items stored."
-            )
+            raise InputError(f"Rows {rows.min()} to {rows.max()} lie outside the {self.n} items stored.")
         return rows.astype(np.int64)
 
     def _slice(self, name, start, stop, low, high):
@@ -112,9 +113,7 @@ class Features:
             with safe_open(path, framework="np") as file:
                 return file.get_slice(name)[int(low) : int(high)]
         except (OSError, SafetensorError) as error:
-            raise IntegrityError(
-                f"Shard {path} has gone or was damaged ({error}): build it again."
-            ) from error
+            raise IntegrityError(f"Shard {path} has gone or was damaged ({error}): build it again.") from error
 
 
 def build(key, n, make, root=None, shard=1024, progress=True, label=""):
@@ -128,9 +127,7 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     can't take more; finished shards stay, whatever happens.
     """
     if n < 1 or shard < 1:
-        raise InputError(
-            f"Can't store features of {n} items in shards of {shard}: both must be at least 1."
-        )
+        raise InputError(f"Can't store features of {n} items in shards of {shard}: both must be at least 1.")
     digest, description = _digest(key, n, shard)
     folder = Path(root or cache_root() / "features") / digest[:32]
     note = folder / "key.json"
@@ -147,9 +144,7 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
         if reason := reason or (found and "its arrays differ from those of the first shard"):
             log.warning("Items %d to %d of %s are computed again: %s.", start, stop, folder, reason)
     done = n - sum(stop - start for start, stop in missing)
-    with tqdm(
-        total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)
-    ) as bar:
+    with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
         for start, stop in missing:
             path = shards.path(folder, start, stop)
             found, _ = shards.check(path, digest, start, stop)  # made by another run?
@@ -165,6 +160,39 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
             layout = found
             bar.update(stop - start)
     return Features(folder, n, shard, layout)
+
+
+def each(key, n, describe, workers=1, **options):
+    """:func:`build` from ``describe(row)``: a dict of tensors or arrays for one item. ``workers``: items at once, in threads."""
+
+    @torch.inference_mode()
+    def one(row):
+        return {name: torch.as_tensor(x).cpu().numpy() for name, x in describe(row).items()}
+
+    def make(start, stop):
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(one, range(start, stop)))
+        return {name: np.stack([arrays[name] for arrays in found]) for name in found[0]}
+
+    return build(key, n, make, **options)
+
+
+def array_digest(*arrays):
+    """Names arrays, for a key."""
+    return hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in arrays)).hexdigest()[:16]
+
+
+@cache
+def code_digest(*patterns):
+    """Names the code that stored arrays depend on, for a key: after a change of it they are made again.
+
+    ``patterns``: of files of foir_lib, e.g. "methods/*.py"; the versions of the libraries below them count too.
+    """
+    root = Path(__file__).parents[1]
+    paths = [path for pattern in patterns for path in sorted(root.glob(pattern))]
+    found = hashlib.sha256(b"".join(path.read_bytes() for path in paths))
+    found.update(repr([version(name) for name in LIBRARIES]).encode())
+    return found.hexdigest()[:16]
 
 
 def caches(root=None):
