@@ -1,4 +1,4 @@
-"""``foir data|models|reproduce|bench``: the workbook from a terminal."""
+"""``foir data|models|tables|reproduce|bench``: the workbook from a terminal."""
 
 import os
 import sys
@@ -57,14 +57,29 @@ def models():
 
 
 @app.command()
+def tables():
+    """List the tables of the papers that can be reproduced."""
+    from foir_lib.bench.tables import EVERY
+
+    for name, table in EVERY.items():
+        typer.echo(f"{name:10}  {table.title}")
+
+
+@app.command()
 def reproduce(
-    tables: Annotated[list[str], typer.Argument(help="mini (all), or tables: phs-1 phs-a1,phs-a2")],
+    tables: Annotated[list[str], typer.Argument(help="mini (all), or names of foir tables: phs-1 ca-1,ra-3")],
     dataset: Annotated[str | None, typer.Option(help="mini, paper, or names: coco,voc")] = None,
     data_root: Annotated[str | None, typer.Option(help="Folder of that data set.")] = None,
     model: Annotated[
         str | None, typer.Option(help="mini, paper, or names; see foir models")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Local weights file of that model.")] = None,
+    training_root: Annotated[
+        str | None, typer.Option(help="Folder of pictures that PCA and codebook are learned from (ca, ra).")
+    ] = None,
+    guest: Annotated[
+        str | None, typer.Option(metavar="NAME=FILE", help="Another system's rankings or descriptors (ca, ra).")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1")] = None,
     seed: Annotated[str | None, typer.Option(help="A whole number.")] = None,
     parameter: Annotated[
@@ -79,7 +94,7 @@ def reproduce(
     What is done is kept, a failed table doesn't stop the others; exit 1 if one failed.
     """
     given = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights}
-    given |= {"device": device, "seed": seed}
+    given |= {"training_root": training_root, "guest": guest, "device": device, "seed": seed}
     given |= _pairs(parameter or [], given)
     from foir_lib.bench import runner
 

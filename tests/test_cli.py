@@ -40,7 +40,7 @@ def asked(monkeypatch, tmp_path):
 
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
-    assert code == 0 and all(name in out for name in ("data", "models", "reproduce", "bench"))
+    assert code == 0 and all(name in out for name in ("data", "models", "tables", "reproduce", "bench"))
     code, out, _ = run("reproduce", "--help")
     assert "-p NAME VALUE" in out and "--data-root" in out
 
@@ -60,6 +60,17 @@ def test_options_become_parameters(run, asked, tmp_path):
     assert code == 0 and str(tmp_path / "report.html") in out
     run("reproduce", "mini")
     assert asked[1] == (["mini"], {}, None, False)
+
+
+def test_the_tables_of_all_papers_are_listed(run):
+    code, out, _ = run("tables")
+    assert code == 0 and len(out.splitlines()) == 17 + 16 + 4
+    assert "ca-fig9     Co-attention, Figure 9: N, K and T\n" in out
+
+
+def test_guests_and_training_pictures_are_handed_on(run, asked):
+    run("reproduce", "ca-1,ra-3", "--guest", "HOW=a.npy, B=b.npz", "--training-root", "sfm")
+    assert asked[0][1] == {"guest": "HOW=a.npy, B=b.npz", "training_root": "sfm"}
 
 
 def test_negative_and_spaced_values_of_p(run, asked):

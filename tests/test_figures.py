@@ -15,7 +15,7 @@ from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, Point
-from foir_lib.view import BLUE, DPI, GREEN, GREY, ORANGE, RED, WIDTH, figures, parts, plots
+from foir_lib.view import BLUE, DPI, GREEN, GREY, ORANGE, RED, WIDTH, figures, landmark_plots, parts, plots
 
 RIGHT, WRONG, STAR = "\N{CHECK MARK}", "\N{BALLOT X}", "\N{BLACK STAR}"
 rng = np.random.default_rng(0)
@@ -402,7 +402,76 @@ def test_scan_over_modes():
     assert len(legend(plots.scan(scan_rows(["PHS", "PHS (query-db)"])))) == 5
 
 
-@pytest.mark.parametrize("plot", [plots.bars, plots.histogram, plots.relative, plots.scan])
+def landmarks(datasets=("roxford5k", "rparis6k"), metrics=("mAP medium", "mAP hard"), models=("resnet50",)):
+    """Ours with GeM 60, 58, ..., published 2 above; CAM that can't be had; a guest; DELG that only the paper has."""
+    rows = []
+    for i, dataset in enumerate(datasets):
+        for j, metric in enumerate(metrics):
+            here, ours = {"dataset": dataset, "metric": metric}, 60.0 - 2 * i - 20 * j
+            for model in models:
+                rows.append({**here, "model": model, "method": "GeM", "ours": ours, "published": ours + 2})
+                rows.append({**here, "model": model, "method": "CAM"})
+            rows.append({**here, "model": "guest", "method": "MINE", "ours": 33.0})
+            rows.append({**here, "model": "delf", "method": "DELG", "published": 71.5})
+    return pd.DataFrame(rows)
+
+
+def lines_of(axes):
+    return [t.get_text() for t in axes.get_yticklabels()]
+
+
+def test_methods_of_landmark_tables_stand_down():
+    figure = landmark_plots.comparison(landmarks(), title="Table 1")
+    assert [t.replace("\n", " ") for t in titles(figure)] == [
+        f"{d}, {m} (%)" for m in ("mAP medium", "mAP hard") for d in ("roxford5k", "rparis6k")
+    ]
+    first, last = figure.axes[0], figure.axes[3]
+    assert lines_of(first) == ["GeM, resnet50", "CAM, resnet50", "MINE", "DELG, delf"]
+    ours, guest = (c.patches[0] for c in last.containers)
+    assert (ours.get_width(), ours.get_y() + ours.get_height() / 2, ours.get_hatch()) == (38, 0, None)
+    assert (guest.get_width(), guest.get_y() + guest.get_height() / 2, guest.get_hatch()) == (33, 2, "///")
+    (diamonds,) = last.collections
+    assert diamonds.get_offsets().tolist() == [[40, 0], [71.5, 3]]
+    assert texts(last) == ["38.0 (40.0)", "n/a", "33.0", "(71.5)"]
+    assert legend(figure) == ["ours", "guest", "published"]
+    assert first.get_xlim() == figure.axes[1].get_xlim() and first.get_xlim()[1] > 71.5
+    png(figure)
+
+
+def test_metrics_of_one_landmark_set_stand_across_and_one_network_is_not_named():
+    rows = landmarks(["mini-landmarks"], ["mAP medium", "memory GB"])
+    figure = landmark_plots.comparison(rows[rows["model"] != "delf"])
+    assert titles(figure) == ["mini-landmarks, mAP medium (%)", "mini-landmarks, memory GB"]
+    assert lines_of(figure.axes[0]) == ["GeM", "CAM", "MINE"]
+    none = landmark_plots.comparison(rows[rows["method"] == "CAM"])  # nothing can be had: no bar, no warning
+    assert not none.axes[0].patches and texts(none.axes[0]) == ["n/a"]
+    many = pd.concat([rows.assign(method=f"{method}, {i}") for i in range(12) for method in "AB"])
+    assert landmark_plots.comparison(many).get_figheight() > 1.8 * landmark_plots.comparison(rows).get_figheight()
+
+
+def test_landmark_scan_has_a_panel_for_each_option():
+    over = {"N": [50, 500], "K": [2, 10, 20], "T": [1, 10]}
+    rows = pd.DataFrame(
+        {"dataset": "mini-landmarks", "model": "mini-cnn", "method": f"GeM+CA over {option}", "metric": metric, "x": x,
+         "ours": 50 + x / 100}
+        for option, values in over.items() for x in values[::-1] for metric in ("mAP medium", "mAP hard")
+    )  # fmt: skip
+    guest = rows.iloc[:1].assign(model="guest", method="MINE", x=np.nan)
+    figure = landmark_plots.scan(pd.concat([rows, guest]))
+    assert [t.split(",")[0] for t in titles(figure)] == ["N", "K", "T"]
+    for axes, (option, values) in zip(figure.axes, over.items(), strict=True):
+        medium, hard, chosen = axes.lines
+        assert medium.get_xdata().tolist() == hard.get_xdata().tolist() == values
+        assert medium.get_ydata()[0] == 50 + values[0] / 100 and medium.get_marker() != hard.get_marker()
+        assert set(chosen.get_xdata()) == {{"N": 500, "K": 10, "T": 10}[option]}
+    assert legend(figure) == ["mAP medium", "mAP hard", "the paper's choice"]
+    png(figure)
+
+
+PLOTS = [plots.bars, plots.histogram, plots.relative, plots.scan, landmark_plots.comparison, landmark_plots.scan]
+
+
+@pytest.mark.parametrize("plot", PLOTS)
 def test_rows_that_can_not_be_plotted(plot):
     with pytest.raises(InputError, match="no rows"):
         plot(table(x=1).iloc[:0])

@@ -24,6 +24,7 @@ class Table:
     """A table (or numeric figure) of a paper: title, columns, the paper's own rows, metrics, what to look for.
 
     ``over``: what a figure's horizontal axis counts ("objects", "objects or more", "h_on", "N, K, T"), or "".
+    ``methods``: where the paper prints them, "across" or "down".
     """
 
     title: str
@@ -33,3 +34,4 @@ class Table:
     metrics: tuple = ("MP@100",)
     over: str = ""
     look: str = ""
+    methods: str = "across"

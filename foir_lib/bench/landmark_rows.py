@@ -68,13 +68,21 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
 
 
 def load(name, data_root="", seed=0, several=False):
-    """A benchmark by the name of a table's row: with "+1m", oxford105k and paris106k, its distractors are added."""
+    """A benchmark by the name of a table's row: with "+1m", oxford105k and paris106k, its distractors are added.
+
+    Raises InputError for distractors without ``data_root`` and for a data set that has no landmarks, and as load_set.
+    """
     base, extra = DISTRACTORS.get(name, (name, None))
     if extra and not data_root:
         raise InputError(f"{name} needs data_root: the folder that holds {base} and {extra}.")
     root = str(Path(data_root) / base) if data_root and (several or extra) else data_root
     options = {"distractors": str(Path(data_root) / extra)} if extra else {}
-    return load_set(name if not extra else base, root=root or None, seed=seed, **options)
+    found = load_set(name if not extra else base, root=root or None, seed=seed, **options)
+    if not metrics_of(found):
+        raise InputError(
+            f"{name} has no ground truth of landmarks: name a data set such as roxford5k, oxford5k or {MINI_DATASET}."
+        )
+    return found
 
 
 def attentions(text, model):

@@ -20,8 +20,8 @@ DISTRACTORS = {
 MINI_DATASET, MINI_MODEL = "mini-landmarks", "mini-cnn"  # the stand-ins of every data set and every network
 R101 = ("resnet101",)
 
-Ca = partial(_Table, datasets=DATASETS, models=R101, metrics=("mAP medium", "mAP hard"))
-Ra = partial(_Table, datasets=CLASSIC, models=R101, metrics=("mAP",))
+Ca = partial(_Table, datasets=DATASETS, models=R101, metrics=("mAP medium", "mAP hard"), methods="down")
+Ra = partial(_Table, datasets=CLASSIC, models=R101, metrics=("mAP",), methods="down")
 
 
 def _ca(what="", method="CA", **options):
@@ -57,6 +57,7 @@ EXPANDED = tuple(Column(f"{one.name}+QE", one.method, {"rerank": "AQE"}) for one
 NO_CONTEXT = Column("RA (no context)", "RA", {"context": False})
 SCAN = {"N": (50, 100, 150, 200, 500, 1000), "K": (2, 4, 7, 10, 16, 20), "T": (1.0, 5.0, 10.0, 15.0, 20.0)}
 OPTION = {"N": "n_features", "K": "n_clusters", "T": "temperature"}
+CHOSEN = {"N": 500, "K": 10, "T": 10}  # section 5.1
 
 TABLES = {
     "ca-1": Ca(

@@ -90,6 +90,7 @@ def _section(folder, name):
         + (f" Look for: {escape(look)}" if look else "")
         + "</p>",
         _table(report.wide(rows).reset_index()),
+        *[f"<p class=faint>{escape(note)}</p>" for note in report.notes(rows)],
         *[_figure(path, name) for path in sorted(folder.glob(f"{name}-*.png"))],
     ]
     theirs = report.of_paper(rows)

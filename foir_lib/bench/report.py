@@ -94,26 +94,37 @@ def rounded(rows):
 
 
 def wide(rows):
-    """The table as a person reads it: data set x model down, methods across, text cells.
+    """The table as a person reads it, its methods across or down as the paper prints them; text cells.
 
-    A cell is our score, behind it the published one in brackets where there is one: "52.6 (54.1)".
-    Rows and columns stand in the order in which ``rows`` first name them; with several metrics or
-    values of x, each gets a line of its own. No column for models where there are none.
+    Methods across: a line for each data set, model, and where there are several metric and x. Methods down: a line for
+    each method, model and x, a column for each data set and metric. A cell is our score, behind it the published one in
+    brackets where there is one: "52.6 (54.1)"; "-" is a score that can't be had (:func:`notes`). Lines and columns stand in
+    the order in which ``rows`` first name them. No column for models where there are none.
     """
-    down = ["dataset", "model", "metric", *(["x"] if "x" in rows else [])]
-    down = [
-        c
-        for c in down
-        if c == "dataset" or rows[c].nunique(dropna=False) > 1 or c == "model" and rows[c].any()
-    ]
+    name = rows["table"].iloc[0]
+    across = ["dataset", "metric"] if name in EVERY and EVERY[name].methods == "down" else ["method"]
+    several = {c for c in ("metric", "x") if c in rows and rows[c].nunique(dropna=False) > 1}
+    shown = {"dataset", "method"} | several | ({"model"} if rows["model"].any() else set())
+    down = [c for c in ("dataset", "method", "model", "metric", "x") if c in shown - set(across)]
     text = rounded(rows)
-    cells = [f"{o or '-'} ({p})" if p else o for o, p in zip(text["ours"], text["published"])]
+    alone = text["note"].map(lambda note: "-" if note else "") if "note" in text else [""] * len(text)
+    cells = [f"{o or '-'} ({p})" if p else o or a for o, p, a in zip(text["ours"], text["published"], alone)]
     text = text.assign(cell=cells, method=text["method"].replace("", "ours"))
+    head = text[[c for c in across if c in shown]].agg(", ".join, axis=1).str.removeprefix("any, ")
+    text = text.assign(head=head)
     index = text[down].drop_duplicates()
-    columns = text["method"].drop_duplicates()
-    table = text.set_index([*down, "method"])["cell"].unstack("method", fill_value="")
+    table = text.set_index([*down, "head"])["cell"].unstack("head", fill_value="")
     index = pd.MultiIndex.from_frame(index) if len(down) > 1 else pd.Index(index[down[0]])
-    return table.reindex(index=index, columns=columns).fillna("").rename_axis(columns=None)
+    return table.reindex(index=index, columns=head.drop_duplicates()).fillna("").rename_axis(columns=None)
+
+
+def notes(rows):
+    """Why scores can't be had: sentences, each with its methods; none where all can."""
+    if "note" not in rows:
+        return []
+    lacking = rows[rows["note"].fillna("") != ""]
+    methods = lacking.groupby("note", sort=False)["method"].unique()
+    return [f"{', '.join(names)}: {note}." for note, names in methods.items()]
 
 
 def title(table):
@@ -124,7 +135,7 @@ def title(table):
 def markdown(rows):
     """The wide table, the paper's own numbers, and every cell with published, ours, difference."""
     table = rows["table"].iloc[0]
-    parts = [f"# {title(table)}", caption(rows), _pipes(wide(rows).reset_index())]
+    parts = [f"# {title(table)}", caption(rows), _pipes(wide(rows).reset_index()), *notes(rows)]
     theirs = of_paper(rows)
     if theirs is not None:
         parts += ["## Printed in the paper", _pipes(theirs.reset_index())]

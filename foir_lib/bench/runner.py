@@ -26,6 +26,7 @@ with warnings.catch_warnings():
 tqdm.autonotebook.tqdm, tqdm.autonotebook.trange = tqdm.std.tqdm, tqdm.std.trange
 del os, warnings, tqdm"""  # run first in the kernel: progress bars as text that a terminal can show
 UNNAMED = ("device", "out")  # parameters that don't name a run's folder
+PLACES = ("data_root", "weights", "training_root", "attention", "detector", "guest")  # paths, several with commas
 
 
 class Job(NamedTuple):
@@ -39,11 +40,12 @@ class Job(NamedTuple):
 def reproduce(tables, given=None, out=None, fresh=False, notebooks=None):
     """Make tables into a folder; returns ``(folder, failures)``, failures a dict table -> sentence.
 
-    ``tables``: ids, each possibly several separated by commas, or "mini" for all of them on the
-    mini world. ``given``: parameter name -> value (or command-line text). What the folder ``out``
+    ``tables``: ids, each possibly several separated by commas, or "mini" for those of all papers on
+    the mini world. ``given``: parameter name -> value (or command-line text). What the folder ``out``
     (default ``runs/<names>``) holds already, made by the same code, lock and parameters, is kept
     unless ``fresh``. A table that fails doesn't stop the others. Raises InputError before anything
-    runs for an unknown table or parameter, a value of a wrong type, or a folder in use.
+    runs for an unknown table or parameter, one that some of the tables lack, a value of a wrong type,
+    or a folder in use.
     """
     given = {name: value for name, value in (given or {}).items() if value is not None}
     jobs = plan(tables, given, notebooks)
@@ -73,15 +75,29 @@ def plan(tables, given, notebooks=None):
         names = [t for t in EVERY if _notebook(t, root).is_file()]
         if not names:
             raise MissingError(f"There are no notebooks of tables in {root}: check the checkout.")
-    jobs = []
-    for name in dict.fromkeys(names):
+    names = list(dict.fromkeys(names))
+    for name in names:
         find(name)
+    known = {name: parameters.read(_notebook(name, root)) for name in names}
+    _for_all(known, given)
+    jobs = []
+    for name, asked in known.items():
         notebook = _notebook(name, root)
-        asked = parameters.read(notebook)
         watched = {"progress": True} if "progress" in asked else {}  # a batch is watched, a lesson isn't
         values = parameters.fill(asked, {**watched, **given, "table": name}, notebook.name)
         jobs.append(Job(name, notebook, {k: v for k, v in values.items() if k != "out"}))
     return jobs
+
+
+def _for_all(known, given):
+    """InputError for a parameter that some tables of a run have (``known``: table -> its parameters) and others lack."""
+    for parameter in given:
+        having = [table for table in known if parameter in known[table]]
+        lacking = [table for table in known if parameter not in known[table]]
+        if having and lacking:
+            raise InputError(
+                f"Parameter {parameter} is known to {having[0]} but not to {lacking[0]}: make them in two runs."
+            )
 
 
 def _notebook(table, root):
@@ -95,7 +111,7 @@ def _only_mini(names, given):
         raise InputError(f"mini is all tables: name it alone, not with {names}.")
     if real:
         raise InputError(
-            f"mini is the embedded world and takes no {real[0]}: name tables, such as phs-1,phs-2."
+            f"mini is the embedded world and takes no {real[0]}: name tables, such as phs-1,ca-1."
         )
 
 
@@ -109,9 +125,10 @@ def _name(tables, given):
 
 
 def _part(name, value):
-    """What a parameter adds to the name: its value, of a place only the last part, of others their own name too."""
-    if name in ("data_root", "weights"):
-        return Path(value).name
+    """What a parameter adds to the name: its value, of places only the last parts, of others their own name too."""
+    if name in PLACES:
+        paths = (part.strip().split("=") for part in value.split(","))
+        return "+".join("=".join(Path(piece).name for piece in path) for path in paths)
     return f"{value}" if name in ("dataset", "model") else f"{name}-{value}"
 
 
@@ -205,7 +222,7 @@ def _is_done(path, key):
 def _tell(path, how):
     """Print a finished table."""
     rows, _ = report.load(path)
-    text = report.wide(rows).reset_index().to_string(index=False)
+    text = "\n".join([report.wide(rows).reset_index().to_string(index=False), *report.notes(rows)])
     tqdm.write(
         f"\n{report.title(path.stem)} ({how})\n{report.caption(rows)}\n\n{text}\n", file=sys.stdout
     )

@@ -24,7 +24,7 @@ def bars(rows, metric=None, title=None):
 
     Black diamonds are the published values, where there are any. ``metric``: the first one by default.
     """
-    rows = _checked(rows, "dataset", "model", "method", "metric", "ours")
+    rows = checked(rows, "dataset", "model", "method", "metric", "ours")
     metric, rows = _one_metric(rows, metric)
     datasets, models, methods = (list(dict.fromkeys(rows[c])) for c in ("dataset", "model", "method"))
     n, step = len(rows) / len(datasets), 0.84 / len(methods)
@@ -63,13 +63,13 @@ def bars(rows, metric=None, title=None):
             axes.set(xticks=range(len(models)), title=dataset)
             axes.set_xticklabels(models, rotation=20 if len(models) > 3 else 0)
             axes.margins(y=0.22)
-        _finish(figure, panels, across, f"{metric} (%)", "", title)
+        finish(figure, panels, across, f"{metric} (%)", "", title)
     return figure
 
 
 def histogram(rows, title=None):
     """Share of query images by number of objects (PHS Fig. 3): a panel per data set; the last bin is "or more"."""
-    rows = _checked(rows, "dataset", "x", "ours")
+    rows = checked(rows, "dataset", "x", "ours")
     datasets = list(dict.fromkeys(rows["dataset"]))
     with canvas(2.3) as figure:
         panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False).ravel()
@@ -81,7 +81,7 @@ def histogram(rows, title=None):
             axes.set(title=dataset, xticks=part["x"])
             axes.set_xticklabels([f"{x:g}" + ("+" if x == last else "") for x in part["x"]])
             axes.margins(y=0.1)
-        _finish(figure, panels, len(datasets), "query images (%)", "objects in the query image", title)
+        finish(figure, panels, len(datasets), "query images (%)", "objects in the query image", title)
     return figure
 
 
@@ -90,7 +90,7 @@ def relative(rows, over="objects", title=None):
 
     ``over``: "objects" (exactly x, the last one: or more) or "objects or more" (at least x).
     """
-    rows = _checked(rows, "dataset", "model", "method", "x", "ours")
+    rows = checked(rows, "dataset", "model", "method", "x", "ours")
     rows = rows[rows["method"] != "CBIR"]
     datasets, models = list(dict.fromkeys(rows["dataset"])), list(dict.fromkeys(rows["model"]))
     styles = _styles(dict.fromkeys(rows["method"]))
@@ -100,7 +100,7 @@ def relative(rows, over="objects", title=None):
             for dataset, axes in zip(datasets, line, strict=True):
                 part = rows[(rows["model"] == model) & (rows["dataset"] == dataset)]
                 for method, style in styles.items():
-                    _line(axes, part[part["method"] == method], method, style)
+                    curve(axes, part[part["method"] == method], method, style)
                 axes.axhline(0, color="#7F7F7F", linestyle=(0, (2, 2)), linewidth=1.2, label="CBIR", zorder=1)
                 axes.set_title(f"{dataset}, {model}")
                 axes.grid(axis="y", linewidth=0.3)
@@ -111,7 +111,7 @@ def relative(rows, over="objects", title=None):
         ticks = np.arange(rows["x"].min(), last + 1)
         plus = "" if over.endswith("more") or last < 10 else "+"
         panels[-1, -1].set_xticks(ticks, [f"{x:g}" + (plus if x == last else "") for x in ticks])
-        _finish(figure, panels.ravel(), len(datasets), "gain over CBIR (%)", below, title)
+        finish(figure, panels.ravel(), len(datasets), "gain over CBIR (%)", below, title)
     return figure
 
 
@@ -121,7 +121,7 @@ def scan(rows, metric=None, title=None):
     The level of CBIR is a dashed line in the model's colour, as long as the model has heads; a ring marks
     the best h_on of each line.
     """
-    rows = _checked(rows, "dataset", "model", "method", "metric", "x", "ours")
+    rows = checked(rows, "dataset", "model", "method", "metric", "x", "ours")
     metric, rows = _one_metric(rows, metric)
     datasets = list(dict.fromkeys(rows["dataset"]))
     lines = rows[rows["x"].notna()]
@@ -139,7 +139,7 @@ def scan(rows, metric=None, title=None):
                     if not len(part):
                         continue
                     style = (
-                        _style(i * len(methods) + j) | {"color": colour}
+                        nth_look(i * len(methods) + j) | {"color": colour}
                         if len(models) > 1
                         else _styles(methods)[method]
                     )
@@ -150,7 +150,7 @@ def scan(rows, metric=None, title=None):
                         if len(models) > 1
                         else method
                     )
-                    _line(axes, part, name, style)
+                    curve(axes, part, name, style)
                     best = part.loc[part["ours"].idxmax()]
                     axes.plot(
                         best["x"],
@@ -174,14 +174,14 @@ def scan(rows, metric=None, title=None):
             axes.set_title(dataset)
             axes.grid(axis="y", linewidth=0.3)
             axes.xaxis.get_major_locator().set_params(integer=True)
-        _finish(figure, panels, len(datasets), f"{metric} (%)", "selected heads, h_on", title)
+        finish(figure, panels, len(datasets), f"{metric} (%)", "selected heads, h_on", title)
     return figure
 
 
 # --- parts -----------------------------------------------------------------------------------------
 
 
-def _checked(rows, *columns):
+def checked(rows, *columns):
     """The rows as a table; InputError when it is empty or a column is missing."""
     rows = pd.DataFrame(rows)
     missing = [c for c in columns if c not in rows]
@@ -198,7 +198,8 @@ def _one_metric(rows, metric):
     return metric or known[0], rows[rows["metric"] == (metric or known[0])]
 
 
-def _style(i):
+def nth_look(i):
+    """The i-th of many ways to draw a line or bar: colour, marker, dash and hatch all differ."""
     return {
         "color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)],
         "linestyle": _DASHES[i % len(_DASHES)], "hatch": _HATCHES[i % len(_HATCHES)],
@@ -210,17 +211,18 @@ def _styles(names):
     names = list(names)
     free = [i for i in range(len(_METHODS)) if _METHODS[i] not in names]
     free += range(len(_METHODS), len(_METHODS) + len(names))
-    return {n: _style(_METHODS.index(n) if n in _METHODS else free.pop(0)) for n in names}
+    return {n: nth_look(_METHODS.index(n) if n in _METHODS else free.pop(0)) for n in names}
 
 
-def _line(axes, part, name, style):
+def curve(axes, part, name, style):
+    """``part``, rows of one line, over x."""
     part = part.sort_values("x")
     look = {key: style[key] for key in ("color", "marker", "linestyle")}
     axes.plot(part["x"], part["ours"], label=name, linewidth=1.5, markersize=4.5, **look)
 
 
-def _finish(figure, panels, across, left, below, title):
-    """Axis labels at the rims, one legend for all panels."""
+def finish(figure, panels, across, left, below, title):
+    """Axis labels at the rims of ``panels``, ``across`` in a line; one legend for all."""
     entries = {}
     for i, axes in enumerate(panels):
         axes.set_ylabel(left if i % across == 0 else "")
