@@ -1,9 +1,7 @@
 """The mini world: its rules, its drawing, and that every machine draws the same pictures."""
 
 import hashlib
-import json
 import math
-import multiprocessing
 from itertools import pairwise
 
 import numpy as np
@@ -174,23 +172,6 @@ def test_a_killed_run_leaves_nothing_that_counts(cache, monkeypatch):
     assert not list((cache / "mini").iterdir())
     monkeypatch.setattr(mini, "scene", whole)
     assert len(mini.load("mini-focus", n_query=1, n_database=1).images) == 2
-
-
-def _load_quietly(path):
-    import os
-
-    os.environ["FOIR_CACHE"] = path
-    mini.load("mini-focus", n_query=3, n_database=20)
-
-
-def test_two_processes_on_one_cache(cache):
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        pool.map(_load_quietly, [str(cache)] * 2, chunksize=1)
-    (folder,) = (cache / "mini").iterdir()
-    assert (
-        len(json.loads((folder / "annotations" / "instances_train2017.json").read_text())["images"])
-        == 20
-    )
 
 
 @pytest.mark.parametrize(

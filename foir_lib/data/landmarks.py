@@ -8,12 +8,8 @@ seen of every landmark. `mini_scenes` says what easy, hard and junk mean here.
 """
 
 import json
-import os
-import shutil
-import uuid
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -22,9 +18,9 @@ from tqdm.auto import tqdm
 
 from foir_lib.data import coco, ground_truth, reading
 from foir_lib.data import mini_scenes as scenes
+from foir_lib.data.drawn import drawn_once
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.images import cache_root
 from foir_lib.prompts import Box
 
 VERSION = 2
@@ -47,32 +43,9 @@ def load(name="mini-landmarks", seed=0, n_landmarks=72, n_queries=144, n_databas
     for label, (value, low) in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value < 2**32:
             raise InputError(f"{label}={value!r} of {name} must be a whole number of at least {low}.")
-    root = cache_root() / "mini" / f"{name}-v{VERSION}-seed{seed}-{n_landmarks}-{n_queries}-{n_database}"
-    drawn_once(root, lambda folder: write(folder, *(int(value) for value, _ in numbers.values())))
+    folder = f"{name}-v{VERSION}-seed{seed}-{n_landmarks}-{n_queries}-{n_database}"
+    root = drawn_once(folder, lambda folder: write(folder, *(int(value) for value, _ in numbers.values())))
     return read(root, f"{name} (seed {seed})")
-
-
-def drawn_once(root, draw):
-    """Let ``draw(folder)`` fill a folder that becomes ``root`` when whole, unless it is there; one process draws."""
-    if root.is_dir():
-        return
-    folder = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(root.with_name(f".{root.name}.lock")):
-            for old in root.parent.glob(f".{root.name}.*.tmp"):  # left behind by a run that was killed
-                shutil.rmtree(old, ignore_errors=True)
-            if not root.is_dir():
-                draw(folder)
-                os.replace(folder, root)
-    except OSError as error:
-        if isinstance(error, InputError) or error.errno is None:
-            raise
-        raise InputError(
-            f"Can't write {root}: {os.strerror(error.errno)}; free some space or set FOIR_CACHE to another disk."
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(folder, seed, n_landmarks, n_queries, n_database):

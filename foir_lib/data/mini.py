@@ -9,10 +9,6 @@ which gives each place kinds that go together. All kinds are equally frequent.
 
 import dataclasses
 import json
-import os
-import shutil
-import time
-import uuid
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +18,8 @@ from tqdm.auto import tqdm
 
 from foir_lib.data import coco
 from foir_lib.data import mini_render as draw
+from foir_lib.data.drawn import drawn_once
 from foir_lib.errors import InputError
-from foir_lib.images import cache_root
 
 VERSION = 2
 
@@ -170,29 +166,10 @@ def load(name, seed=0, n_query=300, n_database=1500):
             raise InputError(
                 f"{label}={value!r} of {name} must be a whole number of at least {low}."
             )
-    root = cache_root() / "mini" / f"{name}-v{VERSION}-seed{seed}-{n_query}-{n_database}"
-    if not root.is_dir():
-        _draw_once(root, name, int(seed), {"val2017": int(n_query), "train2017": int(n_database)})
+    splits = {"val2017": int(n_query), "train2017": int(n_database)}
+    folder = f"{name}-v{VERSION}-seed{seed}-{n_query}-{n_database}"
+    root = drawn_once(folder, lambda folder: write(folder, name, int(seed), splits))
     return dataclasses.replace(coco.load(root), name=f"{name} (seed {seed})")
-
-
-def _draw_once(root, name, seed, splits):
-    """Draw in a temporary folder that becomes `root` when whole; of two processes one wins."""
-    for old in root.parent.glob(f".{root.name}.*.tmp"):
-        if time.time() - old.stat().st_mtime > 3600:  # left behind by a run that was killed
-            shutil.rmtree(old, ignore_errors=True)
-    folder = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        write(folder, name, seed, splits)
-        os.replace(folder, root)
-    except OSError as error:
-        if not root.is_dir():
-            raise InputError(
-                f"Can't write {root}: {os.strerror(error.errno or 0)}; "
-                "free some space or set FOIR_CACHE to another disk."
-            ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(folder, name, seed, splits):

@@ -11,9 +11,10 @@ from tqdm.auto import tqdm
 from foir_lib.data import gldv2 as google
 from foir_lib.data import landmarks, pictures, reading
 from foir_lib.data import mini_scenes as scenes
+from foir_lib.data.drawn import drawn_once
 from foir_lib.data.pickles import load_plain
 from foir_lib.errors import InputError
-from foir_lib.images import EXTENSIONS, cache_root, open_image
+from foir_lib.images import EXTENSIONS, open_image
 from foir_lib.prompts import Box
 
 
@@ -65,10 +66,8 @@ def mini_landmarks(n_landmarks=200, per_landmark=30, seed=0):
         low = 0 if label == "seed" else 2 if label == "n_landmarks" else 1
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value < 2**32:
             raise InputError(f"{label}={value!r} of mini-landmarks must be a whole number of at least {low}.")
-    root = (
-        cache_root() / "mini" / f"mini-landmarks-training-v{landmarks.VERSION}-seed{seed}-{n_landmarks}-{per_landmark}"
-    )
-    landmarks.drawn_once(root, lambda folder: _draw(folder, int(n_landmarks), int(per_landmark), int(seed)))
+    folder = f"mini-landmarks-training-v{landmarks.VERSION}-seed{seed}-{n_landmarks}-{per_landmark}"
+    root = drawn_once(folder, lambda folder: _draw(folder, int(n_landmarks), int(per_landmark), int(seed)))
     content = reading.read_json(root / "training.json")
     paths = [str(root / file) for file in content["files"]]
     reading.need_files(paths, "mini-landmarks for training")
