@@ -46,7 +46,7 @@ def main(out="bench.json", model="dinov2-small", device="auto", repeats=7, n_sta
         "100 prompts on one image / one forward": lambda: many_prompts(net, repeats),
         "query-db tail / recomputed last block, per image": lambda: query_db_tail(net, repeats, n_states),
         "exact search, one query / one matrix product": lambda: exact_search(net.device, repeats, n_states, n_dimensions),
-        "co-attention, one query / one global search": lambda: landmark_speed.coattention_search(
+        "co-attention, one query / its bare products with all clusters": lambda: landmark_speed.coattention_search(
             _compare, net.device, repeats, landmark_speed.MILLION if net.device.type == "cuda" else n_states
         ),
     }
