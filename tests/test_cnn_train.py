@@ -23,6 +23,15 @@ from foir_lib.models.cnn_data import Cuts, Draws, mine
 from foir_lib.models.cnn_losses import ArcFace, Contrastive, Retriever, parts
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Layers this small are slower on two threads, many times so beside other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def tiny():
     torch.manual_seed(3)
     net = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=0, channels=(8, 8, 16, 16), output_stride=16)

@@ -1,5 +1,6 @@
 """Pictures to train on: labelled ones (mini-landmarks' training towns, GLDv2, ImageNet-style folders), and tuples."""
 
+import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from tqdm.auto import tqdm
 from foir_lib.data import gldv2 as google
 from foir_lib.data import landmarks, pictures, reading
 from foir_lib.data import mini_scenes as scenes
+from foir_lib.data.download import data_root
 from foir_lib.data.drawn import drawn_once
 from foir_lib.data.pickles import load_plain
 from foir_lib.errors import InputError
@@ -18,8 +20,20 @@ from foir_lib.images import EXTENSIONS, open_image
 from foir_lib.prompts import Box
 
 
+class _Pictures:
+    """What pictures to train on have in common: ``paths``, and ``boxes`` or None."""
+
+    def open(self, row, longest=None):
+        """Picture of a row as RGB PIL image; longest as in `images.open_image`."""
+        return open_image(self.paths[row], longest=longest)
+
+    def box(self, row):
+        """Where the labelled thing of a row is, or None."""
+        return None if self.boxes is None else Box(*self.boxes[row])
+
+
 @dataclass(frozen=True, eq=False)
-class TrainingSet:
+class TrainingSet(_Pictures):
     """Pictures with labels.
 
     paths: n files. labels: int (n,), positions in names. boxes: float (n, 4) of where the labelled thing is, x0, y0,
@@ -46,14 +60,6 @@ class TrainingSet:
 
     def __len__(self):
         return len(self.paths)
-
-    def open(self, row, longest=None):
-        """Picture of a row as RGB PIL image; longest as in `images.open_image`."""
-        return open_image(self.paths[row], longest=longest)
-
-    def box(self, row):
-        """Where the labelled thing of a row is, or None."""
-        return None if self.boxes is None else Box(*self.boxes[row])
 
 
 def mini_landmarks(n_landmarks=200, per_landmark=30, seed=0):
@@ -142,9 +148,9 @@ def sample(root, n=None, seed=0):
 
 
 @dataclass(frozen=True, eq=False)
-class TupleSet:
+class TupleSet(_Pictures):
     """Matching pairs to train on: paths of n pictures, cluster (n,) of each (pictures of one cluster never are each
-    other's negatives), and m pairs: query (m,) and positive (m,), rows of paths.
+    other's negatives), m pairs: query (m,) and positive (m,), rows of paths, and boxes (n, 4) as of a TrainingSet, or None.
     """
 
     name: str
@@ -152,10 +158,7 @@ class TupleSet:
     cluster: np.ndarray
     query: np.ndarray
     positive: np.ndarray
-
-    def open(self, row, longest=None):
-        """Picture of a row as RGB PIL image; longest as in `images.open_image`."""
-        return open_image(self.paths[row], longest=longest)
+    boxes: np.ndarray | None = None
 
 
 def rsfm120k(root, part="train", check_files=True):
@@ -184,3 +187,34 @@ def rsfm120k(root, part="train", check_files=True):
     if check_files:
         reading.need_files(paths, f"rSfM-120k, {part}")
     return TupleSet(f"rSfM-120k {part}", paths, np.array(cluster), *pairs)
+
+
+def pairs(pictures, seed=0):
+    """Each picture of a TrainingSet with another of its label, as a TupleSet: the clusters are the labels."""
+    order = np.random.default_rng(seed).permutation(len(pictures))
+    order = order[np.argsort(pictures.labels[order], kind="stable")]
+    groups = np.split(order, np.flatnonzero(np.diff(pictures.labels[order])) + 1)
+    groups = [group for group in groups if len(group) > 1]
+    if not groups:
+        raise InputError(f"{pictures.name} has no two pictures of one label, so no pairs: give more pictures.")
+    query, positive = np.concatenate(groups), np.concatenate([np.roll(group, 1) for group in groups])
+    return TupleSet(pictures.name, pictures.paths, pictures.labels, query, positive, pictures.boxes)
+
+
+def load(name, loss="arcface", root="", **options):
+    """Training pictures by name as a loss wants them: a TrainingSet for "arcface", a TupleSet for "contrastive".
+
+    name: "mini-landmarks", "gldv2", "rsfm120k" (pairs alone, no labels) or "folders"; root: of real ones, where
+    `foir data get` puts them unless given; options: of the function that reads them. Raises InputError and MissingError.
+    """
+    readers = {"mini-landmarks": mini_landmarks, "gldv2": gldv2, "rsfm120k": rsfm120k, "folders": folders}
+    if name not in readers or (name == "rsfm120k" and loss == "arcface"):
+        fit = [one for one in readers if one != "rsfm120k" or loss != "arcface"]
+        raise InputError(
+            f"There are no training pictures {name!r} for the loss {loss}: choose one of {', '.join(fit)}."
+        )
+    unknown = [option for option in options if option not in inspect.signature(readers[name]).parameters]
+    if unknown:
+        raise InputError(f"Training pictures of {name} take no option {unknown[0]!r}.")
+    found = readers[name](**options) if name == "mini-landmarks" else readers[name](root or data_root(name), **options)
+    return pairs(found) if loss == "contrastive" and hasattr(found, "labels") else found

@@ -12,15 +12,24 @@ EDGE = 1e-6  # how near to 1 a cosine may come: beyond it the arc has no finite 
 class Retriever(nn.Module):
     """``net`` (timm), GeM and the whitening layer: images (B, 3, H, W) to unit descriptors (B, d).
 
-    ``dim`` d: the network's own width unless given. ``part``: the share of pictures that are pooled in training over
-    :func:`parts` of their maps, so that the whitening layer knows clusters too. Source: co-attention section 3.2, eq. 1;
-    the parts are ours.
+    ``net`` loses its classifier. ``dim`` d: the network's own width unless given. ``part``: the share of pictures that are
+    pooled in training over :func:`parts` of their maps, so that the whitening layer knows clusters too. ``freeze_norm``:
+    batch norm keeps its statistics in training. Source: co-attention section 3.2, eq. 1; the parts are ours.
     """
 
-    def __init__(self, net, dim=None, p=3.0, part=0.0):
+    def __init__(self, net, dim=None, p=3.0, part=0.0, freeze_norm=False):
         super().__init__()
-        self.net, self.p, self.part = net, float(p), float(part)
+        self.net, self.p, self.part, self.freeze_norm = net, float(p), float(part), bool(freeze_norm)
+        net.reset_classifier(0)  # a layer without gradients would make processes wait for them
         self.whiten = nn.Linear(net.num_features, dim or net.num_features)
+
+    def train(self, mode=True):
+        """As of any module, but for frozen batch norm."""
+        super().train(mode)
+        for module in self.net.modules():
+            if self.freeze_norm and isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
 
     def forward(self, x):
         x = self.net.forward_features(x).float().clamp(min=1e-6).flatten(2)
@@ -63,7 +72,9 @@ class Contrastive(nn.Module):
     """Contrastive loss of unit descriptors (B, 2 + n, d): a query, its positive and n negatives; a scalar.
 
     Half the squared distance to the positive, plus half the squared shortfall of each negative's distance from ``margin``,
-    summed over a tuple, averaged over tuples. Source: Radenović et al., TPAMI 2019 (margin 0.85 for ResNets).
+    summed over a tuple, averaged over tuples (the public code sums them, a matter of scale). Source: Radenović et al.,
+    TPAMI 2019; ``margin`` 0.85 is what their public code trains ResNet101 with (its option's default, 0.7, is for other
+    networks). The co-attention paper, section 7.8, follows them and names no margin.
     """
 
     def __init__(self, margin=0.85):

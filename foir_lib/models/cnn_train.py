@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from timm.data import resolve_data_config
 from tqdm.auto import tqdm
 
@@ -27,45 +28,55 @@ OPTIMISERS = {
 
 def train(
     net, pictures, loss="arcface", epochs=50, batch=128, size=512, lr=0.05, weight_decay=1e-4, optimiser="sgd", warmup=0.0,
-    clip=None, dim=None, p=3.0, part=0.0, margin=None, seed=0, workers=0, precision="no", n_queries=2000, n_pool=22_000,
-    n_negatives=5, checkpoint=None, every=500, max_steps=None,
+    clip=None, dim=None, p=3.0, part=0.0, freeze_norm=False, margin=None, seed=0, workers=0, precision="no",
+    n_queries=2000, n_pool=22_000, n_negatives=5, checkpoint=None, every=500, max_steps=None,
 ):  # fmt: skip
     """Train a timm CNN for retrieval; returns the Retriever and its losses, one per step (the mean over processes).
 
     ``loss``: "arcface" on a TrainingSet, "contrastive" on a TupleSet (negatives mined anew each epoch from ``n_pool``
     pictures for ``n_queries`` pairs). ``batch`` pictures or tuples for each process, cut to ``size`` pixels; ``lr`` rises over
-    the share ``warmup`` of the steps and falls as a cosine; ``clip``: largest norm of the gradient; ``part``: share of
-    pictures pooled over a part of their map (:class:`Retriever`); ``margin``: the loss's own unless given; ``precision``:
-    accelerate's, "bf16" to compute in half. With a ``checkpoint`` path the state is kept there every so many steps and
-    picked up again; a resumed run is the same run. ``max_steps`` ends it early, as planned from the start. Under
-    `accelerate launch` all processes train together. Defaults: co-attention section 6.1. Raises InputError for a bad number
-    or name, a set of the other kind and the checkpoint of another run.
+    the share ``warmup`` of the steps and falls as a cosine; ``clip``: largest norm of the gradient; ``dim``, ``p``, ``part``,
+    ``freeze_norm``: of the :class:`Retriever`; ``margin``: the loss's own unless given; ``precision``: accelerate's, "bf16"
+    to compute in half. With a ``checkpoint`` path the state is kept there every so many steps and picked up again; a resumed
+    run is the same run. ``max_steps`` ends it early, as planned from the start. Defaults: co-attention section 6.1.
+
+    Under `accelerate launch` or `torchrun` all processes train together and return the same. N of them with batches of B
+    are one with batches of N x B, but for batch norm, which counts the pictures of its process unless it is frozen.
+
+    Raises InputError for a bad number or name, a set of the other kind or with fewer pictures than processes, and the
+    checkpoint of another run.
     """
     _check(pictures, loss, optimiser, epochs=epochs, batch=batch, size=size, lr=lr, every=every)
     torch.manual_seed(seed)
-    accelerator = Accelerator(mixed_precision=precision, step_scheduler_with_optimizer=False)
+    cpu = not torch.accelerator.is_available()  # without the word, processes on CPUs would train each for itself
+    accelerator = Accelerator(cpu=cpu, mixed_precision=precision, step_scheduler_with_optimizer=False)
     cuts = partial(Cuts, pictures, size, *_statistics(net))
-    retriever = Retriever(net, dim, p, part)
+    retriever = Retriever(net, dim, p, part, freeze_norm)
     width, margin = retriever.whiten.out_features, {} if margin is None else {"margin": margin}
     head = ArcFace(len(pictures.names), width, **margin) if loss == "arcface" else Contrastive(**margin)
     task = Task(retriever, head).to(memory_format=torch.channels_last)
     optimiser_of = OPTIMISERS[optimiser](task.parameters(), lr, weight_decay=weight_decay)
     task, optimiser_of = accelerator.prepare(task, optimiser_of)
     n = len(pictures.paths) if loss == "arcface" else min(n_queries, len(pictures.query))
-    per_epoch = max(1, n // min(batch, n) // accelerator.num_processes)
+    if n < accelerator.num_processes:
+        raise InputError(f"{pictures.name} is too small for {accelerator.num_processes} processes: start fewer.")
+    batch = min(batch, n // accelerator.num_processes)
+    per_epoch = n // batch // accelerator.num_processes
     total = min(epochs * per_epoch, max_steps or math.inf)
-    run = f"{loss}, {optimiser} {lr:g}, {total} steps of {batch} at {size} px, part {part:g}, seed {seed}, "
-    run += f"{accelerator.num_processes} processes"
-    losses = _resume(checkpoint, run, accelerator.unwrap_model(task), optimiser_of)
+    run = f"{pictures.name}, {loss} {margin}, {optimiser} {lr:g}, weight decay {weight_decay:g}, warm-up {warmup:g}, "
+    run += f"clip {clip}, {total} steps of {batch} at {size} px, GeM {p:g} to {width}, part {part:g}, "
+    run += f"norm {'frozen' if freeze_norm else 'free'}, seed {seed}, {accelerator.num_processes} processes"
+    losses, found = _resume(checkpoint, run, accelerator.unwrap_model(task), optimiser_of)
     bar = tqdm(total=total, initial=len(losses), desc=loss, disable=not accelerator.is_main_process)
     while len(losses) < total:
         epoch, done = divmod(len(losses), per_epoch)
-        data = cuts()
+        data, key = cuts(), (seed, epoch)
         if loss == "contrastive":
-            data = Tuples(
-                data, _mined(task, cuts(plain=True), batch, (seed, epoch, 1), n, n_pool, n_negatives, accelerator)
-            )
-        draws = Draws(len(data), batch, (seed, epoch), done * accelerator.num_processes)
+            if not done:
+                mining = n, n_pool, n_negatives, batch, workers
+                found = _mined(task, cuts(plain=True), (*key, 1), accelerator, *mining)
+            data = Tuples(data, found)
+        draws = Draws(len(data), batch, key, done * accelerator.num_processes)
         loader = accelerator.prepare(torch.utils.data.DataLoader(data, batch_sampler=draws, num_workers=workers))
         for x, labels in islice(loader, min(per_epoch - done, total - len(losses))):
             for group in optimiser_of.param_groups:
@@ -85,16 +96,18 @@ def train(
                 parts = {"task": accelerator.unwrap_model(task), "optimiser": optimiser_of}
                 with atomic_path(checkpoint) as temporary:
                     state = {key: part.state_dict() for key, part in parts.items()}
-                    torch.save(state | {"losses": losses, "run": run}, temporary)
+                    torch.save(state | {"losses": losses, "tuples": found, "run": run}, temporary)
     bar.close()
+    _same_statistics(task)
     return accelerator.unwrap_model(task).retriever.cpu().eval(), losses
 
 
-def save(retriever, name, folder, losses, facts, classifier=None):
+def save(retriever, name, folder, losses, facts, classifier=None, about=None):
     """Write ``<name>.safetensors`` as `load_model` reads it (matrices in float16) and its model card (JSON); returns the card.
 
     ``facts``: what the card should say of data, recipe, time and held-out scores. ``classifier``: an ``nn.Linear`` on the
-    mean of the map, which takes the place of the network's own, or None for none.
+    mean of the map, which takes the place of the network's own, or None for none. ``about``: use, limits and licence,
+    mini-cnn's unless given.
     """
     head = retriever.net.pretrained_cfg["classifier"]
     keep = {k: v for k, v in retriever.net.state_dict().items() if not k.startswith(f"{head}.")}
@@ -104,7 +117,7 @@ def save(retriever, name, folder, losses, facts, classifier=None):
     if classifier is not None:
         keep |= {f"{head}.{k}": v for k, v in classifier.state_dict().items()}
     keep = {k: v for k, v in keep.items() if not k.endswith("num_batches_tracked")}
-    return weights_file.write(keep, name, folder, losses, facts, ABOUT)
+    return weights_file.write(keep, name, folder, losses, facts, ABOUT if about is None else about)
 
 
 ABOUT = {
@@ -122,8 +135,15 @@ def _rate(step, total, warmup):
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
 
 
-def _mined(task, plain, batch, key, n_queries, n_pool, n_negatives, accelerator):
-    """Tuples (n_queries, 2 + n) of an epoch, the same in all processes."""
+def _same_statistics(task):
+    """Batch norm's running statistics of the first process, in all: each counted other pictures."""
+    for buffer in task.buffers():
+        broadcast(buffer)
+
+
+def _mined(task, plain, key, accelerator, n_queries, n_pool, n_negatives, batch, workers):
+    """Tuples (n_queries, 2 + n), a tensor, of an epoch; the processes share the work and get the same."""
+    _same_statistics(task)
     rng, pictures = np.random.default_rng(key), plain.set
     pairs = rng.permutation(len(pictures.query))[:n_queries]
     pool = rng.permutation(len(pictures.paths))[:n_pool]
@@ -131,27 +151,31 @@ def _mined(task, plain, batch, key, n_queries, n_pool, n_negatives, accelerator)
 
     @torch.inference_mode()
     def descriptors(rows):
-        parts = [[plain[int(row), 0][0] for row in part] for part in np.array_split(rows, -(-len(rows) // batch))]
-        return torch.cat([retriever(torch.stack(part).to(accelerator.device)) for part in parts])
+        share = -(-len(rows) // accelerator.num_processes)
+        here = np.resize(rows, (accelerator.num_processes, share))[accelerator.process_index]
+        order = [(int(row), 0) for row in here]
+        loader = torch.utils.data.DataLoader(plain, batch * (2 + n_negatives), sampler=order, num_workers=workers)
+        parts = [retriever(x.to(accelerator.device)) for x, _ in loader]
+        return accelerator.gather(torch.cat(parts))[: len(rows)]
 
     found = mine(pictures.query[pairs], pictures.positive[pairs], pool, pictures.cluster, descriptors, n_negatives)
     if len(found) < len(pairs):
         raise InputError(
             f"{pictures.name} has too few clusters for {n_negatives} negatives of different ones: ask for fewer."
         )
-    return found
+    return torch.from_numpy(found)
 
 
 def _resume(checkpoint, run, task, optimiser):
-    """Losses so far; what a checkpoint holds goes into ``task`` and ``optimiser``."""
+    """Losses so far and the tuples of the epoch (or None); what a checkpoint holds goes into ``task`` and ``optimiser``."""
     if not checkpoint or not Path(checkpoint).exists():
-        return []
+        return [], None
     saved = weights_file.read(checkpoint)
     if saved.get("run") != run:
         raise InputError(f"Checkpoint {checkpoint} belongs to another run ({saved.get('run')}) than this ({run}).")
     task.load_state_dict(saved["task"])
     optimiser.load_state_dict(saved["optimiser"])
-    return saved["losses"]
+    return saved["losses"], saved["tuples"]
 
 
 def _statistics(net):
