@@ -24,7 +24,7 @@ a { color: var(--link); } p { margin: .4rem 0; } .faint { color: var(--faint); f
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left;
   white-space: nowrap; }
-td.number { text-align: right; } thead th { border-bottom: 2px solid var(--faint); }
+td.number { text-align: right; } thead th { border-bottom: 2px solid var(--faint); white-space: normal; vertical-align: bottom; }
 tbody tr:hover { background: var(--shade); }
 .failed { color: var(--bad); background: var(--badshade); border-left: 4px solid var(--bad);
   padding: .6rem 1rem; margin: 1rem 0; }

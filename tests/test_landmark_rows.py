@@ -1,0 +1,74 @@
+"""Every table of the landmark papers, made on a small town: its rows, what is told of them, its picture, its files."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from foir_lib import load_model, load_set
+from foir_lib.bench import landmark_rows, landmark_tables, report
+from foir_lib.data import training
+from foir_lib.errors import InputError
+from foir_lib.methods.regional_attention import RegionalAttention, save
+from foir_lib.view import landmark_plots
+
+SIZES = {"seed": 3, "n_landmarks": 2, "n_queries": 3, "n_database": 14}
+SLOW = ("ca-3", "ca-6", "ca-fig9")
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    """Options of ``landmark_rows.run`` for a small town, pictures to learn from, and weights of regional attention."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("rows")
+        patch.setenv("FOIR_CACHE", str(folder / "cache"))
+        small = load_set("mini-landmarks", **SIZES)
+        patch.setattr(landmark_rows, "load_set", lambda name, root=None, seed=0: small)
+        pictures = Path(training.mini_landmarks(3, 3, 1).paths[0]).parent
+        weights = []
+        for context in (True, False):
+            weights.append(str(folder / f"{context}.safetensors"))
+            save(RegionalAttention(load_model("mini-cnn").dim, 4, context=context), weights[-1])
+        yield {"training_root": str(pictures), "attention": ",".join(weights), "workers": 1, "progress": False}
+
+
+@pytest.mark.parametrize(
+    "table", [pytest.param(t, marks=[pytest.mark.slow] * (t in SLOW)) for t in landmark_tables.TABLES]
+)
+def test_every_table_is_made_told_drawn_and_kept(town, table, tmp_path):
+    spec = landmark_tables.TABLES[table]
+    rows = report.checked(landmark_rows.run(table, **town), table)
+    lacking = {c.name for c in spec.columns if c.method.startswith(("CAM", "RPN"))}  # no classifier, no detector
+    costs = [metric for metric in spec.metrics if not metric.startswith("mAP")]
+    want = [
+        (column.name, metric)
+        for column in spec.columns
+        for metric in ["mAP medium", "mAP hard", *(costs if column.name not in lacking else [])]
+    ]
+    assert list(zip(rows["method"], rows["metric"])) == want
+    assert set(rows.loc[rows["ours"].isna(), "method"]) == lacking and bool(report.notes(rows)) == bool(lacking)
+    assert rows.loc[rows["metric"].str.startswith("mAP"), "ours"].dropna().between(0, 100).all()
+    if spec.over:
+        medium = rows[rows["metric"] == "mAP medium"]
+        scanned = medium.groupby(medium["method"].str[-1], sort=False)["x"].agg(tuple).to_dict()
+        assert scanned == landmark_tables.SCAN
+    assert set(rows["n_queries"]) == {3} and set(rows["n_database"]) == {14} and set(rows["ap"]) == {"trapezoid"}
+    figure = (landmark_plots.scan if spec.over else landmark_plots.comparison)(rows, title=spec.title)
+    report.save(rows, table, tmp_path, {"figure": figure})
+    text = (tmp_path / f"{table}.md").read_text()
+    assert spec.title in text and all(note in text for note in report.notes(rows))
+    assert (tmp_path / f"{table}-figure.png").stat().st_size > 5000
+
+
+def test_an_inverted_file_filters_and_a_table_is_the_same_again(town):
+    plain, again = (landmark_rows.run("ca-14", **town) for _ in range(2))
+    np.testing.assert_array_equal(plain["ours"], again["ours"])
+    ours = plain.pivot(index="method", columns="metric", values="ours")
+    assert ours.loc["GeM+CA (no IVF)", "filtered %"] == 0 <= ours.loc["GeM+CA", "filtered %"] < 100
+
+
+def test_a_data_set_without_landmarks_is_refused(monkeypatch):
+    monkeypatch.setattr(landmark_rows, "load_set", lambda *_, **__: SimpleNamespace(protocols={"contains": None}))
+    with pytest.raises(InputError, match="coco has no ground truth of landmarks: name a data set such as roxford5k"):
+        landmark_rows.run("ca-4", dataset="coco", progress=False)
