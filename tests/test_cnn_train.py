@@ -14,7 +14,7 @@ from timm.models.resnet import BasicBlock, ResNet
 from foir_lib import load_model, load_set
 from foir_lib.bench.landmark_pictures import cropped
 from foir_lib.bench.landmark_scores import mean_average_precision
-from foir_lib.data.training import TrainingSet, TupleSet
+from foir_lib.data.training import TrainingSet, TupleSet, pairs
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.methods import pooling, regional_attention, regional_training
 from foir_lib.models import cnn_train, mini_cnn
@@ -233,6 +233,18 @@ def test_the_rate_rises_then_falls_as_a_cosine():
 def test_bad_options_get_one_sentence(pictures, options, words):
     with pytest.raises(InputError, match=words):
         cnn_train.train(tiny(), pictures, **options)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("loss", ["arcface", "contrastive"])
+def test_a_damaged_picture_is_named_in_one_sentence(pictures, tmp_path, loss, workers):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    paths = [str(tmp_path / "broken.jpg"), *pictures.paths[1:]]
+    given = TrainingSet("colours", paths, pictures.labels, pictures.names)
+    with pytest.raises(InputError, match=r"^Picture \S+broken\.jpg can't be read .*replace or remove it\.$"):
+        cnn_train.train(
+            tiny(), pairs(given) if loss == "contrastive" else given, loss, workers=workers, n_negatives=1, **SMALL
+        )
 
 
 # --- files

@@ -323,6 +323,20 @@ def test_gldv2_training_lists(google):
     assert len(training.gldv2(google, clean=False, check_files=False)) == 3
 
 
+@pytest.mark.parametrize(
+    "text, words",
+    [("landmark_id;images\n7;aaa0000000000006\n", "lacks the column landmark_id"), ("id,url,landmark_id\na,b,7\n", "lacks the column images"),
+     ("landmark_id,images\n7,aaa0000000000006 ab\n", "has the id 'ab'"), ("landmark_id,images\n7,../../../x\n", "has the id '../../../x'"),
+     ("landmark_id,images\n,aaa0000000000006\n", "has the landmark_id ''"), ("landmark_id,images\n7,\n", "has no pictures"),
+     ("", "is empty"), ("landmark_id,images\n7,a,b\n8\n9,a,b,c,d\n", "is no proper CSV"), ('landmark_id,images\n7,"aaa', "is no proper CSV")],
+)  # fmt: skip
+def test_training_lists_of_another_layout(google, text, words):
+    (google / "train_clean.csv").write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        training.gldv2(google, check_files=False)
+    assert "\n" not in str(caught.value)
+
+
 def test_imagenet_style_folders(tmp_path):
     for name in ("n02/b.jpg", "n01/x/a.png", "n01/c.jpg", "empty/readme.txt", ".hidden/d.jpg"):
         if name.endswith("txt"):
@@ -371,7 +385,8 @@ def test_rsfm120k_by_hand(sfm):
 @pytest.mark.parametrize(
     "change, words",
     [({"qidxs": [0]}, "don't belong together"), ({"cluster": [4]}, "don't belong together"), ({"pidxs": [1, 7]}, "not in cids"),
-     ({"cids": None}, "no list 'cids'"), ({"pidxs": [1, 0.5]}, "belong together")],
+     ({"cids": None}, "no list 'cids'"), ({"cids": ["../../../x", "b" * 9, "c" * 9]}, r"'\.\./\.\./\.\./x' for a picture's name"),
+     ({"cids": [1, 2, 3]}, "has 1 for a picture's name"), ({"cluster": [4, [4], 9]}, r"has \[4\] for a picture's name or cluster"), ({"pidxs": [1, 0.5]}, "belong together")],
 )  # fmt: skip
 def test_rsfm120k_faults(sfm, change, words):
     content = pickle.loads((sfm / "retrieval-SfM-120k.pkl").read_bytes())
@@ -389,6 +404,14 @@ def test_rsfm120k_missing(sfm):
     dump(sfm / "retrieval-SfM-120k.pkl", np.zeros(2))
     with pytest.raises(IntegrityError, match="isn't plain data"):
         training.rsfm120k(sfm)
+
+
+def test_a_training_list_that_would_run_something_is_refused(sfm, tmp_path):
+    ran = tmp_path / "ran"
+    (sfm / "retrieval-SfM-120k.pkl").write_bytes(f"cos\nsystem\n(S'touch {ran}'\ntR.".encode())
+    with pytest.raises(IntegrityError, match="asks for os.system"):
+        training.rsfm120k(sfm)
+    assert not ran.exists()
 
 
 @pytest.mark.parametrize(

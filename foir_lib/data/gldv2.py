@@ -61,7 +61,10 @@ def place(root, part, image_id):
 
 
 def read_csv(root, name, columns):
-    """A table of the metadata as str, in root or root/metadata. MissingError, or InputError for lacking columns and bad ids."""
+    """A table of the metadata as str, in root or root/metadata. MissingError, or InputError for lacking columns and bad ids.
+
+    Of a table with the pictures of each landmark in one row there is a row for each picture, with its id.
+    """
     path = root / name if (root / name).is_file() else root / "metadata" / name
     path = reading.need(path, "GLDv2 table", REMEDY)
     reading.read_text(path)
@@ -72,8 +75,12 @@ def read_csv(root, name, columns):
     missing = [column for column in columns if column not in found]
     if missing:
         raise InputError(f"{path} lacks the column {missing[0]}: it needs {', '.join(columns)}, get it again.")
-    if "id" in columns and (found["id"].str.len() < 3).any():
-        raise InputError(
-            f"{path} has the id {found['id'][(found['id'].str.len() < 3).argmax()]!r}: ids have 16 letters."
-        )
+    if "images" in columns and "landmark_id" in columns:  # a list of pictures for each landmark: a row for each picture
+        found = found.assign(id=found["images"].str.split()).explode("id", ignore_index=True).dropna(subset="id")
+    for column, form, told in (("id", "[0-9A-Za-z]{3,}", "16 letters"), ("landmark_id", "[0-9A-Za-z]+", "digits")):
+        bad = ~found[column].str.fullmatch(form) if column in found else np.zeros(0, bool)
+        if bad.any():
+            raise InputError(
+                f"{path} has the {column} {found[column][bad].iloc[0]!r}, which should have {told}: get it again."
+            )
     return found

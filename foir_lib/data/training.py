@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,7 +127,6 @@ def gldv2(root, clean=True, check_files=True):
     root = reading.need(root, "GLDv2 folder", google.REMEDY)
     if clean:
         listed = google.read_csv(root, "train_clean.csv", ("landmark_id", "images"))
-        listed = listed.assign(id=listed["images"].str.split()).explode("id").dropna(subset="id")
     else:
         listed = google.read_csv(root, "train.csv", ("id", "landmark_id"))
     names, labels = np.unique(listed["landmark_id"].to_numpy(str), return_inverse=True)
@@ -178,6 +178,10 @@ def rsfm120k(root, part="train", check_files=True):
     if missing:
         raise InputError(f"{path}, {part}, has no list {missing[0]!r}: get the file again.")
     cids, cluster, query, positive = (found[key] for key in ("cids", "cluster", "qidxs", "pidxs"))
+    bad = [c for c in cids if not isinstance(c, str) or not re.fullmatch(r"\w{6,}", c)]
+    bad += [c for c in cluster if not isinstance(c, int | str)]
+    if bad:
+        raise InputError(f"{path}, {part}, has {bad[0]!r} for a picture's name or cluster: get the file again.")
     pairs = np.array([query, positive] if len(query) == len(positive) else [])
     if len(cids) != len(cluster) or pairs.dtype.kind not in "iu" or not pairs.size:
         raise InputError(f"{path}, {part}, has lists that don't belong together: get the file again.")

@@ -1,9 +1,12 @@
 """Pictures as a retrieval CNN sees them in training: random cuts with labels, and tuples with mined negatives."""
 
+import re
+
 import numpy as np
 import torch
 from torchvision.transforms import v2
 
+from foir_lib.errors import FoirError
 from foir_lib.prompts import Box
 
 BOX_SHARE, AROUND = 0.7, 0.6  # how often the cut is the box, and how much of its sides it may gain at each end
@@ -82,6 +85,15 @@ class Draws:
         for i in range(self.skip, self.n // self.batch_size):
             some = order[i * self.batch_size : (i + 1) * self.batch_size]
             yield [(int(row), int(seeds[row])) for row in some]
+
+
+def told(loader):
+    """The batches of a DataLoader; a fault that a worker process meets is told in its own sentence."""
+    try:
+        yield from loader
+    except FoirError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise type(error)(re.sub(r"^foir_lib\.errors\.\w+: ", "", last)) from error
 
 
 def mine(queries, positives, pool, cluster, descriptors, n_negatives=5):

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from foir_lib.errors import InputError
 from foir_lib.images import atomic_path
 from foir_lib.models import weights as weights_file
-from foir_lib.models.cnn_data import Cuts, Draws, Tuples, mine
+from foir_lib.models.cnn_data import Cuts, Draws, Tuples, mine, told
 from foir_lib.models.cnn_losses import ArcFace, Contrastive, Retriever, Task
 
 OPTIMISERS = {
@@ -78,7 +78,7 @@ def train(
             data = Tuples(data, found)
         draws = Draws(len(data), batch, key, done * accelerator.num_processes)
         loader = accelerator.prepare(torch.utils.data.DataLoader(data, batch_sampler=draws, num_workers=workers))
-        for x, labels in islice(loader, min(per_epoch - done, total - len(losses))):
+        for x, labels in islice(told(loader), min(per_epoch - done, total - len(losses))):
             for group in optimiser_of.param_groups:
                 group["lr"] = lr * _rate(len(losses), total, warmup)
             rng = np.random.default_rng((seed, len(losses), accelerator.process_index))
@@ -155,7 +155,7 @@ def _mined(task, plain, key, accelerator, n_queries, n_pool, n_negatives, batch,
         here = np.resize(rows, (accelerator.num_processes, share))[accelerator.process_index]
         order = [(int(row), 0) for row in here]
         loader = torch.utils.data.DataLoader(plain, batch * (2 + n_negatives), sampler=order, num_workers=workers)
-        parts = [retriever(x.to(accelerator.device)) for x, _ in loader]
+        parts = [retriever(x.to(accelerator.device)) for x, _ in told(loader)]
         return accelerator.gather(torch.cat(parts))[: len(rows)]
 
     found = mine(pictures.query[pairs], pictures.positive[pairs], pool, pictures.cluster, descriptors, n_negatives)
