@@ -7,18 +7,19 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from foir_lib import load_set
+from foir_lib import load_model, load_set
 from foir_lib.bench import guests, landmark_rows, landmark_tables, report, tables
 from foir_lib.bench.landmark_experiment import LandmarkExperiment, scores_of
 from foir_lib.bench.landmark_pictures import cropped
 from foir_lib.bench.published import published
 from foir_lib.data import training
 from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.images import cache_root
 from foir_lib.methods import coattention, pooling, regional_attention
 from foir_lib.methods.regional_attention import RegionalAttention
 from foir_lib.models.cnn import CNN
 from foir_lib.prompts import Box
-from foir_lib.search import diffusion, inverted_file, reranking
+from foir_lib.search import diffusion, inverted_file, reranking, store
 from foir_lib.search.knn import knn
 
 N, K, QUERY = 20, 3, 1
@@ -217,6 +218,33 @@ def test_only_pictures_that_share_a_word_are_scored(experiment):
         assert got.scores[QUERY][got.ids[QUERY] == row] == (pytest.approx(score, abs=1e-6) if row in want else 0)
 
 
+def test_only_the_strongest_features_of_a_query_name_words(experiment, monkeypatch, tmp_path):
+    """Picture r shows the words r and r + 1 (mod 8) and has one feature less than there is room for; queries name 1, 5, 7."""
+
+    def words(part, *_):
+        named = {"database": lambda row: [row % 8, (row + 1) % 8, -1], "queries": lambda row: [1, 5, 7]}[part]
+        n = len(experiment.set.database if part == "database" else experiment.set.queries)
+        return store.each({"p": part}, n, lambda row: {"words": np.int32(named(row))}, root=tmp_path, progress=False)
+
+    monkeypatch.setattr(experiment, "words", words)
+    for asking, want in ((1, [0, 1, 8, 9]), (2, [0, 1, 4, 5, 8, 9, 12, 13]), (None, [0, 1, 4, 5, 6, 7, 8, 9, 12, 13])):
+        monkeypatch.setattr(experiment, "n_asking", asking)
+        assert [rows.tolist() for rows in experiment.candidates()] == [want] * 2
+    assert experiment.filtered() == pytest.approx(4 / 14)
+
+
+def test_a_codebook_is_learned_once_and_again_when_its_file_is_broken(experiment, monkeypatch):
+    features, learn = np.random.default_rng(0).random((40, 5), np.float32), inverted_file.learn
+    want = experiment._words_of(features, 6).centres
+    monkeypatch.setattr(inverted_file, "learn", lambda *_, **__: pytest.fail("learned twice"))
+    np.testing.assert_array_equal(experiment._words_of(features, 6).centres, want)
+    monkeypatch.setattr(inverted_file, "learn", learn)
+    for path in (cache_root() / "features" / "codebooks").iterdir():
+        path.write_bytes(b"PK")
+    np.testing.assert_array_equal(experiment._words_of(features, 6).centres, want)
+    assert not np.array_equal(experiment._words_of(features[1:], 6).centres, want)
+
+
 def test_training_pictures_are_not_the_benchmarks_and_features_are_made_once(experiment, monkeypatch):
     assert not set(experiment.paths()) & set(experiment.set.images["path"])
     again = LandmarkExperiment(
@@ -402,3 +430,15 @@ def test_names_of_guests():
     for text in ("HOW", "=x", "HOW=", "HOW=a,HOW=b"):
         with pytest.raises(InputError, match="NAME=path"):
             guests.named(text)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_inverted_file_spares_a_part_of_a_town_and_leaves_map_as_it_is():
+    """Co-attention section 7.12 and Table 14, on a town that nothing was chosen on, with the mini world's own numbers."""
+    experiment = LandmarkExperiment(load_set("mini-landmarks", seed=11), load_model("mini-cnn", device="cpu"))
+    full, less = (experiment.score("CA", ivf=ivf) for ivf in (False, True))
+    change = {level: 100 * (less[level].map - full[level].map) for level in ("medium", "hard")}
+    share = experiment.filtered()
+    print(f"{100 * share:.1f} % spared, change of mAP {change}, of {100 * full['medium'].map:.1f} medium")
+    assert max(map(abs, change.values())) <= 0.1 and share > 0.1

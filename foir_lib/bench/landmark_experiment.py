@@ -121,7 +121,12 @@ class LandmarkExperiment(LandmarkExtraction):
             rows = zip(asked.read("clusters"), asked.read("count"), strict=True)
             queries = [torch.from_numpy(x[:count]).float() for x, count in rows]
         chunk = max(1, 40_960 // database.layout["clusters"][1][0])  # pictures read at a time
-        how = {"score": CLUSTERS[method], "device": self.model.device, "chunk": chunk, "progress": self.progress} | options
+        how = {
+            "score": CLUSTERS[method],
+            "device": self.model.device,
+            "chunk": chunk,
+            "progress": self.progress,
+        } | options
         how |= {"candidates": self.candidates(side, **stored)} if ivf else {}
         scores, ids = clusters.search(queries, database, **how)
         if rerank in ("AQE", "alphaQE") and method == "CA":
@@ -139,10 +144,11 @@ class LandmarkExperiment(LandmarkExtraction):
         )
 
     def candidates(self, side="queries", n_scales=5, n_features=0, **_):
-        """For each query the database rows that share a visual word with it."""
+        """For each query the database rows that share a visual word with its strongest ``n_asking`` features."""
         words, n_words = self.words("database", n_scales, n_features), len(self.codebook())
         index = inverted_file.build((w[w >= 0] for _, part in words.chunks("words") for w in part), n_words)
-        return [index.candidates(w[w >= 0]) for w in self.words(side, n_scales, n_features).read("words")]
+        asked = self.words(side, n_scales, n_features).read("words")[:, : self.n_asking]
+        return [index.candidates(w[w >= 0]) for w in asked]
 
     def filtered(self, **options):
         """The share of the database that the inverted file spares a query, mean over queries."""

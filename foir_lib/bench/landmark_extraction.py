@@ -1,16 +1,19 @@
 """What a CNN sees of a landmark benchmark, in the feature store: pooled vectors, regions, clusters, visual words."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from foir_lib.bench.landmark_pictures import LandmarkPictures, weights_digest
-from foir_lib.errors import InputError
+from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.images import cache_root
 from foir_lib.methods import pooling, regional_attention, regions, whitening
 from foir_lib.models.cnn import SCALES, Locals
 from foir_lib.models.detector import load_detector
 from foir_lib.search import inverted_file, local_features, spatial
-from foir_lib.search.store import array_digest
+from foir_lib.search.store import array_digest, code_digest
 
 SCALE_SETS = {1: (1.0,), 3: (1 / 2**0.5, 1.0, 2**0.5), 5: SCALES, 7: (1 / 4, *SCALES, 2.0)}  # co-attention Table 3
 GRIDS = (3, 4, 5, 6)  # S of regional attention Table 2a
@@ -18,23 +21,27 @@ N_FEATURES, MINI_FEATURES = 500, 150  # N; the mini world's pictures have fewer 
 MINI_ENLARGED = 2**0.5  # and are seen larger: their longer side has 192 pixels, not 1,024
 SAMPLE = 16  # region or class vectors of a training picture that a PCA is learned from
 KEPT = 4e9  # bytes of selected local features that are kept, so that a network sees each picture once
-CODEBOOK = 300  # local features of a training picture that words are learned from, in its original scale
+N_WORDS, MINI_WORDS = 65_536, 4096
+CODEBOOK, MINI_CODEBOOK = 300, 100  # local features of a training picture that words are learned from, in one scale
+MINI_ASKING = 40  # of a query's local features, those with the largest norms, that name words; the paper: all
 
 
 class LandmarkExtraction(LandmarkPictures):
     """Arrays of a part by name, made when first asked for; arguments as for :class:`LandmarkPictures`.
 
     ``attention``: :class:`RegionalAttention` networks, with or without context; ``detector``: path of weights of
-    torchvision's fasterrcnn_resnet50_fpn, for its proposals; ``n_words`` (0: 1,024 for the mini
-    world, else 65,536). ``n_features``: N of co-attention, ``enlarged``: factor of all scales, both with a default of their
-    own for the mini world, where the paper's N of 500 would be nearly all there is.
+    torchvision's fasterrcnn_resnet50_fpn, for its proposals; ``n_words`` of the inverted file, ``n_asking``: how many of a
+    query's features name words (None: all); ``n_features``: N of co-attention; ``enlarged``: factor of all scales. Unless
+    given they are the paper's, and others in the mini world: there 500 features are nearly all of a picture, and all
+    pictures show a town, so that a word of 150 features is found in every one.
     """
 
-    def __init__(self, *args, attention=(), detector=None, n_words=0, n_features=0, enlarged=0.0, **options):
-        super().__init__(*args, **options)
+    def __init__(self, *args, attention=(), detector=None, n_words=0, n_asking=0, n_features=0, enlarged=0.0, **others):
+        super().__init__(*args, **others)
         self.n_features = n_features or (MINI_FEATURES if self.mini else N_FEATURES)
         self.enlarged = enlarged or (MINI_ENLARGED if self.mini else 1.0)
-        self.n_words = n_words or (1024 if self.mini else 65_536)
+        self.n_words = n_words or (MINI_WORDS if self.mini else N_WORDS)
+        self.n_asking = (MINI_ASKING if self.mini else None) if n_asking == 0 else n_asking
         self.attention = {net.context: net.to(self.model.device) for net in attention}
         self._learned, self._detector = {}, detector
 
@@ -149,20 +156,28 @@ class LandmarkExtraction(LandmarkPictures):
     def codebook(self):
         """The :class:`~foir_lib.search.inverted_file.Codebook` of local features in their original scale."""
         if "codebook" not in self._learned:
+            n_features = MINI_CODEBOOK if self.mini else CODEBOOK
 
             def describe(picture, longest):
-                return local_features.selected(self._looked_at(picture, longest, 1)[1], CODEBOOK)
+                return local_features.selected(self._looked_at(picture, longest, 1)[1], n_features)
 
-            found = self._store("local features", "training", describe)
-            rows = [
-                f[:n]
-                for _, part in found.chunks(["features", "count"])
-                for f, n in zip(part["features"], part["count"])
-            ]
-            features = np.concatenate(rows)
-            n_words = min(self.n_words, len(features) // 2)
-            self._learned["codebook"] = inverted_file.learn(features, n_words, seed=self.seed)
+            found = self._store(f"local features: {n_features}", "training", describe)
+            parts = (part for _, part in found.chunks(["features", "count"]))
+            features = np.concatenate([f[:n] for part in parts for f, n in zip(part["features"], part["count"])])
+            self._learned["codebook"] = self._words_of(features, min(self.n_words, len(features) // 2))
         return self._learned["codebook"]
+
+    def _words_of(self, features, n_words):
+        """The codebook of features (S, C), kept in a file beside the store: learning one takes minutes."""
+        code = code_digest("methods/whitening.py", "search/inverted_file.py")
+        name = f"{array_digest(features)}-{n_words}-{self.seed}-{code}.npz"
+        path = Path(self.cache or cache_root() / "features") / "codebooks" / name
+        try:
+            return inverted_file.load_codebook(path)
+        except (MissingError, IntegrityError):
+            book = inverted_file.learn(features, n_words, seed=self.seed)
+            book.save(path)
+            return book
 
     def _embedding(self, n_scales, n_features, dim):
         """(whitening layer, PCA) of sections 3.2 and 5.1 and their name; PCA-whitening where no layer was trained."""

@@ -51,8 +51,8 @@ def learn(features, n_words=1024, dim=128, seed=0, whiten=True, n_pca=200_000, i
 
     A PCA to at most ``dim`` dimensions (fewer where the features don't have them) is learned from ``n_pca`` rows drawn
     with ``seed``, then faiss's k-means runs on all rows (it draws 256 for each word if there are more). In the paper
-    S is 60,000 pictures x 300 features in their original scale, n_words 65,536, dim 128; 1,024 words are for the
-    mini world. The same arguments give the same words. Raises InputError for NaN, or fewer features than words.
+    S is 60,000 pictures x 300 features in their original scale, n_words 65,536, dim 128; 1,024 words are for a small
+    town. The same arguments give the same words. Raises InputError for NaN, or fewer features than words.
     """
     shape = tuple(features.shape)
     if len(shape) != 2 or not 1 <= n_words <= shape[0]:
