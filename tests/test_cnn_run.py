@@ -1,5 +1,6 @@
 """Training of CNNs by a recipe and in two processes: the same work shared, the same network in both, resumed as one."""
 
+import inspect
 import json
 import os
 import shlex
@@ -17,6 +18,7 @@ from foir_lib.data import training
 from foir_lib.errors import InputError, MissingError
 from foir_lib.models import cnn_run, cnn_train, mini_cnn
 from foir_lib.models.cnn_data import Cuts
+from foir_lib.models.cnn_losses import ArcFace, Contrastive
 
 COMMON = {"size": 32, "lr": 0.02, "weight_decay": 1e-3, "epochs": 2}
 TRAIN = {"arcface": {"batch": 3, "lr": 1e-3}, "contrastive": {"batch": 2, "n_negatives": 2, "n_pool": 9}}
@@ -181,7 +183,27 @@ def test_a_recipe_leaves_weights_that_load_and_a_card(root, tmp_path):
     model = load_model("mini-cnn", weights=tmp_path / "mine.safetensors", device="cpu")
     assert model.whiten.weight.shape == (256, 256)
     assert json.loads((tmp_path / "mine.recipe.json").read_text()) == recipe
+    kept = (tmp_path / "mine.checkpoint").stat().st_mtime_ns
     assert cnn_run.run(tmp_path / "mine.recipe.json") == pytest.approx(card["losses"], abs=1e-3)
+    assert (tmp_path / "mine.checkpoint").stat().st_mtime_ns == kept, "a finished run has nothing left to do"
+
+
+def test_the_papers_recipes():
+    made = cnn_run.recipe("arcface", "gldv2", "resnet101", 4, {"epochs": 3}, data_root="there")
+    assert made["name"] == "resnet101-gldv2-arcface" and made["data_root"] == "there"
+    assert made["train"] == {
+        "optimiser": "sgd", "lr": 0.05, "weight_decay": 1e-4, "epochs": 3, "batch": 32, "size": 512,
+    }  # fmt: skip
+    assert cnn_run.recipe("contrastive", "rsfm120k", "resnet101", 8)["train"]["batch"] == 1
+    defaults = inspect.signature(cnn_train.train).parameters
+    assert (defaults["n_negatives"].default, defaults["n_queries"].default, defaults["n_pool"].default) == (
+        5,
+        2000,
+        22_000,
+    )
+    assert Contrastive().margin == 0.85 and (ArcFace(2, 2).scale.item(), ArcFace(2, 2).margin) == (30, 0.15)
+    with pytest.raises(InputError, match="Loss 'triplet' is unknown: choose arcface or contrastive"):
+        cnn_run.recipe("triplet", "gldv2", "resnet101")
 
 
 @pytest.mark.slow

@@ -20,6 +20,34 @@ from foir_lib.models.zoo import load_model
 
 DEFAULTS = {"loss": "arcface", "data_root": "", "options": {}, "weights": "", "train": {}}
 NEEDED = ("name", "data", "model")
+SMALL = {"optimiser": "adamw", "weight_decay": 0.02, "size": 96}
+RECIPES = {  # options of `cnn_train.train`; a batch is that of all processes
+    "mini": {
+        "arcface": SMALL | {"lr": 1e-3, "epochs": 8, "batch": 24},
+        "contrastive": SMALL | {"lr": 3e-4, "epochs": 2, "batch": 6, "freeze_norm": True},
+    },
+    "paper": {
+        "arcface": {"optimiser": "sgd", "lr": 0.05, "weight_decay": 1e-4, "epochs": 50, "batch": 128, "size": 512},
+        "contrastive": {
+            "optimiser": "adam", "lr": 5e-7, "weight_decay": 1e-4, "epochs": 100, "batch": 5, "size": 362,
+            "freeze_norm": True,
+        },
+    },
+}  # fmt: skip
+
+
+def recipe(loss, data, model, processes=1, train=None, **keys):
+    """A recipe (dict) for :func:`launch`, with the small settings for mini-landmarks, else the papers'.
+
+    Those are co-attention section 6.1 for ArcFace, and section 7.8 for the contrastive loss, with Adam's rate, size and
+    frozen batch norm of the public code of Radenović et al. for ResNet101. ``train``: what replaces them; ``keys``: others
+    of :func:`run`.
+    """
+    if loss not in RECIPES["mini"]:
+        raise InputError(f"Loss {loss!r} is unknown: choose {' or '.join(RECIPES['mini'])}.")
+    train = RECIPES["mini" if data == "mini-landmarks" else "paper"][loss] | (train or {})
+    train["batch"] = max(1, train["batch"] // processes)
+    return {"name": f"{model}-{data}-{loss}", "model": model, "data": data, "loss": loss, "train": train} | keys
 
 
 def run(path):
@@ -27,19 +55,21 @@ def run(path):
 
     Keys: ``name``; ``model`` and ``weights`` to start from (the published ones unless given; a whitening layer is always
     new); ``loss``; ``data``, ``data_root`` and ``options`` of `training.load`; ``train``, further options of
-    `cnn_train.train`. All processes of a run call this function. Returns the losses. Raises what those two raise, and
+    `cnn_train.train`. The state is kept in <name>.checkpoint: to run a recipe again is to go on with it. All processes of
+    a run call this function. Returns the losses. Raises what those two raise, and
     InputError for a recipe that lacks a key or has one too many.
     """
-    recipe = _read(path)
+    recipe, path = _read(path), Path(path)
     start, loss = time.perf_counter(), recipe["loss"]
     pictures = training.load(recipe["data"], loss, recipe["data_root"], **recipe["options"])
     net = load_model(recipe["model"], weights=recipe["weights"] or None, device="cpu").net.requires_grad_(True)
-    retriever, losses = cnn_train.train(net, pictures, loss, **recipe["train"])
+    checkpoint = path.with_name(f"{recipe['name']}.checkpoint")
+    retriever, losses = cnn_train.train(net, pictures, loss, **{"checkpoint": checkpoint} | recipe["train"])
     state = PartialState()
     facts = {"set": pictures.name, "n_pictures": len(pictures.paths), "recipe": recipe, "steps": len(losses)}
     facts |= {"processes": state.num_processes, "minutes": round((time.perf_counter() - start) / 60, 1)}
     if state.is_main_process:
-        cnn_train.save(retriever, recipe["name"], Path(path).parent, losses, facts, about={})
+        cnn_train.save(retriever, recipe["name"], path.parent, losses, facts, about={})
     state.wait_for_everyone()
     return losses
 
