@@ -173,3 +173,62 @@ def test_the_demo_is_one_clean_page_that_answers(demo, pages, request, width, th
     kernel.until(f"str(lists.canvas.prompt) == str(rs.queries['prompt'].iloc[{query}])")
     picture(page, f"{request.node.name}_below")
     demo.stop()
+
+
+# ---- co-attention
+
+TOWN = """import numpy as np
+from foir_lib import load_model, load_set
+from foir_lib.search import local_views
+from foir_lib.view.coattention_explorer import CoattentionExplorer
+town, cnn = load_set("mini-landmarks", seed=5, n_landmarks=8, n_queries=8, n_database=60), load_model("mini-cnn")"""
+LOOKED = """seen = CoattentionExplorer(town, cnn, k=6, progress=False)
+display(seen)"""
+SEEN = {  # what the kernel says; `again` is worked out from the picture, the prompt and the controls alone
+    "prompt": "str(seen.canvas.prompt)",
+    "list": "seen.results['row'].tolist()",
+    "maps": "[round(float(m.std() / m.mean()), 4) for m in seen.attention]",
+    "numbers": "[seen.n_features.value, seen.n_clusters.value, seen.temperature.value]",
+    "again": "again()",
+}
+WORKED_OUT = """def again():
+    n, k, t = seen.n_features.value, seen.n_clusters.value, seen.temperature.value
+    asked = local_views.ask(cnn, seen.canvas.picture, seen.canvas.prompt, n)
+    return seen.views.rank(asked, n, k, t, k=6)[0].tolist()"""
+SHOWN = "e => [...e.querySelectorAll('[data-row]')].map(r => [...r.querySelectorAll('[data-item] img')].map(i => i.src.length + i.src.slice(-40)))"
+
+
+def seen(page, kernel):
+    """What kernel and page show, which must be the same: the candidates' rows twice, plain and as maps."""
+    said, gallery = kernel.run("", **SEEN), page.locator(".foir-gallery").first
+    assert gallery.evaluate(KEYS) == [said["list"], said["list"]] and said["list"] == said["again"]
+    said["pictures"] = gallery.evaluate(SHOWN)
+    assert [len(row) for row in said["pictures"]] == [6, 6]
+    return said
+
+
+def test_a_dragged_box_changes_what_lights_up_and_so_does_every_control(opened, write, request):
+    with opened("lab", write(TOWN, LOOKED, WORKED_OUT), height=1100) as (page, kernel):
+        page.locator(".foir-gallery [data-item]").first.wait_for()
+        size = kernel.value("list(seen.canvas.size)")
+        hand, first = Hand(page, size), seen(page, kernel)
+        hand.act("clear")
+        hand.drag((0.1 * size[0], 0.1 * size[1]), (0.45 * size[0], 0.6 * size[1]))
+        after = seen(page, kernel)
+        assert after["prompt"].startswith("Box") and after["prompt"] != first["prompt"]
+        assert after["maps"] != first["maps"] and after["pictures"][1] != first["pictures"][1]
+        for words, name, value in (
+            ("features (N)", "n_features", 40),
+            ("clusters (K)", "n_clusters", 3),
+            ("(T)", "temperature", 60),
+        ):
+            before, control = after, page.locator(".widget-hslider", has_text=words)
+            shown = int(page.locator(".foir-gallery").first.get_attribute("data-shown"))
+            control.locator(".widget-readout").fill(str(value))
+            control.locator(".widget-readout").press("Enter")
+            page.wait_for_function(f"+document.querySelector('.foir-gallery').dataset.shown > {shown}")
+            kernel.until(f"seen.{name}.value == {value}")
+            after = seen(page, kernel)
+            assert after["maps"] != before["maps"] and after["pictures"][1] != before["pictures"][1], words
+        wide = "e => e.scrollWidth > e.clientWidth + 1"
+        assert not page.locator(".foir-gallery").first.evaluate(wide), "the lists scroll sideways"
