@@ -19,7 +19,7 @@ from foir_lib.view.prompt_canvas import PromptCanvas
 from foir_lib.view.thumbs import jpeg
 
 SIDE = 160  # pixels of a candidate's longer side
-WIDE = {"continuous_update": False, "style": {"description_width": "initial"}}
+SLIDER = {"continuous_update": False, "style": {"description_width": "9em"}, "layout": {"width": "auto"}}
 
 
 class CoattentionExplorer(ipywidgets.VBox):
@@ -96,12 +96,12 @@ class CoattentionExplorer(ipywidgets.VBox):
         """Make the parts, lay them out and listen."""
         self.canvas, self.gallery = PromptCanvas(label="query picture"), Gallery()
         most = self.views.most
-        self.n_features = ipywidgets.IntSlider(n_features, 1, most, description="local features (N)", **WIDE)
+        self.n_features = ipywidgets.IntSlider(n_features, 1, most, description="local features (N)", **SLIDER)
         self.n_clusters = ipywidgets.IntSlider(
-            n_clusters, 1, min(most, max(30, n_clusters)), description="clusters (K)", **WIDE
+            n_clusters, 1, min(most, max(30, n_clusters)), description="clusters (K)", **SLIDER
         )
         self.temperature = ipywidgets.FloatSlider(
-            float(temperature), min=0, max=100, step=1, description="temperature (T)", **WIDE
+            float(temperature), min=0, max=100, step=1, description="temperature (T)", readout_format=".1f", **SLIDER
         )
         self._controls, self._words = (self.n_features, self.n_clusters, self.temperature), ipywidgets.HTML()
         for control in self._controls:
