@@ -16,7 +16,7 @@ from foir_lib.bench.landmark_pictures import cropped
 from foir_lib.bench.landmark_scores import mean_average_precision
 from foir_lib.data.training import TrainingSet, TupleSet, pairs
 from foir_lib.errors import InputError, IntegrityError
-from foir_lib.methods import pooling, regional_attention, regional_training
+from foir_lib.methods import pooling
 from foir_lib.models import cnn_train, mini_cnn
 from foir_lib.models.cnn import CNN
 from foir_lib.models.cnn_data import Cuts, Draws, mine
@@ -261,29 +261,6 @@ def test_saved_weights_load_again_with_layer_p_and_classifier(tmp_path):
     assert model.gem_p == 2.5 and model.whiten.weight.shape == (32, 256) and model.dim == 256 and model.stride == 16
     torch.testing.assert_close(model.maps(x), retriever.net.forward_features(x), atol=0.02, rtol=0.02)
     torch.testing.assert_close(model.classifier[0], classifier.weight, atol=1e-3, rtol=0)
-
-
-# --- regional attention
-
-
-def test_attention_learns_to_look_at_what_tells_labels_apart(pictures):
-    model = CNN(tiny(), "tiny")
-    classifier, losses = regional_training.train_classifier(model, pictures, epochs=20, batch=12, size=32, lr=0.1)
-    assert classifier[0].shape == (3, 16) and losses[-1] < 0.8 * losses[0]
-    attention, found = regional_training.train_regional_attention(
-        model, pictures, classifier, hidden=4, epochs=(6, 2), rates=(0.05, 0.005), batch=12, size=64, scales=2
-    )
-    assert len(found) == 8 and np.mean(found[-3:]) < found[0] and not attention.W_c.weight.requires_grad
-    maps = model.maps(torch.randn(2, 3, 64, 64))
-    assert regional_attention.descriptor(maps, attention, 2).shape == (2, 16)
-
-
-def test_a_classifier_that_does_not_fit(pictures):
-    model = CNN(tiny(), "tiny")
-    with pytest.raises(InputError, match="doesn't fit 3 labels and 16 channels"):
-        regional_training.train_regional_attention(model, pictures, (torch.zeros(2, 16), torch.zeros(2)))
-    with pytest.raises(InputError, match="no classifier"):
-        regional_training.train_regional_attention(model, pictures)
 
 
 # --- what is shipped

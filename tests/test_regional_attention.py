@@ -2,13 +2,20 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
+from timm.models.resnet import BasicBlock, ResNet
 
+from foir_lib.data.training import TrainingSet
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.methods import pooling, regional_attention, regions, whitening
+from foir_lib.methods import pooling, regional_attention, regional_training, regions, whitening
 from foir_lib.methods.regional_attention import RegionalAttention
+from foir_lib.methods.regional_training import Maps
+from foir_lib.models import mini_cnn
+from foir_lib.models.cnn import CNN
 
 
 def network(context=True, channels=5, hidden=4, seed=0):
@@ -163,3 +170,96 @@ def test_files_that_are_none(tmp_path):
     for name in "abcd":
         with pytest.raises(IntegrityError, match=f"{name}.safetensors holds no regional attention"):
             regional_attention.load(tmp_path / f"{name}.safetensors")
+
+
+# --- training
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Twelve pictures of three colours, which stand in a box on noise."""
+    root, rng, paths = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0), []
+    for i in range(12):
+        pixels = rng.integers(0, 90, (40, 48, 3), dtype=np.uint8)
+        pixels[8:32, 10:38, i % 3] = 250
+        paths.append(str(root / f"{i}.png"))
+        Image.fromarray(pixels).save(paths[-1])
+    boxes = np.array([[10.0, 8.0, 38.0, 32.0]] * 12)
+    return TrainingSet("colours", paths, np.arange(12) % 3, ["r", "g", "b"], boxes)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(3)
+    net = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=0, channels=(8, 8, 16, 16), output_stride=16)
+    net.pretrained_cfg = dict(mini_cnn.create().pretrained_cfg)
+    return CNN(net, "tiny")
+
+
+def test_a_square_is_nearly_the_whole_picture(tmp_path):
+    ramp = np.broadcast_to(np.linspace(0, 255, 170, dtype=np.uint8)[:, None, None], (170, 340, 3))
+    Image.fromarray(np.ascontiguousarray(ramp)).save(tmp_path / "a.png")
+    pictures = TrainingSet("ramp", [str(tmp_path / "a.png")], np.array([0]), ["ramp"])
+    cuts = regional_training.Squares(pictures, 160, (0, 0, 0), (1, 1, 1))
+    tops = set()
+    for seed in range(8):
+        x, label = cuts[0, seed]
+        assert x.shape == (3, 160, 160) and label == 0
+        assert float(x[0, -1, 0] - x[0, 0, 0]) == pytest.approx(159 / 169, abs=0.02)  # 160 of 170 rows, not enlarged
+        tops.add(round(float(x[0, 0, 0]) * 169))
+    assert torch.equal(cuts[0, 0][0], cuts[0, 0][0]) and len(tops) > 2 and max(tops) <= 10
+
+
+def test_halves_share_each_label_and_no_picture(pictures):
+    one, two = regional_training.halves(pictures)
+    assert not set(one.paths) & set(two.paths) and sorted(one.paths + two.paths) == sorted(pictures.paths)
+    for half in (one, two):
+        assert np.bincount(half.labels).tolist() == [2, 2, 2] and half.boxes.shape == (6, 4)
+        assert [pictures.labels[pictures.paths.index(p)] for p in half.paths] == half.labels.tolist()
+    alone = TrainingSet("alone", pictures.paths[:4], np.array([0, 0, 1, 2]), pictures.names)
+    with pytest.raises(InputError, match="alone has fewer than two pictures of a label"):
+        regional_training.halves(alone)
+
+
+def test_kept_maps_are_those_of_the_pictures_in_every_order(model, pictures):
+    kept, fresh = (Maps(model, pictures, 32, batch=4, seed=5, keep=keep) for keep in (True, False))
+    assert len(kept) == len(fresh) == 3
+    for number in (0, 1):
+        a, b = list(kept.epoch(number, "a")), list(fresh.epoch(number, "b"))
+        assert [y.tolist() for _, y in a] == [y.tolist() for _, y in b] and len(a) == 3
+        rows = [row for rows in regional_training.Draws(12, 4, (5, number)) for row, _ in rows]
+        whole = torch.cat([model.maps(kept.cuts[row, 5][0][None]) for row in rows])
+        torch.testing.assert_close(torch.cat([x for x, _ in a]), whole, atol=0.01, rtol=0.01)
+    assert not torch.equal(torch.cat([x for x, _ in fresh.epoch(0, "b")]), torch.cat([x for x, _ in kept.epoch(0, "a")]))
+
+
+@pytest.mark.parametrize("scales", [None, 2])
+def test_attention_learns_through_a_classifier(model, pictures, scales):
+    maps = Maps(model, pictures, 64, batch=12, keep=True)
+    classifier, losses = regional_training.train_classifier(maps, scales, epochs=20, lr=0.1)
+    assert classifier[0].shape == (3, 16) and losses[-1] < 0.8 * losses[0]
+    attention, found = regional_training.train_regional_attention(
+        maps, classifier, hidden=4, epochs=(6, 2), rates=(0.05, 0.005), scales=2
+    )
+    assert len(found) == 8 and np.mean(found[-3:]) < found[0] and not attention.W_c.weight.requires_grad
+    x = model.maps(torch.randn(2, 3, 64, 64))
+    assert regional_attention.descriptor(x, attention, 2).shape == (2, 16)
+
+
+def test_the_classifier_reads_what_eq_4_gives_it(model, pictures):
+    """With a rate of nearly 0 the first loss is that of the layer as it was drawn, on the vectors it should read."""
+    maps = Maps(model, pictures, 64, batch=12, keep=True)
+    x, y = next(maps.epoch(0, ""))
+    at = regions.grid(4, 4, 2)
+    eq_4 = torch.stack([x[..., r : r + s, c : c + s].amax((2, 3)) for r, c, s in at]).mean(0)
+    for scales, vectors in ((None, x.mean((2, 3))), (2, eq_4)):
+        (weight, bias), losses = regional_training.train_classifier(maps, scales, epochs=1, lr=1e-9)
+        assert losses[0] == pytest.approx(float(torch.nn.functional.cross_entropy(vectors @ weight.T + bias, y)), abs=1e-4)
+
+
+def test_a_classifier_that_does_not_fit(model, pictures):
+    maps = Maps(model, pictures, 32, keep=True)
+    with pytest.raises(InputError, match="doesn't fit 3 labels and 16 channels"):
+        regional_training.train_regional_attention(maps, (torch.zeros(2, 16), torch.zeros(2)))
+    with pytest.raises(InputError, match="no classifier"):
+        regional_training.train_regional_attention(maps)

@@ -50,9 +50,10 @@ def descriptor(x, attention, scales=5, whiten=None, at=None):
 
 
 def attended(x, attention, scales=4, at=None):
-    """Vectors (B, C) for the network's own classifier in training: the mean over regions of Phi M(R) (eq. 4)."""
+    """Vectors (B, C) for the network's own classifier in training: the mean over regions of Phi M(R) (eq. 4); Phi 1 for None."""
     at = at or regions.grid(*x.shape[2:], scales)
-    return (attention(x, at)[..., None] * regions.pooled(x, at)).mean(1)
+    vectors = regions.pooled(x, at)
+    return (vectors if attention is None else attention(x, at)[..., None] * vectors).mean(1)
 
 
 def save(attention, path):

@@ -3,75 +3,142 @@
 Source: "Regional Attention Based Deep Feature for Image Retrieval", section 3.2 (eq. 4) and section 4.
 """
 
+import dataclasses
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError
 from foir_lib.methods.regional_attention import RegionalAttention, attended
 from foir_lib.models.cnn_data import Cuts, Draws
 
+AROUND = 850 / 800  # shorter side of a picture to the side of the square cut from it (section 4)
+OPTIMISERS = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adamw": torch.optim.AdamW}
 
-def train_classifier(model, pictures, epochs=10, batch=64, size=96, lr=1e-2, seed=0, workers=0):
-    """A linear classifier, (weight (n_classes, C), bias (n_classes,)), of a frozen CNN's mean-pooled map, for one without its own.
 
-    ``pictures``: a TrainingSet; AdamW, a cosine learning rate, cross-entropy. Returns it and its losses.
+class Squares(Cuts):
+    """Nearly whole pictures, (3, size, size), and their labels: random squares that leave out little but the ends.
+
+    Source: section 4, squares of 800 pixels from pictures whose shorter side has 850. Boxes aren't looked at.
+    """
+
+    def __init__(self, pictures, size, mean, std):
+        super().__init__(pictures, size, mean, std, plain=True)
+        shorter = round(AROUND * size)
+        self.square = v2.Compose([v2.Resize(shorter, v2.InterpolationMode.BICUBIC), v2.RandomCrop(size)])
+
+    def cut(self, row):
+        """A square of a row's picture, by torch's random numbers."""
+        return self.light(self.square(self.set.open(row)))
+
+
+class Maps:
+    """Maps (B, C, H, W) of a frozen CNN, in batches, for a TrainingSet's :class:`Squares` of ``size`` pixels, and labels.
+
+    ``keep``: every picture is cut once and its map kept in memory (float16), so that the CNN sees it once; otherwise it is
+    cut anew in every epoch, as in the paper.
+    """
+
+    def __init__(self, model, pictures, size=800, batch=64, seed=0, workers=0, keep=False):
+        self.model, self.pictures, self.seed, self.workers, self.keep = model, pictures, seed, workers, keep
+        self.cuts, self.batch = Squares(pictures, size, model.mean, model.std), min(batch, len(pictures))
+        self._kept = None
+
+    def __len__(self):
+        return len(self.pictures) // self.batch
+
+    def epoch(self, number, label):
+        """The batches of an epoch, (maps, labels); its number fixes their order and, unless they are kept, their cuts."""
+        draws = Draws(len(self.cuts), self.batch, (self.seed, number))
+        if not self.keep:
+            yield from self._seen(draws, f"{label}, epoch {number}")
+            return
+        if self._kept is None:
+            items = [(row, self.seed) for row in range(len(self.cuts))]
+            parts = [items[i : i + self.batch] for i in range(0, len(items), self.batch)]
+            self._kept = torch.cat([x.half().cpu() for x, _ in self._seen(parts, "maps")])
+        for items in draws:
+            rows = [row for row, _ in items]
+            yield self._kept[rows].float().to(self.model.device), self._labels(rows)
+
+    def _seen(self, draws, label):
+        loader = torch.utils.data.DataLoader(self.cuts, batch_sampler=draws, num_workers=self.workers)
+        for x, labels in tqdm(loader, label, leave=False):
+            yield self.model.maps(x).clone(), labels.to(self.model.device)  # a clone may enter autograd
+
+    def _labels(self, rows):
+        return torch.from_numpy(self.pictures.labels[rows]).to(self.model.device)
+
+
+def halves(pictures, seed=0):
+    """A TrainingSet in two, half of each label's pictures in either: the classifier learns from one, attention from the other.
+
+    On pictures that a classifier knows by heart there is nothing left for attention to learn. Raises InputError for a
+    label with fewer than two pictures.
+    """
+    order = np.random.default_rng(seed).permutation(len(pictures))
+    order = order[np.argsort(pictures.labels[order], kind="stable")]
+    counts = np.bincount(pictures.labels, minlength=len(pictures.names))
+    if counts.min() < 2:
+        raise InputError(f"{pictures.name} has fewer than two pictures of a label, so no halves: give more pictures.")
+    turn = np.concatenate([np.arange(n) % 2 for n in counts])
+    return [_some(pictures, np.sort(order[turn == side])) for side in (0, 1)]
+
+
+def train_classifier(maps, scales=None, epochs=10, lr=1e-2, seed=0):
+    """A linear classifier, (weight (n_classes, C), bias (n_classes,)), of :class:`Maps`, for a CNN without its own.
+
+    It reads the mean of a map, as CAM does; with ``scales`` what eq. 4 gives where all regions weigh the same, the mean of
+    R-MAC's max-pooled regions. AdamW, a cosine learning rate, cross-entropy. Returns it and its losses.
     """
     torch.manual_seed(seed)
-    layer = torch.nn.Linear(model.dim, len(pictures.names)).to(model.device)
-    optimiser = torch.optim.AdamW(layer.parameters(), lr)
-    steps = _steps(pictures, batch, epochs)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    losses = []
-    for x, labels in _maps(model, pictures, epochs, batch, size, seed, workers, "classifier"):
-        loss = F.cross_entropy(layer(x.mean((2, 3))), labels)
-        _step(optimiser, loss, losses)
-        schedule.step()
+    layer = torch.nn.Linear(maps.model.dim, len(maps.pictures.names)).to(maps.model.device)
+    optimiser, losses = torch.optim.AdamW(layer.parameters(), lr), []
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * len(maps))
+    for epoch in range(epochs):
+        for x, labels in maps.epoch(epoch, "classifier"):
+            vectors = x.mean((2, 3)) if scales is None else attended(x, None, scales)
+            _step(optimiser, F.cross_entropy(layer(vectors), labels), losses)
+            schedule.step()
     return (layer.weight.detach(), layer.bias.detach()), losses
 
 
 def train_regional_attention(
-    model, pictures, classifier=None, context=True, hidden=64, epochs=(8, 2), rates=(1e-3, 1e-4), weight_decay=5e-5,
-    batch=64, size=800, scales=4, seed=0, workers=0,
+    maps, classifier=None, context=True, hidden=64, epochs=(8, 2), rates=(1e-3, 1e-4), weight_decay=5e-5,
+    optimiser="sgd", scales=4, seed=0,
 ):  # fmt: skip
-    """Regional attention for a frozen CNN by cross-entropy over a TrainingSet's labels; returns it and the losses.
+    """Regional attention by cross-entropy over the labels of :class:`Maps`; returns it and the losses.
 
-    ``classifier``: (weight, bias) on the pooled map, the network's own unless given; ``epochs`` at each of the learning
-    ``rates`` of SGD (momentum 0.9); pictures are cut to ``size`` pixels, regions are of R-MAC's ``scales``. Defaults:
-    section 4. Raises InputError for a classifier of other channels or with fewer classes than labels.
+    ``classifier``: (weight, bias), the CNN's own unless given; ``epochs`` at each of the learning ``rates`` of SGD
+    (momentum 0.9) or "adamw"; regions are of R-MAC's ``scales``. Defaults: section 4. Raises InputError for a
+    classifier of other channels or with fewer classes than labels.
     """
+    model, names = maps.model, maps.pictures.names
     weight, bias = model.classifier if classifier is None else classifier
-    if weight.shape[1] != model.dim or len(weight) < len(pictures.names):
+    if weight.shape[1] != model.dim or len(weight) < len(names):
         raise InputError(
-            f"A classifier of shape {tuple(weight.shape)} doesn't fit {len(pictures.names)} labels and {model.dim} "
+            f"A classifier of shape {tuple(weight.shape)} doesn't fit {len(names)} labels and {model.dim} "
             f"channels of {model.name}: train one with train_classifier."
         )
     torch.manual_seed(seed)
     attention = RegionalAttention(model.dim, hidden, context).to(model.device)
-    optimiser = torch.optim.SGD(attention.parameters(), rates[0], momentum=0.9, weight_decay=weight_decay)
-    losses = []
-    for n, rate in zip(epochs, rates, strict=True):
+    optimiser = OPTIMISERS[optimiser](attention.parameters(), rates[0], weight_decay=weight_decay)
+    losses, plan = [], [rate for n, rate in zip(epochs, rates, strict=True) for _ in range(n)]
+    for epoch, rate in enumerate(plan):
         optimiser.param_groups[0]["lr"] = rate
-        first = len(losses)
-        for x, labels in _maps(model, pictures, n, batch, size, seed + first, workers, f"attention, {rate:g}"):
+        for x, labels in maps.epoch(epoch, f"attention, {rate:g}"):
             _step(optimiser, F.cross_entropy(F.linear(attended(x, attention, scales), weight, bias), labels), losses)
     return attention.eval().requires_grad_(False), losses
 
 
-def _steps(pictures, batch, epochs):
-    return epochs * (len(pictures) // min(batch, len(pictures)))
-
-
-def _maps(model, pictures, epochs, batch, size, seed, workers, label):
-    """Maps (B, C, H, W) of random cuts, and their labels."""
-    cuts = Cuts(pictures, size, model.mean, model.std)
-    with tqdm(total=_steps(pictures, batch, epochs), desc=label) as bar:
-        for epoch in range(epochs):
-            draws = Draws(len(pictures), batch, (seed, epoch))
-            for x, labels in torch.utils.data.DataLoader(cuts, batch_sampler=draws, num_workers=workers):
-                yield model.maps(x).clone(), labels.to(model.device)  # a clone may enter autograd
-                bar.update()
+def _some(pictures, rows):
+    boxes = None if pictures.boxes is None else pictures.boxes[rows]
+    paths = [pictures.paths[row] for row in rows]
+    return dataclasses.replace(pictures, paths=paths, labels=pictures.labels[rows], boxes=boxes)
 
 
 def _step(optimiser, loss, losses):
