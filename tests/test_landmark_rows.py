@@ -3,11 +3,13 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 
 from foir_lib import load_model, load_set
-from foir_lib.bench import landmark_rows, landmark_tables, report
+from foir_lib.bench import landmark_rows, landmark_tables, report, stamp
 from foir_lib.data import training
 from foir_lib.errors import InputError
 from foir_lib.methods.regional_attention import RegionalAttention, save
@@ -54,11 +56,19 @@ def test_every_table_is_made_told_drawn_and_kept(town, table, tmp_path):
         scanned = medium.groupby(medium["method"].str[-1], sort=False)["x"].agg(tuple).to_dict()
         assert scanned == landmark_tables.SCAN
     assert set(rows["n_queries"]) == {3} and set(rows["n_database"]) == {14} and set(rows["ap"]) == {"trapezoid"}
+    exec(counts_of(table), {"pd": pd, "scores": rows})  # what the notebook counts from them
     figure = (landmark_plots.scan if spec.over else landmark_plots.comparison)(rows, title=spec.title)
     report.save(rows, table, tmp_path, {"figure": figure})
     text = (tmp_path / f"{table}.md").read_text()
     assert spec.title in text and all(note in text for note in report.notes(rows))
     assert (tmp_path / f"{table}-figure.png").stat().st_size > 5000
+
+
+def counts_of(table):
+    """The cell of a table's notebook that counts who is ahead."""
+    path = stamp.notebooks_root() / "tables" / f"{table.split('-')[0]}.ipynb"
+    (source,) = [cell.source for cell in nbformat.read(path, as_version=4).cells if "gain = " in cell.source]
+    return source
 
 
 def test_an_inverted_file_filters_and_a_table_is_the_same_again(town):

@@ -1,5 +1,6 @@
 """The runner on small notebooks of its own: strict parameters, resume, failures, what it leaves."""
 
+import inspect
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from foir_lib.bench import page, parameters, report, runner, stamp, tables
+from foir_lib.bench import landmark_rows, page, parameters, report, runner, stamp, tables
 from foir_lib.errors import InputError, IntegrityError, MissingError
 
 PARAMETERS = """table: str = "phs-1"
@@ -198,6 +199,34 @@ def test_a_table_is_made_by_the_notebook_of_its_family(notebooks):
         runner.plan(["ra-2d"], {}, notebooks)
 
 
+def test_a_parameter_that_some_tables_lack_is_refused_before_anything_runs(notebooks):
+    write_notebook(notebooks / "ca.ipynb", PARAMETERS.replace("h_on: str", "guest: str"))
+    assert len(runner.plan(["phs-1,ca-1"], {"seed": "3"}, notebooks)) == 2
+    with pytest.raises(InputError, match="h_on is known to phs-1 but not to ca-1: make them in two runs"):
+        runner.plan(["ca-1,phs-1"], {"h_on": "2"}, notebooks)
+    with pytest.raises(InputError, match="guest is known to ca-1 but not to phs-1"):
+        runner.plan(["mini"], {"guest": "A=a.npy"}, notebooks)
+    with pytest.raises(InputError, match="ca.ipynb has no parameter 'h_on'"):
+        runner.plan(["ca-1"], {"h_on": "2"}, notebooks)
+    with pytest.raises(InputError, match="no parameter 'sed': did you mean seed"):
+        runner.plan(["ca-1,phs-1"], {"sed": "2"}, notebooks)
+
+
+def test_the_notebooks_of_all_papers_share_what_the_command_line_offers():
+    asked = {name: parameters.read(stamp.notebooks_root() / "tables" / f"{name}.ipynb") for name in ("phs", "ca", "ra")}
+    for name, known in asked.items():
+        assert {"table", "dataset", "model", "data_root", "weights", "device", "seed", "progress", "out"} <= set(known)
+        assert known["table"].default in tables.EVERY and known["table"].default.startswith(name)
+        assert known["dataset"].default == known["model"].default == "mini"
+    run = inspect.signature(landmark_rows.run).parameters
+    for name in ("ca", "ra"):
+        assert {"training_root", "guest"} <= set(asked[name])
+        for parameter in asked[name].values():
+            if parameter.name not in ("table", "progress", "out"):
+                assert parameter.default == run[parameter.name].default, parameter
+    assert set(asked["ca"]) | set(asked["ra"]) == set(run) - {"cache"} | {"out"}
+
+
 def test_lists_are_split_and_made_once(notebooks):
     jobs = runner.plan(["phs-3,phs-1", "phs-1"], {}, notebooks)
     assert [(j.table, j.values["table"]) for j in jobs] == [("phs-3", "phs-3"), ("phs-1", "phs-1")]
@@ -217,6 +246,8 @@ def test_a_run_is_named_by_what_was_asked():
     assert runner._name(["phs-1"], free) == "phs-1-coco-coco-free" != runner._name(["phs-1"], full)
     assert runner._name(["phs-1"], {"weights": "w/my.safetensors"}) == "phs-1-my.safetensors"
     assert runner._name(["phs-1"], {"data_root": "", "weights": ""}) == "phs-1"
+    given = {"training_root": "/x/sfm/", "attention": "w/a.pt, w/b.pt", "guest": "HOW=/r/how.npy, B=b.npz"}
+    assert runner._name(["ca-1"], given) == "ca-1-sfm-a.pt+b.pt-HOW_how.npy+B_b.npz"
     assert "/" not in runner._name(["phs-1"], {"model": "../../x/y"})
 
 
@@ -454,6 +485,42 @@ def test_metrics_and_x_get_lines_of_their_own():
         ["d", "m", 1, "", "2.0"],
         ["d", "m", 2, "", "3.0"],
     ]
+
+
+LANDMARKS = rows_of(
+    ("ca-1", "roxford5k", "r50", "GeM", "mAP medium", 60.0, 61.0),
+    ("ca-1", "roxford5k", "r50", "GeM", "mAP hard", 40.0, 41.0),
+    ("ca-1", "roxford5k", "r50", "CAM", "mAP medium", np.nan, np.nan),
+    ("ca-1", "roxford5k", "r50", "CAM", "mAP hard", np.nan, np.nan),
+    ("ca-1", "roxford5k", "delf", "DELG", "mAP medium", 73.0, np.nan),
+    note=[None, None, "no classifier", "no classifier", None],
+)
+
+
+def test_methods_stand_down_where_the_paper_prints_them_so():
+    table = report.wide(LANDMARKS)
+    assert list(table.columns) == ["roxford5k, mAP medium", "roxford5k, mAP hard"]
+    assert table.reset_index().to_numpy().tolist() == [
+        ["GeM", "r50", "61.0 (60.0)", "41.0 (40.0)"],
+        ["CAM", "r50", "-", "-"],
+        ["DELG", "delf", "- (73.0)", ""],
+    ]
+    costs = LANDMARKS.assign(dataset=["any", *["roxford5k"] * 4], metric=["ms per image", *LANDMARKS["metric"][1:]])
+    assert list(report.wide(costs).columns) == ["ms per image", "roxford5k, mAP hard", "roxford5k, mAP medium"]
+    over = rows_of(*[("ca-fig9", "d", "m", f"over {o}", "mAP", np.nan, 1.0) for o in "NNT"], x=[1.0, 2.0, 1.5])
+    assert report.wide(over).reset_index().to_numpy().tolist() == [
+        ["over N", "m", 1, "1.0"], ["over N", "m", 2, "1.0"], ["over T", "m", 1.5, "1.0"],
+    ]  # fmt: skip
+
+
+def test_why_a_score_cannot_be_had_is_told_everywhere(tmp_path):
+    assert report.notes(LANDMARKS) == ["CAM: no classifier."] and report.notes(ROWS) == []
+    path = report.save(LANDMARKS, "ca-1", tmp_path)
+    assert "\n\nCAM: no classifier.\n\n" in (tmp_path / "ca-1.md").read_text()
+    assert report.notes(report.load(path)[0]) == ["CAM: no classifier."]
+    text = page.write(tmp_path).read_text()
+    assert "<p class=faint>CAM: no classifier.</p>" in text and text.count("<td class=number>-</td>") == 2
+    assert "<td class=number>- (73.0)</td>" in text
 
 
 def test_saved_files_by_hand(tmp_path):

@@ -110,9 +110,8 @@ def _words(stamp):
     """The stamp in words."""
     if not stamp:
         return "Written by hand, without a stamp."
-    commit = (stamp["commit"] or "installed package")[:12] + (
-        " with changes" if stamp["dirty"] else ""
-    )
+    commit = stamp["commit"][:12] if stamp["commit"] else "installed package"
+    commit += " with changes" if stamp["dirty"] else ""
     versions = ", ".join(f"{name} {v}" for name, v in stamp["versions"].items() if v)
     chosen = ", ".join(f"{k}={v}" for k, v in stamp["parameters"].items() if v not in ("", None))
     lock = f", lock {stamp['lock'][:12]}" if stamp["lock"] else ""
@@ -141,4 +140,4 @@ def _table(table):
 
 def _kind(value):
     text = str(value).split(" (")[0]
-    return " class=number" if text.lstrip("+-").replace(".", "", 1).isdigit() else ""
+    return " class=number" if text == "-" or text.lstrip("+-").replace(".", "", 1).isdigit() else ""
