@@ -1,0 +1,90 @@
+"""Every re-ranking after every kind of answer on real frames: none may lose much, and all stay far above chance."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from foir_lib import load_model
+from foir_lib.bench.landmark_experiment import RERANKINGS, LandmarkExperiment
+from foir_lib.data import pictures
+from foir_lib.data.ground_truth import CLASSIC, protocols
+from foir_lib.data.revisited import asked
+from foir_lib.data.sets import RetrievalSet
+from foir_lib.errors import InputError
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+N_FRAMES, LONGEST, N_TRAINING = 5, 256, 60  # right pictures of a query; pixels; other photographs
+NEIGHBOURS = {"AQE": 2, "alphaQE": 3, "DF": 6, "SP": 15, "SuperGlobal": 20}  # of a small set: 5 right pictures of 50
+METHODS = ("GeM", "R-MAC", "CA", "CA naive")
+
+
+@pytest.fixture(scope="module")
+def experiment(foir_data, tmp_path_factory):
+    """The object of a video's first frame asks, its other frames are right; PCAs are learned from COCO's photographs."""
+    root, weights = foir_data / "davis-frames", foir_data / "weights" / "resnet18_to_layer3.safetensors"
+    others = sorted((foir_data / "coco-free" / "train2017").glob("*.jpg"))[:N_TRAINING]
+    if not root.is_dir() or not weights.is_file() or not others:
+        pytest.skip(f"no davis-frames, no coco-free or no {weights.name} in the folder FOIR_DATA")
+    frames = {video.name: sorted(video.glob("*.jpg")) for video in sorted((root / "JPEGImages").iterdir())[::2]}
+    at = np.linspace(0, 9, N_FRAMES + 1).astype(int)
+    database = [files[i] for files in frames.values() for i in at[1:]]
+    queries, boxes = [files[0] for files in frames.values()], []
+    for video, file in zip(frames, queries):
+        mask = np.asarray(Image.open(root / "Annotations" / video / f"{file.stem}.png").convert("L")) > 0
+        boxes.append(Image.fromarray(mask).getbbox())
+    names = [f"{path.parent.name}-{path.stem}" for path in [*queries, *database]]
+    images = pictures.table(names, [str(path) for path in [*queries, *database]], "database", "frames")
+    images.loc[: len(queries) - 1, "split"] = "query"
+    tables = asked(names[: len(queries)], list(frames), np.array(boxes, float))[::-1]
+    truth = [{"good": list(range(i, i + N_FRAMES)), "ok": [], "junk": []} for i in range(0, len(database), N_FRAMES)]
+    found = RetrievalSet("frames", images, *tables, protocols(truth, len(database), CLASSIC))
+    model = load_model("resnet18", weights=weights, out_index=3, image_size=LONGEST, device="cpu")
+    cache = tmp_path_factory.mktemp("cache")
+    options = {"n_words": 2048, "n_asking": 30, "n_features": 300, "cache": cache, "progress": False}
+    return LandmarkExperiment(found, model, [str(path) for path in others], **options)
+
+
+@pytest.fixture(scope="module")
+def scores(experiment):
+    """mAP in percent: method x re-ranking ("" for none), NaN where a pair isn't defined."""
+    table = pd.DataFrame(index=METHODS, columns=["", *RERANKINGS], dtype=float)
+    for method in METHODS:
+        for rerank in table:
+            try:
+                found = experiment.score(method, rerank=rerank or None, n=NEIGHBOURS.get(rerank))
+            except InputError:
+                continue
+            table.loc[method, rerank] = 100 * found["classic"].map
+    print("\n" + table.round(1).to_string())
+    return table
+
+
+def test_what_is_defined_is_scored(scores):
+    defined = scores.notna()
+    assert defined.loc[["GeM", "R-MAC"]].all(axis=None)
+    assert defined.columns[defined.loc["CA"]].tolist() == ["", "AQE", "alphaQE", "DF", "SP"]
+    assert defined.columns[defined.loc["CA naive"]].tolist() == ["", "SP"]
+
+
+def test_all_are_far_above_chance(experiment, scores):
+    n, draw = len(experiment.set.database), np.random.default_rng(0)
+    ranks = [np.sort(draw.permutation(n)[:N_FRAMES]) for _ in range(200)]
+    chance = 100 * np.mean([np.mean(np.arange(1, N_FRAMES + 1) / (rank + 1)) for rank in ranks])
+    assert chance < 20 and scores.min(axis=None) > 2.5 * chance
+
+
+def test_no_reranking_loses_much(scores):
+    """Query expansion helps every method. SuperGlobal refines by 9 neighbours, and a query has 5 right pictures here."""
+    gains = scores.sub(scores[""], axis=0).drop(columns="")
+    assert gains.min(axis=None) > -12
+    assert (gains.loc[["GeM", "R-MAC", "CA"], ["AQE", "alphaQE"]] > 0).all(axis=None)
+    assert (gains.drop(columns="SuperGlobal").max() > 0).all(), "each helps some method"
+    assert scores.loc["CA", ""] > max(scores.loc[["GeM", "CA naive"], ""])
+
+
+def test_the_inverted_file_keeps_what_is_right(experiment):
+    full, less = (experiment.score("CA", ivf=ivf)["classic"].map for ivf in (False, True))
+    share = experiment.filtered()
+    print(f"filtered {100 * share:.0f} %, mAP {100 * full:.1f} without and {100 * less:.1f} with the inverted file")
+    assert share > 0.01 and less > full - 0.02
