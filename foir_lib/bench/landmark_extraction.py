@@ -23,7 +23,7 @@ SAMPLE = 16  # region or class vectors of a training picture that a PCA is learn
 KEPT = 4e9  # bytes of selected local features that are kept, so that a network sees each picture once
 N_WORDS, MINI_WORDS = 65_536, 4096
 CODEBOOK, MINI_CODEBOOK = 300, 100  # local features of a training picture that words are learned from, in one scale
-MINI_ASKING = 40  # of a query's local features, those with the largest norms, that name words; the paper: all
+MINI_ASKING = 100  # of a query's local features, those with the largest norms, that name words; the paper: all
 
 
 class LandmarkExtraction(LandmarkPictures):
