@@ -18,7 +18,6 @@ from foir_lib.data.training import TrainingSet, TupleSet, pairs
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.methods import pooling
 from foir_lib.models import cnn_train, mini_cnn
-from foir_lib.models.cnn import CNN
 from foir_lib.models.cnn_data import Cuts, Draws, mine
 from foir_lib.models.cnn_losses import ArcFace, Contrastive, Retriever, parts
 
@@ -233,6 +232,11 @@ def test_the_rate_rises_then_falls_as_a_cosine():
 def test_bad_options_get_one_sentence(pictures, options, words):
     with pytest.raises(InputError, match=words):
         cnn_train.train(tiny(), pictures, **options)
+
+
+def test_a_run_that_diverges_stops_in_one_sentence(pictures):
+    with pytest.raises(InputError, match=r"^The loss is nan at step \d: choose a smaller lr, or clip\.$"):
+        cnn_train.train(tiny(), pictures, **SMALL | {"optimiser": "sgd", "lr": 1e30})
 
 
 @pytest.mark.parametrize("workers", [0, 1])

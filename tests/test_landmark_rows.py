@@ -11,7 +11,7 @@ import pytest
 from foir_lib import load_model, load_set
 from foir_lib.bench import landmark_rows, landmark_tables, report, stamp
 from foir_lib.data import training
-from foir_lib.errors import InputError
+from foir_lib.errors import FoirError, InputError
 from foir_lib.methods.regional_attention import RegionalAttention, save
 from foir_lib.view import landmark_plots
 
@@ -76,6 +76,23 @@ def test_an_inverted_file_filters_and_a_table_is_the_same_again(town):
     np.testing.assert_array_equal(plain["ours"], again["ours"])
     ours = plain.pivot(index="method", columns="metric", values="ours")
     assert ours.loc["GeM+CA (no IVF)", "filtered %"] == 0 <= ours.loc["GeM+CA", "filtered %"] < 100
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"n_training": -4}, "^n_training=-4 must be a whole number, at least 0.$"),
+        ({"workers": 0}, "^workers=0 must be a whole number, at least 1.$"),
+        ({"guest": "HOW"}, "must be NAME=path"),
+        ({"guest": "HOW=how.npy", "dataset": "paper"}, "^A guest's file can't serve 4 data sets: name one data set.$"),
+        ({"guest": "HOW=nowhere.npy"}, "^There is no file of a guest at nowhere.npy"),
+        ({"model": "resnet50,resnet101", "weights": "w.pth"}, "^One weights file can't serve 2 models"),
+    ],
+)
+def test_bad_words_are_told_before_any_network_runs(town, monkeypatch, options, words):
+    monkeypatch.setattr(landmark_rows, "load_model", lambda *_, **__: pytest.fail("a network is loaded"))
+    with pytest.raises(FoirError, match=words):
+        landmark_rows.run("ca-1", **town | options)
 
 
 def test_a_data_set_without_landmarks_is_refused(monkeypatch):

@@ -41,12 +41,13 @@ def read(path, retrieval_set):
     if kind not in (".npy", ".npz"):
         raise InputError(f"{path} is no file of a guest: give {FORMATS}.")
     try:
-        with np.load(path, allow_pickle=False) if kind == ".npz" else path.open("rb") as file:
-            if kind == ".npz":
+        if kind == ".npy":
+            with path.open("rb") as file:
+                ranks = np.lib.format.read_array(file, allow_pickle=False)
+        else:
+            with np.load(path, allow_pickle=False) as file:
                 vectors = file["queries"], file["database"]
-            else:
-                ranks = np.load(file, allow_pickle=False)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise IntegrityError(f"{path} can't be read ({error}): give {FORMATS}.") from error
     return (
         ("descriptors", _fitting(path, *vectors, n_queries, n))
@@ -62,7 +63,8 @@ def _ranks(path, ranks, n_queries, n):
         )
     ranks = ranks if len(ranks) == n_queries else ranks.T
     if ranks.size and not -1 <= ranks.min() <= ranks.max() < n:
-        raise InputError(f"Ranks of {path} name row {ranks.max()}: the database's {n} rows count from 0.")
+        row = ranks.min() if ranks.min() < -1 else ranks.max()
+        raise InputError(f"Ranks of {path} name row {row}: the database's {n} rows count from 0.")
     for query, row in enumerate(ranks):
         _once(path, f"query {query}", row[row >= 0])
     return list(ranks)
@@ -76,6 +78,8 @@ def _fitting(path, queries, database, n_queries, n):
         )
     found = []
     for name, vectors in (("queries", queries), ("database", database)):
+        if vectors.dtype.kind not in "fiu":
+            raise InputError(f"Descriptors of {path}, {name}, are {vectors.dtype}: give numbers.")
         norm = np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
         if not np.isfinite(norm).all() or not norm.all():
             raise InputError(f"Descriptors of {path}, {name}, hold NaN, infinity or zeros: make them again.")

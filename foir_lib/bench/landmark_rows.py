@@ -18,6 +18,7 @@ from foir_lib.methods import regional_attention
 from foir_lib.models.zoo import load_model
 from foir_lib.search import clusters, knn
 from foir_lib.search.ranking import Ranking
+from foir_lib.search.reranking import count
 
 KEYS = ["dataset", "model", "method", "metric"]
 MILLION = 1_000_000
@@ -46,13 +47,18 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
     spec, (datasets, models) = find(table), rows_of(table, dataset, model)
     if len(models) > 1 and weights:
         raise InputError(f"One weights file can't serve {len(models)} models: name one model.")
+    count(n_training, "n_training", 0)
+    count(workers, "workers")
     theirs, rows = guests.named(guest), []
+    if len(datasets) > 1 and theirs:
+        raise InputError(f"A guest's file can't serve {len(datasets)} data sets: name one data set.")
     paths = training.sample(training_root, n_training or 50_000, seed) if training_root else None
     with tqdm(total=len(datasets) * len(models), desc=table, unit="row", disable=not progress) as bar:
         for name in datasets:
             retrieval_set = load(name, data_root, seed, len(datasets) > 1)
             sizes = {"n_queries": len(retrieval_set.queries), "n_database": len(retrieval_set.database)}
             sizes["ap"] = next(iter(retrieval_set.protocols.values())).definition
+            files = {guest_name: guests.read(path, retrieval_set) for guest_name, path in theirs.items()}
             for model_name in models:
                 net = load_model(model_name, weights=weights or None, device=device, out_index=out_index)
                 experiment = LandmarkExperiment(
@@ -61,8 +67,8 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
                 )  # fmt: skip
                 rows += [{"dataset": name, "model": model_name, **sizes, **row} for row in _rows(spec, experiment)]
                 bar.update()
-            for guest_name, path in theirs.items():
-                found = _guest(guest_name, path, experiment)
+            for guest_name, (kind, content) in files.items():
+                found = _guest(guest_name, kind, content, experiment)
                 rows += [{"dataset": name, "model": "guest", **sizes, **row} for row in found]
     return beside_published(pd.DataFrame(rows).assign(table=table), table, datasets)
 
@@ -152,9 +158,8 @@ def _cost(experiment, method):
     return size * MILLION / 1e9, 1000 * seconds * MILLION / n
 
 
-def _guest(name, path, experiment):
-    """Rows of a guest: its ranking, or its descriptors plain, expanded and diffused."""
-    kind, content = guests.read(path, experiment.set)
+def _guest(name, kind, content, experiment):
+    """Rows of a guest, as `guests.read` gives it: its ranking, or its descriptors plain, expanded and diffused."""
     if kind == "ranking":
         rankings = {name: content}
     else:

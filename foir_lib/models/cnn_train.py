@@ -43,8 +43,8 @@ def train(
     Under `accelerate launch` or `torchrun` all processes train together and return the same. N of them with batches of B
     are one with batches of N x B, but for batch norm, which counts the pictures of its process unless it is frozen.
 
-    Raises InputError for a bad number or name, a set of the other kind or with fewer pictures than processes, and the
-    checkpoint of another run.
+    Raises InputError for a bad number or name, a set of the other kind or with fewer pictures than processes, the
+    checkpoint of another run, and a loss that is no number any more.
     """
     _check(pictures, loss, optimiser, epochs=epochs, batch=batch, size=size, lr=lr, every=every)
     torch.manual_seed(seed)
@@ -90,6 +90,8 @@ def train(
                 accelerator.clip_grad_norm_(task.parameters(), clip)
             optimiser_of.step()
             losses.append(accelerator.reduce(value.detach(), "mean").item())
+            if not math.isfinite(losses[-1]):
+                raise InputError(f"The loss is {losses[-1]} at step {len(losses)}: choose a smaller lr, or clip.")
             bar.update()
             bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
             if checkpoint and accelerator.is_main_process and (len(losses) % every == 0 or len(losses) == total):

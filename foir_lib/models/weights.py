@@ -32,7 +32,7 @@ def read(path):
         ) from error
     except Exception as error:  # pickle.UnpicklingError and kin: something else than tensors inside
         raise IntegrityError(
-            f"Weights file {path} holds more than tensors and isn't opened: convert it to safetensors first."
+            f"Weights file {path} is damaged or holds more than tensors, and isn't opened: get it again, or convert it to safetensors."
         ) from error
 
 
