@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from foir_lib import load_model, load_set
-from foir_lib.bench import guests, landmark_rows, landmark_tables, report, tables
+from foir_lib.bench import guests, landmark_experiment, landmark_rows, landmark_tables, report, tables
 from foir_lib.bench.landmark_experiment import LandmarkExperiment, scores_of
 from foir_lib.bench.landmark_pictures import cropped
 from foir_lib.bench.published import published
@@ -200,11 +200,24 @@ def test_diffusion_superglobal_and_verification(experiment):
     np.testing.assert_array_equal(experiment.ranking("GeM", rerank="DF").ids, want)
     want, _ = reranking.superglobal(queries, database, ids, first, 4)
     np.testing.assert_array_equal(experiment.ranking("GeM", rerank="SuperGlobal", n=4).ids, want)
-    got = experiment.ranking("CA", n_clusters=K, rerank="DF")
-    assert got.ids.shape == (2, 14) and (got.scores[:, 0] > 0).all()
     got = experiment.ranking("GeM", rerank="SP", n=3)
     np.testing.assert_array_equal(np.sort(got.ids[:, :3]), np.sort(ids[:, :3]))
     np.testing.assert_array_equal(got.ids[:, 3:], ids[:, 3:])
+
+
+@pytest.mark.parametrize("most", [14, 13])
+def test_diffusion_after_coattention_goes_by_coattention_or_in_a_large_database_by_descriptors(
+    experiment, monkeypatch, most
+):
+    monkeypatch.setattr(landmark_experiment, "COATTENDED", most)
+    first = experiment.ranking("CA", n_clusters=K)
+    each = torch.stack([global_of(experiment, picture) for picture in pictures(experiment)])
+    seen = [clusters_of(experiment, picture) for picture in pictures(experiment)]
+    pairs = torch.tensor([[float(coattended(one, x)) for x in seen] for one in each]) if most == 14 else each @ each.T
+    near, rows = pairs.sort(1, descending=True)
+    _, f = diffusion.rerank(diffusion.graph(rows, near), first.ids, first.scores)
+    got = experiment.ranking("CA", n_clusters=K, rerank="DF")
+    np.testing.assert_allclose(got.scores, f, atol=0.02 * f.max())
 
 
 def test_only_pictures_that_share_a_word_are_scored(experiment):

@@ -22,6 +22,7 @@ CLUSTERS = {
 METHODS = (*VECTORS, *CLUSTERS)
 RERANKINGS = ("AQE", "alphaQE", "DF", "SP", "SuperGlobal")
 NEIGHBOURS = {"AQE": 5, "alphaQE": 10, "DF": 50, "SP": 100, "SuperGlobal": 400}  # n of each
+COATTENDED = 10_000  # pictures between all of which co-attention is scored; diffusion's graph of more is of descriptors
 CLUSTERING = tuple(inspect.signature(LandmarkExtraction.clustered).parameters)[2:]  # its options
 
 
@@ -134,8 +135,11 @@ class LandmarkExperiment(LandmarkExtraction):
             neighbours = clusters.coattended(queries, database, ids[:, :n], self.model.device, **weights)
             return clusters.search(expanded(rerank, queries, neighbours), database, **how)
         if rerank == "DF" and method == "CA":
-            each = torch.from_numpy(database.read("global"))
-            near = clusters.search(each, database, min(n, len(database)), device=self.model.device, **options)
+            each, size, device = torch.from_numpy(database.read("global")), min(n, len(database)), self.model.device
+            if len(database) > COATTENDED:
+                near = knn(each, each, size, device=device)
+            else:
+                near = clusters.search(each, database, size, device=device, **options)
             return diffusion.rerank(diffusion.graph(*near[::-1]), ids, scores)[::-1]
         if rerank in (None, "SP"):
             return self._verified(scores, ids, n, side) if rerank else (scores, ids)

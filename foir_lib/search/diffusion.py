@@ -4,7 +4,7 @@ Source: Iscen et al., CVPR 2017; co-attention section 7.6. The graph is that of 
 a query, so any search makes one: :func:`knn.knn` with the pictures' own descriptors ("descriptor" graph), or, for
 co-attention, :func:`clusters.search` with each picture's global vector as the query ("coattention" graph). Ours: for
 co-attention the latter, as "similarity scores between each pair of images" reads; it costs n^2 scores, so a database
-with distractors takes the former and keeps the scores of co-attention for the query.
+of more than 10,000 pictures takes the former and keeps the scores of co-attention for the query.
 """
 
 import numpy as np
