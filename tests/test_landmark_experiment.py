@@ -285,6 +285,14 @@ def test_scores_are_those_of_the_protocols(experiment):
         ({"method": "R-MAC", "scales": 9}, "S=9"),
         ({"method": "one-to-many", "rerank": "AQE"}, "AQE isn't defined after one-to-many"),
         ({"method": "CA", "heat": 1}, "Option 'heat' is unknown"),
+        (
+            {"method": "GeM", "scales": 3},
+            "Option 'scales' is unknown to GeM: choose among query, rerank, n, n_scales.$",
+        ),
+        ({"method": "CA naive", "n_clusters": 3}, "Option 'n_clusters' is unknown to CA naive"),
+        ({"method": "GeM", "n_scales": 2}, "n_scales=2 is unknown: choose one of 1, 3, 5, 7"),
+        ({"method": "CA", "n_features": -3}, "n_features=-3"),
+        ({"method": "GeM", "rerank": "DF", "n": 1.5}, "n=1.5"),
     ],
 )
 def test_wrong_asks_are_told_in_a_sentence(experiment, options, words):

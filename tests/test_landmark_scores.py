@@ -88,6 +88,9 @@ def test_faults():
         mean_average_precision([[0, 1]], protocol)
     with pytest.raises(InputError, match="of 1 queries, the protocol of 2: rank all"):
         mean_average_precision(Ranking(np.array([1]), np.array([[0]]), np.ones((1, 1)), 2), protocol)
+    for strange in ([0.2, 0.1], [np.nan, 1.0], ["a", "b"]):
+        with pytest.raises(InputError, match="^The ranking of query 1 is .* give database rows, whole numbers.$"):
+            mean_average_precision([[0, 1], strange], protocol)
     with pytest.raises(InputError, match="query 1 names a database row twice"):
         mean_average_precision([[0, 1], [1, 1]], protocol)
     with pytest.raises(InputError, match="AP definition 'mean'"):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from foir_lib.bench.landmark_extraction import GRIDS, LandmarkExtraction
+from foir_lib.bench.landmark_extraction import GRIDS, SCALE_SETS, LandmarkExtraction
 from foir_lib.bench.landmark_scores import mean_average_precision
 from foir_lib.errors import InputError
 from foir_lib.methods import coattention, pooling
@@ -24,15 +24,21 @@ RERANKINGS = ("AQE", "alphaQE", "DF", "SP", "SuperGlobal")
 NEIGHBOURS = {"AQE": 5, "alphaQE": 10, "DF": 50, "SP": 100, "SuperGlobal": 400}  # n of each
 COATTENDED = 10_000  # pictures between all of which co-attention is scored; diffusion's graph of more is of descriptors
 CLUSTERING = tuple(inspect.signature(LandmarkExtraction.clustered).parameters)[2:]  # its options
+SEEN = ("n_scales", "n_features", "dim")
+OPTIONS = {method: () for method in METHODS} | {
+    "GeM": ("n_scales",), "R-MAC": ("scales",), "RA": ("scales", "context"), "RPN+RA": ("context",),
+    "L2-norm attention": SEEN, "CA naive": (*SEEN, "ivf", "temperature"),
+    "CA": (*CLUSTERING, "ivf", "temperature", "normalised"), "one-to-many": (*CLUSTERING, "ivf", "temperature", "how"),
+    "many-to-many": (*CLUSTERING, "ivf", "temperature", "local", "image"),
+}  # fmt: skip
 
 
 class LandmarkExperiment(LandmarkExtraction):
     """All methods on one :class:`RetrievalSet` with one CNN; arguments as for :class:`LandmarkExtraction`.
 
-    Options of a method. All: ``query`` "crop" or "whole"; ``rerank`` one of :data:`RERANKINGS` and ``n`` of its
-    :data:`NEIGHBOURS`. GeM: ``n_scales`` 1, 3, 5 or 7. R-MAC, RA: ``scales`` S of the grid, RA also ``context``. CA and its kin:
-    those of :meth:`clustered`, ``ivf`` (only pictures that share a visual word), and what their score takes
-    (``temperature``, ``normalised``, ``how``, ``local``, ``image``).
+    Options of a method: :data:`OPTIONS`, and of all: ``query`` "crop" or "whole"; ``rerank`` one of :data:`RERANKINGS` and
+    ``n`` of its :data:`NEIGHBOURS`. ``n_scales`` 1, 3, 5 or 7; ``scales`` S of the grid; ``ivf``: only pictures that share a
+    visual word; the others are those of :meth:`clustered` and of the scores in `coattention`.
     """
 
     def lacks(self, method, context=True, **_):
@@ -55,14 +61,13 @@ class LandmarkExperiment(LandmarkExtraction):
         side = {"crop": "queries", "whole": "whole queries"}.get(options.pop("query", "crop"))
         if side is None:
             raise InputError('A query is asked by its "crop" or as a "whole" picture.')
-        n = n or NEIGHBOURS.get(rerank)
+        _check(method, options)
+        n = reranking.count(n or NEIGHBOURS.get(rerank, 1), "n")
         if method in VECTORS:
             queries, database = (self.vectors(method, part, **options) for part in (side, "database"))
             scores, ids = self.reranked(queries, database, rerank, n, side)
-        elif method in CLUSTERS:
-            scores, ids = self._clusters(method, side, rerank, n, **options)
         else:
-            raise InputError(f"Method {method!r} is unknown: choose one of {', '.join(METHODS)}.")
+            scores, ids = self._clusters(method, side, rerank, n, **options)
         return Ranking(np.arange(len(ids)), ids, scores, len(self.set.database))
 
     def score(self, method, definition=None, **options):
@@ -163,6 +168,21 @@ class LandmarkExperiment(LandmarkExtraction):
         queries = [of_query(row) for row in range(len(ids))]
         found = spatial.rerank(queries, spatial.stored(self.keypoints("database")), ids, scores, n, self.progress)
         return found[::-1]
+
+
+def _check(method, options):
+    """Raises InputError for an unknown method, an option that it doesn't have, and numbers that can't be."""
+    if method not in METHODS:
+        raise InputError(f"Method {method!r} is unknown: choose one of {', '.join(METHODS)}.")
+    for name in options:
+        if name not in OPTIONS[method]:
+            known = ", ".join(("query", "rerank", "n", *OPTIONS[method]))
+            raise InputError(f"Option {name!r} is unknown to {method}: choose among {known}.")
+    if options.get("n_scales", 1) not in SCALE_SETS:
+        raise InputError(
+            f"n_scales={options['n_scales']!r} is unknown: choose one of {', '.join(map(str, SCALE_SETS))}."
+        )
+    reranking.count(options.get("n_features", 0), "n_features", 0)
 
 
 def expanded(rerank, queries, neighbours):

@@ -23,7 +23,7 @@ def mean_average_precision(ranking, protocol, definition=None):
     taken out of the list before ranks are counted; positives not in it count 0. definition: the protocol's own unless
     given; "textbook" or "trapezoid" (see `metrics.average_precision`), or "textbook@100", which looks at the first 100
     ranks and divides by min(positives, 100) (GLDv2: Weyand et al., CVPR 2020, section 3). Raises InputError for a ranking
-    of other queries, an image twice in one query's list, and when no query has positives.
+    of other queries, what are no rows (scores, NaN), an image twice in one query's list, and when no query has positives.
     """
     definition = definition or protocol.definition
     first, formula = (100, "textbook") if definition == "textbook@100" else (None, definition)
@@ -33,6 +33,10 @@ def mean_average_precision(ranking, protocol, definition=None):
         if not len(positives):
             continue
         ids = np.asarray(ids)
+        if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu"):
+            raise InputError(
+                f"The ranking of query {query} is {ids.dtype} {ids.shape}: give database rows, whole numbers."
+            )
         found = ids[ids >= 0]
         if len(np.unique(found)) < len(found):
             raise InputError(f"The ranking of query {query} names a database row twice.")
