@@ -13,9 +13,10 @@ from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError
-from foir_lib.methods.regional_attention import RegionalAttention, attended
+from foir_lib.methods.regional_attention import RegionalAttention, attended, descriptor
 from foir_lib.models.cnn_data import Cuts, Draws
 
+UNIT = 16.0  # length of the vector that a classifier reads where regions have unit length
 AROUND = 850 / 800  # shorter side of a picture to the side of the square cut from it (section 4)
 OPTIMISERS = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adamw": torch.optim.AdamW}
 
@@ -23,29 +24,35 @@ OPTIMISERS = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adamw": torch.opti
 class Squares(Cuts):
     """Nearly whole pictures, (3, size, size), and their labels: random squares that leave out little but the ends.
 
-    Source: section 4, squares of 800 pixels from pictures whose shorter side has 850. Boxes aren't looked at.
+    Source: section 4, squares of 800 pixels from pictures whose shorter side has 850. ``every``: one picture of so many is
+    cut to its box instead, as queries are; 0, as in the paper: none.
     """
 
-    def __init__(self, pictures, size, mean, std):
+    def __init__(self, pictures, size, mean, std, every=0):
         super().__init__(pictures, size, mean, std, plain=True)
+        self.every = every
         shorter = round(AROUND * size)
         self.square = v2.Compose([v2.Resize(shorter, v2.InterpolationMode.BICUBIC), v2.RandomCrop(size)])
 
     def cut(self, row):
-        """A square of a row's picture, by torch's random numbers."""
-        return self.light(self.square(self.set.open(row)))
+        """A square of a row's picture, by torch's random numbers, or its box."""
+        picture = self.set.open(row)
+        if self.every and row % self.every == 0 and self.set.boxes is not None:
+            box = self.set.box(row)
+            return self.light(picture.resize((self.size, self.size), box=(box.x0, box.y0, box.x1, box.y1)))
+        return self.light(self.square(picture))
 
 
 class Maps:
     """Maps (B, C, H, W) of a frozen CNN, in batches, for a TrainingSet's :class:`Squares` of ``size`` pixels, and labels.
 
     ``keep``: every picture is cut once and its map kept in memory (float16), so that the CNN sees it once; otherwise it is
-    cut anew in every epoch, as in the paper.
+    cut anew in every epoch, as in the paper. ``every``: of :class:`Squares`.
     """
 
-    def __init__(self, model, pictures, size=800, batch=64, seed=0, workers=0, keep=False):
+    def __init__(self, model, pictures, size=800, batch=64, seed=0, workers=0, keep=False, every=0):
         self.model, self.pictures, self.seed, self.workers, self.keep = model, pictures, seed, workers, keep
-        self.cuts, self.batch = Squares(pictures, size, model.mean, model.std), min(batch, len(pictures))
+        self.cuts, self.batch = Squares(pictures, size, model.mean, model.std, every), min(batch, len(pictures))
         self._kept = None
 
     def __len__(self):
@@ -89,11 +96,11 @@ def halves(pictures, seed=0):
     return [_some(pictures, np.sort(order[turn == side])) for side in (0, 1)]
 
 
-def train_classifier(maps, scales=None, epochs=10, lr=1e-2, seed=0):
+def train_classifier(maps, scales=None, unit=False, epochs=10, lr=1e-2, seed=0):
     """A linear classifier, (weight (n_classes, C), bias (n_classes,)), of :class:`Maps`, for a CNN without its own.
 
-    It reads the mean of a map, as CAM does; with ``scales`` what eq. 4 gives where all regions weigh the same, the mean of
-    R-MAC's max-pooled regions. AdamW, a cosine learning rate, cross-entropy. Returns it and its losses.
+    It reads the mean of a map, as CAM does; with ``scales`` what :func:`train_regional_attention` gives it where all regions
+    weigh the same (``unit`` as there). AdamW, a cosine learning rate, cross-entropy. Returns it and its losses.
     """
     torch.manual_seed(seed)
     layer = torch.nn.Linear(maps.model.dim, len(maps.pictures.names)).to(maps.model.device)
@@ -101,7 +108,7 @@ def train_classifier(maps, scales=None, epochs=10, lr=1e-2, seed=0):
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * len(maps))
     for epoch in range(epochs):
         for x, labels in maps.epoch(epoch, "classifier"):
-            vectors = x.mean((2, 3)) if scales is None else attended(x, None, scales)
+            vectors = x.mean((2, 3)) if scales is None else _vectors(x, None, scales, unit)
             _step(optimiser, F.cross_entropy(layer(vectors), labels), losses)
             schedule.step()
     return (layer.weight.detach(), layer.bias.detach()), losses
@@ -109,13 +116,14 @@ def train_classifier(maps, scales=None, epochs=10, lr=1e-2, seed=0):
 
 def train_regional_attention(
     maps, classifier=None, context=True, hidden=64, epochs=(8, 2), rates=(1e-3, 1e-4), weight_decay=5e-5,
-    optimiser="sgd", scales=4, seed=0,
+    optimiser="sgd", scales=4, unit=False, seed=0,
 ):  # fmt: skip
     """Regional attention by cross-entropy over the labels of :class:`Maps`; returns it and the losses.
 
     ``classifier``: (weight, bias), the CNN's own unless given; ``epochs`` at each of the learning ``rates`` of SGD
-    (momentum 0.9) or "adamw"; regions are of R-MAC's ``scales``. Defaults: section 4. Raises InputError for a
-    classifier of other channels or with fewer classes than labels.
+    (momentum 0.9) or "adamw"; regions are of R-MAC's ``scales``. Defaults: section 4. ``unit``: regions have unit length, as
+    in the descriptor, and so has their sum but for a factor; in eq. 4 a weak region counts little whatever its weight.
+    Raises InputError for a classifier of other channels or with fewer classes than labels.
     """
     model, names = maps.model, maps.pictures.names
     weight, bias = model.classifier if classifier is None else classifier
@@ -131,8 +139,13 @@ def train_regional_attention(
     for epoch, rate in enumerate(plan):
         optimiser.param_groups[0]["lr"] = rate
         for x, labels in maps.epoch(epoch, f"attention, {rate:g}"):
-            _step(optimiser, F.cross_entropy(F.linear(attended(x, attention, scales), weight, bias), labels), losses)
+            logits = F.linear(_vectors(x, attention, scales, unit), weight, bias)
+            _step(optimiser, F.cross_entropy(logits, labels), losses)
     return attention.eval().requires_grad_(False), losses
+
+
+def _vectors(x, attention, scales, unit):
+    return UNIT * descriptor(x, attention, scales) if unit else attended(x, attention, scales)
 
 
 def _some(pictures, rows):
