@@ -1,5 +1,6 @@
 """Every method on landmarks, from a picture to a ranking, against a plain derivation for one query; tables and guests."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -304,6 +305,10 @@ def test_what_cannot_be_had_is_said(experiment, tmp_path):
     bare = LandmarkExperiment(experiment.set, experiment.model, experiment.paths(), progress=False, cache=tmp_path)
     assert "with context" in bare.lacks("RA") and "detector" in bare.lacks("RPN") and not bare.lacks("CA")
     assert "classifier" in bare.lacks("CAM")
+    real = dataclasses.replace(experiment.set, name="roxford5k")
+    none = LandmarkExperiment(real, experiment.model, progress=False, cache=tmp_path)
+    assert "PCA to 11 dimensions" in none.lacks("CA", dim=11) and not none.lacks("CA", dim=12)
+    assert not none.lacks("GeM") and not bare.lacks("CA", dim=11)
     with pytest.raises(InputError, match="no CNN"):
         LandmarkExperiment(experiment.set, type("ViT", (), {"name": "dino"})())
 

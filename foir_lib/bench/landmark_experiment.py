@@ -41,8 +41,11 @@ class LandmarkExperiment(LandmarkExtraction):
     visual word; the others are those of :meth:`clustered` and of the scores in `coattention`.
     """
 
-    def lacks(self, method, context=True, **_):
+    def lacks(self, method, context=True, dim=512, **_):
         """Why a method can't be had with what is at hand, or ""."""
+        wide = self.model.whiten is not None and self.model.whiten.out_features > dim
+        if method in (*CLUSTERS, "L2-norm attention") and wide and not self.has_training:
+            return f"no pictures at hand to learn a PCA to {dim} dimensions from: give training_root"
         if method.startswith("RPN") and not self._detector:
             return "no detector at hand: give its weights"
         if method.endswith("RA") and context not in self.attention:
