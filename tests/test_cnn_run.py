@@ -194,7 +194,9 @@ def test_the_papers_recipes():
     assert made["train"] == {
         "optimiser": "sgd", "lr": 0.05, "weight_decay": 1e-4, "epochs": 3, "batch": 32, "size": 512,
     }  # fmt: skip
-    assert cnn_run.recipe("contrastive", "rsfm120k", "resnet101", 8)["train"]["batch"] == 1
+    assert cnn_run.recipe("contrastive", "rsfm120k", "resnet101", 5)["train"]["batch"] == 1
+    with pytest.raises(InputError, match="batch of 5 can't be shared by 8 processes"):
+        cnn_run.recipe("contrastive", "rsfm120k", "resnet101", 8)
     defaults = inspect.signature(cnn_train.train).parameters
     assert (defaults["n_negatives"].default, defaults["n_queries"].default, defaults["n_pool"].default) == (
         5,

@@ -211,6 +211,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(pictures, tmp_path, mon
     torch.testing.assert_close(net(x), straight_net(x), atol=1e-3, rtol=1e-3)
     with pytest.raises(InputError, match="another run"):
         cnn_train.train(tiny(), pictures, checkpoint=path, **options | {"epochs": 4})
+    other = tiny()
+    torch.nn.init.ones_(other.conv1.weight)
+    with pytest.raises(InputError, match="another run"):
+        cnn_train.train(other, pictures, checkpoint=path, **options)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(IntegrityError, match="run.pt"):
         cnn_train.train(tiny(), pictures, checkpoint=path, **options)

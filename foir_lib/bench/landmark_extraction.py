@@ -43,7 +43,7 @@ class LandmarkExtraction(LandmarkPictures):
         self.n_words = n_words or (MINI_WORDS if self.mini else N_WORDS)
         self.n_asking = (MINI_ASKING if self.mini else None) if n_asking == 0 else n_asking
         self.attention = {net.context: net.to(self.model.device) for net in attention}
-        self._learned, self._detector = {}, detector
+        self._learned, self._detector = {}, str(detector) if isinstance(detector, Path) else detector
 
     # ---- what is stored
 
@@ -188,7 +188,7 @@ class LandmarkExtraction(LandmarkPictures):
                 return {"query": pooling.power_mean(x, self.model.gem_p, 0)}
 
             whiten, pca = self.model.whiten, None
-            if whiten is None or self.has_training:
+            if whiten is None or self.has_training or dim < whiten.out_features:
                 what = f"query: {n_scales} scales, N {n_features}"
                 found = self._local(what, "training", describe, n_scales, n_features)
                 raw = torch.from_numpy(found.read("query"))

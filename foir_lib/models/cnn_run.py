@@ -46,7 +46,11 @@ def recipe(loss, data, model, processes=1, train=None, **keys):
     if loss not in RECIPES["mini"]:
         raise InputError(f"Loss {loss!r} is unknown: choose {' or '.join(RECIPES['mini'])}.")
     train = RECIPES["mini" if data == "mini-landmarks" else "paper"][loss] | (train or {})
-    train["batch"] = max(1, train["batch"] // processes)
+    if train["batch"] % processes:
+        raise InputError(
+            f"A batch of {train['batch']} can't be shared by {processes} processes: train it with a multiple of them."
+        )
+    train["batch"] //= processes
     return {"name": f"{model}-{data}-{loss}", "model": model, "data": data, "loss": loss, "train": train} | keys
 
 
@@ -80,6 +84,8 @@ def launch(recipe, folder, processes=1):
     The output of processes goes to <name>.log. Raises InputError with its last line when they fail.
     """
     folder, name = Path(folder), recipe["name"]
+    if Path(name).name != name:
+        raise InputError(f"Name {name!r} of a recipe can't be a file's: leave out the slash.")
     path = folder / f"{name}.recipe.json"
     atomic_write(path, json.dumps(recipe, indent=1) + "\n")
     if processes == 1:
