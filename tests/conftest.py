@@ -20,3 +20,14 @@ def foir_data():
     if not Path(folder).is_dir():
         pytest.skip(f"no real data: FOIR_DATA={folder} is no folder")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Layers of a few channels are slower on two threads, many times so beside other work."""
+    import torch  # not above, where the number of threads is still to be set
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -11,33 +11,18 @@ import pytest
 import torch
 from accelerate import Accelerator, PartialState
 from PIL import Image
-from timm.models.resnet import BasicBlock, ResNet
+from small_cnn import tiny
 
 from foir_lib import load_model
 from foir_lib.data import training
 from foir_lib.errors import InputError, MissingError
-from foir_lib.models import cnn_run, cnn_train, mini_cnn
+from foir_lib.models import cnn_run, cnn_train
 from foir_lib.models.cnn_data import Cuts
 from foir_lib.models.cnn_losses import ArcFace, Contrastive
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 COMMON = {"size": 32, "lr": 0.02, "weight_decay": 1e-3, "epochs": 2}
 TRAIN = {"arcface": {"batch": 3, "lr": 1e-3}, "contrastive": {"batch": 2, "n_negatives": 2, "n_pool": 9}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Layers this small are slower on two threads, many times so beside other work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def tiny():
-    torch.manual_seed(3)
-    net = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=5, channels=(8, 8, 16, 16), output_stride=16)
-    net.pretrained_cfg = dict(mini_cnn.create().pretrained_cfg)
-    return net
 
 
 def colours(root):
@@ -60,7 +45,7 @@ def recorded(root, loss, monkeypatch, **options):
     monkeypatch.setattr(cnn_train, "mine", lambda *given: mined.append(mine(*given)) or mined[-1])
     pictures = colours(root)
     pictures = training.pairs(pictures) if loss == "contrastive" else pictures
-    net, losses = cnn_train.train(tiny(), pictures, loss, **COMMON | TRAIN[loss] | options)
+    net, losses = cnn_train.train(tiny(5), pictures, loss, **COMMON | TRAIN[loss] | options)
     monkeypatch.undo()
     return {"weights": net.state_dict(), "losses": losses, "rows": rows, "mined": torch.tensor(np.array(mined))}
 
@@ -120,7 +105,7 @@ def test_two_processes_are_one_with_batches_of_double_size(both, root, loss, mon
     assert sorted(first["rows"] + second["rows"]) == sorted(whole["rows"]) and first["rows"] != second["rows"]
     assert len(first["rows"]) == len(second["rows"]) > 0
     close(first, whole, atol=1e-5, rtol=1e-4)
-    start = tiny().state_dict()
+    start = tiny(5).state_dict()
     assert (first["weights"]["net.conv1.weight"] - start["conv1.weight"]).abs().max() > 1e-3, "the network was trained"
 
 
@@ -284,7 +269,7 @@ def worker(root):
     found["free"] = recorded(root, "contrastive", patch)
     try:
         pictures = colours(root)
-        cnn_train.train(tiny(), training.TrainingSet("one", pictures.paths[:1], np.array([0]), ["r"]))
+        cnn_train.train(tiny(5), training.TrainingSet("one", pictures.paths[:1], np.array([0]), ["r"]))
     except InputError as error:
         found["few"] = str(error)
     torch.save(found, root / f"{PartialState().process_index}.pt")

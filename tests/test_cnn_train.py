@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from timm.models.resnet import BasicBlock, ResNet
+from small_cnn import colours, tiny
 
 from foir_lib import load_model, load_set
 from foir_lib.bench.landmark_pictures import cropped
@@ -21,34 +20,12 @@ from foir_lib.models import cnn_train, mini_cnn
 from foir_lib.models.cnn_data import Cuts, Draws, mine
 from foir_lib.models.cnn_losses import ArcFace, Contrastive, Retriever, parts
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Layers this small are slower on two threads, many times so beside other work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def tiny():
-    torch.manual_seed(3)
-    net = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=0, channels=(8, 8, 16, 16), output_stride=16)
-    net.pretrained_cfg = dict(mini_cnn.create().pretrained_cfg)
-    return net
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Twelve pictures of three colours, which stand in a box on noise."""
-    root, rng, paths = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0), []
-    for i in range(12):
-        pixels = rng.integers(0, 90, (40, 48, 3), dtype=np.uint8)
-        pixels[8:32, 10:38, i % 3] = 250
-        paths.append(str(root / f"{i}.png"))
-        Image.fromarray(pixels).save(paths[-1])
-    boxes = np.array([[10.0, 8.0, 38.0, 32.0]] * 12)
-    return TrainingSet("colours", paths, np.arange(12) % 3, ["r", "g", "b"], boxes)
+    return colours(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from timm.models.resnet import BasicBlock, ResNet
+from small_cnn import colours, tiny
 
 from foir_lib import load_model, load_set
 from foir_lib.bench import landmark_rows
@@ -181,23 +181,12 @@ def test_files_that_are_none(tmp_path):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Twelve pictures of three colours, which stand in a box on noise."""
-    root, rng, paths = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0), []
-    for i in range(12):
-        pixels = rng.integers(0, 90, (40, 48, 3), dtype=np.uint8)
-        pixels[8:32, 10:38, i % 3] = 250
-        paths.append(str(root / f"{i}.png"))
-        Image.fromarray(pixels).save(paths[-1])
-    boxes = np.array([[10.0, 8.0, 38.0, 32.0]] * 12)
-    return TrainingSet("colours", paths, np.arange(12) % 3, ["r", "g", "b"], boxes)
+    return colours(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(3)
-    net = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=0, channels=(8, 8, 16, 16), output_stride=16)
-    net.pretrained_cfg = dict(mini_cnn.create().pretrained_cfg)
-    return CNN(net, "tiny")
+    return CNN(tiny(), "tiny")
 
 
 def test_a_square_is_nearly_the_whole_picture(tmp_path):

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from foir_lib.bench.landmark_pictures import LandmarkPictures, weights_digest
+from foir_lib.bench.landmark_pictures import LandmarkPictures
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.images import cache_root
 from foir_lib.methods import pooling, regional_attention, regions, whitening
 from foir_lib.models.cnn import SCALES, Locals
 from foir_lib.models.detector import load_detector
+from foir_lib.models.weights import module_digest
 from foir_lib.search import inverted_file, local_features, spatial
 from foir_lib.search.store import array_digest, code_digest
 
@@ -43,7 +44,7 @@ class LandmarkExtraction(LandmarkPictures):
         self.n_words = n_words or (MINI_WORDS if self.mini else N_WORDS)
         self.n_asking = (MINI_ASKING if self.mini else None) if n_asking == 0 else n_asking
         self.attention = {net.context: net.to(self.model.device) for net in attention}
-        self._learned, self._detector = {}, str(detector) if isinstance(detector, Path) else detector
+        self._learned, self._detector = {}, detector
 
     # ---- what is stored
 
@@ -82,13 +83,13 @@ class LandmarkExtraction(LandmarkPictures):
             return {"descriptor": torch.cat(vectors)}
 
         return self._store(
-            f"regional, {array_digest(pca.matrix)}, {'plain' if net is None else weights_digest(net)}", part, describe
+            f"regional, {array_digest(pca.matrix)}, {'plain' if net is None else module_digest(net)}", part, describe
         )
 
     def proposed(self, part, context=None):
         """As :meth:`regional`, (d,), of the 256 regions that a detector proposes (Table 2b)."""
         pca, net = self.pca("regions"), None if context is None else self._net(context)
-        if isinstance(self._detector, str):
+        if isinstance(self._detector, (str, Path)):
             self._detector = load_detector(self._detector).to(self.model.device)
 
         def describe(picture, longest):
@@ -96,9 +97,9 @@ class LandmarkExtraction(LandmarkPictures):
             at = regions.proposals(self._detector, picture, *x.shape[2:])
             return {"descriptor": regional_attention.descriptor(x, net, whiten=pca, at=at)[0]}
 
-        kind = "plain" if net is None else weights_digest(net)
+        kind = "plain" if net is None else module_digest(net)
         return self._store(
-            f"proposed by {weights_digest(self._detector)}, {array_digest(pca.matrix)}, {kind}", part, describe
+            f"proposed by {module_digest(self._detector)}, {array_digest(pca.matrix)}, {kind}", part, describe
         )
 
     def classes(self, part):

@@ -98,11 +98,6 @@ def cropped(picture, box, longest):
     return part, max(factor * max(part.size), 1.0)
 
 
-def weights_digest(net):
-    """Names a network's weights."""
-    return store.array_digest(*(p.detach().cpu().numpy() for p in net.parameters()))
-
-
 @cache
 def training_digest(paths):
     """Names training pictures by name, size and time of their files."""

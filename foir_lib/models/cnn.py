@@ -1,6 +1,5 @@
 """The CNN tap: dense feature maps of whole pictures at several scales, and their local features with positions."""
 
-import hashlib
 import math
 import numbers
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from timm.data import resolve_data_config
 
 from foir_lib.errors import InputError
 from foir_lib.models.cnn_weights import prune, stage_of
+from foir_lib.models.weights import module_digest
 
 LONGEST = 1024  # pixels, regional attention section 4.1
 SCALES = (1 / (2 * 2**0.5), 1 / 2, 1 / 2**0.5, 1.0, 2**0.5)  # co-attention section 6.1
@@ -91,7 +91,7 @@ class CNN:
         self._resampling = Image.Resampling[config["interpolation"].upper()]
         self.key = ", ".join(
             [f"{key or name}, map {out_index}{', half' * self.half}, longest {self.longest} {config['interpolation']}"]
-            + [f"{self.mean}, {self.std}, p {self.gem_p:g}", f"whiten {_digest(self.whiten)}"]
+            + [f"{self.mean}, {self.std}, p {self.gem_p:g}", f"whiten {'none' if whiten is None else module_digest(whiten)}"]
         )
 
     def __repr__(self):
@@ -179,9 +179,3 @@ def _longest(longest):
     if isinstance(longest, bool) or not isinstance(longest, numbers.Real) or not 1 <= longest < math.inf:
         raise InputError(f"Longest side {longest!r} must be a number of pixels, e.g. {LONGEST}.")
     return longest
-
-
-def _digest(whiten):
-    if whiten is None:
-        return "none"
-    return hashlib.sha256(b"".join(p.cpu().numpy().tobytes() for p in whiten.parameters())).hexdigest()[:16]

@@ -1,6 +1,5 @@
 """How retrieval CNNs are trained: ArcFace on labelled pictures, or the contrastive loss on tuples; on any number of GPUs."""
 
-import hashlib
 import math
 import numbers
 from functools import partial
@@ -67,7 +66,7 @@ def train(
     run = f"{pictures.name}, {loss} {margin}, {optimiser} {lr:g}, weight decay {weight_decay:g}, warm-up {warmup:g}, "
     run += f"clip {clip}, {total} steps of {batch} at {size} px, GeM {p:g} to {width}, part {part:g}, "
     run += f"norm {'frozen' if freeze_norm else 'free'}, seed {seed}, {accelerator.num_processes} processes"
-    run += f", from {_digest(net)}"
+    run += f", from {weights_file.module_digest(net)}"
     losses, found = _resume(checkpoint, run, accelerator.unwrap_model(task), optimiser_of)
     bar = tqdm(total=total, initial=len(losses), desc=loss, disable=not accelerator.is_main_process)
     while len(losses) < total:
@@ -180,13 +179,6 @@ def _resume(checkpoint, run, task, optimiser):
     task.load_state_dict(saved["task"])
     optimiser.load_state_dict(saved["optimiser"])
     return saved["losses"], saved["tuples"]
-
-
-def _digest(net):
-    """Names a network and the weights it starts from."""
-    state = net.state_dict()
-    values = b"".join(tensor.detach().cpu().float().numpy().tobytes() for tensor in state.values())
-    return hashlib.sha256(repr(list(state)).encode() + values).hexdigest()[:12]
 
 
 def _statistics(net):

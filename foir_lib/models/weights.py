@@ -44,6 +44,12 @@ def digest(path):
     return f"{path.name}, sha256 {sha.hexdigest()[:16]}"
 
 
+def module_digest(module):
+    """Names the weights of a network or layer in memory, for a key."""
+    values = (tensor.detach().cpu().numpy().tobytes() for tensor in module.state_dict().values())
+    return hashlib.sha256(b"".join(values)).hexdigest()[:16]
+
+
 def check(own, state, path, name, known=None, hint=""):
     """Raises IntegrityError naming the first tensor of ``own`` that ``state`` lacks or has in another shape, or the
     first of ``state`` that isn't in ``known`` (by default ``own``). ``hint``: a clause after what is lacking."""
