@@ -24,7 +24,7 @@ Root = Annotated[str | None, typer.Option(help="Folder of the data set; default:
 @data.command("list")
 def data_list():
     """List the data sets: size, licence, how many files have a published checksum."""
-    from foir_lib.data import archives, download
+    from foir_lib.data.getting import archives, download
 
     rows = download.datasets().drop(columns="homepage")
     _table(rows.assign(bytes=rows["bytes"].map(archives.readable)))
@@ -33,7 +33,7 @@ def data_list():
 @data.command("get")
 def data_get(name: str, root: Root = None):
     """Fetch a data set, with checksums; a stopped download goes on where it was."""
-    from foir_lib.data import download
+    from foir_lib.data.getting import download
 
     _verdict(download.get(name, root))
 
@@ -41,7 +41,7 @@ def data_get(name: str, root: Root = None):
 @data.command("verify")
 def data_verify(name: str, root: Root = None):
     """Check what lies on disk against the manifest; exit 1 if anything is missing or wrong."""
-    from foir_lib.data import download
+    from foir_lib.data.getting import download
 
     _verdict(download.verify(name, root))
 
@@ -59,7 +59,7 @@ def models():
 @app.command()
 def tables():
     """List the tables of the papers that can be reproduced."""
-    from foir_lib.bench.tables import EVERY
+    from foir_lib.bench.tables.heads import EVERY
 
     for name, table in EVERY.items():
         typer.echo(f"{name:10}  {table.title}")
@@ -96,7 +96,7 @@ def reproduce(
     given = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights}
     given |= {"training_root": training_root, "guest": guest, "device": device, "seed": seed}
     given |= _pairs(parameter or [], given)
-    from foir_lib.bench import runner
+    from foir_lib.bench.runs import runner
 
     try:
         folder, failures = runner.reproduce(tables, given, out, fresh)
@@ -122,9 +122,9 @@ def bench(
     ] = 100_000,
 ):
     """Measure what the design saves: ratios of medians, both sides in one run."""
-    from foir_lib.bench import speed
+    from foir_lib.bench.speed import heads
 
-    typer.echo(speed.markdown(speed.main(out, model, device, repeats, n_states)))
+    typer.echo(heads.markdown(heads.main(out, model, device, repeats, n_states)))
 
 
 def main(arguments=None):

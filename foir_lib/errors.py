@@ -1,5 +1,8 @@
 """Errors a user can act on: one sentence that names the thing, the value and the remedy."""
 
+import difflib
+import numbers
+
 
 class FoirError(Exception):
     """Base of every error the workbook raises on purpose; the CLI prints its text and nothing else."""
@@ -15,3 +18,20 @@ class MissingError(FoirError, FileNotFoundError):
 
 class IntegrityError(InputError):
     """A file that is there but isn't what it should be: wrong checksum, cut short, other version."""
+
+
+def count(value, name: str, low: int = 1, high: int | None = None):
+    """``value`` if it is a whole number from ``low`` on (to ``high``), else InputError that names it."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise InputError(f"{name}={value!r} must be a whole number, {bounds}.")
+    return value
+
+
+def unknown(what: str, name, known) -> InputError:
+    """The InputError for a ``name`` that is none of ``known``, with the nearest ones."""
+    known = [str(k) for k in known]
+    close = difflib.get_close_matches(str(name), known, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? Known" if close else "known"
+    return InputError(f"There is no {what} {name!r}: {hint} are {', '.join(known)}.")

@@ -1,10 +1,7 @@
-"""Pictures in, files out: opening any photograph as plain RGB, and writing files whole or not at all."""
+"""Pictures in: opening any photograph as plain RGB."""
 
 import os
-import uuid
 import warnings
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,42 +11,6 @@ from foir_lib.errors import InputError, MissingError
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 120_000_000
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # open_image has a limit of its own
-
-
-def cache_root():
-    """Folder for everything computed once: ``$FOIR_CACHE``, or ``~/.cache/foir``."""
-    return Path(os.environ.get("FOIR_CACHE") or Path.home() / ".cache" / "foir").expanduser()
-
-
-@contextmanager
-def atomic_path(path):
-    """Yield a temporary path beside ``path``; on success it takes the place of ``path``, else it goes.
-
-    A reader sees the old file or the whole new one, never a part. Raises InputError when the disk
-    is full or the folder can't be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, (InputError, MissingError)) or error.errno is None:
-            raise
-        raise InputError(
-            f"Can't write {path}: {os.strerror(error.errno)}; free some space or set FOIR_CACHE "
-            "or the output folder to another disk."
-        ) from error
-    finally:
-        with suppress(OSError):  # there may be no such folder
-            temporary.unlink(missing_ok=True)
-
-
-def atomic_write(path, content):
-    """Write ``content`` (bytes or str) to ``path`` whole or not at all; see :func:`atomic_path`."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def open_image(path, max_pixels=MAX_PIXELS, longest=None):

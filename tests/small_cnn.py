@@ -6,14 +6,14 @@ from PIL import Image
 from timm.models.resnet import BasicBlock, ResNet
 
 from foir_lib.data.training import TrainingSet
-from foir_lib.models import mini_cnn
+from foir_lib.models.mini import cnn
 
 
 def tiny(num_classes=0):
     """A timm ResNet of 16 channels, the same every time."""
     torch.manual_seed(3)
     net = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=num_classes, channels=(8, 8, 16, 16), output_stride=16)
-    net.pretrained_cfg = dict(mini_cnn.create().pretrained_cfg)
+    net.pretrained_cfg = dict(cnn.create().pretrained_cfg)
     return net
 
 

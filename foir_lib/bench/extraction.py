@@ -11,12 +11,12 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from foir_lib.bench.prompting import prompts_of
 from foir_lib.errors import InputError
 from foir_lib.methods import baselines, foveal, head_selection
 from foir_lib.methods.noise import NOISE_PIXELS
 from foir_lib.models.vit import ClsState
-from foir_lib.search import store
+from foir_lib.retrievers.prompting import prompts_of
+from foir_lib.store import features
 
 
 class Extraction:
@@ -48,7 +48,7 @@ class Extraction:
         return len(self.set.queries)
 
     def prompts(self, kind="box", noise=False):
-        """The :class:`~foir_lib.bench.prompting.Prompts` of one kind, noisy or not."""
+        """The :class:`~foir_lib.retrievers.prompting.Prompts` of one kind, noisy or not."""
         if (kind, noise) not in self._asked:
             m = self.noise_pixels if noise else 0
             self._asked[kind, noise] = prompts_of(self.set, self.sizes, self.model.grid, kind, m, self.seed)
@@ -137,7 +137,7 @@ class Extraction:
         if what not in self._made:
             key = {"what": what, "data": self.set.fingerprint, "model": self.model.key, "code": code_digest()}
             label = f"{self.set.name}, {self.model.name}: {what}"
-            self._made[what] = store.build(
+            self._made[what] = features.build(
                 key, n, make, root=self.cache, shard=256, progress=self.progress, label=label
             )
         return self._made[what]
@@ -163,8 +163,8 @@ class Extraction:
 
 def code_digest():
     """Names the code that stored features depend on: prompts, pictures, masks, methods, the ViT tap and this file."""
-    files = ["prompts.py", "images.py", "data/masks.py", "models/vit.py", "bench/prompting.py", "bench/extraction.py"]
-    return store.code_digest(*files, "methods/*.py")
+    files = ["prompts.py", "images.py", "data/masks.py", "models/vit.py", "retrievers/prompting.py", "bench/extraction.py"]
+    return features.code_digest(*files, "methods/*.py")
 
 
 def _arrays(state, *names):

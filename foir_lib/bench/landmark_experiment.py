@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from foir_lib.bench.landmark_extraction import GRIDS, SCALE_SETS, LandmarkExtraction
-from foir_lib.bench.landmark_scores import mean_average_precision
+from foir_lib.bench.metrics.mean_ap import mean_average_precision
 from foir_lib.errors import InputError
 from foir_lib.methods import coattention, pooling
-from foir_lib.search import clusters, diffusion, inverted_file, reranking, spatial
+from foir_lib.search import clusters, inverted_file
 from foir_lib.search.knn import knn
 from foir_lib.search.ranking import Ranking
+from foir_lib.search.rerank import diffusion, expansion, spatial
 
 VECTORS = ("GeM", "SPoC", "MAC", "CroW", "R-MAC", "CAM", "RA", "RPN", "RPN+RA", "L2-norm attention")
 CLUSTERS = {
@@ -65,7 +66,7 @@ class LandmarkExperiment(LandmarkExtraction):
         if side is None:
             raise InputError('A query is asked by its "crop" or as a "whole" picture.')
         _check(method, options)
-        n = reranking.count(n or NEIGHBOURS.get(rerank, 1), "n")
+        n = expansion.count(n or NEIGHBOURS.get(rerank, 1), "n")
         if method in VECTORS:
             queries, database = (self.vectors(method, part, **options) for part in (side, "database"))
             scores, ids = self.reranked(queries, database, rerank, n, side)
@@ -74,7 +75,7 @@ class LandmarkExperiment(LandmarkExtraction):
         return Ranking(np.arange(len(ids)), ids, scores, len(self.set.database))
 
     def score(self, method, definition=None, **options):
-        """mAP under each protocol of the set: dict of :class:`~foir_lib.bench.landmark_scores.LandmarkScore`."""
+        """mAP under each protocol of the set: dict of :class:`~foir_lib.bench.metrics.mean_ap.LandmarkScore`."""
         return scores_of(self.ranking(method, **options), self.set, definition)
 
     def vectors(self, method, part, n_scales=5, scales=5, context=True, n_features=0, dim=512):
@@ -111,13 +112,13 @@ class LandmarkExperiment(LandmarkExtraction):
         n = n or NEIGHBOURS.get(rerank)
         scores, ids = knn(queries, database, size, device=device)
         if rerank in ("AQE", "alphaQE"):
-            queries = expanded(rerank, queries, reranking.nearest(database, ids, n))
+            queries = expanded(rerank, queries, expansion.nearest(database, ids, n))
             return knn(queries, database, size, device=device)
         if rerank == "DF":
             graph = diffusion.graph(*knn(database, database, min(n, size), device=device)[::-1])
             return diffusion.rerank(graph, ids, scores)[::-1]
         if rerank == "SuperGlobal":
-            return reranking.superglobal(queries, database, ids, scores, n)[::-1]
+            return expansion.superglobal(queries, database, ids, scores, n)[::-1]
         return self._verified(scores, ids, n, side) if rerank else (scores, ids)
 
     def _clusters(self, method, side, rerank, n, ivf=False, **options):
@@ -185,12 +186,12 @@ def _check(method, options):
         raise InputError(
             f"n_scales={options['n_scales']!r} is unknown: choose one of {', '.join(map(str, SCALE_SETS))}."
         )
-    reranking.count(options.get("n_features", 0), "n_features", 0)
+    expansion.count(options.get("n_features", 0), "n_features", 0)
 
 
 def expanded(rerank, queries, neighbours):
     """Queries (Q, d) after average or alpha expansion by neighbours (Q, n, d)."""
-    expand = reranking.average_expansion if rerank == "AQE" else reranking.alpha_expansion
+    expand = expansion.average_expansion if rerank == "AQE" else expansion.alpha_expansion
     return expand(queries, neighbours).cpu()
 
 

@@ -8,13 +8,15 @@ import torch.nn.functional as F
 
 from foir_lib.bench.landmark_pictures import LandmarkPictures
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.images import cache_root
+from foir_lib.files import cache_root
 from foir_lib.methods import pooling, regional_attention, regions, whitening
 from foir_lib.models.cnn import SCALES, Locals
-from foir_lib.models.detector import load_detector
+from foir_lib.models.detectors import load_detector
 from foir_lib.models.weights import module_digest
-from foir_lib.search import inverted_file, local_features, spatial
-from foir_lib.search.store import array_digest, code_digest
+from foir_lib.retrievers import local_features
+from foir_lib.search import inverted_file
+from foir_lib.search.rerank import spatial
+from foir_lib.store.features import array_digest, code_digest
 
 SCALE_SETS = {1: (1.0,), 3: (1 / 2**0.5, 1.0, 2**0.5), 5: SCALES, 7: (1 / 4, *SCALES, 2.0)}  # co-attention Table 3
 GRIDS = (3, 4, 5, 6)  # S of regional attention Table 2a

@@ -13,11 +13,11 @@ import numpy as np
 from foir_lib.data import training as training_sets
 from foir_lib.errors import InputError
 from foir_lib.images import open_image
-from foir_lib.search import store
+from foir_lib.store import features
 
 MINI = "mini-landmarks"
 CODE = ["prompts.py", "images.py", "models/cnn.py", "methods/*.py"]  # what stored features depend on
-CODE += [f"search/{name}.py" for name in ("inverted_file", "local_features", "spatial")]
+CODE += ["search/inverted_file.py", "retrievers/local_features.py", "search/rerank/spatial.py"]
 CODE += ["bench/landmark_pictures.py", "bench/landmark_extraction.py"]
 
 
@@ -81,11 +81,11 @@ class LandmarkPictures:
         if (what, part) not in self._made:
             n = self._n(part)
             data = training_digest(tuple(self.paths())) if part == "training" else self.set.fingerprint
-            key = {"what": what, "part": part, "data": data, "model": self.model.key, "code": store.code_digest(*CODE)}
+            key = {"what": what, "part": part, "data": data, "model": self.model.key, "code": features.code_digest(*CODE)}
             label = f"{self.set.name}, {self.model.name}: {part}, {what.split(',')[0].split(':')[0]}"
             options = {"workers": self.workers, "root": self.cache, "progress": self.progress}
             describe_row = lambda row: describe(*(source(row) if source else self._picture(part, row)))  # noqa: E731
-            self._made[what, part] = store.each(key, n, describe_row, shard=128, label=label, **options)
+            self._made[what, part] = features.each(key, n, describe_row, shard=128, label=label, **options)
         return self._made[what, part]
 
 

@@ -6,19 +6,19 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from foir_lib.bench import guests
 from foir_lib.bench.landmark_experiment import CLUSTERING, LandmarkExperiment, scores_of
-from foir_lib.bench.landmark_tables import DISTRACTORS, MINI_DATASET, MINI_MODEL, OPTION
 from foir_lib.bench.published import published
 from foir_lib.bench.published import tables as published_tables
-from foir_lib.bench.tables import find
+from foir_lib.bench.tables.coattention import DISTRACTORS, MINI_DATASET, MINI_MODEL, OPTION
+from foir_lib.bench.tables.heads import find
 from foir_lib.data import load_set, training
 from foir_lib.errors import InputError
 from foir_lib.methods import regional_attention
 from foir_lib.models.zoo import load_model
+from foir_lib.retrievers import guests
 from foir_lib.search import clusters, knn
 from foir_lib.search.ranking import Ranking
-from foir_lib.search.reranking import count
+from foir_lib.search.rerank.expansion import count
 
 KEYS = ["dataset", "model", "method", "metric"]
 MILLION = 1_000_000
@@ -41,7 +41,7 @@ def run(table, dataset="mini", model="mini", data_root="", weights="", device="a
     by name (oxford5k, oxford105k, roxford5k, revisitop1m, ...). ``training_root``: folder of other pictures that PCA and
     codebook are learned from, ``n_training`` of them. ``attention``: weights of regional attention, with and without
     context, separated by a comma; ``detector``: weights of torchvision's fasterrcnn_resnet50_fpn. ``guest``:
-    "NAME=path, ..." of :mod:`~foir_lib.bench.guests`. mAP is in percent, not rounded; ap names its definition. A method that
+    "NAME=path, ..." of :mod:`~foir_lib.retrievers.guests`. mAP is in percent, not rounded; ap names its definition. A method that
     can't be had has no score and a ``note``; systems that the paper alone has stand as published rows.
     """
     spec, (datasets, models) = find(table), rows_of(table, dataset, model)
@@ -94,7 +94,7 @@ def load(name, data_root="", seed=0, several=False):
 def attentions(text, model):
     """Regional attention networks from "path,path"; for an embedded model those that come with it."""
     own = sorted(
-        Path(regional_attention.__file__).parents[1].glob(f"models/weights/{model.name}-attention*.safetensors")
+        Path(regional_attention.__file__).parents[1].glob(f"models/mini/weights/{model.name}-attention*.safetensors")
     )
     return [regional_attention.load(path) for path in [p.strip() for p in text.split(",") if p.strip()] or own]
 

@@ -6,8 +6,8 @@ from functools import cache
 
 import pandas as pd
 
-from foir_lib.data.download import manifest_root
 from foir_lib.errors import InputError, IntegrityError
+from foir_lib.files import manifest_root
 
 COLUMNS = ["table", "dataset", "model", "method", "metric", "value"]
 FOCUS = ("coco", "voc", "visual-genome")

@@ -10,7 +10,7 @@ from foir_lib.bench import metrics
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.published import published
 from foir_lib.bench.published import tables as published_tables
-from foir_lib.bench.tables import DATASETS, MINI_NOISE_PIXELS, MODELS, find
+from foir_lib.bench.tables.heads import DATASETS, MINI_NOISE_PIXELS, MODELS, find
 from foir_lib.data import load_set
 from foir_lib.errors import InputError
 from foir_lib.methods.noise import NOISE_PIXELS

@@ -9,10 +9,12 @@ from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 
 READERS = {
-    "coco": "coco", "voc": "voc", "visual-genome": "visual_genome", "roxford5k": "revisited", "rparis6k": "revisited",
-    "oxford5k": "oxford_paris", "paris6k": "oxford_paris", "gldv2": "gldv2", "folder": "folder",
+    "coco": "readers.coco", "voc": "readers.voc", "visual-genome": "readers.visual_genome", "roxford5k": "readers.revisited",
+    "rparis6k": "readers.revisited", "oxford5k": "readers.oxford_paris", "paris6k": "readers.oxford_paris",
+    "gldv2": "readers.gldv2", "folder": "readers.folder",
 }  # fmt: skip
-MINI = dict.fromkeys(("mini-focus", "mini-focus-sparse", "mini-focus-dense"), "mini") | {"mini-landmarks": "landmarks"}
+MINI = dict.fromkeys(("mini-focus", "mini-focus-sparse", "mini-focus-dense"), "mini.focus")
+MINI |= {"mini-landmarks": "mini.landmarks"}
 
 __all__ = ["Protocol", "RetrievalSet", "load_set", "names"]
 
@@ -48,7 +50,7 @@ def load_set(name, root=None, seed=0, **options):
             )
         return load(name, seed=seed, **options)
     if root is None and name != "folder":
-        fetched = importlib.import_module("foir_lib.data.download").data_root(name)
+        fetched = importlib.import_module("foir_lib.data.getting.download").data_root(name)
         root = fetched if fetched.is_dir() else None
     if root is None:
         fetched = f"the files that `foir data get {name} --root FOLDER` fetches"

@@ -10,12 +10,13 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from foir_lib.data import gldv2 as google
-from foir_lib.data import landmarks, pictures, reading
-from foir_lib.data import mini_scenes as scenes
-from foir_lib.data.download import data_root
-from foir_lib.data.drawn import drawn_once
-from foir_lib.data.pickles import load_plain
+from foir_lib.data.getting.download import data_root
+from foir_lib.data.mini import landmarks
+from foir_lib.data.mini import town as scenes
+from foir_lib.data.mini.drawn import drawn_once
+from foir_lib.data.readers import gldv2 as google
+from foir_lib.data.readers import pictures, reading
+from foir_lib.data.readers.pickles import load_plain
 from foir_lib.errors import InputError
 from foir_lib.images import EXTENSIONS, open_image
 from foir_lib.prompts import Box

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.images import atomic_path
+from foir_lib.files import atomic_path
 from foir_lib.methods import pooling, regions
 
 

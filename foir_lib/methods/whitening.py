@@ -9,7 +9,7 @@ import torch
 from sklearn import decomposition
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.images import atomic_path
+from foir_lib.files import atomic_path
 
 
 @dataclass

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 
 from foir_lib.errors import IntegrityError, MissingError
-from foir_lib.images import atomic_write
+from foir_lib.files import atomic_write
 
 
 def read(path):

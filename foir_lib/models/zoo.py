@@ -11,8 +11,10 @@ import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.models import cnn, cnn_weights, mini_cnn, mini_vit
+from foir_lib.models import cnn, cnn_weights
 from foir_lib.models import weights as weights_file
+from foir_lib.models.mini import cnn as mini_cnn
+from foir_lib.models.mini import vit
 from foir_lib.models.vit import ViT
 
 MODELS = {
@@ -87,11 +89,11 @@ def _create(name, pretrained, image_size=None):
     if name.startswith("mini-") and name != mini_cnn.NAME:
         if name not in MODELS:
             raise InputError(_unknown(name))
-        size = mini_vit.NATIVE_SIZE if image_size is None else image_size
-        net = mini_vit.create(name, **_size_argument(name, size))
+        size = vit.NATIVE_SIZE if image_size is None else image_size
+        net = vit.create(name, **_size_argument(name, size))
         key = name
         if pretrained:
-            key = f"{name} from {_load_vit(net, mini_vit.weights_path(name), name)}"
+            key = f"{name} from {_load_vit(net, vit.weights_path(name), name)}"
         return net, key
     if name == mini_cnn.NAME:
         return mini_cnn.create(), name

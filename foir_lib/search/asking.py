@@ -98,7 +98,7 @@ class Found(NamedTuple):
 
 
 class Database:
-    """What one model knows of a database (:class:`~foir_lib.search.store.Features`), its descriptors in memory.
+    """What one model knows of a database (:class:`~foir_lib.store.features.Features`), its descriptors in memory.
 
     Features need "descriptor" (n, d), and for query-db "heads" (n, h * dk) and "residual" (n, d).
     """

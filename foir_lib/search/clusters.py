@@ -1,6 +1,6 @@
 """Co-attention search: every query scored against a clustered database that streams from the feature store.
 
-The database is a :class:`~foir_lib.search.store.Features` with the arrays "clusters" (n, K, d), float16, 10 kB a picture for
+The database is a :class:`~foir_lib.store.features.Features` with the arrays "clusters" (n, K, d), float16, 10 kB a picture for
 10 x 512, zero-padded, and "count" (n,): how many clusters a picture has. It is read ``chunk`` pictures at a time. Rounding
 unit clusters to float16 turns each by at most 2^-11, which moves a score by at most about (2 T + 1) 2^-11 times twice the
 inverse length of the weighted sum V_c; seen at T = 10: below 1e-3.

@@ -14,7 +14,7 @@ import torch
 from scipy import sparse
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.images import atomic_path
+from foir_lib.files import atomic_path
 from foir_lib.methods import whitening
 
 BLOCK = 65536  # features projected or assigned at a time

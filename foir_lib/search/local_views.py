@@ -15,11 +15,13 @@ from foir_lib.errors import InputError
 from foir_lib.methods import coattention
 from foir_lib.models.cnn import SCALES, Locals
 from foir_lib.prompts import Mask
-from foir_lib.search import clusters, local_features, store
+from foir_lib.retrievers import local_features
+from foir_lib.search import clusters
+from foir_lib.store import features
 
 SHARD = 64
 CODE = [f"methods/{name}.py" for name in ("clustering", "coattention", "pooling")]
-CODE += ["images.py", "models/cnn.py", "search/local_features.py", "search/local_views.py"]
+CODE += ["images.py", "models/cnn.py", "retrievers/local_features.py", "search/local_views.py"]
 
 
 class Asked(NamedTuple):
@@ -85,7 +87,7 @@ class LocalViews:
                 raise InputError(f"{name}={value!r} must be a whole number from 1 to {high}, the features kept.")
         key = (int(n_features), int(n_clusters))
         if key not in self._clustered:
-            pca = "" if self.pca is None else store.array_digest(self.pca.matrix, self.pca.mean)
+            pca = "" if self.pca is None else features.array_digest(self.pca.matrix, self.pca.mean)
             more = {"n_features": key[0], "n_clusters": key[1], "pca": pca}
             label = f"N = {key[0]}, K = {key[1]}: clusters"
             self._clustered[key] = self._build(more, lambda row: self._grouped(row, *key), label)
@@ -125,8 +127,8 @@ class LocalViews:
 
     def _build(self, more, describe, label):
         key = {"what": "local views", "data": self.set.fingerprint, "model": self.cnn.key, "scales": list(self.scales)}
-        key |= {"most": self.most, "code": store.code_digest(*CODE), **more}
-        return store.each(key, len(self), describe, root=self._cache, shard=SHARD, progress=self._progress, label=label)
+        key |= {"most": self.most, "code": features.code_digest(*CODE), **more}
+        return features.each(key, len(self), describe, root=self._cache, shard=SHARD, progress=self._progress, label=label)
 
     def _selected(self, row):
         return local_features.selected(self.cnn.locals(self.set.open(self._ids[row]), self.scales), self.most)

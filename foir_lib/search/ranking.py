@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.images import atomic_write
+from foir_lib.files import atomic_write
 
 
 @dataclass(frozen=True, eq=False)

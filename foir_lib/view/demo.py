@@ -9,7 +9,7 @@ import webbrowser
 from traitlets.config import Config
 from voila.app import Voila
 
-from foir_lib.bench.stamp import notebooks_root
+from foir_lib.files import notebooks_root
 
 BATCH = "batch"  # cells for batch runs, which have no mouse: the page leaves them out
 LOCAL = (  # whatever a template asks for, nothing is fetched from elsewhere
@@ -44,8 +44,8 @@ class Demo(Voila):
 
 def prepare(notebook):
     """Draw the pictures and look at each of them once, as the notebook's parameters say; what is there is kept."""
-    from foir_lib.bench import parameters
     from foir_lib.bench.experiment import Experiment
+    from foir_lib.bench.runs import parameters
     from foir_lib.data import load_set
     from foir_lib.models.zoo import load_model
 

@@ -15,7 +15,7 @@ RED = (120, 60, 220, 150)  # a rectangle in the picture
 PICTURE = f"""import numpy as np
 from PIL import Image, ImageDraw
 from foir_lib.prompts import Box, Mask, Point
-from foir_lib.view.prompt_canvas import PromptCanvas
+from foir_lib.view.widgets.canvas import PromptCanvas
 picture = Image.new("RGB", {SIZE}, (225, 228, 220))
 ImageDraw.Draw(picture).rectangle(({RED[0]}, {RED[1]}, {RED[2] - 1}, {RED[3] - 1}), fill=(220, 20, 20))
 asked = []"""

@@ -13,8 +13,8 @@ SET = """import numpy as np
 from foir_lib import load_model, load_set
 from foir_lib.bench.experiment import Experiment
 from foir_lib.search.asking import Database, Sight
-from foir_lib.view.head_explorer import HeadExplorer
-from foir_lib.view.retrieval_explorer import RetrievalExplorer
+from foir_lib.view.explorers.heads import HeadExplorer
+from foir_lib.view.explorers.retrieval import RetrievalExplorer
 rs, vit = load_set("mini-focus", seed=0), load_model("mini-vit")"""
 EXPLORERS = """lists = RetrievalExplorer(rs, vit, methods=("CBIR", "PHS"), k=6)
 display(lists)
@@ -180,7 +180,7 @@ def test_the_demo_is_one_clean_page_that_answers(demo, pages, request, width, th
 TOWN = """import numpy as np
 from foir_lib import load_model, load_set
 from foir_lib.search import local_views
-from foir_lib.view.coattention_explorer import CoattentionExplorer
+from foir_lib.view.explorers.coattention import CoattentionExplorer
 town, cnn = load_set("mini-landmarks", seed=5, n_landmarks=8, n_queries=8, n_database=60), load_model("mini-cnn")"""
 LOOKED = """seen = CoattentionExplorer(town, cnn, k=6, progress=False)
 display(seen)"""

@@ -10,13 +10,13 @@ import pytest
 from hands import Hand
 
 MINI = """from foir_lib import load_model, load_set
-from foir_lib.view.retrieval_explorer import RetrievalExplorer
+from foir_lib.view.explorers.retrieval import RetrievalExplorer
 rs, vit, features = load_set("mini-focus", seed=0), load_model("mini-vit"), None"""
 LARGE = """import numpy as np, pandas as pd
 from foir_lib import load_model, load_set
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.search import store
-from foir_lib.view.retrieval_explorer import RetrievalExplorer
+from foir_lib.view.explorers.retrieval import RetrievalExplorer
 small, vit, n = load_set("mini-focus", seed=0), load_model("dinov2-base", pretrained=False), 10_000
 images = small.database.iloc[np.arange(n) % len(small.database)].assign(image_id=np.arange(n), split="both")
 rs = RetrievalSet("10,000 pictures", images, small.objects.iloc[:0], small.queries.iloc[:0], {})

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from foir_lib.bench import parameters
+from foir_lib.bench.runs import parameters
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(p for p in FOLDER.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)

@@ -5,7 +5,7 @@ import pytest
 
 from foir_lib import Point, load_model, load_set
 from foir_lib.bench.experiment import Experiment
-from foir_lib.view.retrieval_explorer import RetrievalExplorer
+from foir_lib.view.explorers.retrieval import RetrievalExplorer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*area")]
 NAME = "deit_tiny_patch16_224"

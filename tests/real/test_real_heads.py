@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from foir_lib import load_model, load_set
-from foir_lib.view import attention_figures
-from foir_lib.view.head_explorer import HeadExplorer
+from foir_lib.view.explorers.heads import HeadExplorer
+from foir_lib.view.figures import heads as attention_figures
 
 pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore:.*area")]
 NAME = "deit_tiny_patch16_224"

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from foir_lib.bench import metrics
-from foir_lib.bench.landmark_scores import mean_average_precision
-from foir_lib.data import load_set, revisited
+from foir_lib.bench.metrics.mean_ap import mean_average_precision
+from foir_lib.data import load_set
+from foir_lib.data.readers import revisited
 
 pytestmark = pytest.mark.real
 SCORES = {  # of default_rng(q).permutation(n) for query q, by the published evaluation program

@@ -7,9 +7,9 @@ from PIL import Image
 
 from foir_lib import load_model
 from foir_lib.bench.landmark_experiment import RERANKINGS, LandmarkExperiment
-from foir_lib.data import pictures
 from foir_lib.data.ground_truth import CLASSIC, protocols
-from foir_lib.data.revisited import asked
+from foir_lib.data.readers import pictures
+from foir_lib.data.readers.revisited import asked
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 

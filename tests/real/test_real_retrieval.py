@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from foir_lib import load_model, load_set
-from foir_lib.bench import metrics, report
+from foir_lib.bench import metrics
 from foir_lib.bench.experiment import Experiment
+from foir_lib.bench.runs import report
 from foir_lib.methods import head_selection
 from foir_lib.search.knn import knn
 from foir_lib.search.ranking import Ranking

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foir_lib.images import open_image
-from foir_lib.search import spatial
+from foir_lib.search.rerank import spatial
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

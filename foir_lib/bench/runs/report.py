@@ -1,0 +1,205 @@
+"""Rows of a table as files that a program and a person can read: JSON, CSV, Markdown, PNG."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from foir_lib.bench.published import published, tables
+from foir_lib.bench.tables.heads import EVERY
+from foir_lib.errors import InputError, IntegrityError
+from foir_lib.files import atomic_write
+
+KEYS = ["table", "dataset", "model", "method", "metric"]
+SCORES = ["published", "ours", "difference"]
+DECIMALS = 1
+
+
+def save(rows, table, out, figures=None, stamp=None):
+    """Write ``<table>.json``, ``.csv``, ``.md`` and a PNG per figure into the folder ``out``.
+
+    ``rows``: long format with the columns :data:`KEYS`, "ours", and where known "published"
+    (percent), besides any others such as x, n_queries, n_database; "difference" is computed.
+    ``figures``: name -> matplotlib Figure, written as ``<table>-<name>.png``. Each file appears
+    whole or not at all; the JSON, which holds ``stamp`` and unrounded rows without NaN, comes last.
+    Returns its path. Raises InputError for rows that lack a column, are none, repeat a cell or
+    belong to another table.
+    """
+    rows = checked(rows, table)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in (figures or {}).items():
+        picture = io.BytesIO()
+        figure.savefig(
+            picture, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None}
+        )
+        atomic_write(folder / f"{table}-{name}.png", picture.getvalue())
+    atomic_write(folder / f"{table}.csv", rounded(rows).to_csv(index=False, lineterminator="\n"))
+    atomic_write(folder / f"{table}.md", markdown(rows))
+    path = folder / f"{table}.json"
+    write_rows(path, rows, stamp)
+    return path
+
+
+def write_rows(path, rows, stamp):
+    """Write checked rows and their stamp as strict JSON, atomically."""
+    write_json(path, {"table": rows["table"].iloc[0], "stamp": stamp, "rows": _records(rows)})
+
+
+def checked(rows, table):
+    """``rows`` with all columns in their order, sorted as they came. InputError if they can't be."""
+    missing = [c for c in [*KEYS, "ours"] if c not in rows]
+    if missing:
+        raise InputError(f"Rows of {table} lack the column {missing[0]!r}.")
+    if rows.empty:
+        raise InputError(f"There are no rows of {table} to save.")
+    strange = set(rows["table"]) - {table}
+    if strange:
+        raise InputError(f"Rows of {table} hold cells of {strange.pop()!r}.")
+    if np.isinf(rows["ours"].to_numpy(dtype=float)).any():
+        raise InputError(f"Rows of {table} hold an infinite score.")
+    cell = [*KEYS, *(["x"] if "x" in rows else [])]
+    twice = rows.duplicated(cell)
+    if twice.any():
+        raise InputError(
+            f"Rows of {table} repeat the cell {tuple(rows.loc[twice.idxmax(), cell])}."
+        )
+    rows = rows.assign(**{} if "published" in rows else {"published": np.nan})
+    rows = rows.astype({"published": float, "ours": float})
+    rows["difference"] = rows["ours"] - rows["published"]
+    others = [c for c in rows if c not in KEYS + SCORES]
+    return rows[[*KEYS, *SCORES, *others]].reset_index(drop=True)
+
+
+def load(path):
+    """``(rows, stamp)`` of a JSON file of :func:`save`. Raises IntegrityError if it is damaged."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return checked(pd.DataFrame(content["rows"]), content["table"]), content["stamp"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{path} holds no rows of a table ({error}): run it again.") from error
+
+
+def rounded(rows):
+    """Rows with one decimal as text ("" for none); the difference is that of the printed numbers."""
+    ours, theirs = rows["ours"].round(DECIMALS), rows["published"].round(DECIMALS)
+    numbers = {"published": theirs, "ours": ours, "difference": ours - theirs}
+    text = {
+        n: [_number(v, sign=n == "difference") for v in column] for n, column in numbers.items()
+    }
+    others = {c: [_plain(v) for v in rows[c]] for c in rows if c not in KEYS + SCORES}
+    return rows.assign(**text, **others)
+
+
+def wide(rows):
+    """The table as a person reads it, its methods across or down as the paper prints them; text cells.
+
+    Methods across: a line for each data set, model, and where there are several metric and x. Methods down: a line for
+    each method, model and x, a column for each data set and metric. A cell is our score, behind it the published one in
+    brackets where there is one: "52.6 (54.1)"; "-" is a score that can't be had (:func:`notes`). Lines and columns stand in
+    the order in which ``rows`` first name them. No column for models where there are none.
+    """
+    name = rows["table"].iloc[0]
+    across = ["dataset", "metric"] if name in EVERY and EVERY[name].methods == "down" else ["method"]
+    several = {c for c in ("metric", "x") if c in rows and rows[c].nunique(dropna=False) > 1}
+    shown = {"dataset", "method"} | several | ({"model"} if rows["model"].any() else set())
+    down = [c for c in ("dataset", "method", "model", "metric", "x") if c in shown - set(across)]
+    text = rounded(rows)
+    alone = text["note"].map(lambda note: "-" if note else "") if "note" in text else [""] * len(text)
+    cells = [f"{o or '-'} ({p})" if p else o or a for o, p, a in zip(text["ours"], text["published"], alone)]
+    text = text.assign(cell=cells, method=text["method"].replace("", "ours"))
+    head = text[[c for c in across if c in shown]].agg(", ".join, axis=1).str.removeprefix("any, ")
+    text = text.assign(head=head)
+    index = text[down].drop_duplicates()
+    table = text.set_index([*down, "head"])["cell"].unstack("head", fill_value="")
+    index = pd.MultiIndex.from_frame(index) if len(down) > 1 else pd.Index(index[down[0]])
+    return table.reindex(index=index, columns=head.drop_duplicates()).fillna("").rename_axis(columns=None)
+
+
+def notes(rows):
+    """Why scores can't be had: sentences, each with its methods; none where all can."""
+    if "note" not in rows:
+        return []
+    lacking = rows[rows["note"].fillna("") != ""]
+    methods = lacking.groupby("note", sort=False)["method"].unique()
+    return [f"{', '.join(names)}: {note}." for note, names in methods.items()]
+
+
+def title(table):
+    """The table's own title, or its id where it has none."""
+    return EVERY[table].title if table in EVERY else table
+
+
+def markdown(rows):
+    """The wide table, the paper's own numbers, and every cell with published, ours, difference."""
+    table = rows["table"].iloc[0]
+    parts = [f"# {title(table)}", caption(rows), _pipes(wide(rows).reset_index()), *notes(rows)]
+    theirs = of_paper(rows)
+    if theirs is not None:
+        parts += ["## Printed in the paper", _pipes(theirs.reset_index())]
+    parts += ["## Cell by cell", _pipes(rounded(rows).drop(columns="table"))]
+    return "\n\n".join(parts) + "\n"
+
+
+def caption(rows):
+    """What the numbers are: metric, its average precision where rows name it, and what stands in brackets."""
+    what = ", ".join(dict.fromkeys(rows["metric"]))
+    if "ap" in rows:  # which average precision: definitions differ by several points
+        what += f" (AP: {', '.join(dict.fromkeys(rows['ap']))})"
+    return what + (
+        "; in brackets the published number." if rows["published"].notna().any() else "."
+    )
+
+
+def of_paper(rows):
+    """The published table (wide) when no row of ours stands beside a number of it, else None."""
+    table = rows["table"].iloc[0]
+    if rows["published"].notna().any() or table not in tables():
+        return None
+    return wide(published(table).rename(columns={"value": "ours"}).assign(published=np.nan))
+
+
+def write_json(path, content):
+    """Strict JSON (no NaN), readable, atomically."""
+    atomic_write(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def _records(rows):
+    return [{k: _strict(v) for k, v in row.items()} for row in rows.to_dict("records")]
+
+
+def _strict(value):
+    """A cell as JSON has it: None for NaN, plain Python numbers, no noise beyond 6 decimals."""
+    if (
+        value is None
+        or (isinstance(value, (float, np.floating)) and np.isnan(value))
+        or value is pd.NA
+    ):
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _number(value, sign=False):
+    """One decimal, "" for NaN, never "-0.0"."""
+    if np.isnan(value):
+        return ""
+    return f"{round(value, DECIMALS) + 0.0:{'+' if sign else ''}.{DECIMALS}f}"
+
+
+def _plain(value):
+    """A cell of another column: "" for none, whole floats without a point."""
+    value = _strict(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else value
+
+
+def _pipes(table):
+    """A DataFrame without its index as a Markdown table."""
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

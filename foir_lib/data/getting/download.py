@@ -1,0 +1,237 @@
+"""Manifests of the data sets: what there is, getting it, and verifying what lies on disk."""
+
+import difflib
+import errno
+import json
+import os
+from fnmatch import fnmatch
+from pathlib import Path
+
+import filelock
+import pandas as pd
+import requests
+
+from foir_lib.data.getting.archives import need_space, readable, unpack
+from foir_lib.data.getting.fetch import checksum, fetch, reason
+from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.files import cache_root, manifest_root
+
+
+def manifest(name):
+    """The manifest of data set ``name`` (data_manifests/README.md); InputError if unknown."""
+    found = {n: e for e in _manifests() for n in (e["name"], *e.get("variants", ()))}
+    if name not in found:
+        close = difflib.get_close_matches(str(name), found, n=1)
+        hint = f"did you mean {close[0]!r}? Known" if close else "known"
+        raise InputError(f"There is no data set {name!r} to get: {hint} are {', '.join(found)}.")
+    return found[name]
+
+
+def _manifests():
+    paths = [p for p in sorted(manifest_root().glob("*.json")) if p.name != "models.json"]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def datasets():
+    """A row per data set: name, title, counts of images and categories, bytes, licence, homepage.
+
+    ``bytes`` sums the known sizes; ``checksums`` says how many files have a published checksum.
+    """
+    rows = []
+    for entry in _manifests():
+        sizes = [file["bytes"] or 0 for file in entry["files"]]
+        known = [file for file in entry["files"] if file["checksum"]]
+        rows.append(
+            {
+                "name": entry["name"],
+                "title": entry["title"],
+                **entry["counts"],
+                "bytes": sum(sizes),
+                "checksums": f"{len(known)} of {len(sizes)}",
+                "licence": entry["licence"],
+                "homepage": entry["homepage"],
+            }
+        )
+    return pd.DataFrame(rows).astype(dict.fromkeys(("query", "database", "categories"), "Int64"))
+
+
+def models():
+    """A row per friendly model name: timm id, heads, depth, width, patch, licence, paper, ..."""
+    text = (manifest_root() / "models.json").read_text(encoding="utf-8")
+    table = pd.DataFrame(json.loads(text)["models"])
+    return table.astype(dict.fromkeys(("heads", "depth", "width", "patch", "registers"), "Int64"))
+
+
+def data_root(name, root=None):
+    """The folder of a data set: ``root``, or ``$FOIR_DATA/name``, or ``data/name`` in the cache."""
+    if root is not None:
+        return Path(root).expanduser()
+    base = os.environ.get("FOIR_DATA")
+    return (Path(base).expanduser() if base else cache_root() / "data") / name
+
+
+def get(name, root=None, keep_archives=True, progress=True):
+    """Fetch and unpack data set ``name`` into ``root`` (or :func:`data_root`); verify's rows.
+
+    What is complete already is left alone: a second call changes nothing, a call after a kill goes
+    on. Archives go to ``root/archives`` and stay there unless ``keep_archives`` is False. Raises
+    MissingError when a file can't be fetched (and says what to do by hand), IntegrityError when one
+    is not the published file (it is set aside), InputError when the disk is too small or read-only,
+    or another run is at work in ``root``.
+    """
+    entry, root = manifest(name), data_root(name, root)
+    todo = [file for file in entry["files"] if not _done(file, entry, root)]
+    if todo:
+        need_space(root, sum(_needs(file, root) for file in todo), f"getting {name}")
+        try:
+            (root / "archives").mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(root / "archives" / ".lock", timeout=0):
+                for file in todo:
+                    _bring(file, name, root, progress)
+                    if file["unpack"]:
+                        _open(file, root, keep_archives, progress)
+        except filelock.Timeout as error:
+            raise InputError(
+                f"Another run is getting {name} into {root}: wait for it or choose another root."
+            ) from error
+        except PermissionError as error:
+            raise InputError(f"{root} is not writable: choose another root for {name} with --root.") from error
+    return verify(name, root, progress)
+
+
+def verify(name, root=None, progress=True):
+    """What lies in ``root`` against the manifest of ``name``: a row per file and counted content.
+
+    Columns: file, status, expected, found, note. Status is "ok", "missing", "mismatch", or
+    "unverified": there, but without a known checksum (or unpacked, with its archive gone).
+    """
+    entry, root = manifest(name), data_root(name, root)
+    rows = [_file_row(file, entry, root, progress) for file in entry["files"]]
+    for check in entry["expect"]:
+        found = _count(check, root)
+        status = "ok" if _holds(check, found) else "mismatch" if found else "missing"
+        wanted = str(check["count"]) if "count" in check else f"at least {check['at_least']}"
+        remedy = "" if status == "ok" else f": run foir data get {name} --root {root}"
+        what = check.get("pattern") or check["list"]
+        rows.append((what, status, wanted, str(found), check["what"] + remedy))
+    if not rows:
+        rows = [(name, "ok", "nothing to get", "", entry["protocol"]["note"])]
+    return pd.DataFrame(rows, columns=["file", "status", "expected", "found", "note"])
+
+
+def _file_row(file, entry, root, progress):
+    """One row of verify for a file of the manifest."""
+    path, wanted = _place(file, root), file["checksum"]
+    expected = f"{readable(file['bytes'])}, checksum unknown"
+    if wanted:
+        expected = f"{wanted['algorithm']} {wanted['value']}"
+    if not path.exists():
+        if _done(file, entry, root):
+            note = "its archive is gone: what it brought is counted below"
+            return file["name"], "unverified", expected, "unpacked", note
+        bad = path.with_name(path.name + ".bad")
+        aside = f"a wrong one was set aside as {bad}; " if bad.exists() else ""
+        return file["name"], "missing", expected, "", f"{aside}fetch {file['url']} to {path}"
+    wrong = _wrong(file, path, progress)
+    if wrong:
+        note = f"delete {path} and run foir data get {entry['name']} --root {root}"
+        return file["name"], "mismatch", *wrong, note
+    if wanted:
+        return file["name"], "ok", expected, expected, ""
+    return file["name"], "unverified", expected, readable(path.stat().st_size), file.get("note", "")
+
+
+def _wrong(file, path, progress):
+    """None when ``path`` is the published file as far as that is known, else (expected, got)."""
+    size, wanted = path.stat().st_size, file["checksum"]
+    if file["bytes"] not in (None, size):
+        return f"{file['bytes']} bytes", f"{size} bytes"
+    if wanted and (got := checksum(path, wanted["algorithm"], progress)) != wanted["value"]:
+        return f"{wanted['algorithm']} {wanted['value']}", f"{wanted['algorithm']} {got}"
+    return None
+
+
+def _bring(file, name, root, progress):
+    """Get one file to its place, resumed and checked; a wrong one is set aside as ``.bad``."""
+    path = _place(file, root)
+    part = path.with_name(path.name + ".part")
+    if not path.exists():
+        try:
+            fetch(file["url"], part, file["bytes"], progress)
+        except OSError as error:  # requests' errors are OSErrors too
+            if error.errno == errno.ENOSPC:
+                raise InputError(
+                    f"The disk of {root} is full; {part} is kept: free some space and run again."
+                ) from error
+            if not isinstance(error, requests.RequestException):
+                raise InputError(f"Can't write {part}: {error.strerror or error}.") from error
+            raise MissingError(
+                f"Can't fetch {file['url']} ({reason(error)}): run again to resume, or bring the "
+                f"file by other means to {path}, then run foir data get {name} --root {root} and "
+                f"foir data verify {name} --root {root}."
+            ) from error
+    current = path if path.exists() else part
+    if wrong := _wrong(file, current, progress):
+        bad = path.with_name(path.name + ".bad")
+        os.replace(current, bad)
+        raise IntegrityError(
+            f"{file['name']} is not the published file: expected {wrong[0]}, got {wrong[1]}; it "
+            f"was set aside as {bad}: run foir data get {name} --root {root} again, or bring it "
+            f"from {file['url']} to {path} by hand."
+        )
+    os.replace(current, path)
+
+
+def _open(file, root, keep, progress):
+    """Unpack an archive that was checked; a damaged one is set aside."""
+    path = _place(file, root)
+    try:
+        unpack(path, root, progress)
+    except IntegrityError:
+        os.replace(path, path.with_name(path.name + ".bad"))
+        raise
+    if not keep:
+        path.unlink()
+
+
+def _place(file, root):
+    """Where a file belongs: archives in their own folder, plain files in the root."""
+    return root / "archives" / file["name"] if file["unpack"] else root / file["name"]
+
+
+def _needs(file, root):
+    """Bytes a file still needs: what is left to fetch, and an archive's own size to unpack it."""
+    size, path = file["bytes"] or 0, _place(file, root)
+    here = [p.stat().st_size for p in (path, path.with_name(path.name + ".part")) if p.exists()]
+    return max(size - sum(here), 0) + (size if file["unpack"] else 0)
+
+
+def _done(file, entry, root):
+    """True when the contents an archive brings are all there, or a plain file is."""
+    if not file["unpack"]:
+        return _place(file, root).exists()
+    brings = [check for check in entry["expect"] if check["from"] == file["name"]]
+    return all(_holds(check, _count(check, root)) for check in brings)
+
+
+def _holds(check, found):
+    return found == check["count"] if "count" in check else found >= check["at_least"]
+
+
+def _count(check, root):
+    """Files that fit a pattern, or names of a list file whose every part lies in a place of its."""
+    if "**" in check.get("pattern", ""):
+        return sum(1 for _ in root.glob(check["pattern"]))
+    if "pattern" in check:
+        folder, _, pattern = check["pattern"].rpartition("/")
+        return sum(fnmatch(name, pattern) for name in _names(root / folder))
+    if not (root / check["list"]).is_file():
+        return 0
+    held = [[(Path(place).name, _names((root / place).parent)) for place in places] for places in check["files"]]
+    lines = (root / check["list"]).read_text(encoding="utf-8").splitlines()
+    listed = [line.split()[0] for line in lines if line.strip()]
+    return sum(all(any(form.format(name) in names for form, names in places) for places in held) for name in listed)
+
+
+def _names(folder):
+    return set(os.listdir(folder)) if folder.is_dir() else set()

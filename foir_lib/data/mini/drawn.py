@@ -1,0 +1,39 @@
+"""What the mini world draws is drawn once: folders of the cache that are whole or not there."""
+
+import os
+import shutil
+
+import filelock
+
+from foir_lib.errors import InputError
+from foir_lib.files import cache_root
+
+
+def drawn_once(name, draw):
+    """Folder ``name`` of the cache's mini world; unless it is there, ``draw(folder)`` fills one that takes its place.
+
+    Of several processes one draws and the others wait for it; what a killed one left behind goes. Raises InputError
+    for a disk that can't be written.
+    """
+    root = cache_root() / "mini" / name
+    if root.is_dir():
+        return root
+    folder, lock = root.with_name(f".{name}.tmp"), cache_root() / "locks" / f"{name}.lock"
+    try:
+        for parent in (root.parent, lock.parent):
+            parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(lock):
+            if not root.is_dir():
+                try:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    draw(folder)
+                    os.replace(folder, root)
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        if isinstance(error, InputError) or error.errno is None:
+            raise
+        raise InputError(
+            f"Can't write {root}: {os.strerror(error.errno)}; free some space or set FOIR_CACHE to another disk."
+        ) from error
+    return root

@@ -1,0 +1,202 @@
+"""Which landmarks stand in a picture of mini-landmarks, how they are seen, and how hard that makes them.
+
+A landmark in a picture is *junk* when less than a quarter of it, or less than 1% of the picture, can be seen;
+*easy* when it is seen by day or evening, from the front (to 35 degrees), at least 70% of it, on at least
+12% of the picture, and no other landmark is half as large; else *hard*.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from foir_lib.data.mini import facades
+from foir_lib.data.mini.render import between
+from foir_lib.data.mini.streets import HEIGHT, WIDTH, View, photograph, sheets
+
+BENCHMARK, TRAINING = 0, 1
+QUERIES, DATABASE, DISTRACTORS, FACADES, HOUSES = range(5)
+GRADES = ("easy", "hard", "junk")
+FAMILY = 5  # look-alikes in a family
+ASKED = {BENCHMARK: 3, TRAINING: 5}  # how many of them can be asked for; the others are there to mislead
+WAYS = {  # grade a picture's main landmark is made for -> ways to be so, with their chances
+    "query": (("query", 1.0),),
+    "easy": (("large", 1.0),),
+    "hard": (("beside", 0.55), ("steep", 0.15), ("hidden", 0.15), ("night", 0.15)),
+    "junk": (("scrap", 0.6), ("speck", 0.4)),
+    "none": (("others", 1.0),),
+    "training": (("large", 0.5), ("beside", 0.2), ("steep", 0.1), ("hidden", 0.1), ("night", 0.1)),
+}
+SHARES = {  # way -> share of the picture the main landmark covers where nothing hides it
+    "query": (0.14, 0.34), "large": (0.16, 0.55), "beside": (0.04, 0.12), "steep": (0.07, 0.28),
+    "hidden": (0.12, 0.34), "night": (0.08, 0.34), "scrap": (0.15, 0.40), "speck": (0.003, 0.008),
+}  # fmt: skip
+SIDES = {  # way -> shares of the other landmarks beside it
+    "query": ((0.06, 0.20), (0.03, 0.12)), "large": ((0.01, 0.06), (0.01, 0.05)), "beside": ((0.16, 0.42), (0.03, 0.12)),
+    "steep": ((0.03, 0.20), (0.02, 0.08)), "hidden": ((0.02, 0.10), (0.02, 0.06)), "night": ((0.03, 0.15), (0.02, 0.1)),
+    "scrap": ((0.08, 0.30), (0.02, 0.10)), "speck": ((0.10, 0.40), (0.02, 0.12)), "others": ((0.10, 0.45), (0.03, 0.20)),
+}  # fmt: skip
+
+
+def stream(use, seed, part, index):
+    """Random stream of a picture. use: BENCHMARK or TRAINING, hashed with the seed, so that no seed of one leads to
+    the other; part: QUERIES, DATABASE, DISTRACTORS, or FACADES and HOUSES for what the world is made of.
+    """
+    key = (len("landmarks"), use, part, index)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """The landmarks of a seed: facades, those that are asked for first; family: number of each one's family."""
+
+    facades: list
+    family: np.ndarray
+    n_asked: int
+    house_stream: np.random.Generator
+    _drawn: dict = field(default_factory=dict)
+
+    def sheets(self, number):
+        """Sheets of a landmark at all sizes, drawn when first wanted."""
+        if number not in self._drawn:
+            self._drawn[number] = sheets(facades.paint(self.facades[number]))
+        return self._drawn[number]
+
+    @cached_property
+    def houses(self):
+        """Sheets of ordinary houses, which are nobody's landmark."""
+        made, rng = [], self.house_stream
+        for i in range(24):
+            house = facades.family(rng, 1, str(i))[0]
+            plain = {
+                "towers": "none",
+                "feature": "none",
+                "portal": "door",
+                "wing": 0.0,
+                "bays": int(rng.integers(2, 5)),
+            }
+            choices = house.choices | plain | {"crown": ("gable", "hip", "flat")[rng.integers(3)]}
+            shape = (between(rng, 0.34, 0.7), between(rng, 0.40, 0.58), 0.2, 0.7)
+            made.append(sheets(facades.paint(house._replace(choices=choices, shape=shape))))
+        return made
+
+
+@lru_cache(maxsize=2)
+def world(use, seed, n_asked):
+    """The World in which ``n_asked`` landmarks can be asked for."""
+    first = ASKED[use]
+    families = [
+        facades.family(stream(use, seed, FACADES, i), FAMILY, f"{i + 1:02d}") for i in range(-(-n_asked // first))
+    ]
+    places = [(f, i) for f in range(len(families)) for i in range(FAMILY)]
+    asked = [(f, i) for f, i in places if i < first][:n_asked]
+    order = asked + [place for place in places if place not in set(asked)]
+    return World(
+        [families[f][i] for f, i in order], np.array([f for f, _ in order]), n_asked, stream(use, seed, HOUSES, 0)
+    )
+
+
+def scene(made, rng, main, grade):
+    """A picture, uint8 (HEIGHT, WIDTH, 3), what is Seen on it, its light and the grade of each Seen.
+
+    main: number of the landmark it is about, -1 for none that is asked for. grade: one of WAYS; the scene is composed
+    up to twenty times until its main landmark has that grade (a query must be easy but for what stands beside it).
+    """
+    ways, chances = zip(*WAYS[grade], strict=True)
+    way = ways[int(np.searchsorted(np.cumsum(chances), rng.random() * 0.999999, side="right"))]
+    for _ in range(20):
+        pixels, seen, light = _compose(made, rng, main, way)
+        grades = [grade_of(one, seen, light) for one in seen]
+        if grade == "none" or _fits(main, grade, seen, grades):
+            break
+    return pixels, seen, light, grades
+
+
+def _fits(main, grade, seen, grades):
+    at = next((i for i, one in enumerate(seen) if one.landmark == main), None)
+    if at is None:
+        return False
+    if grade == "query":
+        return seen[at].share > 0.8
+    return grades[at] == grade if grade != "training" else grades[at] != "junk"
+
+
+def grade_of(one, seen, light):
+    """Grade of a Seen landmark among all that are seen: see the head of this file."""
+    size = one.mask.sum() / one.mask.size
+    if one.share < 0.25 or size < 0.01:
+        return "junk"
+    rival = max((other.mask.sum() / other.mask.size for other in seen if other is not one), default=0.0)
+    plain = light != "night" and abs(one.turn) <= 0.7 and one.share >= 0.7
+    return "easy" if plain and size >= 0.12 and rival <= 0.5 * size else "hard"
+
+
+def _compose(made, rng, main, way):
+    """One try at a picture."""
+    light = "night" if way == "night" else ("day", "day", "cloudy", "evening")[rng.integers(4)]
+    if way in ("beside", "steep", "hidden", "scrap", "others") and rng.random() < 0.12:
+        light = "night"
+    horizon = between(rng, 0.5, 0.76) * HEIGHT
+    buildings = [] if way == "others" else [_place(made, rng, main, between(rng, *SHARES[way]), way, horizon, [])]
+    first, second = SIDES[way]
+    count = 1 + (rng.random() < 0.5) if way in ("query", "beside", "speck", "others") else int(rng.integers(3))
+    for shares in (first, second)[:count]:
+        number = _other(made, rng, main, [number for number, *_ in buildings], way)
+        buildings.append(_place(made, rng, number, between(rng, *shares), "beside", horizon, buildings))
+    fronts = _clutter(rng)
+    if way == "hidden":
+        view = buildings[0][2]
+        for _ in range(2 + (view.tall > 90)):
+            kind, x = ("tree", "tree", "bus")[rng.integers(3)], view.x + between(rng, -0.35, 0.35) * view.tall
+            tall = view.tall * (between(rng, 0.7, 1.1) if kind == "tree" else between(rng, 0.3, 0.45))
+            fronts.append((kind, x, view.y + view.tall / 2 + between(rng, 2, 9), tall))
+    fronts.sort(key=lambda front: front[2])
+    buildings.sort(key=lambda building: building[2].tall)
+    placed = [(number, made.sheets(number), view) for number, _, view in buildings]
+    return *photograph(rng, light, horizon, placed, made.houses, fronts), light
+
+
+def _other(made, rng, main, there, way):
+    """A landmark to stand beside: often a look-alike; on a picture without asked landmarks, none of these."""
+    choice = np.arange(len(made.facades))
+    if way == "others":
+        choice = choice[made.n_asked :]
+    elif rng.random() < 0.3:
+        choice = choice[made.family == made.family[main]]
+    choice = np.setdiff1d(choice, there)
+    return int(choice[rng.integers(len(choice))])
+
+
+def _place(made, rng, number, share, way, horizon, there):
+    """A building of a share of the picture, beside those that are there if eight throws find room."""
+    levels, side = made.sheets(number), 1 if rng.random() < 0.5 else -1
+    turn = side * {"steep": between(rng, 1.0, 1.8), "query": between(rng, 0, 0.45)}.get(way, between(rng, 0, 0.65))
+    sheet = levels[0]
+    filled = np.count_nonzero(sheet[..., 3] > 0.5) / len(sheet) / len(sheet)
+    tall = np.sqrt(share * WIDTH * HEIGHT * np.sqrt(1 + turn * turn) / filled)
+    half = tall * sheet.shape[1] / len(sheet) / 2 / np.sqrt(1 + turn * turn)
+    foot = min(horizon + 2 + 0.10 * tall + between(rng, 0, 10), HEIGHT + 2)
+    foot = max(foot, min(tall * 0.97, HEIGHT + 4))
+    best, free = 0.0, None
+    for _ in range(8):
+        margin = min(half * 0.9, WIDTH * 0.48)
+        x = between(rng, margin, WIDTH - margin)
+        if way == "scrap":
+            x = -half * between(rng, 0.5, 0.85) if side > 0 else WIDTH + half * between(rng, 0.5, 0.85)
+        gaps = [abs(x - view.x) - half - wide for _, wide, view in there]
+        if free is None or min(gaps, default=0.0) > free:
+            best, free = x, min(gaps, default=0.0)
+    tilt = [between(rng, -0.05, 0.05), between(rng, -0.04, 0.14)]
+    return number, half, View(best, foot - tall / 2, tall, turn, between(rng, 0.15, 0.5), *tilt)
+
+
+def _clutter(rng):
+    """Trees, people, lamps and a bus here and there: (kind, x, foot, height)."""
+    found = []
+    for kind, most, low, high, feet in (
+        ("tree", 3, 24, 70, (0.74, 0.98)), ("person", 4, 14, 36, (0.84, 1.04)),
+        ("lamp", 2, 50, 110, (0.84, 1.0)), ("bus", 2, 12, 24, (0.84, 0.98)),
+    ):  # fmt: skip
+        for _ in range(int(rng.integers(most))):
+            found.append((kind, between(rng, 0, WIDTH), between(rng, *feet) * HEIGHT, between(rng, low, high)))
+    return found

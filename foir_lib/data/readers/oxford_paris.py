@@ -1,0 +1,96 @@
+"""Oxford5k and Paris6k with their classic protocol (Philbin et al., CVPR 2007 and 2008) in the official layout.
+
+    root/<landmark>_<1-5>_{query,good,ok,junk}.txt  (or in a folder of their own)
+    root/*.jpg (Oxford, 5,063 pictures)  root/paris/<landmark>/*.jpg (Paris, 6,412)
+    distractors/**/*.jpg  Flickr100k, 100,071 pictures in oxc1_100k/<tag>/
+
+A query file holds the picture's name (in Oxford after ``oxc1_``) and its box x0 y0 x1 y1 in pixels, the others a name
+a line: good and ok are positive, junk is ignored. Twenty pictures of Paris are known to be damaged; they are left out.
+"""
+
+import numpy as np
+import pandas as pd
+
+from foir_lib.data import ground_truth
+from foir_lib.data.protocol import Protocol
+from foir_lib.data.readers import pictures, reading
+from foir_lib.data.readers.revisited import asked
+from foir_lib.data.sets import RetrievalSet
+from foir_lib.errors import InputError
+
+DAMAGED = frozenset(
+    f"paris_{name}"
+    for name in (
+        "louvre_000136 louvre_000146 moulinrouge_000422 museedorsay_001059 notredame_000188 pantheon_000284 "
+        "pantheon_000960 pantheon_000974 pompidou_000195 pompidou_000196 pompidou_000201 pompidou_000467 pompidou_000640 "
+        "sacrecoeur_000299 sacrecoeur_000330 sacrecoeur_000353 triomphe_000662 triomphe_000833 triomphe_000863 triomphe_000867"
+    ).split()
+)
+
+
+def load(root, name="oxford5k", distractors=None, own_counts=True):
+    """oxford5k or paris6k as a RetrievalSet with the protocol classic: 55 queries, five for each of 11 landmarks.
+
+    distractors: a folder of further database pictures (the 100k of Oxford105k and Paris106k). own_counts: the query's
+    own picture is in the database and counts as found, as in the published evaluation program; False takes it out.
+    Raises MissingError for files that are lacking, InputError for broken lists and boxes off their picture.
+    """
+    remedy = f"expected the pictures and <landmark>_<n>_query.txt, _good, _ok and _junk; `foir data get {name} --root FOLDER` fetches them."
+    root = reading.need(root, f"{name} folder", remedy)
+    names, paths = _pictures(root)
+    images = [pictures.table(names, paths, "database", name)]
+    if distractors is not None:
+        images.append(pictures.distractors(distractors, names, "distractors"))
+    images = pd.concat(images, ignore_index=True)
+    labels, query_ids, boxes, truth = read_lists(root, names, remedy)
+    at = pd.Index(names).get_indexer(query_ids)
+    images.loc[np.unique(at), "split"] = "both"
+    boxes, _ = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[at], query_ids, name)
+    queries, objects = asked(query_ids, labels, boxes)
+    found = ground_truth.protocols(truth, len(images), ground_truth.CLASSIC)
+    if not own_counts:
+        found = {key: Protocol(p.groups, p.positive, p.ignored, at) for key, p in found.items()}
+    return RetrievalSet(name, images, objects, queries, found)
+
+
+def _pictures(root):
+    """Names and paths of the pictures below root, each name once, without damaged ones."""
+    found = {}
+    for path in pictures.below(root):
+        found.setdefault(path.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0], path)
+    names = [name for name in sorted(found) if name not in DAMAGED]
+    return names, [found[name] for name in names]
+
+
+def read_lists(root, names, remedy):
+    """Labels, query pictures, boxes (n, 4) and for each query a dict of lists good, ok, junk of rows of ``names``."""
+    files = sorted(reading.need(root, "folder", remedy).rglob("*_query.txt"))
+    reading.need(files[0] if files else root / "all_souls_1_query.txt", "query file", remedy)
+    rows, labels, query_ids, boxes, truth = {name: row for row, name in enumerate(names)}, [], [], [], []
+    for file in files:
+        words = reading.read_text(file).split()
+        try:
+            box = [float(word) for word in words[1:5]]
+            if len(words) != 5:
+                raise ValueError
+        except ValueError:
+            raise InputError(f"{file} must hold a picture's name and four numbers: get it again.") from None
+        query = words[0].removeprefix("oxc1_")
+        if query not in rows:
+            raise InputError(f"{file} asks with the picture {query}, which is not among the pictures: get it again.")
+        stem = file.name.removesuffix("_query.txt")
+        lists = {}
+        for key in ("good", "ok", "junk"):
+            path = reading.need(file.with_name(f"{stem}_{key}.txt"), "list of pictures", remedy)
+            listed = path.read_text(encoding="utf-8").split()
+            unknown = [n for n in listed if n not in rows and n not in DAMAGED]
+            if unknown:
+                raise InputError(
+                    f"{path} lists {unknown[0]}, which is not among the pictures ({len(unknown)} such): get them."
+                )
+            lists[key] = [rows[n] for n in listed if n in rows]
+        labels.append(stem.rsplit("_", 1)[0])
+        query_ids.append(query)
+        boxes.append(box)
+        truth.append(lists)
+    return labels, query_ids, np.array(boxes), truth

@@ -1,0 +1,105 @@
+"""Revisited Oxford and Paris (Radenović et al., CVPR 2018) in their official layout.
+
+    root/gnd_roxford5k.pkl  root/jpg/*.jpg      4,993 database and 70 query pictures of 11 landmarks
+    root/gnd_rparis6k.pkl   root/jpg/*.jpg      6,322 and 70, of 11 landmarks
+    distractors/**/*.jpg                        R1M, 1,001,001 pictures, wherever its 100 archives were unpacked
+
+The pickle is a dict: imlist and qimlist (names without .jpg) and gnd, for each query a dict with its box bbx
+(x0, y0, x1, y1 in pixels) and lists easy, hard, junk of positions in imlist. Pictures may also lie in other
+folders below the root, as the archives of the original sets make them.
+"""
+
+import re
+from collections import Counter
+
+import pandas as pd
+
+from foir_lib.data import ground_truth
+from foir_lib.data.readers import pictures, reading
+from foir_lib.data.readers.pickles import load_plain
+from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
+from foir_lib.errors import InputError, IntegrityError
+from foir_lib.prompts import Box
+
+NAMES = ("roxford5k", "rparis6k")
+
+
+def load(root, name="roxford5k", distractors=None):
+    """roxford5k or rparis6k as a RetrievalSet with the protocols easy, medium and hard.
+
+    distractors: a folder of further database pictures, R1M. Query pictures are not in the database; a query's prompt
+    is the box it is to be cropped to. Raises MissingError for files that are lacking, IntegrityError for a pickle
+    that isn't plain data, InputError for boxes off their picture and lists that don't fit.
+    """
+    remedy = f"expected gnd_{name}.pkl and jpg/*.jpg; `foir data get {name} --root FOLDER` fetches them."
+    root = reading.need(root, f"{name} folder", remedy)
+    truth = read_truth(root / f"gnd_{name}.pkl")
+    tables = []
+    for key, split in (("qimlist", "query"), ("imlist", "database")):
+        paths = pictures.by_name(root, truth[key], name, remedy)
+        tables.append(pictures.table(truth[key], paths, split, name))
+    if distractors is not None:
+        tables.append(pictures.distractors(distractors, truth["imlist"] + truth["qimlist"], "distractors"))
+    images = pd.concat(tables, ignore_index=True)
+    boxes, _ = reading.fit_boxes(
+        [query["bbx"] for query in truth["gnd"]], tables[0][["width", "height"]], truth["qimlist"], f"gnd_{name}.pkl"
+    )
+    found = ground_truth.protocols(truth["gnd"], len(truth["imlist"]), where=f"gnd_{name}.pkl: ground truth")
+    queries, objects = asked(truth["qimlist"], landmarks(truth), boxes)
+    return RetrievalSet(name, images, objects, queries, found)
+
+
+def protocols(path):
+    """Protocols easy, medium and hard from a ground-truth pickle alone, and the number of database pictures."""
+    truth = read_truth(path)
+    return ground_truth.protocols(truth["gnd"], len(truth["imlist"]), where=f"{path}: ground truth"), len(
+        truth["imlist"]
+    )
+
+
+def read_truth(path):
+    """The dict of a ``gnd_*.pkl``: imlist, qimlist, gnd. IntegrityError when it isn't one."""
+    truth = load_plain(path)
+    lists = isinstance(truth, dict) and all(isinstance(truth.get(key), list) for key in ("imlist", "qimlist", "gnd"))
+    if not lists or len(truth["qimlist"]) != len(truth["gnd"]) or not truth["gnd"]:
+        raise IntegrityError(f"{path} has no lists imlist, qimlist and gnd that belong together: get it again.")
+    for query, one in zip(truth["qimlist"], truth["gnd"], strict=True):
+        if not isinstance(one, dict) or not _is_box(one.get("bbx")):
+            raise IntegrityError(f"{path} has no box of four numbers for the query {query}: get it again.")
+    reading.unique(truth["imlist"] + truth["qimlist"], str(path))
+    return truth
+
+
+def _is_box(box):
+    return isinstance(box, list | tuple) and len(box) == 4 and all(isinstance(v, int | float) for v in box)
+
+
+def landmarks(truth):
+    """What each query asks for, by name: the pictures' names tell only what they were found by ("oxford", "general").
+
+    It is the commonest name among the queries whose positives are the query's own (at least half of all of the two).
+    """
+    names = [re.sub(r"_\d+$", "", name).removeprefix("paris_") for name in truth["qimlist"]]
+    rows = [frozenset(one["easy"]) | frozenset(one["hard"]) for one in truth["gnd"]]
+    found = []
+    for name, own in zip(names, rows, strict=True):
+        same = [n for n, other in zip(names, rows, strict=True) if own and 2 * len(own & other) >= len(own | other)]
+        named = [n for n in same if n not in ("oxford", "general")]
+        found.append(Counter(named).most_common(1)[0][0] if named else name)
+    return found
+
+
+def asked(image_ids, labels, boxes):
+    """Tables queries and objects in which query i asks for the thing in box i (n, 4) of a picture.
+
+    Raises InputError for a box without area.
+    """
+    objects = pd.DataFrame({"image_id": image_ids, "label": labels, "ignore": False})
+    objects[CORNERS] = boxes
+    objects["segmentation"] = pd.Series([None] * len(objects), dtype=object)
+    empty = (boxes[:, 2:] <= boxes[:, :2]).any(1)
+    if empty.any():
+        raise InputError(f"Query {image_ids[empty.argmax()]} has a box without area: get the ground truth again.")
+    prompts = pd.Series([Box(*corners) for corners in boxes.tolist()], dtype=object)
+    queries = pd.DataFrame({"image_id": image_ids, "prompt": prompts, "label": labels, "object": range(len(objects))})
+    return queries, objects[COLUMNS["objects"]]

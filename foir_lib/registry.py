@@ -1,0 +1,157 @@
+"""What there is, by name: retrievers, rerankers, localisers, models, sets, explorers; ours and those of plug-ins.
+
+A thing registers itself where it is defined, ``@register("retriever", "PHS")``. Ours are found by importing the package of
+their kind when a name is first asked for, those of installed packages by the entry-point group ``foir``, those of a
+file by :func:`load_plugin`.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from foir_lib.errors import FoirError, InputError, MissingError, unknown
+
+HOMES = {  # kind -> packages whose modules register things of it
+    "retriever": ("foir_lib.retrievers",),
+    "reranker": ("foir_lib.retrievers",),
+    "localiser": ("foir_lib.retrievers",),
+    "model": ("foir_lib.models",),
+    "set": ("foir_lib.data.readers", "foir_lib.data.mini"),
+    "explorer": ("foir_lib.view.explorers",),
+}
+_entries: dict[str, dict[str, object]] = {kind: {} for kind in HOMES}
+_searched: set[str] = set()
+
+
+def register(kind: str, name: str) -> Callable:
+    """Decorator: the class or function below it is the ``kind`` of that ``name``.
+
+    Raises InputError for an unknown kind and for a name that something else has already.
+    """
+    if kind not in HOMES:
+        raise unknown("kind of thing", kind, HOMES)
+
+    def add(thing):
+        old = _entries[kind].get(name)
+        if old is not None and _place(old) != _place(thing):
+            raise InputError(f"The {kind} {name!r} of {_place(thing)} is there already, in {_place(old)}: name it otherwise.")
+        _entries[kind][name] = thing
+        if isinstance(thing, type):
+            thing.name = name
+        return thing
+
+    return add
+
+
+def names(kind: str) -> list[str]:
+    """All names of a kind, in the order in which they were registered."""
+    _search(kind)
+    return list(_entries[kind])
+
+
+def lookup(kind: str, name: str):
+    """What is registered under a name. Raises InputError for an unknown one, with the nearest names."""
+    _search(kind)
+    if name not in _entries[kind]:
+        raise unknown(kind, name, _entries[kind])
+    return _entries[kind][name]
+
+
+def parse(kind: str, text: str):
+    """The object that ``text`` names, e.g. ``PHS(h_on=3)`` or ``GeM``: options are literals, nothing is evaluated.
+
+    Raises InputError for an unknown name or option, another form, and what the object itself refuses.
+    """
+    name, bracket, _ = text.strip().partition("(")
+    made = lookup(kind, name.strip())
+    options = {}
+    if bracket:
+        try:
+            call = ast.parse(f"_{text.strip()[len(name):]}", mode="eval").body
+            if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+                raise ValueError("options are name=value")
+            options = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+        except (SyntaxError, ValueError) as error:
+            raise InputError(f"{text!r} can't be read ({error}): write {name.strip()}(option=value, ...).") from error
+    known = [field.name for field in fields(made)] if is_dataclass(made) else []
+    for option in options:
+        if option not in known:
+            raise InputError(f"{name.strip()} has no option {option!r}: it takes {', '.join(known) or 'none'}.")
+    return made(**options)
+
+
+def split(text: str) -> list[str]:
+    """``"CBIR, PHS(h_on=3, roi='max')"`` as a list: commas inside brackets and quotes don't part."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        depth += (letter in "([{") - (letter in ")]}") if not quote else 0
+        if letter == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def load_plugin(path: str | Path) -> str:
+    """Run a plug-in's file, so that it registers its things; returns the digest of its content.
+
+    The same content is run once in a process. Raises MissingError without the file, InputError for one that doesn't run.
+    """
+    path = Path(path).expanduser().resolve()
+    if path.suffix != ".py" or not path.is_file():
+        raise MissingError(f"There is no plug-in at {path}: give a Python file.")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    module_name = f"foir_plugin_{path.stem}_{digest}"
+    if module_name in sys.modules:
+        return digest
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
+    before = {kind: dict(entries) for kind, entries in _entries.items()}
+    for entries in _entries.values():  # an earlier state of the same file makes room
+        for name in [n for n, thing in entries.items() if getattr(thing, "__module__", "").startswith(f"foir_plugin_{path.stem}_")]:
+            del entries[name]
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        sys.modules.pop(module_name, None)
+        _entries.update(before)
+        if isinstance(error, FoirError) or not isinstance(error, Exception):
+            raise
+        raise InputError(f"Plug-in {path.name} doesn't run ({type(error).__name__}: {error}): mend it.") from error
+    return digest
+
+
+def _search(kind: str) -> None:
+    """Import the modules of a kind's packages, and the entry points of other packages, once."""
+    if kind not in HOMES:
+        raise unknown("kind of thing", kind, HOMES)
+    for home in HOMES[kind]:
+        if home in _searched:
+            continue
+        _searched.add(home)
+        package = import_module(home)
+        for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
+            if not module.ispkg:
+                import_module(f"{home}.{module.name}")
+    if "entry points" not in _searched:
+        _searched.add("entry points")
+        for entry in entry_points(group="foir"):
+            try:
+                entry.load()
+            except Exception as error:
+                raise InputError(f"The package {entry.value!r} can't be used as a plug-in ({error}): mend or remove it.") from error
+
+
+def _place(thing) -> str:
+    return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', thing)}"

@@ -1,0 +1,156 @@
+"""Spatial verification, the classical one: SIFT keypoints matched by the ratio test, and those RANSAC finds in one motion.
+
+Source: Lowe, IJCV 2004 (SIFT, ratio test); Philbin et al., CVPR 2007 (verification); Arandjelovic and Zisserman, CVPR 2012
+(RootSIFT). All of it is OpenCV's but the nearest neighbours, which are faiss's.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import faiss
+import numpy as np
+from tqdm.auto import tqdm
+
+from foir_lib.errors import InputError
+from foir_lib.search.rerank.expansion import checked, count, head_first
+
+LONGEST = 1024  # pixels of the longer side at which keypoints are looked for
+MODELS = {"affine": 3, "homography": 4}  # matches that fix one
+
+
+class Keypoints(NamedTuple):
+    """SIFT keypoints of one picture: points (m, 2) float32, x and y in original pixels; descriptors (m, 128) uint8."""
+
+    points: np.ndarray
+    descriptors: np.ndarray
+
+
+class Verified(NamedTuple):
+    """Matches of two pictures in one motion: ``a``, ``b`` (m, 2) pixels in each; ``matrix`` (2 or 3, 3) from a to b, or None."""
+
+    a: np.ndarray
+    b: np.ndarray
+    matrix: np.ndarray | None
+
+    @property
+    def inliers(self):
+        """Number of matches."""
+        return len(self.a)
+
+
+def keypoints(picture, box=None, n_features=1000, longest=LONGEST):
+    """The ``n_features`` strongest :class:`Keypoints` of a PIL picture; none for a picture without texture.
+
+    ``box``: only this :class:`~foir_lib.prompts.Box` of it is looked at (a query's), positions stay those of the whole
+    picture. A picture longer than ``longest`` pixels is looked at smaller. 136 bytes a keypoint.
+    """
+    corner = np.zeros(2, np.float32)
+    if box is not None:
+        x0, y0 = (max(int(v), 0) for v in (box.x0, box.y0))
+        x1, y1 = min(int(np.ceil(box.x1)), picture.width), min(int(np.ceil(box.y1)), picture.height)
+        if x1 <= x0 or y1 <= y0:
+            raise InputError(f"{box} lies outside the picture of {picture.width} x {picture.height} pixels.")
+        picture, corner = picture.crop((x0, y0, x1, y1)), np.float32([x0, y0])
+    grey, factor = picture.convert("L"), min(1.0, longest / max(picture.size))
+    size = [max(round(side * factor), 1) for side in picture.size]
+    pixels = cv2.resize(np.asarray(grey), size, interpolation=cv2.INTER_AREA) if factor < 1 else np.asarray(grey)
+    found, descriptors = cv2.SIFT_create(nfeatures=n_features).detectAndCompute(np.ascontiguousarray(pixels), None)
+    found, descriptors = found[:n_features], None if descriptors is None else descriptors[:n_features]
+    if not found:
+        return Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8))
+    scale = np.float32(picture.size) / np.float32(size)
+    points = (np.float32([k.pt for k in found]) + 0.5) * scale + corner  # OpenCV counts from a pixel's centre
+    return Keypoints(points, descriptors.astype(np.uint8))
+
+
+def matches(a, b, ratio=0.8, root=True):
+    """Matches (m, 2) of rows of Keypoints ``a`` and ``b``: the nearest by far, by Lowe's ratio test, of distances.
+
+    ``root``: compare RootSIFT (roots of L1-normalised descriptors). A keypoint of b is matched once, by its nearest. With
+    fewer than two keypoints in b the test isn't defined: no matches.
+    """
+    if not len(a.points) or len(b.points) < 2:
+        return np.zeros((0, 2), np.int64)
+    x, y = (_vectors(k.descriptors, root) for k in (a, b))
+    square, near = faiss.knn(x, y, 2)
+    passed = np.flatnonzero(square[:, 0] < ratio**2 * square[:, 1])
+    by_distance = passed[np.argsort(square[passed, 0], kind="stable")]
+    _, first = np.unique(near[by_distance, 0], return_index=True)
+    rows = np.sort(by_distance[first])
+    return np.stack([rows, near[rows, 0]], 1)
+
+
+def verify(a, b, model="affine", threshold=8.0, ratio=0.8, root=True, seed=0, iterations=2000):
+    """The :class:`Verified` matches of Keypoints ``a`` and ``b``: the inliers of one motion, within ``threshold`` pixels of b.
+
+    ``model``: "affine" (of a plane seen from afar: 6 parameters) or "homography" (8). Found by OpenCV's USAC with its own
+    ``seed``; with fewer matches than fix a motion, or none that holds, there are 0 inliers.
+    """
+    if model not in MODELS:
+        raise InputError(f"Motion {model!r} is unknown: choose one of {', '.join(MODELS)}.")
+    pairs = matches(a, b, ratio, root)
+    source, target = a.points[pairs[:, 0]], b.points[pairs[:, 1]]
+    nothing = Verified(source[:0], target[:0], None)
+    if len(pairs) < MODELS[model]:
+        return nothing
+    usac = cv2.UsacParams()
+    usac.randomGeneratorState, usac.threshold, usac.maxIterations, usac.confidence = seed, threshold, iterations, 0.999
+    find = cv2.estimateAffine2D if model == "affine" else cv2.findHomography
+    try:
+        matrix, inside = find(source, target, params=usac)
+    except cv2.error:  # a degenerate sample, all matches on a point or a line
+        return nothing
+    if matrix is None or not np.isfinite(matrix).all():
+        return nothing
+    inside = inside.ravel().astype(bool)
+    return Verified(source[inside], target[inside], matrix)
+
+
+def rerank(queries, keypoints_of, ids, scores, n=100, progress=False, **options):
+    """The first ``n`` of each list of a ranking by falling number of inliers, equals in their order; the rest behind, as it was.
+
+    queries: Keypoints of each query; ``keypoints_of(row)``: those of a database picture, asked once per picture and call
+    of this function; ids, scores (Q, k): the first ranking; ``options``: of :func:`verify`. Returns ids and scores
+    (Q, k), inliers as the scores of the head, as :func:`reranking.head_first` puts it. Time: milliseconds a pair.
+    """
+    ids, scores = checked(ids, scores, int(np.max(ids, initial=0)) + 1)
+    if len(queries) != len(ids):
+        raise InputError(f"Keypoints of {len(queries)} queries don't fit a ranking of {len(ids)}.")
+    tops = ids[:, : count(n, "n")]
+    inliers = np.zeros(tops.shape, np.int64)
+    with tqdm(total=tops.size, unit="pair", disable=not progress) as bar:
+        for row in np.unique(tops):  # each picture's keypoints are held once
+            b = keypoints_of(row)
+            for query, place in np.argwhere(tops == row):
+                inliers[query, place] = verify(queries[query], b, **options).inliers
+                bar.update()
+    return head_first(ids, scores, inliers)
+
+
+def stacked(found, n_features=1000):
+    """Keypoints of several pictures as arrays for the feature store: "points" and "descriptors", zero-padded, and "count"."""
+    kept = np.array([len(k.points) for k in found], np.int32)
+    arrays = {
+        "points": np.zeros((len(found), n_features, 2), np.float32),
+        "descriptors": np.zeros((len(found), n_features, 128), np.uint8),
+    }
+    for row, k in enumerate(found):
+        for name, array in arrays.items():
+            array[row, : kept[row]] = getattr(k, name)
+    return {**arrays, "count": kept}
+
+
+def stored(features):
+    """``keypoints_of(row)`` for :func:`rerank`, read from a feature store made of :func:`stacked` arrays."""
+
+    def keypoints_of(row):
+        one = slice(int(row), int(row) + 1)
+        m = int(features.read("count", one)[0])
+        return Keypoints(*(features.read(name, one)[0, :m] for name in ("points", "descriptors")))
+
+    return keypoints_of
+
+
+def _vectors(descriptors, root):
+    x = descriptors.astype(np.float32)
+    return np.sqrt(x / np.maximum(x.sum(1, keepdims=True), 1e-12)) if root else x

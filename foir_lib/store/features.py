@@ -1,0 +1,221 @@
+"""Features: what one model knows of a list of items, kept on disk in shards, whole or absent.
+
+One folder per key. Each shard is one safetensors file whose header carries the key's digest, its
+range of items and a checksum; all are checked when the store is opened (about a second per 5 GB),
+and what fails is made again. So a run may be killed at any moment and simply started again, and two
+runs may share a folder.
+"""
+
+import hashlib
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from tqdm.auto import tqdm
+
+from foir_lib.errors import InputError, IntegrityError
+from foir_lib.files import PACKAGE, atomic_write, cache_root
+from foir_lib.store import shards
+
+VERSION = 1
+LIBRARIES = ("timm", "torch", "torchvision", "pillow", "faiss-cpu")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Named arrays of ``n`` rows, read from disk on demand; made by :func:`build`.
+
+    ``layout`` maps a name to (dtype, shape of one row).
+    """
+
+    folder: Path
+    n: int
+    shard: int
+    layout: dict
+
+    def __len__(self):
+        return self.n
+
+    @property
+    def names(self):
+        """Names of the arrays, sorted."""
+        return sorted(self.layout)
+
+    @property
+    def size_bytes(self):
+        """Bytes on disk."""
+        spans = _spans(self.n, self.shard)
+        return sum(shards.path(self.folder, *span).stat().st_size for span in spans)
+
+    def read(self, name, rows=None):
+        """Rows of one array, (number of rows, ...), in the order asked.
+
+        ``rows``: None for all, a slice, a boolean mask (n,) or positions. Raises InputError for an
+        unknown name or a row out of range, IntegrityError when a shard has gone.
+        """
+        self._known([name])
+        rows = self._positions(rows)
+        dtype, tail = self.layout[name]
+        out = np.empty((len(rows), *tail), dtype)
+        owner = rows // self.shard
+        for index in np.unique(owner):
+            start, stop = index * self.shard, min((index + 1) * self.shard, self.n)
+            at = np.flatnonzero(owner == index)
+            low, high = rows[at].min() - start, rows[at].max() - start + 1
+            out[at] = self._slice(name, start, stop, low, high)[rows[at] - start - low]
+        return out
+
+    def chunks(self, names, size=4096):
+        """Walk through all rows, ``size`` at a time, holding one chunk in memory.
+
+        ``names`` is one name, then pairs (start, array (m, ...)) come out, or a list of names, then
+        pairs (start, dict of such arrays).
+        """
+        wanted = [names] if isinstance(names, str) else list(names)
+        self._known(wanted)
+        if size < 1:
+            raise InputError(f"Chunk size {size} is too small: at least 1 row.")
+        for start in range(0, self.n, size):
+            got = {name: self.read(name, slice(start, start + size)) for name in wanted}
+            yield start, got[names] if isinstance(names, str) else got
+
+    def _known(self, names):
+        for name in names:
+            if name not in self.layout:
+                raise InputError(f"Features hold no array '{name}', they hold: {', '.join(self.names)}.")
+
+    def _positions(self, rows):
+        if rows is None or isinstance(rows, slice):
+            return np.arange(self.n)[rows or slice(None)]
+        rows = np.asarray(rows)
+        if rows.dtype == bool and rows.shape == (self.n,):
+            return np.flatnonzero(rows)
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            raise InputError(
+                f"Rows of shape {rows.shape} and type {rows.dtype} can't be read: give a list of "
+                f"positions, a slice or a boolean mask of length {self.n}."
+            )
+        if rows.size and not 0 <= rows.min() <= rows.max() < self.n:
+            raise InputError(f"Rows {rows.min()} to {rows.max()} lie outside the {self.n} items stored.")
+        return rows.astype(np.int64)
+
+    def _slice(self, name, start, stop, low, high):
+        path = shards.path(self.folder, start, stop)
+        try:
+            with safe_open(path, framework="np") as file:
+                return file.get_slice(name)[int(low) : int(high)]
+        except (OSError, SafetensorError) as error:
+            raise IntegrityError(f"Shard {path} has gone or was damaged ({error}): build it again.") from error
+
+
+def build(key, n, make, root=None, shard=1024, progress=True, label=""):
+    """Make the arrays of ``n`` items shard by shard, or find them made; returns :class:`Features`.
+
+    ``key``: JSON-able dict of all the arrays depend on (data fingerprint, model, preprocessing).
+    ``make(start, stop)``: dict of arrays of stop - start rows, equal names, dtypes and row shapes
+    each time; called for missing shards only. ``root``: parent folder, by default
+    ``cache_root()/features``. ``shard``: items per file. ``label``: text of the progress bar.
+    Raises InputError for a bad key, n or array (wrong length, NaN, infinite) and for a disk that
+    can't take more; finished shards stay, whatever happens.
+    """
+    if n < 1 or shard < 1:
+        raise InputError(f"Can't store features of {n} items in shards of {shard}: both must be at least 1.")
+    digest, description = _digest(key, n, shard)
+    folder = Path(root or cache_root() / "features") / digest[:32]
+    note = folder / "key.json"
+    if not note.exists() or note.read_bytes() != description.encode():
+        atomic_write(note, description)
+    shards.remove_stale(folder)
+    layout, missing = None, []
+    for start, stop in _spans(n, shard):
+        found, reason = shards.check(shards.path(folder, start, stop), digest, start, stop)
+        if found and layout in (None, found):
+            layout = found
+            continue
+        missing.append((start, stop))
+        if reason := reason or (found and "its arrays differ from those of the first shard"):
+            log.warning("Items %d to %d of %s are computed again: %s.", start, stop, folder, reason)
+    done = n - sum(stop - start for start, stop in missing)
+    with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
+        for start, stop in missing:
+            path = shards.path(folder, start, stop)
+            found, _ = shards.check(path, digest, start, stop)  # made by another run?
+            if not found or layout not in (None, found):
+                arrays = shards.checked(make(start, stop), start, stop)
+                found = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}
+                if layout not in (None, found):
+                    raise InputError(
+                        f"Items {start} to {stop} give arrays {found}, earlier ones gave {layout}: "
+                        f"something is missing in the key; delete {folder} and complete the key."
+                    )
+                shards.write(path, arrays, digest, start, stop)
+            layout = found
+            bar.update(stop - start)
+    return Features(folder, n, shard, layout)
+
+
+def each(key, n, describe, workers=1, **options):
+    """:func:`build` from ``describe(row)``: a dict of tensors or arrays for one item. ``workers``: items at once, in threads."""
+
+    @torch.inference_mode()
+    def one(row):
+        return {name: torch.as_tensor(x).cpu().numpy() for name, x in describe(row).items()}
+
+    def make(start, stop):
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(one, range(start, stop)))
+        return {name: np.stack([arrays[name] for arrays in found]) for name in found[0]}
+
+    return build(key, n, make, **options)
+
+
+def array_digest(*arrays):
+    """Names arrays, for a key."""
+    return hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in arrays)).hexdigest()[:16]
+
+
+@cache
+def code_digest(*patterns):
+    """Names the code that stored arrays depend on, for a key: after a change of it they are made again.
+
+    ``patterns``: of files of foir_lib, e.g. "methods/*.py"; the versions of the libraries below them count too.
+    """
+    paths = [path for pattern in patterns for path in sorted(PACKAGE.glob(pattern))]
+    found = hashlib.sha256(b"".join(path.read_bytes() for path in paths))
+    found.update(repr([version(name) for name in LIBRARIES]).encode())
+    return found.hexdigest()[:16]
+
+
+def caches(root=None):
+    """What stands under ``root`` (``cache_root()/features``): dicts with folder, key, n, bytes."""
+    found = []
+    for path in sorted(Path(root or cache_root() / "features").glob("*/key.json")):
+        size = sum(file.stat().st_size for file in path.parent.glob("*.safetensors"))
+        note = json.loads(path.read_text())
+        found.append({"folder": path.parent, "key": note["key"], "n": note["n"], "bytes": size})
+    return found
+
+
+def _digest(key, n, shard):
+    try:
+        note = json.dumps(
+            {"key": key, "n": int(n), "shard": int(shard), "version": VERSION},
+            sort_keys=True,
+            allow_nan=False,
+            indent=1,
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The key {key!r} of the features isn't plain JSON ({error}).") from error
+    return hashlib.sha256(note.encode()).hexdigest(), note
+
+
+def _spans(n, shard):
+    return [(start, min(start + shard, n)) for start in range(0, n, shard)]

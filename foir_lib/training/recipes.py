@@ -1,0 +1,131 @@
+"""A CNN's training run by its recipe, a JSON file: in one process, or in one for each GPU.
+
+torchrun --standalone --nproc-per-node 4 -m foir_lib.training.recipes recipe.json
+"""
+
+import inspect
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from accelerate import PartialState
+
+from foir_lib.data import training
+from foir_lib.data.readers import reading
+from foir_lib.errors import FoirError, InputError
+from foir_lib.files import atomic_write
+from foir_lib.models.zoo import load_model
+from foir_lib.training import retrieval
+
+DEFAULTS = {"loss": "arcface", "data_root": "", "options": {}, "weights": "", "train": {}}
+NEEDED = ("name", "data", "model")
+SMALL = {"optimiser": "adamw", "weight_decay": 0.02, "size": 96}
+RECIPES = {  # options of `cnn_train.train`; a batch is that of all processes
+    "mini": {
+        "arcface": SMALL | {"lr": 1e-3, "epochs": 8, "batch": 24},
+        "contrastive": SMALL | {"lr": 3e-4, "epochs": 2, "batch": 6, "freeze_norm": True},
+    },
+    "paper": {
+        "arcface": {"optimiser": "sgd", "lr": 0.05, "weight_decay": 1e-4, "epochs": 50, "batch": 128, "size": 512},
+        "contrastive": {
+            "optimiser": "adam", "lr": 5e-7, "weight_decay": 1e-4, "epochs": 100, "batch": 5, "size": 362,
+            "freeze_norm": True,
+        },
+    },
+}  # fmt: skip
+
+
+def recipe(loss, data, model, processes=1, train=None, **keys):
+    """A recipe (dict) for :func:`launch`, with the small settings for mini-landmarks, else the papers'.
+
+    Those are co-attention section 6.1 for ArcFace, and section 7.8 for the contrastive loss, with Adam's rate, size and
+    frozen batch norm of the public code of Radenović et al. for ResNet101. ``train``: what replaces them; ``keys``: others
+    of :func:`run`.
+    """
+    if loss not in RECIPES["mini"]:
+        raise InputError(f"Loss {loss!r} is unknown: choose {' or '.join(RECIPES['mini'])}.")
+    train = RECIPES["mini" if data == "mini-landmarks" else "paper"][loss] | (train or {})
+    if train["batch"] % processes:
+        raise InputError(
+            f"A batch of {train['batch']} can't be shared by {processes} processes: train it with a multiple of them."
+        )
+    train["batch"] //= processes
+    return {"name": f"{model}-{data}-{loss}", "model": model, "data": data, "loss": loss, "train": train} | keys
+
+
+def run(path):
+    """Train as the recipe at ``path`` says; at the end <name>.safetensors and its card <name>.json lie beside it.
+
+    Keys: ``name``; ``model`` and ``weights`` to start from (the published ones unless given; a whitening layer is always
+    new); ``loss``; ``data``, ``data_root`` and ``options`` of `training.load`; ``train``, further options of
+    `cnn_train.train`. The state is kept in <name>.checkpoint: to run a recipe again is to go on with it. All processes of
+    a run call this function. Returns the losses. Raises what those two raise, and
+    InputError for a recipe that lacks a key or has one too many.
+    """
+    recipe, path = _read(path), Path(path)
+    start, loss = time.perf_counter(), recipe["loss"]
+    pictures = training.load(recipe["data"], loss, recipe["data_root"], **recipe["options"])
+    net = load_model(recipe["model"], weights=recipe["weights"] or None, device="cpu").net.requires_grad_(True)
+    checkpoint = path.with_name(f"{recipe['name']}.checkpoint")
+    retriever, losses = retrieval.train(net, pictures, loss, **{"checkpoint": checkpoint} | recipe["train"])
+    state = PartialState()
+    facts = {"set": pictures.name, "n_pictures": len(pictures.paths), "recipe": recipe, "steps": len(losses)}
+    facts |= {"processes": state.num_processes, "minutes": round((time.perf_counter() - start) / 60, 1)}
+    if state.is_main_process:
+        retrieval.save(retriever, recipe["name"], path.parent, losses, facts, about={})
+    state.wait_for_everyone()
+    return losses
+
+
+def launch(recipe, folder, processes=1):
+    """Write a recipe (dict) to ``folder`` and run it, here or as :func:`command` says; returns the card of its weights.
+
+    The output of processes goes to <name>.log. Raises InputError with its last line when they fail.
+    """
+    folder, name = Path(folder), recipe["name"]
+    if Path(name).name != name:
+        raise InputError(f"Name {name!r} of a recipe can't be a file's: leave out the slash.")
+    path = folder / f"{name}.recipe.json"
+    atomic_write(path, json.dumps(recipe, indent=1) + "\n")
+    if processes == 1:
+        run(path)
+    else:
+        log = path.with_name(f"{name}.log")
+        with log.open("w") as file:
+            done = subprocess.run(command(path, processes), stdout=file, stderr=subprocess.STDOUT)
+        if done.returncode:
+            told = [line for line in log.read_text().splitlines() if line.startswith("foir: ")]
+            raise InputError(told[-1][6:] if told else f"The processes of {name} failed: see {log}.")
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def command(path, processes):
+    """What starts a recipe in many processes of one machine: torchrun, a list of words."""
+    run_of = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [*run_of, "-m", "foir_lib.training.recipes", str(path)]
+
+
+def _read(path):
+    recipe = reading.read_json(reading.need(path, "recipe", "give the JSON file of one."))
+    if not isinstance(recipe, dict):
+        raise InputError(f"Recipe {path} holds no keys and values: it needs {', '.join(NEEDED)}.")
+    missing = [key for key in NEEDED if key not in recipe]
+    if missing:
+        raise InputError(f"Recipe {path} lacks {missing[0]!r}: it needs {', '.join(NEEDED)}.")
+    known = list(inspect.signature(retrieval.train).parameters)[3:]
+    more = [key for key in recipe if key not in (*NEEDED, *DEFAULTS)]
+    more += [key for key in recipe.get("train", ()) if key not in known]
+    if more:
+        raise InputError(f"Recipe {path} has {more[0]!r}, which is no option of a run or of cnn_train.train.")
+    return DEFAULTS | recipe
+
+
+if __name__ == "__main__":
+    try:
+        run(sys.argv[1])
+    except FoirError as error:
+        sys.exit(f"foir: {error}")
+    finally:
+        PartialState().destroy_process_group()

@@ -1,0 +1,66 @@
+"""Gain of one method over another, query by query: in words and as a Figure.
+
+``table`` is that of a :class:`~foir_lib.view.explorers.failures.FailureExplorer`: gain (from -1 to 1), size (share of
+the picture) and n_objects of each query.
+"""
+
+import numpy as np
+
+from foir_lib.view import BLUE, GREY, canvas
+
+
+def points(gain, digits=1):
+    """A gain in points, with its sign."""
+    return f"{round(100 * gain, digits) + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def summary(table):
+    if not len(table):
+        return "nothing to average."
+    signs = np.sign(table["gain"])
+    shares = ", ".join(f"{(signs == sign).mean():.0%} {word}" for sign, word in ((1, "gain"), (-1, "lose"), (0, "tie")))
+    return f"{points(table['gain'].mean())} on average; {shares}."
+
+
+def figure(table, n_queries, a, b, metric):
+    """Gain against object size and number of objects: every query, and means with counts.
+
+    ``n_queries``: how many there are in all; ``a``, ``b``, ``metric``: names of what was compared.
+    """
+    columns = {"size": "object size (% of the picture)", "n_objects": "objects in the query picture"}
+    with canvas(3.1) as made:
+        panels = made.subplots(1, 2, sharey=True)
+        for axes, (column, label) in zip(panels, columns.items(), strict=True):
+            axes.axhline(0, color=GREY, linestyle="--", linewidth=1)
+            axes.set_xlabel(label)
+            if len(table):
+                values = table[column].to_numpy() * (100.0 if column == "size" else 1)
+                _plot(axes, values, 100 * table["gain"].to_numpy())
+        if len(table):
+            low, high = panels[0].get_ylim()
+            panels[0].set_ylim(bottom=low - 0.15 * (high - low))  # room for the counts
+            entries = panels[0].get_legend_handles_labels()
+            for dots in made.legend(*entries, loc="outside lower center", ncols=2, frameon=False).legend_handles:
+                dots.set_alpha(1)
+        panels[0].set_ylabel(f"gain in {metric} (points)")
+        words = f"{points(table['gain'].mean())} on average" if len(table) else "none passes the filters"
+        made.suptitle(f"{a} against {b}, {len(table):,} of {n_queries:,} queries: {words}")
+    return made
+
+
+def _plot(axes, x, gains):
+    """Every query a faint dot; means of the counts in ``x`` (up to 10), or of up to 6 bins of equally many queries."""
+    bins, few = x, x.dtype.kind in "iu" and len(np.unique(x)) <= 10
+    if not few:
+        edges = np.quantile(x, np.linspace(0, 1, min(6, max(1, len(x) // 10)) + 1))
+        bins = np.digitize(x, np.unique(edges)[1:-1])
+    spread = np.random.default_rng(0).uniform(-0.2, 0.2, len(x)) if few else 0
+    axes.scatter(
+        x + spread, gains, s=8, color=BLUE, alpha=max(0.2, 0.6 - len(x) / 500), linewidths=0, label="one query"
+    )
+    means = [(x[bins == b].mean(), gains[bins == b].mean(), (bins == b).sum()) for b in np.unique(bins)]
+    axes.plot(*zip(*[m[:2] for m in means], strict=True), "o-", color="black", markersize=4, label="mean of n queries")
+    for at, _, n in means:
+        axes.annotate(
+            f"n={n:,}", (at, 0.02), xycoords=("data", "axes fraction"), rotation=90, ha="center", fontsize=6.5
+        )

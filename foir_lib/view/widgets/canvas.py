@@ -1,0 +1,244 @@
+"""PromptCanvas: a picture in the browser on which a person points, drags and paints; a view of a PromptState."""
+
+import asyncio
+import io
+import logging
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+from PIL import Image
+
+from foir_lib.errors import FoirError, InputError
+from foir_lib.images import open_image
+from foir_lib.prompts import Point
+from foir_lib.view.widgets import upload
+from foir_lib.view.widgets.live import close_parts, replace_earlier
+from foir_lib.view.widgets.state import PromptState
+
+STATIC = Path(__file__).parent / "static"
+LONGEST = 1600  # pixels, longest side of the picture that goes to the browser
+PATIENCE = 0.01  # seconds: edits that follow each other faster are answered once
+
+
+class PromptCanvas(anywidget.AnyWidget):
+    """Draw prompts on ``picture`` (PIL); ``on_change`` says who wants to know. Works without a browser too.
+
+    What a browser draws is in :attr:`state` at once; the callbacks run once, for the last of several edits that
+    wait. ``grid`` (rows, columns) of a model shows a point's window and which patches are in the ROI.
+    """
+
+    _esm = (STATIC / "prompt_canvas.js").read_text("utf-8")  # a path would be watched, and keep every canvas alive
+    _css = (STATIC / "prompt_canvas.css").read_text("utf-8")
+    image = traitlets.Bytes().tag(sync=True)  # a JPEG
+    size = traitlets.Tuple(default_value=(0, 0)).tag(sync=True)  # (width, height) of the original
+    number = traitlets.Int(0).tag(sync=True)  # which picture: edits of an earlier one are void
+    label = traitlets.Unicode().tag(sync=True)
+    grid = traitlets.Tuple(allow_none=True, default_value=None).tag(sync=True)  # (rows, columns)
+    drawing = traitlets.Dict().tag(sync=True)  # prompts, selected, undo, redo, roi
+    bases = traitlets.Dict().tag(sync=True)  # name of a mask given in code -> PNG
+    accepted = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that is in the state
+    answered = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that callbacks have seen
+    message = traitlets.Dict({"text": "", "error": False, "n": 0}).tag(sync=True)
+    limits = traitlets.Dict({"bytes": upload.BYTES, "chunk": upload.CHUNK}).tag(sync=True)
+
+    def __init__(self, picture=None, prompt=None, label="query picture", grid=None, **options):
+        self.picture = self.state = None
+        self._callbacks, self._sights, self._uploads = [], {}, upload.Uploads()
+        self._timer, self._asked = None, (0, None)
+        super().__init__(label=label, grid=grid, **options)
+        self.on_msg(self._receive)
+        if picture is not None:
+            self._open(picture, prompt, label)
+            self._asked = (self.number, self.prompt)
+        elif prompt is not None:
+            raise InputError(f"{prompt} has no picture to lie on: give the picture too.")
+        replace_earlier(self)
+
+    def __repr__(self):
+        if self.state is None:
+            return "PromptCanvas (no picture)"
+        return f"PromptCanvas ({self.label}, {self.size[0]} x {self.size[1]} pixels, {self.prompt or 'no prompt'})"
+
+    # ---- for Python
+
+    def show(self, picture, prompt=None, label=None):
+        """Another picture (PIL, or a path), with an empty history. With a ``prompt`` off it: InputError, the old stays."""
+        self._open(picture, prompt, label)
+        self._ask()
+
+    @property
+    def prompts(self):
+        """All prompts on the picture."""
+        return () if self.state is None else self.state.prompts
+
+    @property
+    def prompt(self):
+        """The selected prompt, or None. Set it: it takes the place of the present one; None clears all."""
+        return None if self.state is None else self.state.prompt
+
+    @prompt.setter
+    def prompt(self, prompt):
+        if prompt is None:
+            self.edit("clear")
+        elif self.prompt is None:
+            self.edit("add", prompt)
+        elif self.prompt != prompt:
+            self.edit("replace", prompt)
+
+    @property
+    def asks(self):
+        """The prompt that asks: the selected one; where none is, the last that was, as long as it is on the picture."""
+        number, last = self._asked
+        return last if self.prompt is None and number == self.number and last in self.prompts else self.prompt
+
+    def edit(self, name, *arguments):
+        """Any edit of :class:`PromptState` by its name, ``edit("undo")``; callbacks run before it returns."""
+        try:
+            if self.state is None:
+                raise InputError("There is no picture yet: show one before the prompt.")
+            getattr(self.state, name)(*arguments)
+        except FoirError as error:
+            self.say(error, error=True)
+            raise
+        self._quiet()
+        self._draw()
+        self._ask()
+
+    def on_change(self, callback, remove=False):
+        """Call ``callback(canvas)`` after the picture or the prompt that asks changed; ``remove``: don't any more."""
+        if remove:
+            self._callbacks = [known for known in self._callbacks if known != callback]
+        elif callback not in self._callbacks:
+            self._callbacks.append(callback)
+
+    def say(self, sentence, error=False):
+        """Show a sentence below the picture (``error``: as one)."""
+        self.message = {"text": str(sentence), "error": bool(error), "n": self.message["n"] + 1}
+
+    def reveal(self):
+        """Scroll the page to the picture."""
+        self.send({"reveal": True})
+
+    def sight(self, model):
+        """The picture as ``model`` sees it (:class:`~foir_lib.search.asking.Sight`), kept until the next picture."""
+        from foir_lib.search.asking import Sight  # brings torch along, which a canvas alone doesn't need
+
+        if self.picture is None:
+            raise InputError("There is no picture yet: show one, or upload a photograph.")
+        if id(model) not in self._sights:
+            self._sights[id(model)] = Sight(model, self.picture)  # holds the model: its id stays its own
+        return self._sights[id(model)]
+
+    def close(self):
+        """Leave the page; forget callbacks, sights and what was still to be answered."""
+        self._cancel()
+        self._callbacks, self._sights, self._uploads = [], {}, upload.Uploads()
+        self.on_msg(self._receive, remove=True)
+        close_parts(self)
+        super().close()
+
+    # ---- from the browser
+
+    def _receive(self, _, content, buffers):
+        """One edit ``{"view", "n", "picture", "op", ...}``: into the state at once, answered after the last that waits."""
+        try:
+            if content.get("op") == "upload":
+                arrived = self._uploads.receive(str(content.get("view")), content, buffers)
+                if arrived is None:
+                    return  # more is to come
+                self._open(arrived[0], None, Path(arrived[1]).stem)
+            elif self.state is not None and content.get("picture") == self.number:
+                self.state.edit(content)
+            self._quiet()
+        except FoirError as error:
+            self.say(error, error=True)
+        with self.hold_sync():
+            self._draw()
+            view, n = str(content.get("view")), content.get("n")
+            if isinstance(n, int):
+                self.accepted = self.accepted | {view: max(n, self.accepted.get(view, 0))}
+        self._cancel()
+        try:
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._answer)
+        except RuntimeError:  # no loop: nothing can be waiting
+            self._answer()
+
+    def _answer(self):
+        try:
+            self._ask()
+        except FoirError:
+            pass  # it stands on the page
+        except Exception:
+            logging.getLogger(__name__).exception("A callback of the canvas failed.")
+
+    def _ask(self):
+        """Run the callbacks if what asks has changed, all of them; the first error is shown and raised."""
+        self._cancel()
+        accepted, asking, errors = self.accepted, (self.number, self.asks), []
+        if asking != self._asked:
+            self._asked = asking
+            for callback in list(self._callbacks):
+                try:
+                    callback(self)
+                except Exception as error:
+                    errors.append(error)
+        if errors:
+            told = isinstance(errors[0], FoirError)
+            self.say(errors[0] if told else f"{type(errors[0]).__name__} in the answer: {errors[0]}", error=True)
+        self.answered = accepted
+        if errors:
+            raise errors[0]
+
+    def _cancel(self):
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # ---- to the browser
+
+    def _open(self, picture, prompt, label):
+        picture = picture.convert("RGB") if isinstance(picture, Image.Image) else open_image(picture)
+        state = PromptState(picture.size)
+        if prompt is not None:
+            state.add(prompt)
+        self.picture, self.state, self._sights, self.bases = picture, state, {}, {}
+        with self.hold_sync():
+            self.image, self.size, self.number = _encoded(picture, "JPEG", quality=92), picture.size, self.number + 1
+            self.label = self.label if label is None else label
+            self._quiet()
+            self._draw()
+
+    def _quiet(self):
+        if self.message["error"]:
+            self.say("")
+
+    @traitlets.observe("grid")
+    def _draw(self, _=None):
+        """What is in the state, as traits."""
+        if self.state is None:
+            return
+        state, prompts, roi = self.state, self.state.describe(), []
+        if self.grid is not None:
+            for prompt, described in zip(state.prompts, prompts):
+                if isinstance(prompt, Point):
+                    window = prompt.box(state.size, self.grid)
+                    described["region"] = [window.x0, window.y0, window.x1, window.y1]
+            if state.prompt is not None:
+                roi = np.flatnonzero(state.prompt.tokens(self.grid, state.size)).tolist()
+        bases = {
+            name: self.bases.get(name) or _encoded(Image.fromarray(mask.array).convert("L"), "PNG")
+            for name, mask in state.bases().items()
+        }
+        about = {"selected": state.selected, "undo": state.can_undo, "redo": state.can_redo, "roi": roi}
+        with self.hold_sync():
+            self.bases, self.drawing = bases, {"prompts": prompts, **about}
+
+
+def _encoded(picture, kind, **options):
+    """A small copy of a picture as bytes."""
+    small, file = picture.copy(), io.BytesIO()
+    small.thumbnail((LONGEST, LONGEST))
+    small.save(file, kind, **options)
+    return file.getvalue()

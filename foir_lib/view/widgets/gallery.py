@@ -1,0 +1,100 @@
+"""Gallery: rows of pictures in the browser, any of which can be picked by mouse or keyboard."""
+
+import json
+import logging
+import numbers
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from foir_lib.errors import FoirError, InputError
+from foir_lib.view.widgets.live import close_parts
+
+STATIC = Path(__file__).parent / "static"
+FRAMES = ("", "right", "wrong", "query", "chosen")
+_ITEM = {"key": None, "image": b"", "caption": "", "alt": "", "frame": "", "badge": "", "bar": None}
+_ROW = {"title": "", "note": "", "items": (), "empty": "No pictures."}
+
+
+class Gallery(anywidget.AnyWidget):
+    """Rows of pictures; :meth:`show` sets them, :meth:`on_pick` says who wants to know which one was picked.
+
+    ``message`` is a sentence below the rows; what a callback complains of stands there too.
+    """
+
+    _esm = (STATIC / "gallery.js").read_text("utf-8")  # a path would be watched, and keep every gallery alive
+    _css = (STATIC / "gallery.css").read_text("utf-8")
+    rows = traitlets.List().tag(sync=True)
+    shown = traitlets.Int(0).tag(sync=True)  # calls of show
+    message = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self._callbacks = []
+        self.on_msg(self._picked)
+
+    def __repr__(self):
+        return f"Gallery ({', '.join(str(len(row['items'])) for row in self.rows) or 'no'} pictures)"
+
+    def show(self, rows):
+        """Show ``rows`` in place of the present ones; raises InputError for what can't be shown.
+
+        A row: title, note (beside the title), items, empty (said when there are no items). An item: key (any
+        JSON value, given to the callbacks), image (bytes of a JPEG or PNG), caption, alt (what a screen reader
+        says), frame (one of :data:`FRAMES`), badge, bar (a share from 0 to 1, or None).
+        """
+        rows = [_filled(row, _ROW, "Row") for row in rows]
+        for row in rows:
+            row["items"] = [_item(item) for item in row["items"]]
+        with self.hold_sync():
+            self.rows, self.shown, self.message = rows, self.shown + 1, ""
+
+    def on_pick(self, callback, remove=False):
+        """Call ``callback(key)`` whenever a picture is picked; ``remove``: don't any more."""
+        if remove:
+            self._callbacks = [known for known in self._callbacks if known != callback]
+        elif callback not in self._callbacks:
+            self._callbacks.append(callback)
+
+    def close(self):
+        """Leave the page and forget the callbacks."""
+        self._callbacks = []
+        self.on_msg(self._picked, remove=True)
+        close_parts(self)
+        super().close()
+
+    def _picked(self, _, content, buffers):
+        if "pick" not in content:
+            return
+        self.message = ""
+        for callback in list(self._callbacks):
+            try:
+                callback(content["pick"])
+            except FoirError as error:
+                self.message = str(error)
+            except Exception as error:
+                logging.getLogger(__name__).exception("A callback of the gallery failed.")
+                self.message = f"{type(error).__name__} while opening this picture: {error}"
+
+
+def _filled(given, default, what):
+    unknown = set(given) - set(default)
+    if unknown:
+        raise InputError(f"{what} has an unknown field {min(unknown)!r}: choose from {', '.join(default)}.")
+    return {**default, **given}
+
+
+def _item(given):
+    item = _filled(given, _ITEM, "Item")
+    if item["frame"] not in FRAMES:
+        raise InputError(f"Frame {item['frame']!r} is unknown: choose one of {', '.join(map(repr, FRAMES))}.")
+    if not isinstance(item["image"], (bytes, bytearray, memoryview)):
+        raise InputError(
+            f"Image of item {item['key']!r} is {type(item['image']).__name__}: give bytes of a JPEG or PNG."
+        )
+    bar = item["bar"]
+    if bar is not None and not (isinstance(bar, numbers.Real) and 0 <= bar <= 1):
+        raise InputError(f"Bar {bar!r} of item {item['key']!r} is no share: give a number from 0 to 1, or None.")
+    key = json.loads(json.dumps(item["key"], default=lambda number: number.item()))  # numpy's numbers too
+    return item | {"key": key, "bar": None if bar is None else float(bar)}

@@ -1,0 +1,240 @@
+"""What a user has drawn on one picture: prompts, the selected one, and the way back. No widget in sight.
+
+Every method changes everything or, with InputError, nothing. Coordinates are pixels of the original picture
+and stay on it. Edits arrive from a browser as plain dicts, see :meth:`PromptState.edit`.
+"""
+
+import numbers
+
+import numpy as np
+
+from foir_lib.errors import InputError
+from foir_lib.prompts import Box, Mask, Point
+from foir_lib.view.widgets.painting import Painting, Stroke, number, path
+
+HISTORY = 100  # steps that can be undone
+EDGE = 0.01  # pixels: a point stays this far inside the right and lower edge
+
+
+class PromptState:
+    """Prompts on a picture of ``size`` (width, height). ``prompts[selected]`` is the one that asks."""
+
+    def __init__(self, size):
+        self.size = (int(size[0]), int(size[1]))
+        self._entries, self._selected = (), -1  # an entry: Box, Point or Painting
+        self._past, self._future = [], []  # (entries, selected) before and after the present
+        self._masks = {}  # Painting -> Mask, for the present entries only
+
+    def __repr__(self):
+        return f"PromptState ({len(self._entries)} prompts on {self.size[0]} x {self.size[1]} pixels)"
+
+    @property
+    def prompts(self):
+        """Box, Point and Mask objects, in the order they were added."""
+        return tuple(self._mask(e) if isinstance(e, Painting) else e for e in self._entries)
+
+    @property
+    def selected(self):
+        """Index of the selected prompt, or -1."""
+        return self._selected
+
+    @property
+    def prompt(self):
+        """The selected prompt, or None."""
+        return self.prompts[self._selected] if self._selected >= 0 else None
+
+    can_undo = property(lambda self: bool(self._past))
+    can_redo = property(lambda self: bool(self._future))
+
+    # ---- edits
+
+    def add(self, prompt):
+        """Add a prompt and select it. Raises InputError when it lies off the picture."""
+        self._put(len(self._entries), self._entry(prompt))
+
+    def replace(self, prompt, index=None):
+        """Put ``prompt`` in the place of one (default: the selected) and select it."""
+        self._put(self._index(index), self._entry(prompt))
+
+    def remove(self, index=None):
+        """Take one prompt (default: the selected) away; its neighbour is selected when it was."""
+        index, entries = self._index(index), list(self._entries)
+        del entries[index]
+        selected = min(self._selected, len(entries) - 1) if index >= self._selected else self._selected - 1
+        self._step(tuple(entries), selected)
+
+    def clear(self):
+        """Take all prompts away."""
+        self._step((), -1)
+
+    def select(self, index):
+        """Select the prompt at ``index``; -1 selects none. Not a step of the history."""
+        self._selected = -1 if index == -1 else self._index(index)
+
+    def move(self, dx, dy):
+        """Move the selected prompt by pixels, as far as the picture reaches (a mask by whole pixels)."""
+        dx, dy = number(dx, "dx"), number(dy, "dy")
+        index, (width, height) = self._index(None), self.size
+        entry = self._entries[index]
+        if isinstance(entry, Point):
+            x, y = _clamp(entry.x + dx, 0, width - EDGE), _clamp(entry.y + dy, 0, height - EDGE)
+            self._put(index, Point(x, y, entry.window))
+            return
+        box = entry if isinstance(entry, Box) else self._mask(entry).box(self.size)
+        dx, dy = _clamp(dx, -box.x0, width - box.x1), _clamp(dy, -box.y0, height - box.y1)
+        if isinstance(entry, Box):
+            moved = Box(box.x0 + dx, box.y0 + dy, box.x1 + dx, box.y1 + dy)
+            self._put(index, moved.box(self.size))  # rounding can't carry it off the picture
+        elif round(dx) or round(dy):
+            self._put(index, entry.moved(round(dx), round(dy)))
+
+    def resize(self, dx, dy):
+        """Move the lower right corner of the selected box by pixels; a box keeps at least one pixel."""
+        dx, dy = number(dx, "dx"), number(dy, "dy")
+        index, (width, height) = self._index(None), self.size
+        box = self._entries[index]
+        if not isinstance(box, Box):
+            raise InputError("Only a box can be resized: move the point, or paint more of the mask.")
+        x1 = max(min(box.x1 + dx, width), min(box.x0 + 1, box.x1))
+        y1 = max(min(box.y1 + dy, height), min(box.y0 + 1, box.y1))
+        self._put(index, Box(box.x0, box.y0, x1, y1))
+
+    def stroke(self, points, radius, erase=False):
+        """Brush along ``points`` onto the selected mask, or onto a new one; ``erase`` takes away."""
+        radius = number(radius, "radius")
+        if not 0 < radius <= max(self.size):
+            raise InputError(f"Brush radius {radius:g} must be between 0 and {max(self.size)} pixels: choose another.")
+        self._paint(Stroke(path(points, 1, self.size, "stroke"), radius, bool(erase)))
+
+    def lasso(self, points, erase=False):
+        """Add the inside of the closed line to the selected mask, or to a new one; ``erase`` takes it away."""
+        self._paint(Stroke(path(points, 3, self.size, "lasso"), None, bool(erase)))
+
+    def undo(self):
+        """Go back before the last edit; nothing happens when there is none."""
+        self._travel(self._past, self._future)
+
+    def redo(self):
+        """Do again what was undone last; nothing happens when there is nothing."""
+        self._travel(self._future, self._past)
+
+    def edit(self, edit):
+        """One edit as the browser sends it: ``{"op": name, ...}`` with the arguments of the method ``name``.
+
+        A prompt is ``{"kind": "box", "x0", "y0", "x1", "y1"}`` or ``{"kind": "point", "x", "y"}``. Raises
+        InputError when the edit makes no sense; the state is then as it was.
+        """
+        arguments = OPERATIONS.get(edit.get("op")) if isinstance(edit, dict) and _text(edit.get("op")) else None
+        if arguments is None:
+            raise InputError(f"Edit {str(edit)[:80]!r} is unknown: use one of {', '.join(OPERATIONS)}.")
+        given = {name: edit[name] for name in arguments if name in edit}
+        try:
+            if "prompt" in given:
+                given["prompt"] = _read(given["prompt"])
+            getattr(self, edit["op"])(**given)
+        except (TypeError, KeyError) as error:
+            raise InputError(f"Edit {str(edit)[:80]!r} is incomplete ({error}): give {arguments}.") from error
+
+    def describe(self):
+        """The prompts as plain dicts (JSON) for the browser; a mask has ``strokes``, its tight ``box``, ``base``."""
+        return [self._described(entry) for entry in self._entries]
+
+    def bases(self):
+        """The pictures below the strokes of masks given in code: their name in :meth:`describe` -> Mask."""
+        return {e.base_name: e.base for e in self._entries if isinstance(e, Painting) and e.base is not None}
+
+    # ---- inside
+
+    def _entry(self, prompt):
+        if isinstance(prompt, Box):
+            return prompt.box(self.size)
+        if isinstance(prompt, Point):
+            prompt.tokens((1, 1), self.size)  # raises when it lies off the picture
+            return prompt
+        if isinstance(prompt, Mask):
+            prompt.pixels(self.size)
+            return Painting(base=prompt)
+        raise InputError(f"Prompt {str(prompt)[:80]!r} is none: give a Box, a Point or a Mask.")
+
+    def _index(self, index):
+        if index is None:
+            index = self._selected
+            if index < 0:
+                raise InputError("No prompt is selected: draw one, or select one first.")
+        if isinstance(index, bool) or not isinstance(index, numbers.Integral) or not 0 <= index < len(self._entries):
+            raise InputError(f"There is no prompt {index!r}: the picture has {len(self._entries)}, counted from 0.")
+        return int(index)
+
+    def _paint(self, stroke):
+        entry = self._entries[self._selected] if self._selected >= 0 else None
+        if not isinstance(entry, Painting):
+            if stroke.erase:
+                raise InputError("There is nothing to erase: select a mask first.")
+            index, entry, before = len(self._entries), Painting(), np.zeros(self.size[::-1], dtype=bool)
+        else:
+            index, before = self._selected, self._mask(entry)
+        entry, mask = entry.plus(stroke, before)
+        if not np.array_equal(mask.array, getattr(before, "array", before)):
+            self._masks[entry] = mask
+            self._put(index, entry)
+
+    def _mask(self, painting):
+        if painting not in self._masks:
+            untouched = painting.base is not None and not painting.strokes and painting.offset == (0, 0)
+            self._masks[painting] = painting.base if untouched else painting.mask(self.size)
+        return self._masks[painting]
+
+    def _put(self, index, entry):
+        if isinstance(entry, Painting):
+            self._mask(entry)  # raises when nothing of it is on the picture
+        self._step((*self._entries[:index], entry, *self._entries[index + 1 :]), index)
+
+    def _step(self, entries, selected):
+        if entries == self._entries:
+            self._selected = selected
+            return
+        self._past = [*self._past, (self._entries, self._selected)][-HISTORY:]
+        self._future = []
+        self._set(entries, selected)
+
+    def _travel(self, source, target):
+        if source:
+            target.append((self._entries, self._selected))
+            self._set(*source.pop())
+
+    def _set(self, entries, selected):
+        self._entries, self._selected = entries, selected
+        self._masks = {painting: mask for painting, mask in self._masks.items() if painting in entries}
+
+    def _described(self, entry):
+        if isinstance(entry, Box):
+            return {"kind": "box", "x0": entry.x0, "y0": entry.y0, "x1": entry.x1, "y1": entry.y1}
+        if isinstance(entry, Point):
+            return {"kind": "point", "x": entry.x, "y": entry.y, "window": entry.window}
+        return entry.described(self._mask(entry).box(self.size))
+
+
+OPERATIONS = {
+    "add": ("prompt",), "replace": ("prompt", "index"), "remove": ("index",), "clear": (), "select": ("index",),
+    "move": ("dx", "dy"), "resize": ("dx", "dy"), "stroke": ("points", "radius", "erase"),
+    "lasso": ("points", "erase"), "undo": (), "redo": (),
+}  # fmt: skip
+
+
+def _read(prompt):
+    """A Box or Point from the browser's dict."""
+    kinds = {"box": (Box, ("x0", "y0", "x1", "y1"), ()), "point": (Point, ("x", "y"), ("window",))}
+    kind = prompt.get("kind") if isinstance(prompt, dict) else None
+    if not _text(kind) or kind not in kinds:
+        raise InputError(f"Prompt {str(prompt)[:80]!r} is unknown: give a box or a point.")
+    make, needed, optional = kinds[kind]
+    values = {name: number(prompt[name], name) for name in needed}
+    return make(**values, **{name: prompt[name] for name in optional if name in prompt})
+
+
+def _text(value):
+    return isinstance(value, str)
+
+
+def _clamp(value, low, high):
+    return min(max(value, low), high)

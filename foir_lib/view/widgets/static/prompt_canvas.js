@@ -1,0 +1,623 @@
+// The browser's side of foir_lib.view.widgets.canvas. Everything is in pixels of the original picture: the
+// drawing is one SVG and its viewBox is the zoom. An edit is drawn at once (`applied`), sent, and replaced by
+// what the kernel made of it when the kernel has taken in all edits of this view.
+
+const ICONS = {
+  point: '<circle cx="8" cy="8" r="4.5"/><path d="M8 1v5M8 10v5M1 8h5M10 8h5"/>',
+  box: '<rect x="2.5" y="3.5" width="11" height="9"/>',
+  brush: '<path d="M13.5 2.5 7 9M7 9c-2-.6-3.3 1-3.3 2.5S2.5 13.5 2 13.5c2 1 6 .3 6-2.5 0-1-.5-1.5-1-2z"/>',
+  lasso: '<ellipse cx="8" cy="6.5" rx="5.5" ry="3.8" stroke-dasharray="2.6 1.6"/><path d="M5 10c-1.5.5-2 3 .5 4"/>',
+  erase: '<path d="M6 13 2.5 9.5l6.5-6.5 4.5 4.5L8 13zM5.7 6.3l4.5 4.5M5.5 13h8"/>',
+  undo: '<path d="M5.5 2.5 2.5 5.5l3 3M3 5.5h6a4 4 0 0 1 0 8H6"/>',
+  redo: '<path d="m10.5 2.5 3 3-3 3M13 5.5H7a4 4 0 0 0 0 8h3"/>',
+  remove: '<path d="m4 4 8 8M12 4l-8 8"/>',
+  clear: '<path d="M2.5 4.5h11M6.5 4.5V2.5h3v2M4 4.5l.7 9h6.6l.7-9M6.8 7v4M9.2 7v4"/>',
+  "zoom-in": '<circle cx="7" cy="7" r="4.5"/><path d="m10.5 10.5 3.5 3.5M7 5v4M5 7h4"/>',
+  "zoom-out": '<circle cx="7" cy="7" r="4.5"/><path d="m10.5 10.5 3.5 3.5M5 7h4"/>',
+  fit: '<path d="M2.5 6V2.5H6M10 2.5h3.5V6M13.5 10v3.5H10M6 13.5H2.5V10"/>',
+  grid: '<path d="M2.5 2.5h11v11h-11zM6.2 2.5v11M9.8 2.5v11M2.5 6.2h11M2.5 9.8h11"/>',
+  upload: '<path d="M8 10.5V2.5M5 5.5l3-3 3 3M2.5 10v3.5h11V10"/>',
+};
+const TOOLS = { point: "Point", box: "Box", brush: "Brush", lasso: "Lasso" };
+const ACTIONS = {
+  erase: "Erase from the selected mask", undo: "Undo (Ctrl+Z)", redo: "Redo (Ctrl+Shift+Z)", remove: "Remove the selected prompt (Delete)",
+  clear: "Remove all prompts", "zoom-in": "Zoom in (+)", "zoom-out": "Zoom out (-)", fit: "Whole picture (0)",
+  grid: "Show the model's patches and those of the ROI", upload: "Upload a photograph (or drop or paste one)",
+};
+const GROUPS = [["undo", "redo", "remove", "clear"], ["zoom-in", "zoom-out", "fit", "grid"], ["upload"], ["erase"]];
+const HANDLES = { nw: [0, 0], n: [0.5, 0], ne: [1, 0], e: [1, 0.5], se: [1, 1], s: [0.5, 1], sw: [0, 1], w: [0, 0.5] };
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const HELP = "Enter adds a prompt, arrow keys move it, Shift makes larger steps, Alt and arrows resize a box, Delete removes, " +
+  "brackets select the previous or next prompt, plus and minus zoom, Escape cancels.";
+const EDGE = 0.01; // a point stays this far inside the right and lower edge, as in prompt_state.py
+
+const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+const short = (value) => +value.toFixed(2);
+const html = (tag, attributes = {}, ...children) => {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+};
+const icon = (name) => `<svg viewBox="0 0 16 16" aria-hidden="true">${ICONS[name]}</svg>`;
+
+const extent = (p) => (p.kind === "box" ? [p.x0, p.y0, p.x1, p.y1] : p.kind === "point" ? [p.x, p.y, p.x + EDGE, p.y + EDGE] : p.box);
+const hull = (points, r, size) => {
+  const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
+  return [Math.max(0, Math.min(...xs) - r), Math.max(0, Math.min(...ys) - r), Math.min(size[0], Math.max(...xs) + r), Math.min(size[1], Math.max(...ys) + r)];
+};
+
+function moved(p, dx, dy, size) {
+  const [x0, y0, x1, y1] = extent(p);
+  dx = clamp(dx, -x0, size[0] - x1);
+  dy = clamp(dy, -y0, size[1] - y1);
+  if (p.kind === "box") return { ...p, x0: x0 + dx, y0: y0 + dy, x1: x1 + dx, y1: y1 + dy };
+  if (p.kind === "point") return { ...p, x: x0 + dx, y: y0 + dy, region: null };
+  [dx, dy] = [Math.round(dx), Math.round(dy)];
+  const strokes = p.strokes.map((s) => ({ ...s, points: s.points.map(([x, y]) => [x + dx, y + dy]) }));
+  return { ...p, strokes, offset: [p.offset[0] + dx, p.offset[1] + dy], box: [x0 + dx, y0 + dy, x1 + dx, y1 + dy] };
+}
+
+// What the kernel will make of an edit, near enough to look at until it says so itself.
+function applied(state, edit, size) {
+  const prompts = state.prompts.slice();
+  const chosen = prompts[state.selected];
+  const put = (index, prompt) => ((prompts[index] = prompt), { prompts, selected: index });
+  if (edit.op === "add") return put(prompts.length, edit.prompt);
+  if (edit.op === "select") return { prompts, selected: edit.index };
+  if (edit.op === "clear") return { prompts: [], selected: -1 };
+  if (edit.op === "stroke" || edit.op === "lasso") {
+    const stroke = { points: edit.points, radius: edit.radius ?? null, erase: edit.erase };
+    const onto = chosen?.kind === "mask" ? chosen : null;
+    if (!onto && edit.erase) return state;
+    const box = hull(edit.points, edit.radius ?? 0, size);
+    if (!onto) return put(prompts.length, { kind: "mask", base: null, offset: [0, 0], strokes: [stroke], box });
+    const around = hull([box.slice(0, 2), box.slice(2), onto.box.slice(0, 2), onto.box.slice(2)], 0, size);
+    return put(state.selected, { ...onto, strokes: [...onto.strokes, stroke], box: edit.erase ? onto.box : around });
+  }
+  if (!chosen) return state;
+  if (edit.op === "replace") return put(state.selected, edit.prompt);
+  if (edit.op === "move") return put(state.selected, moved(chosen, edit.dx, edit.dy, size));
+  if (edit.op === "resize" && chosen.kind === "box") {
+    const x1 = Math.max(Math.min(chosen.x1 + edit.dx, size[0]), Math.min(chosen.x0 + 1, chosen.x1));
+    const y1 = Math.max(Math.min(chosen.y1 + edit.dy, size[1]), Math.min(chosen.y0 + 1, chosen.y1));
+    return put(state.selected, { ...chosen, x1, y1 });
+  }
+  if (edit.op === "remove") {
+    prompts.splice(state.selected, 1);
+    return { prompts, selected: Math.min(state.selected, prompts.length - 1) };
+  }
+  return state; // undo and redo: only the kernel knows
+}
+
+const told = (p) => {
+  const n = (value) => Math.round(value);
+  if (p.kind === "point") return `at ${n(p.x)}, ${n(p.y)}`;
+  const [x0, y0, x1, y1] = extent(p);
+  return `from ${n(x0)}, ${n(y0)} to ${n(x1)}, ${n(y1)}`;
+};
+
+// ---- SVG text of one prompt; `px` is the size of a screen pixel
+
+const line = (points) => points.map(([x, y]) => `${short(x)} ${short(y)}`).join("L");
+
+function maskShape(p, key, size, px, base) {
+  const all = `x="0" y="0" width="${size[0]}" height="${size[1]}"`;
+  const strokes = p.strokes.map((s) => {
+    const colour = s.erase ? "#000" : "#fff";
+    if (s.radius === null) return `<path d="M${line(s.points)}Z" fill="${colour}" fill-rule="evenodd"/>`;
+    const points = s.points.length > 1 ? s.points : [s.points[0], s.points[0]];
+    return `<path d="M${line(points)}" fill="none" stroke="${colour}" stroke-width="${2 * s.radius}" stroke-linecap="round" stroke-linejoin="round"/>`;
+  });
+  const below = base ? `<image href="${base}" width="${size[0]}" height="${size[1]}" x="${p.offset[0]}" y="${p.offset[1]}" preserveAspectRatio="none"/>` : "";
+  return (
+    `<mask id="${key}" maskUnits="userSpaceOnUse" ${all}><rect ${all} fill="#000"/>${below}${strokes.join("")}</mask>` +
+    `<filter id="${key}-edge" filterUnits="userSpaceOnUse" primitiveUnits="userSpaceOnUse" ${all}>` +
+    `<feMorphology operator="dilate" radius="${1.5 * px}" in="SourceAlpha"/><feComposite operator="out" in2="SourceAlpha" result="rim"/>` +
+    `<feFlood flood-color="#fff"/><feComposite operator="in" in2="rim" result="rim"/>` +
+    `<feComponentTransfer in="SourceGraphic" result="tint"><feFuncA type="linear" slope="0.5"/></feComponentTransfer>` +
+    `<feMerge><feMergeNode in="tint"/><feMergeNode in="rim"/></feMerge></filter>` +
+    `<g filter="url(#${key}-edge)"><rect ${all} class="foir-tint" mask="url(#${key})"/></g>`
+  );
+}
+
+function shape(p, i, { key, size, px, base, selected, many }) {
+  const rect = ([x0, y0, x1, y1], name = "") => {
+    const at = `x="${short(x0)}" y="${short(y0)}" width="${short(x1 - x0)}" height="${short(y1 - y0)}"`;
+    return `<rect ${at} class="foir-halo ${name}"/><rect ${at} class="foir-line ${name}"/>`;
+  };
+  const at = (x, y, content) => `<g transform="translate(${short(x)} ${short(y)}) scale(${px})">${content}</g>`;
+  let drawn = "";
+  if (p.kind === "box") drawn = rect(extent(p));
+  if (p.kind === "mask") drawn = maskShape(p, key, size, px, base) + (selected ? rect(p.box, "foir-dash") : "");
+  if (p.kind === "point") {
+    const cross = '<circle r="7"/><path d="M-11 0h8M3 0h8M0-11v8M0 3v8"/>';
+    drawn = (selected && p.region ? rect(p.region, "foir-dash") : "") + at(p.x, p.y, `<g class="foir-halo">${cross}</g><g class="foir-line">${cross}</g>`);
+  }
+  const [x0, y0] = p.kind === "point" ? [p.x + 8 * px, p.y - 8 * px] : extent(p);
+  if (many) drawn += at(x0, y0, `<text x="3" y="-5">${i + 1}</text>`);
+  return `<g data-prompt="${i}" class="${selected ? "foir-selected" : ""}">${drawn}</g>`;
+}
+
+function handles([x0, y0, x1, y1], px) {
+  const small = Math.min(x1 - x0, y1 - y0) / px < 40; // then they stand outside, so that the box can be moved
+  return Object.entries(HANDLES).map(([name, [u, v]]) => {
+    const out = small ? 9 * px : 0;
+    const x = x0 + u * (x1 - x0) + (2 * u - 1) * out, y = y0 + v * (y1 - y0) + (2 * v - 1) * out;
+    return `<g data-handle="${name}" transform="translate(${x} ${y}) scale(${px})"><circle r="11"/><rect x="-4" y="-4" width="8" height="8"/></g>`;
+  }).join("");
+}
+
+function render({ model, el }) {
+  const view = Math.random().toString(36).slice(2, 10);
+  let state = { prompts: [], selected: -1 };
+  let tool = "box", erasing = false, showGrid = false, sent = 0, picture = -1;
+  let drag = null; // what is under way: {kind, edit, ...}; `edit` is what would be sent if it ended now
+  let zoom = { x: 0, y: 0, z: 1 }, hover = null; // middle of the view and its magnification; where the brush is
+  let hand = false, frame = 0, timer = 0, sending = 0, outside = 0;
+  let notice = null, said = -1; // a sentence of the browser's own, and the number of the kernel's last
+  const pointers = new Map();
+  const bases = new Map(); // name -> blob URL
+  let url = "";
+  const size = () => model.get("size");
+
+  // ---- the page
+
+  el.classList.add("foir-canvas");
+  const bar = html("div", { class: "foir-bar", role: "toolbar", "aria-label": "Prompt tools" });
+  const button = (kind, name, label) => {
+    const b = html("button", { type: "button", [`data-${kind}`]: name, title: label, "aria-label": label });
+    b.innerHTML = icon(name);
+    return b;
+  };
+  const group = (...members) => bar.appendChild(html("div", { class: "foir-group" }, ...members));
+  group(...Object.entries(TOOLS).map(([name, label]) => button("tool", name, label)));
+  const groups = GROUPS.map((names) => group(...names.map((name) => button("action", name, ACTIONS[name]))));
+  const brush = html("input", { type: "range", min: 2, max: 120, value: 28, "data-foir": "brush-size", "aria-label": "Brush size", title: "Brush size on the screen: zoom in to paint finer" });
+  const painting = groups[3];
+  painting.append(brush);
+  const stage = html("div", { class: "foir-stage" });
+  stage.innerHTML = '<svg data-foir="surface" tabindex="0" role="application"><image preserveAspectRatio="none"/><g class="foir-patches"/><g class="foir-prompts"/></svg><div class="foir-empty">Drop or paste a photograph here, or press the upload button.</div>';
+  const svg = stage.querySelector("svg"), image = svg.querySelector("image");
+  const patches = svg.querySelector(".foir-patches"), drawing = svg.querySelector(".foir-prompts");
+  const status = html("span", { "data-foir": "status", "aria-live": "polite" });
+  const busy = html("span", { class: "foir-busy" });
+  const message = html("p", { "data-foir": "message", role: "status", "aria-live": "polite" });
+  const help = html("span", { class: "foir-hidden", id: `foir-${view}-help` }, HELP);
+  const file = html("input", { type: "file", accept: "image/*", hidden: "", tabindex: "-1", "aria-hidden": "true" });
+  svg.setAttribute("aria-describedby", help.id);
+  stage.append(busy);
+  el.append(bar, stage, html("div", { class: "foir-foot" }, status), message, help, file);
+
+  for (const e of [el, svg, ...bar.querySelectorAll("button, input")]) e.dataset.lmSuppressShortcuts = "true"; // JupyterLab asks the focused element itself
+
+  const dead = () => el.closest(".jupyter-widgets-disconnected") !== null;
+  const scale = () => Math.min(stage.clientWidth / size()[0], stage.clientHeight / size()[1]) * zoom.z || 1; // screen pixels per pixel
+  const at = (event) => {
+    const p = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    return [p.x, p.y];
+  };
+  const inside = ([x, y], edge = 0) => [short(clamp(x, 0, size()[0] - edge)), short(clamp(y, 0, size()[1] - edge))];
+
+  // ---- drawing
+
+  function draw() {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(drawNow);
+  }
+
+  function drawNow() {
+    const s = scale(), px = 1 / s, [w, h] = size();
+    const wide = stage.clientWidth / s, high = stage.clientHeight / s;
+    zoom.x = wide >= w ? w / 2 : clamp(zoom.x, wide / 2, w - wide / 2);
+    zoom.y = high >= h ? h / 2 : clamp(zoom.y, high / 2, h - high / 2);
+    svg.setAttribute("viewBox", [zoom.x - wide / 2, zoom.y - high / 2, wide || 1, high || 1].join(" "));
+    svg.classList.toggle("foir-coarse", s > 6);
+    const shown = drag?.edit ? applied(state, drag.edit, size()) : state;
+    const chosen = shown.prompts[shown.selected];
+    let content = shown.prompts.map((p, i) => {
+      const base = bases.get(p.base);
+      return shape(p, i, { key: `foir-${view}-${i}`, size: size(), px, base, selected: i === shown.selected, many: shown.prompts.length > 1 });
+    }).join("");
+    if (chosen?.kind === "box" && !["box", "stroke", "lasso"].includes(drag?.kind)) content += handles(extent(chosen), px);
+    if (drag?.kind === "lasso" && drag.points.length > 1) content += `<path class="foir-halo" d="M${line(drag.points)}"/><path class="foir-line foir-dash" d="M${line(drag.points)}"/>`;
+    if (tool === "brush" && hover && !hand) {
+      const ring = `cx="${hover[0]}" cy="${hover[1]}" r="${(brush.value / 2) * px}"`;
+      content += `<circle ${ring} class="foir-halo"/><circle ${ring} class="foir-line${erasing ? " foir-dash" : ""}"/>`;
+    }
+    drawing.innerHTML = content;
+    drawPatches(w, h);
+  }
+
+  function drawPatches(w, h) {
+    const grid = model.get("grid");
+    let content = "";
+    if (grid && showGrid) {
+      const [rows, columns] = grid, dx = w / columns, dy = h / rows;
+      if (!drag) for (const t of model.get("drawing").roi ?? []) content += `<rect x="${(t % columns) * dx}" y="${Math.floor(t / columns) * dy}" width="${dx}" height="${dy}"/>`;
+      let d = "";
+      for (let c = 1; c < columns; c++) d += `M${c * dx} 0V${h}`;
+      for (let r = 1; r < rows; r++) d += `M0 ${r * dy}H${w}`;
+      content += `<path d="${d}" class="foir-dark"/><path d="${d}"/>`;
+    }
+    patches.innerHTML = content;
+  }
+
+  function controls() {
+    const about = model.get("drawing"), chosen = state.prompts[state.selected], empty = !model.get("number");
+    const off = { undo: !about.undo, redo: !about.redo, remove: !chosen, clear: !state.prompts.length, erase: chosen?.kind !== "mask" };
+    for (const b of bar.querySelectorAll("[data-tool]")) b.setAttribute("aria-pressed", b.dataset.tool === tool);
+    for (const b of bar.querySelectorAll("[data-action]")) b.setAttribute("aria-disabled", Boolean(off[b.dataset.action] || (empty && b.dataset.action !== "upload")));
+    bar.querySelector("[data-action=erase]").setAttribute("aria-pressed", erasing);
+    bar.querySelector("[data-action=grid]").setAttribute("aria-pressed", showGrid);
+    bar.querySelector("[data-action=grid]").hidden = !model.get("grid");
+    painting.hidden = tool !== "brush" && tool !== "lasso";
+    brush.hidden = tool !== "brush";
+    svg.dataset.mode = hand ? "hand" : tool;
+    const n = state.prompts.length;
+    const words = chosen
+      ? `${chosen.kind[0].toUpperCase()}${chosen.kind.slice(1)}${n > 1 ? ` ${state.selected + 1} of ${n}` : ""} ${told(chosen)}`
+      : empty ? "No picture" : n ? `No prompt selected of ${n}` : "No prompt";
+    const full = empty ? words : `${words} \u00b7 ${size()[0]} \u00d7 ${size()[1]} pixels`;
+    if (status.textContent !== full) status.textContent = full;
+    svg.setAttribute("aria-label", empty ? "No picture" : `${model.get("label")}, ${size()[0]} by ${size()[1]} pixels`);
+    stage.classList.toggle("foir-none", empty);
+  }
+
+  function say() {
+    const { text, error } = notice ?? model.get("message");
+    if (message.textContent !== text) message.textContent = text;
+    message.classList.toggle("foir-error", error);
+  }
+
+  // ---- kernel
+
+  function send(edit) {
+    if (dead()) return;
+    state = applied(state, edit, size());
+    if (state.prompts[state.selected]?.kind !== "mask") erasing = false;
+    notice = null;
+    sent += 1;
+    model.send({ view, n: sent, picture: model.get("number"), ...edit });
+    waiting();
+    say();
+    controls();
+    draw();
+  }
+
+  function waiting() {
+    const late = !dead() && (sent > (model.get("answered")[view] ?? 0) || sending);
+    el.dataset.sent = sent;
+    el.dataset.accepted = model.get("accepted")[view] ?? 0;
+    el.dataset.answered = model.get("answered")[view] ?? 0;
+    if (late && !timer) {
+      const since = performance.now();
+      timer = setInterval(() => {
+        el.dataset.busy = "true";
+        busy.textContent = performance.now() - since < 15000 ? "working\u2026" : "no answer yet: is the kernel running?";
+      }, 200);
+    } else if (!late) {
+      clearInterval(timer);
+      timer = 0;
+      el.dataset.busy = "false";
+      busy.textContent = "";
+    }
+  }
+
+  function adopt() {
+    waiting();
+    if (model.get("number") !== picture) {
+      picture = model.get("number");
+      drag = notice = null;
+      zoom = { x: 0, y: 0, z: 1 };
+      URL.revokeObjectURL(url);
+      url = picture ? URL.createObjectURL(new Blob([model.get("image")], { type: "image/jpeg" })) : "";
+      const [w, h] = size();
+      image.setAttribute("href", url);
+      image.setAttribute("width", w);
+      image.setAttribute("height", h);
+      stage.style.setProperty("--ratio", picture ? clamp(w / h, 0.6, 2.5) : 1.5);
+      say();
+    } else if ((model.get("accepted")[view] ?? 0) < sent) return; // an edit of ours is still on its way
+    const wanted = model.get("bases");
+    for (const [name, old] of bases) if (!(name in wanted)) URL.revokeObjectURL(old), bases.delete(name);
+    for (const [name, png] of Object.entries(wanted)) if (!bases.has(name)) bases.set(name, URL.createObjectURL(new Blob([png], { type: "image/png" })));
+    const { prompts = [], selected = -1 } = model.get("drawing");
+    state = { prompts, selected };
+    controls();
+    draw();
+  }
+
+  const heard = () => {
+    if (model.get("message").n !== said) notice = null;
+    said = model.get("message").n;
+    say();
+  };
+
+  async function upload(photo) {
+    const { bytes, chunk } = model.get("limits"), count = Math.ceil(photo.size / chunk), token = Math.random();
+    const refuse = (text) => ((notice = { text, error: true }), say());
+    if (!photo.size) return refuse(`${photo.name} is empty: choose another photograph.`);
+    if (photo.size > bytes) return refuse(`${photo.name} has ${Math.ceil(photo.size / 2 ** 20)} MB, the limit is ${bytes / 2 ** 20}: make it smaller first.`);
+    notice = { text: `Sending ${photo.name} \u2026`, error: false };
+    say();
+    sending = token;
+    waiting();
+    const n = ++sent;
+    for (let index = 0; index < count && sending === token; index++) {
+      const part = await photo.slice(index * chunk, (index + 1) * chunk).arrayBuffer();
+      if (sending === token) model.send({ view, n, op: "upload", upload: String(token), name: photo.name, size: photo.size, count, index }, undefined, [part]);
+    }
+    if (sending === token) sending = 0;
+    waiting();
+  }
+
+  // ---- pointers
+
+  // The prompt under p: a point's marker, else the smallest box or mask around it; -1 for none.
+  function under(p) {
+    const reach = 12 / scale();
+    let best = -1, least = Infinity;
+    state.prompts.forEach((prompt, i) => {
+      const [x0, y0, x1, y1] = extent(prompt), slack = prompt.kind === "point" ? reach : 0;
+      const hit = p[0] >= x0 - slack && p[0] <= x1 + slack && p[1] >= y0 - slack && p[1] <= y1 + slack;
+      const area = slack ? 0 : (x1 - x0) * (y1 - y0);
+      if (hit && area <= least) [best, least] = [i, area];
+    });
+    return best;
+  }
+
+  function down(event) {
+    if (dead() || !model.get("number") || (event.pointerType === "mouse" && event.button > 1)) return;
+    event.preventDefault();
+    svg.focus({ preventScroll: true });
+    svg.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, [event.clientX, event.clientY]);
+    if (pointers.size > 1 || event.button === 1 || hand) {
+      drag = { kind: "pan" };
+      return draw();
+    }
+    finishKeys();
+    const p = at(event), from = inside(p), handle = event.target.closest("[data-handle]")?.dataset.handle;
+    const hit = under(p), chosen = state.prompts[state.selected];
+    drag = { kind: tool, from, client: [event.clientX, event.clientY], points: [from], far: false, hit };
+    if (handle && chosen?.kind === "box") drag = { ...drag, kind: "handle", handle, box: chosen };
+    else if (tool === "brush") drag = { ...drag, kind: "stroke", radius: short(brush.value / 2 / scale()) };
+    else if (tool !== "lasso" && state.prompts[hit]?.kind === "point") drag.kind = "move";
+    else if (tool === "box" && hit >= 0 && hit === state.selected && !event.shiftKey) drag.kind = "move";
+    track(event);
+  }
+
+  function track(event) {
+    const p = at(event), to = inside(p), { kind, from, points } = drag;
+    drag.far ||= Math.hypot(event.clientX - drag.client[0], event.clientY - drag.client[1]) >= 3;
+    if (kind === "stroke" || kind === "lasso") {
+      for (const e of event.getCoalescedEvents?.() ?? []) add(inside(at(e)));
+      add(to);
+      drag.edit = kind === "stroke" ? { op: "stroke", points, radius: drag.radius, erase: erasing } : null;
+      if (kind === "lasso" && drag.far && points.length > 2) drag.edit = { op: "lasso", points, erase: erasing };
+    } else if (kind === "point") {
+      const [x, y] = inside(p, EDGE);
+      drag.edit = { op: "add", prompt: { kind: "point", x, y } };
+    } else if (!drag.far) return;
+    else if (kind === "move") {
+      if (drag.hit !== state.selected) send({ op: "select", index: drag.hit });
+      drag.edit = { op: "move", dx: short(p[0] - from[0]), dy: short(p[1] - from[1]) };
+    } else if (kind === "handle") {
+      const { x0, y0, x1, y1 } = drag.box, box = [x0, y0, x1, y1], dx = p[0] - from[0], dy = p[1] - from[1];
+      if (drag.handle.includes("w")) box[0] += dx;
+      if (drag.handle.includes("e")) box[2] += dx;
+      if (drag.handle.includes("n")) box[1] += dy;
+      if (drag.handle.includes("s")) box[3] += dy;
+      drag.edit = boxEdit("replace", inside(box.slice(0, 2)), inside(box.slice(2)));
+    } else if (kind === "box") drag.edit = boxEdit("add", from, to);
+    draw();
+
+    function add(point) {
+      const last = points[points.length - 1];
+      if (Math.hypot(point[0] - last[0], point[1] - last[1]) * scale() > 1.5) points.push(point);
+    }
+  }
+
+  function boxEdit(op, a, b) {
+    const [x0, x1] = [a[0], b[0]].sort((u, v) => u - v), [y0, y1] = [a[1], b[1]].sort((u, v) => u - v);
+    return x1 > x0 && y1 > y0 ? { op, prompt: { kind: "box", x0, y0, x1, y1 } } : null;
+  }
+
+  function move(event) {
+    hover = at(event);
+    if (tool === "brush") draw();
+    if (!pointers.has(event.pointerId) || !drag) return;
+    const before = [...pointers.values()], now = [event.clientX, event.clientY];
+    const last = pointers.get(event.pointerId);
+    pointers.set(event.pointerId, now);
+    if (drag.kind !== "pan") return drag.kind === "keys" ? undefined : track(event);
+    const after = [...pointers.values()], middle = (list, k) => list.reduce((sum, p) => sum + p[k], 0) / list.length;
+    if (before.length === 2) {
+      const apart = ([a, b]) => Math.hypot(a[0] - b[0], a[1] - b[1]);
+      zoomBy(apart(after) / Math.max(apart(before), 1), { clientX: middle(after, 0), clientY: middle(after, 1) });
+    }
+    zoom.x -= (now[0] - last[0]) / before.length / scale();
+    zoom.y -= (now[1] - last[1]) / before.length / scale();
+    draw();
+  }
+
+  function up(event) {
+    pointers.delete(event.pointerId);
+    if (!drag || drag.kind === "keys" || pointers.size) return;
+    const { edit, far, hit, kind } = drag;
+    drag = null;
+    if (kind === "pan") return draw();
+    const click = kind === "move" || kind === "box" || kind === "lasso";
+    if (edit) send(edit);
+    else if (click && !far && hit >= 0 && hit !== state.selected) send({ op: "select", index: hit });
+    draw();
+  }
+
+  function cancel(event) {
+    if (event) pointers.delete(event.pointerId);
+    drag = null;
+    draw();
+  }
+
+  function zoomBy(factor, event) {
+    const [x, y] = event ? at(event) : [zoom.x, zoom.y];
+    const z = clamp(zoom.z * factor, 1, Math.max(8, (40 * zoom.z) / scale()));
+    if (z === zoom.z) return false;
+    zoom = { x: x + ((zoom.x - x) * zoom.z) / z, y: y + ((zoom.y - y) * zoom.z) / z, z };
+    drawNow();
+    return true;
+  }
+
+  function wheel(event) {
+    if (dead() || !model.get("number")) return;
+    if (performance.now() - outside < 300 && !event.ctrlKey) return void (outside = performance.now()); // the page is being scrolled
+    if (zoomBy(Math.exp(-clamp(event.deltaY * (event.deltaMode ? 20 : 1), -120, 120) / 300), event) || zoom.z > 1 || event.ctrlKey) event.preventDefault();
+  }
+
+  // ---- keys
+
+  function finishKeys() {
+    if (drag?.kind !== "keys") return;
+    const { edit } = drag;
+    drag = null;
+    send(edit);
+  }
+
+  function keydown(event) {
+    if (dead()) return;
+    const command = event.ctrlKey || event.metaKey, key = event.key;
+    let handled = true;
+    if (command && key.toLowerCase() === "z") act(event.shiftKey ? "redo" : "undo");
+    else if (command && key.toLowerCase() === "y") act("redo");
+    else if (event.target === brush || command || !model.get("number")) handled = false;
+    else if (event.target !== svg && (key === "Enter" || key === " ")) handled = false; // a button's own
+    else if (key in ARROWS) arrow(ARROWS[key], event.shiftKey ? 10 : 1, event.altKey);
+    else if (key === "Delete" || key === "Backspace") act("remove");
+    else if (key === "Escape") drag ? cancel() : state.selected >= 0 && send({ op: "select", index: -1 });
+    else if (key === "Enter") middle();
+    else if ((key === "[" || key === "]") && state.prompts.length) {
+      const n = state.prompts.length, step = key === "[" ? -1 : 1, from = state.selected < 0 && step < 0 ? 0 : state.selected;
+      send({ op: "select", index: (from + step + n) % n });
+    } else if (key === "+" || key === "=") act("zoom-in");
+    else if (key === "-") act("zoom-out");
+    else if (key === "0") act("fit");
+    else if (key === " ") setHand(true);
+    else handled = false;
+    if (handled) event.preventDefault();
+    if (handled) event.stopPropagation();
+  }
+
+  function arrow([x, y], step, resize) {
+    const chosen = state.prompts[state.selected], op = resize ? "resize" : "move";
+    if (!chosen || (resize && chosen.kind !== "box") || (drag && drag.kind !== "keys")) return;
+    if (drag && drag.edit.op !== op) finishKeys();
+    const { dx, dy } = drag?.edit ?? { dx: 0, dy: 0 };
+    drag = { kind: "keys", edit: { op, dx: dx + x * step, dy: dy + y * step } };
+    draw();
+  }
+
+  function middle() {
+    const s = scale(), w = Math.min(stage.clientWidth / s, size()[0]) / 8, h = Math.min(stage.clientHeight / s, size()[1]) / 8;
+    const a = inside([zoom.x - w, zoom.y - h]), b = inside([zoom.x + w, zoom.y + h]);
+    if (drag) return;
+    if (tool === "point") send({ op: "add", prompt: { kind: "point", x: short(zoom.x), y: short(zoom.y) } });
+    else if (tool === "box") send(boxEdit("add", a, b));
+    else if (tool === "brush") send({ op: "stroke", points: [inside([zoom.x, zoom.y])], radius: short(brush.value / 2 / s), erase: erasing });
+    else send({ op: "lasso", points: [a, [b[0], a[1]], b, [a[0], b[1]]], erase: erasing });
+  }
+
+  function keyup(event) {
+    if (event.key in ARROWS) finishKeys();
+    if (event.key === " ") setHand(false);
+  }
+
+  function setHand(on) {
+    hand = on;
+    controls();
+  }
+
+  // ---- buttons
+
+  function act(name) {
+    const b = bar.querySelector(`[data-action="${name}"]`);
+    if (dead() || b.getAttribute("aria-disabled") === "true") return;
+    finishKeys();
+    if (name === "zoom-in") zoomBy(1.5);
+    else if (name === "zoom-out") zoomBy(1 / 1.5);
+    else if (name === "fit") zoom.z = 1;
+    else if (name === "erase") erasing = !erasing;
+    else if (name === "grid") showGrid = !showGrid;
+    else if (name === "upload") file.click();
+    else send({ op: name });
+    controls();
+    draw();
+  }
+
+  function click(event) {
+    const b = event.target.closest("button");
+    if (b?.dataset.action) act(b.dataset.action);
+    if (!b?.dataset.tool || dead()) return;
+    tool = b.dataset.tool;
+    controls();
+  }
+
+  const take = (list) => {
+    const photo = [...(list ?? [])].find((f) => f.type.startsWith("image/") || !f.type);
+    if (photo && !dead()) upload(photo);
+    return Boolean(photo);
+  };
+  const choose = (list) => {
+    if (take(list)) return;
+    notice = { text: "That is no photograph: choose a picture file.", error: true };
+    say();
+  };
+  const dropped = (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    stage.classList.toggle("foir-over", event.type === "dragover");
+    if (event.type === "drop") choose(event.dataTransfer.files);
+  };
+  const pasted = (event) => take(event.clipboardData?.files) && event.preventDefault();
+  const chosenFile = () => (choose(file.files), (file.value = ""));
+  const scrolled = (event) => !svg.contains(event.target) && (outside = performance.now());
+  const left = () => (finishKeys(), setHand(false));
+  const unhover = () => ((hover = null), draw());
+
+  const listeners = [
+    [svg, "pointerdown", down], [svg, "pointermove", move], [svg, "pointerup", up], [svg, "pointercancel", cancel],
+    [svg, "wheel", wheel, { passive: false }], [el, "keydown", keydown], [el, "keyup", keyup], [el, "focusout", left], [svg, "pointerleave", unhover],
+    [bar, "click", click], [el, "dragover", dropped], [el, "dragleave", dropped], [el, "drop", dropped],
+    [el, "paste", pasted], [file, "change", chosenFile], [document, "wheel", scrolled, { passive: true, capture: true }],
+  ];
+  for (const [target, name, listener, options] of listeners) target.addEventListener(name, listener, options);
+  // JupyterLab marks the views of a kernel that went, but anywidget takes its listener away (0.11): once more.
+  const disconnected = function () { // `this` is Jupyter's view
+    el.classList.toggle("jupyter-widgets-disconnected", !this?.model?.comm_live);
+    cancel();
+    waiting();
+  };
+  const revealed = (about) => about.reveal && el.scrollIntoView({ block: "center" });
+  const traits = { drawing: adopt, accepted: adopt, number: adopt, bases: adopt, answered: waiting, message: heard, grid: adopt, label: controls };
+  for (const [name, listener] of Object.entries(traits)) model.on(`change:${name}`, listener);
+  model.on("comm_live_update", disconnected);
+  model.on("msg:custom", revealed);
+  const resized = new ResizeObserver(draw);
+  resized.observe(stage);
+  adopt();
+  heard();
+  controls();
+
+  return () => {
+    for (const [target, name, listener, options] of listeners) target.removeEventListener(name, listener, options);
+    for (const [name, listener] of Object.entries(traits)) model.off(`change:${name}`, listener);
+    model.off("comm_live_update", disconnected);
+    model.off("msg:custom", revealed);
+    resized.disconnect();
+    cancelAnimationFrame(frame);
+    clearInterval(timer);
+    for (const old of [url, ...bases.values()]) URL.revokeObjectURL(old);
+  };
+}
+
+export default { render };

@@ -1,0 +1,97 @@
+"""mAP under a protocol: hand-worked values, the same as metrics.revisited, ignored and own pictures, every fault."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foir_lib.bench import metrics
+from foir_lib.bench.metrics.mean_ap import mean_average_precision
+from foir_lib.data import Protocol, ground_truth
+from foir_lib.errors import InputError
+from foir_lib.search.ranking import Ranking
+
+
+def one(positive, ignored=(), own=-1):
+    return Protocol(("q",), {"q": np.array(positive, int)}, {"q": np.array(ignored, int)}, np.array([own]))
+
+
+@pytest.mark.parametrize(
+    "ids, protocol, trapezoid, textbook",
+    [
+        ([3, 1, 0, 2], one([3, 1]), 1.0, 1.0),
+        ([0, 1, 2, 3, 4], one([1, 4]), 0.2875, 0.45),  # ranks 1 and 4: METHODS' example
+        ([5, 1, 6, 2, 3, 4], one([1, 4], ignored=[5, 6]), (1 + (1 / 3 + 2 / 4) / 2) / 2, (1 + 2 / 4) / 2),
+        ([7, 1], one([1], own=7), 1.0, 1.0),
+        ([7, 1], one([1, 7], own=7), 1.0, 1.0),  # the query itself is neither found nor missed
+        ([0, 1], one([1, 3]), 0.125, 0.25),  # 3 was not found: (0 + 1/2) / 2 over two positives
+        ([-1, -1, 1], one([1]), 1 / 6, 1 / 3),
+        ([-1, 2], one([1]), 0.0, 0.0),
+    ],
+)
+def test_by_hand(ids, protocol, trapezoid, textbook):
+    for definition, want in (("trapezoid", trapezoid), ("textbook", textbook)):
+        found = mean_average_precision([ids], protocol, definition)
+        assert found.map == pytest.approx(want) and found.average_precision == pytest.approx([want])
+    assert mean_average_precision(np.array([ids]), protocol).map == pytest.approx(trapezoid), "trapezoid by default"
+
+
+def test_map_at_100_by_hand():
+    rs = Protocol((0, 1, 2), {0: [0, 9], 1: np.arange(1000, 1150), 2: [0]}, definition="textbook@100")
+    ranking = [np.r_[0, 1, 9], np.r_[1000, np.arange(99), 1001], np.r_[1:101, 0]]
+    found = mean_average_precision(ranking, rs)
+    want = [(1 + 2 / 3) / 2, 1 / 100, 0]  # of 150 positives 100 can be had; a right answer at place 101 is too late
+    assert found.average_precision == pytest.approx(want) and found.map == pytest.approx(sum(want) / 3)
+    whole = mean_average_precision(ranking, rs, "textbook").average_precision
+    assert whole == pytest.approx([5 / 6, (1 + 2 / 101) / 150, 1 / 101])
+    assert (
+        mean_average_precision([np.arange(1000, 1100)], Protocol((1,), {1: np.arange(1000, 1150)}), "textbook@100").map
+        == 1
+    )
+
+
+def test_queries_without_positives_are_left_out():
+    protocol = Protocol((0, 1), {0: [0], 1: []})
+    found = mean_average_precision([[1, 0], [0, 1]], protocol, "textbook")
+    assert found.map == 0.5 and found.average_precision[0] == 0.5 and np.isnan(found.average_precision[1])
+    with pytest.raises(InputError, match="No query has positives"):
+        mean_average_precision([[0]], one([]))
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from(["easy", "medium", "hard"]), st.sampled_from(["trapezoid", "textbook"])
+)
+def test_it_agrees_with_the_revisited_evaluation(seed, level, definition):
+    rng = np.random.default_rng(seed)
+    truth = [
+        dict(zip(("easy", "hard", "junk", "-"), np.split(rng.permutation(30), np.sort(rng.integers(0, 30, 3)))))
+        for _ in range(4)
+    ]
+    truth[0] = {"easy": np.array([3]), "hard": np.array([4]), "junk": np.array([])}
+    ranking = [rng.permutation(30)[: rng.integers(1, 31)] for _ in range(4)]
+    found = mean_average_precision(ranking, ground_truth.protocols(truth, 30)[level], definition)
+    np.testing.assert_array_equal(found.average_precision, metrics.revisited_ap(ranking, truth, level, definition))
+    assert found.map == metrics.revisited(ranking, truth, level, definition)
+
+
+def test_a_ranking_in_another_order_of_queries():
+    protocol = Protocol((0, 1), {0: [0], 1: [1]})
+    ids, scores = np.array([[0, 1], [1, 0]]), np.array([[2.0, 1.0]] * 2)
+    right, wrong = (Ranking(np.array(rows), ids, scores, 2) for rows in ([0, 1], [1, 0]))
+    assert mean_average_precision(right, protocol, "textbook").map == 1
+    assert mean_average_precision(wrong, protocol, "textbook").average_precision.tolist() == [0.5, 0.5]
+
+
+def test_faults():
+    protocol = Protocol((0, 1), {0: [0], 1: [1]})
+    with pytest.raises(InputError, match="of 1 queries, the protocol of 2"):
+        mean_average_precision([[0, 1]], protocol)
+    with pytest.raises(InputError, match="of 1 queries, the protocol of 2: rank all"):
+        mean_average_precision(Ranking(np.array([1]), np.array([[0]]), np.ones((1, 1)), 2), protocol)
+    for strange in ([0.2, 0.1], [np.nan, 1.0], ["a", "b"]):
+        with pytest.raises(InputError, match="^The ranking of query 1 is .* give database rows, whole numbers.$"):
+            mean_average_precision([[0, 1], strange], protocol)
+    with pytest.raises(InputError, match="query 1 names a database row twice"):
+        mean_average_precision([[0, 1], [1, 1]], protocol)
+    with pytest.raises(InputError, match="AP definition 'mean'"):
+        mean_average_precision([[0, 1], [1, 0]], protocol, "mean")

@@ -1,0 +1,188 @@
+"""Published numbers: every table is there, every cell parses, and the cells are the paper's."""
+
+import pytest
+
+from foir_lib.bench import published as module
+from foir_lib.bench.published import claims, published, tables
+from foir_lib.data.getting.download import manifest_root, models
+from foir_lib.errors import InputError, IntegrityError
+
+# rows: counted by hand from the printed grids, e.g. table 1 = 3 sets x 4 sizes x 8 columns;
+# A2 = 3 x (4 x 3 DINOv2 + 2 x 3 CLIP); A7 = 3 x (4 x 2 + 2 x 2)
+ROWS = {
+    "phs-1": 96, "phs-2": 48, "phs-3": 28, "phs-4": 24, "phs-a1": 48, "phs-a2": 54,
+    "phs-a3": 84, "phs-a4": 9, "phs-a5": 15, "phs-a6": 15, "phs-a7": 36,
+}  # fmt: skip
+# ca: rows x 8 (medium and hard, two sets, with and without R1M) or x 4 (without); ca-6 has a count in each of 3 rows
+ROWS |= {
+    "ca-1": 22 * 8, "ca-2": 4 * 4, "ca-3": 4 * 4, "ca-4": 3 * 4, "ca-5": 2 * 4, "ca-6": 3 * 5, "ca-7": 8 * 8, "ca-8": 6 * 8,
+    "ca-9": 4 * 4, "ca-10": 4 * 4, "ca-11": 3 * 4, "ca-12": 10 * 4, "ca-13": 5 * 2, "ca-14": 2 * 8, "ca-15": 3 * 8,
+    "ra-2a": 2 * 4, "ra-2b": 3 * 2, "ra-2c": 8, "ra-3": 2 + 2 + 15 * 4,
+}  # fmt: skip
+
+# read off the paper's tables by eye
+CELLS = [
+    ("phs-1", "coco", "dinov2-large", "PHS", "MP@100", 61.3),
+    ("phs-1", "voc", "dinov2-giant", "Mask", "MAP@100", 85.3),
+    ("phs-1", "visual-genome", "dinov2-base", "CBIR", "MP@100", 29.6),
+    ("phs-1", "visual-genome", "dinov2-giant", "PHS", "MAP@100", 34.5),
+    ("phs-2", "coco", "clip-base", "Mask", "MP@100", 27.4),
+    ("phs-2", "voc", "clip-large", "FA", "MAP@100", 76.5),
+    ("phs-3", "coco", "dinov2-small", "Mask (point)", "MP@100", 2.4),
+    ("phs-3", "coco", "dinov2-giant", "PHS (segment)", "MP@100", 61.0),
+    ("phs-4", "coco", "dinov2-base", "Crop-N", "MP@100", 49.6),
+    ("phs-4", "coco", "clip-large", "PHS-N", "MP@100", 57.6),
+    ("phs-a1", "voc", "dinov2-base", "FA+PHS", "MP@100", 81.2),
+    ("phs-a2", "coco", "dinov2-giant", "PHS (query-db)", "MP@100", 61.4),
+    ("phs-a2", "visual-genome", "clip-large", "PHS (query-db)", "MP@100", 29.9),
+    ("phs-a3", "voc", "dinov2-large", "Mask-N", "MP@100", 72.1),
+    ("phs-a4", "visual-genome", "dinov2-large", "PHS (max)", "MP@100", 29.7),
+    ("phs-a5", "coco", "dinov2-large", "PHS (after+scale)", "MP@100", 57.9),
+    ("phs-a5", "voc", "dinov2-large", "PHS (identity)", "MP@100", 75.5),
+    ("phs-a6", "coco", "dinov2-large", "Attention mask", "MP@100", 59.9),
+    ("phs-a7", "visual-genome", "clip-base", "Crop+PHS", "MP@100", 24.4),
+    ("ca-1", "roxford5k", "resnet101", "GeM+CA", "mAP hard", 72.6),
+    ("ca-1", "rparis6k+1m", "resnet101-", "HOW (GLDv2)†", "mAP medium", 76.4),
+    ("ca-1", "roxford5k+1m", "delf", "DELF-D2R-R-ASMK+SP", "mAP hard", 38.1),
+    ("ca-1", "rparis6k+1m", "resnet50", "GeM+CA", "mAP hard", 56.8),
+    ("ca-2", "rparis6k", "resnet101", "GeM+CA (d=1024)", "mAP hard", 85.7),
+    ("ca-3", "roxford5k", "resnet101", "GeM+CA (1 scale)", "mAP medium", 83.3),
+    ("ca-4", "roxford5k", "resnet101", "GeM+CA (naive)", "mAP hard", 69.9),
+    ("ca-5", "rparis6k", "resnet101", "GeM+CA (spectral)", "mAP medium", 93.1),
+    ("ca-6", "any", "resnet101", "GeM+CA (mean-shift 1.5)", "clusters per image", 11),
+    ("ca-6", "rparis6k", "resnet101", "GeM+CA (mean-shift 0.5)", "mAP hard", 83.8),
+    ("ca-7", "rparis6k+1m", "resnet101", "GeM+CA+DF", "mAP hard", 72.0),
+    ("ca-7", "roxford5k+1m", "resnet101", "GeM+alphaQE", "mAP medium", 77.8),
+    ("ca-8", "roxford5k+1m", "resnet101", "GeM+CA (whole query)", "mAP medium", 81.8),
+    ("ca-9", "roxford5k", "resnet50", "GeM+CA (rSfM-120k)", "mAP hard", 42.9),
+    ("ca-10", "rparis6k", "resnet101", "one-to-many (softmax)", "mAP hard", 79.3),
+    ("ca-11", "roxford5k", "resnet101", "many-to-many (max mean)", "mAP hard", 71.5),
+    ("ca-12", "roxford5k", "resnet101", "many-to-many (mean max)", "mAP medium", 55.9),
+    ("ca-12", "rparis6k", "resnet101", "many-to-many (softmax mean)", "mAP hard", 78.5),
+    ("ca-13", "revisitop1m", "Tesla GPU", "GeM+CA", "ms per query", 530),
+    ("ca-14", "rparis6k", "resnet101", "GeM+CA (no IVF)", "mAP medium", 93.1),
+    ("ca-15", "roxford5k+1m", "resnet101", "CANet", "mAP hard", 51.4),
+    ("ra-2a", "oxford5k", "resnet101", "RA (S=5)", "mAP", 76.8),
+    ("ra-2b", "paris6k", "resnet101", "RPN+RA (no context)", "mAP", 75.8),
+    ("ra-2c", "any", "resnet101", "RA", "ms per image", 123),
+    ("ra-3", "paris106k", "resnet101", "RA+QE", "mAP", 85.4),
+    ("ra-3", "oxford105k", "vgg16", "SPoC", "mAP", 50.1),
+]
+# the same measurement under another name, in another table
+SAME = {
+    "PHS (sum)": "PHS",
+    "PHS (before+scale)": "PHS",
+    "PHS (box)": "PHS",
+    "Mask (box)": "Mask",
+    "GeM+CA (d=512)": "GeM+CA",
+    "GeM+CA (5 scales)": "GeM+CA",
+    "R-MAC (S=5)": "R-MAC",
+    "RA (S=5)": "RA",
+}
+
+
+def test_every_table_of_the_paper_is_there_with_all_its_cells():
+    assert {table: len(published(table)) for table in tables()} == ROWS
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_cells_are_plain_percentages_with_one_decimal_and_costs_whole_numbers(table):
+    rows = published(table)
+    cost = rows["metric"].isin(module.COSTS)
+    assert rows.loc[~cost, "value"].between(0, 100).all() and (rows.loc[cost, "value"] % 1 == 0).all()
+    assert all(float(f"{value:.1f}") == value for value in rows["value"])
+    assert set(rows["table"]) == {table} and rows.notna().all().all()
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda c: "-".join(map(str, c[:4])))
+def test_cells_read_by_eye(cell):
+    rows = published(cell[0])
+    for column, wanted in zip(module.COLUMNS[1:5], cell[1:5], strict=True):
+        rows = rows[rows[column] == wanted]
+    assert rows["value"].tolist() == [cell[5]]
+
+
+def test_sums_of_columns_added_by_hand():
+    rows = published("phs-1")
+    coco = rows[(rows["dataset"] == "coco") & (rows["metric"] == "MP@100")]
+    sums = coco.groupby("method")["value"].sum().round(1).to_dict()
+    assert sums == {"CBIR": 229.1, "Mask": 176.2, "FA": 230.8, "PHS": 237.5}
+
+
+def test_a_cell_printed_in_several_tables_is_the_same_in_all():
+    seen, shared = {}, 0
+    for table in tables():
+        for row in published(table).itertuples(index=False):
+            key = (row.dataset, row.model, SAME.get(row.method, row.method), row.metric)
+            shared += key in seen
+            assert seen.setdefault(key, row.value) == row.value, (table, key)
+    assert shared == sum(ROWS.values()) - len(seen)
+    assert sum(dataset in module.FOCUS for dataset, *_ in seen) == 288
+    assert sum(dataset in (*module.REVISITED, "revisitop1m") for dataset, *_ in seen) == 366  # by hand
+
+
+def test_models_are_known_by_name():
+    used = {model for table in tables() if table.startswith("phs") for model in published(table)["model"]}
+    known = models()
+    assert used == set(known.loc[known["in_paper"], "name"])
+
+
+def test_unknown_table_suggests_the_nearest():
+    with pytest.raises(InputError, match=r"'phs-a11'.*did you mean 'phs-a1'"):
+        published("phs-a11")
+    with pytest.raises(InputError, match="known are ca-1"):
+        published("nothing like it")
+
+
+def test_a_reader_can_not_spoil_the_cache():
+    rows = published("phs-a4")
+    rows.loc[0, "value"] = 0.0
+    assert published("phs-a4")["value"][0] == 58.4
+
+
+def test_claims_hold_the_numbers_of_the_text():
+    rows = claims().set_index("claim")["value"]
+    assert rows["VOC single-object queries"] == 38
+    assert rows["VOC multi-object queries, DINOv2 large, PHS, MP@100"] == 77.9
+    assert rows["VOC multi-object queries, DINOv2 large, Mask, MP@100"] == 77.2
+    assert rows["prompt noise of the mean image side on Visual Genome"] == 9.0
+    assert rows.notna().all() and rows.index.is_unique
+
+
+HEAD = "table,dataset,model,method,metric,value\n"
+GOOD = "t,coco,m,PHS,MP@100,54.8\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD, "no rows"),
+        (HEAD.replace("metric,", ""), "columns"),
+        ("", "no table"),
+        (HEAD + GOOD + GOOD.replace("54.8", "54,8").replace("PHS", "FA"), "no table.*line 3"),
+        (HEAD + GOOD.replace("54.8", "54.85"), "line 2 has value '54.85'"),
+        (HEAD + GOOD.replace("54.8", "-"), "line 2 has value '-'"),
+        (HEAD + GOOD.replace("54.8", "nan"), "value 'nan'"),
+        (HEAD + GOOD.replace("54.8", "154.8"), "value '154.8'"),
+        (HEAD + GOOD.replace("MP@100", "ms per query"), "line 2 has value '54.8'"),
+        (HEAD + GOOD.replace("coco", "cocoa"), "dataset 'cocoa'"),
+        (HEAD + GOOD.replace("MP@100", "MP"), "metric 'MP'"),
+        (HEAD + GOOD.replace("t,", "u,"), "table 'u'"),
+        (HEAD + GOOD.replace("PHS", ""), "empty method"),
+        (HEAD + GOOD + GOOD, "line 3 repeats a cell"),
+    ],
+)
+def test_a_damaged_csv_is_named_with_its_line(tmp_path, monkeypatch, text, message):
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "t.csv").write_text(text)
+    monkeypatch.setattr(module, "manifest_root", lambda: tmp_path)
+    module._read.cache_clear()
+    with pytest.raises(IntegrityError, match=message):
+        published("t")
+    module._read.cache_clear()
+
+
+def test_csv_files_are_written_one_way():
+    for path in (manifest_root() / "published").glob("*.csv"):
+        raw = path.read_bytes()
+        assert raw.endswith(b"\n") and b"\r" not in raw and not raw.startswith(b"\xef\xbb\xbf")

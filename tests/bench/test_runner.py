@@ -1,0 +1,592 @@
+"""The runner on small notebooks of its own: strict parameters, resume, failures, what it leaves."""
+
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from foir_lib import files
+from foir_lib.bench import landmark_rows
+from foir_lib.bench.runs import page, parameters, report, runner, stamp
+from foir_lib.bench.tables import heads as tables
+from foir_lib.errors import InputError, IntegrityError, MissingError
+
+PARAMETERS = """table: str = "phs-1"
+dataset: str = "mini"
+model: str = "mini"
+data_root: str = ""
+weights: str = ""
+device: str = "cpu"
+seed: int = 0
+h_on: str = ""
+k: int = 100
+share: float = 0.5
+verbose: bool = False
+names: list[str] = ["a", "b"]
+limit: int | None = None
+out: str = \"\""""
+WORK = """import pandas as pd
+from foir_lib.bench import report
+if table == "phs-2" and seed == 0:
+    raise ValueError("no such luck")
+if table == "phs-3":
+    from foir_lib.errors import InputError
+    raise InputError("Box (3, 1, 2, 5) is empty.")
+rows = [(table, dataset, model, m, "MP@100", p, k / 2 + seed) for m, p in (("CBIR", 40.0), ("PHS", None))]
+columns = ["table", "dataset", "model", "method", "metric", "published", "ours"]
+rows = pd.DataFrame(rows, columns=columns)
+report.save(rows, table, out)"""
+
+
+def write_notebook(path, source=PARAMETERS, work=WORK):
+    cells = [new_markdown_cell("# T"), new_code_cell("import math"), new_code_cell(source)]
+    cells[2].metadata["tags"] = ["parameters"]
+    notebook = new_notebook(cells=[*cells, new_code_cell(work)])
+    notebook.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    write_notebook(tmp_path / "tables" / "phs.ipynb")
+    return tmp_path / "tables"
+
+
+# ---- parameters
+
+
+def test_parameters_are_read_in_order_with_types_and_defaults(notebooks):
+    found = parameters.read(notebooks / "phs.ipynb")
+    assert list(found)[:3] == ["table", "dataset", "model"]
+    assert found["seed"] == ("seed", "int", False, 0)
+    assert found["limit"] == ("limit", "int", True, None)
+    assert found["names"] == ("names", "list[str]", False, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "seed = 0",
+        "seed: int = 1 + 1",
+        "seed: int",
+        "seed: int = 1.5",
+        "seed: int = True",
+        "seed: dict = {}",
+        "seed: str = None",
+        "import os",
+        "print(1)",
+        "x.seed: int = 0",
+        'names: list[str] = ["a", 1]',
+        "share: float = float('nan')",
+        "seed: int | str = 0",
+    ],
+)
+def test_a_parameters_cell_with_anything_else_is_refused(line):
+    with pytest.raises(InputError, match="name: type = literal") as caught:
+        parameters.read_source(f"k: int = 1\n{line}", "phs.ipynb")
+    assert "Line 2" in str(caught.value) and "phs.ipynb" in str(caught.value)
+
+
+def test_broken_parameters_cells_and_notebooks_are_named(tmp_path, notebooks):
+    with pytest.raises(InputError, match="no Python"):
+        parameters.read_source("seed: int = (", "a.ipynb")
+    with pytest.raises(InputError, match="sets k twice"):
+        parameters.read_source("k: int = 1\nk: int = 2", "a.ipynb")
+    with pytest.raises(MissingError, match="nowhere.ipynb"):
+        parameters.read(tmp_path / "nowhere.ipynb")
+    (tmp_path / "cut.ipynb").write_text('{"cells": [')
+    with pytest.raises(IntegrityError, match="cut.ipynb is no notebook"):
+        parameters.read(tmp_path / "cut.ipynb")
+    notebook = nbformat.read(notebooks / "phs.ipynb", as_version=4)
+    notebook.cells[2].metadata["tags"] = []
+    nbformat.write(notebook, tmp_path / "untagged.ipynb")
+    with pytest.raises(InputError, match="0 cells tagged parameters"):
+        parameters.read(tmp_path / "untagged.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("seed", "7", 7),
+        ("seed", 7, 7),
+        ("share", "0.25", 0.25),
+        ("share", "1e-3", 0.001),
+        ("share", 2, 2.0),
+        ("verbose", "true", True),
+        ("verbose", "No", False),
+        ("names", "x, y,", ["x", "y"]),
+        ("names", "", []),
+        ("h_on", "5", "5"),
+        ("h_on", "1,2", "1,2"),
+        ("limit", "none", None),
+        ("limit", "3", 3),
+        ("limit", None, None),
+    ],
+)
+def test_values_take_the_type_of_their_parameter(name, text, value):
+    known = parameters.read_source(PARAMETERS, "phs.ipynb")
+    got = parameters.fill(known, {name: text}, "phs.ipynb")
+    assert got[name] == value and type(got[name]) is type(value)
+    assert {k: v for k, v in got.items() if k != name} == {
+        k: p.default for k, p in known.items() if k != name
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("seed", "1.0"), ("seed", "x"), ("seed", ""), ("seed", True), ("seed", 1.0), ("seed", None),
+        ("share", "nan"), ("share", "inf"), ("share", "half"), ("verbose", "maybe"), ("verbose", 1),
+        ("h_on", 5), ("names", ("a",)), ("limit", "few"),
+    ],
+)  # fmt: skip
+def test_values_of_another_type_are_refused(name, text):
+    known = parameters.read_source(PARAMETERS, "phs.ipynb")
+    with pytest.raises(InputError, match=f"Parameter {name} = ") as caught:
+        parameters.fill(known, {name: text}, "phs.ipynb")
+    assert repr(text) in str(caught.value)
+
+
+def test_unknown_names_are_refused_with_the_nearest(notebooks, tmp_path):
+    with pytest.raises(InputError, match="no parameter 'datset': did you mean dataset"):
+        runner.reproduce(["phs-1"], {"datset": "coco"}, tmp_path / "o", notebooks=notebooks)
+    with pytest.raises(InputError, match="did you mean phs-1"):
+        runner.reproduce(["phs-11"], {}, tmp_path / "o", notebooks=notebooks)
+    with pytest.raises(InputError, match="nothing to reproduce"):
+        runner.reproduce([" , "], {}, tmp_path / "o", notebooks=notebooks)
+    with pytest.raises(InputError, match="--out"):
+        runner.reproduce(["phs-1"], {"out": "x"}, tmp_path / "o", notebooks=notebooks)
+    with pytest.raises(MissingError, match=r"phs\.ipynb"):
+        runner.reproduce(["phs-1"], {}, tmp_path / "o", notebooks=tmp_path / "empty")
+    assert not (tmp_path / "o").exists()
+
+
+def test_mini_is_every_table_and_nothing_else(notebooks, tmp_path):
+    jobs = runner.plan(["mini"], {"seed": "3"}, notebooks)
+    assert [job.table for job in jobs] == list(tables.TABLES)  # the family that has a notebook here
+    assert all(j.values["dataset"] == "mini" and j.values["seed"] == 3 for j in jobs)
+    assert all("out" not in job.values for job in jobs)
+    with pytest.raises(InputError, match="takes no model"):
+        runner.plan(["mini"], {"model": "dinov2-large"}, notebooks)
+    with pytest.raises(InputError, match="name it alone"):
+        runner.plan(["mini", "phs-1"], {}, notebooks)
+    with pytest.raises(MissingError, match="no notebooks of tables"):
+        runner.plan(["mini"], {}, tmp_path)
+
+
+def test_a_table_is_made_by_the_notebook_of_its_family(notebooks):
+    for family in ("ca", "ra"):
+        write_notebook(notebooks / f"{family}.ipynb")
+    jobs = runner.plan(["mini"], {}, notebooks)
+    assert [job.table for job in jobs] == list(tables.EVERY) and len(jobs) == 17 + 16 + 4
+    assert all(job.notebook == notebooks / f"{job.table.split('-')[0]}.ipynb" for job in jobs)
+    assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra"}
+    with pytest.raises(InputError, match="did you mean ra-2"):
+        runner.plan(["ra-2d"], {}, notebooks)
+
+
+def test_a_parameter_that_some_tables_lack_is_refused_before_anything_runs(notebooks):
+    write_notebook(notebooks / "ca.ipynb", PARAMETERS.replace("h_on: str", "guest: str"))
+    assert len(runner.plan(["phs-1,ca-1"], {"seed": "3"}, notebooks)) == 2
+    with pytest.raises(InputError, match="h_on is known to phs-1 but not to ca-1: make them in two runs"):
+        runner.plan(["ca-1,phs-1"], {"h_on": "2"}, notebooks)
+    with pytest.raises(InputError, match="guest is known to ca-1 but not to phs-1"):
+        runner.plan(["mini"], {"guest": "A=a.npy"}, notebooks)
+    with pytest.raises(InputError, match="ca.ipynb has no parameter 'h_on'"):
+        runner.plan(["ca-1"], {"h_on": "2"}, notebooks)
+    with pytest.raises(InputError, match="no parameter 'sed': did you mean seed"):
+        runner.plan(["ca-1,phs-1"], {"sed": "2"}, notebooks)
+
+
+def test_the_notebooks_of_all_papers_share_what_the_command_line_offers():
+    asked = {name: parameters.read(files.notebooks_root() / "tables" / f"{name}.ipynb") for name in ("phs", "ca", "ra")}
+    for name, known in asked.items():
+        assert {"table", "dataset", "model", "data_root", "weights", "device", "seed", "progress", "out"} <= set(known)
+        assert known["table"].default in tables.EVERY and known["table"].default.startswith(name)
+        assert known["dataset"].default == known["model"].default == "mini"
+    run = inspect.signature(landmark_rows.run).parameters
+    for name in ("ca", "ra"):
+        assert {"training_root", "guest"} <= set(asked[name])
+        for parameter in asked[name].values():
+            if parameter.name not in ("table", "progress", "out"):
+                assert parameter.default == run[parameter.name].default, parameter
+    assert set(asked["ca"]) | set(asked["ra"]) == set(run) - {"cache"} | {"out"}
+
+
+def test_lists_are_split_and_made_once(notebooks):
+    jobs = runner.plan(["phs-3,phs-1", "phs-1"], {}, notebooks)
+    assert [(j.table, j.values["table"]) for j in jobs] == [("phs-3", "phs-3"), ("phs-1", "phs-1")]
+
+
+def test_a_run_is_named_by_what_was_asked():
+    assert runner._name(["mini"], {}) == "mini"
+    given = {
+        "dataset": "coco",
+        "model": "dinov2-large",
+        "data_root": "/a/b",
+        "device": "cuda",
+        "seed": "3",
+    }
+    assert runner._name(["phs-1,phs-2"], given) == "phs-1+phs-2-coco-dinov2-large-b-seed-3"
+    free, full = ({"dataset": "coco", "data_root": f"data/{name}/"} for name in ("coco-free", "coco"))
+    assert runner._name(["phs-1"], free) == "phs-1-coco-coco-free" != runner._name(["phs-1"], full)
+    assert runner._name(["phs-1"], {"weights": "w/my.safetensors"}) == "phs-1-my.safetensors"
+    assert runner._name(["phs-1"], {"data_root": "", "weights": ""}) == "phs-1"
+    given = {"training_root": "/x/sfm/", "attention": "w/a.pt, w/b.pt", "guest": "HOW=/r/how.npy, B=b.npz"}
+    assert runner._name(["ca-1"], given) == "ca-1-sfm-a.pt+b.pt-HOW_how.npy+B_b.npz"
+    assert "/" not in runner._name(["phs-1"], {"model": "../../x/y"})
+
+
+# ---- runs
+
+
+@pytest.mark.slow
+def test_a_run_leaves_all_its_files_and_is_resumed(notebooks, tmp_path, capsys):
+    out = tmp_path / "out"
+    tables = ["phs-1", "phs-2", "phs-a4"]
+    folder, failures = runner.reproduce(tables, {"k": "90"}, out, notebooks=notebooks)
+    assert folder == out
+    assert list(failures) == ["phs-2"] and "ValueError: no such luck" in failures["phs-2"]
+    assert sorted(p.name for p in out.iterdir() if p.name != ".lock") == sorted(
+        [f"{t}.{e}" for t in ("phs-1", "phs-a4") for e in ("ipynb", "json", "csv", "md")]
+        + ["report.html", "failures.json", "phs-2.failed.ipynb"]
+    )
+    printed = capsys.readouterr()
+    assert "Table 1" in printed.out and "45.0 (40.0)" in printed.out
+    assert "phs-2 failed: ValueError: no such luck" in printed.err
+
+    rows = json.loads((out / "phs-1.json").read_text(), parse_constant=pytest.fail)
+    assert [(r["method"], r["published"], r["ours"], r["difference"]) for r in rows["rows"]] == [
+        ("CBIR", 40.0, 45.0, 5.0),
+        ("PHS", None, 45.0, None),
+    ]
+    mark = rows["stamp"]
+    assert mark["parameters"]["k"] == 90 and mark["seed"] == 0 and mark["device"] == "cpu"
+    assert mark["versions"]["torch"] and mark["seconds"] > 0 and len(mark["code"]) == 64
+    executed = nbformat.read(out / "phs-1.ipynb", as_version=4)
+    assert executed.metadata["foir"] == mark
+    assert any("injected-parameters" in c.metadata.get("tags", []) for c in executed.cells)
+    assert json.loads((out / "failures.json").read_text()) == failures
+
+    times = {p.name: p.stat().st_mtime_ns for p in out.glob("phs-1*")}
+    folder, failures = runner.reproduce(tables, {"k": 90}, out, notebooks=notebooks)
+    assert {p.name: p.stat().st_mtime_ns for p in out.glob("phs-1*")} == times
+    assert list(failures) == ["phs-2"]  # tried again
+    assert "done before" in capsys.readouterr().out
+
+    _, failures = runner.reproduce(tables, {"k": 90, "seed": 1}, out, notebooks=notebooks)
+    assert failures == {} and not (out / "phs-2.failed.ipynb").exists()
+    rows, mark = report.load(out / "phs-1.json")
+    assert rows["ours"].tolist() == [46.0, 46.0] and mark["seed"] == 1
+    assert "<p class=failed>" not in (out / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_notebooks_bars_reach_the_terminal_and_not_the_saved_notebook(notebooks, tmp_path, capfd):
+    bar = "\nfrom tqdm.auto import tqdm\nfor _ in tqdm(range(3), desc='extracting'): pass\nprint('made')"
+    write_notebook(notebooks / "phs.ipynb", work=WORK + bar)
+    _, failures = runner.reproduce(["phs-1"], {}, tmp_path / "out", notebooks=notebooks)
+    assert failures == {}
+    assert "extracting: 100%" in capfd.readouterr().err
+    cells = nbformat.read(tmp_path / "out" / "phs-1.ipynb", as_version=4).cells
+    outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+    assert [(o.output_type, o.name, o.text) for o in outputs] == [("stream", "stdout", "made\n")]
+
+
+@pytest.mark.slow
+def test_a_failing_rerun_keeps_the_earlier_result(notebooks, tmp_path):
+    out = tmp_path / "out"
+    runner.reproduce(["phs-1"], {}, out, notebooks=notebooks)
+    before = (out / "phs-1.json").read_bytes()
+    write_notebook(notebooks / "phs.ipynb", work="1 / 0")  # its code changed: it must run again
+    _, failures = runner.reproduce(["phs-1"], {}, out, notebooks=notebooks)
+    assert "ZeroDivisionError" in failures["phs-1"]
+    assert (out / "phs-1.json").read_bytes() == before
+    assert "phs-1 failed" in (out / "report.html").read_text().replace("</b>", "").replace(
+        "<b>", ""
+    )
+
+
+@pytest.mark.slow
+def test_fresh_makes_again_what_is_done(notebooks, tmp_path):
+    out = tmp_path / "out"
+    runner.reproduce(["phs-1"], {}, out, notebooks=notebooks)
+    before = (out / "phs-1.json").stat().st_mtime_ns
+    runner.reproduce(["phs-1"], {}, out, fresh=True, notebooks=notebooks)
+    assert (out / "phs-1.json").stat().st_mtime_ns > before
+
+
+@pytest.mark.slow
+def test_failures_are_told_in_one_sentence(notebooks, tmp_path):
+    _, failures = runner.reproduce(["phs-3"], {}, tmp_path / "out", notebooks=notebooks)
+    assert failures["phs-3"].startswith("Box (3, 1, 2, 5) is empty.")
+    write_notebook(notebooks / "phs.ipynb", work="x = 1")
+    _, failures = runner.reproduce(["phs-1"], {}, tmp_path / "out", notebooks=notebooks)
+    assert "phs-1.json holds no rows" in failures["phs-1"]
+    assert not (tmp_path / "out" / ".running").exists()
+
+
+def test_two_runs_in_one_folder_and_unusable_folders(notebooks, tmp_path):
+    (tmp_path / "out").mkdir()
+    with filelock.FileLock(tmp_path / "out" / ".lock"):
+        with pytest.raises(InputError, match="Another run is at work"):
+            runner.reproduce(["phs-1"], {}, tmp_path / "out", notebooks=notebooks)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="can't be written"):
+        runner.reproduce(["phs-1"], {}, tmp_path / "file", notebooks=notebooks)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_keeps_finished_tables_and_goes_on(notebooks, tmp_path):
+    slow = WORK + '\nif table == "phs-a4" and k == 100:\n    open(out + "/started", "w")\n'
+    slow += "    import time; time.sleep(600)\n"
+    write_notebook(notebooks / "phs.ipynb", work=slow)
+    out = tmp_path / "out"
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it is ignored
+        "from foir_lib.bench import runner\n"
+        f"runner.reproduce(['phs-1', 'phs-a4', 'phs-a5'], {{}}, {str(out)!r}, notebooks={str(notebooks)!r})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, start_new_session=True
+    )
+    started = out / ".running" / "phs-a4" / "started"
+    for _ in range(600):
+        if started.exists() or process.poll() is not None:
+            break
+        time.sleep(0.2)
+    assert started.exists()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
+    _, told = process.communicate(timeout=60)
+    assert process.returncode != 0 and b"KeyboardInterrupt" in told
+    assert report.load(out / "phs-1.json")[1]["key"]
+    assert not (out / "phs-a4.json").exists() and not (out / "phs-a5.json").exists()
+    assert "Table 1" in (out / "report.html").read_text()
+
+
+# ---- stamps
+
+
+def test_the_key_changes_with_code_parameters_and_data_but_not_with_words(notebooks, tmp_path):
+    notebook, weights = notebooks / "phs.ipynb", tmp_path / "w.safetensors"
+    weights.write_bytes(b"one")
+    values = {"seed": 0, "device": "cpu", "weights": str(weights)}
+    key = stamp.stamp(notebook, values)["key"]
+    assert stamp.stamp(notebook, values)["key"] == key
+    assert stamp.stamp(notebook, values | {"seed": 1})["key"] != key
+    weights.write_bytes(b"two!")
+    changed = stamp.stamp(notebook, values)["key"]
+    assert changed != key
+    content = nbformat.read(notebook, as_version=4)
+    content.cells[0].source = "# Another title"
+    nbformat.write(content, notebook)
+    assert stamp.stamp(notebook, values)["key"] == changed
+    content.cells[3].source += "\n1"
+    nbformat.write(content, notebook)
+    assert stamp.stamp(notebook, values)["key"] != changed
+
+
+def test_parameters_that_name_no_path_or_a_folder_with_a_dead_link(tmp_path):
+    (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
+    assert [path for path, *_ in stamp._touched(str(tmp_path))] == [str(tmp_path)]
+    assert stamp._touched("dinov2-large," * 100) is stamp._touched("") is stamp._touched(None) is None
+
+
+def test_files_of_guests_are_looked_at_too(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"1")
+    (tmp_path / "b.npz").write_bytes(b"12")
+    found = stamp._touched(f"HOW={tmp_path}/a.npy, DELG = {tmp_path}/b.npz,C={tmp_path}/no")
+    assert [(Path(path).name, size) for path, size, _ in found] == [("a.npy", 1), ("b.npz", 2)]
+    assert stamp._touched(f"{tmp_path}/a.npy,{tmp_path}/b.npz") == found
+
+
+def test_the_device_of_a_stamp_is_the_one_asked_for(monkeypatch):
+    assert stamp._device("cpu") == "cpu"
+    monkeypatch.setattr(stamp.torch.cuda, "is_available", lambda: False)
+    assert (stamp._device("auto"), stamp._device(""), stamp._device("cuda:1")) == ("cpu", "cpu", "cuda:1")
+    monkeypatch.setattr(stamp.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(stamp.torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
+    assert stamp._device("cuda:1") == "cuda (GPU 1)" and stamp._device("auto") == "cuda (GPU None)"
+
+
+def test_commit_and_dirty_flag(tmp_path):
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", "-C", tmp_path, *who, *arguments], check=True, capture_output=True)
+
+    assert stamp.commit(tmp_path / "nowhere") == {"commit": None, "dirty": None}
+    git("init", "-q")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-q", "-m", "one")
+    mark = stamp.commit(tmp_path)
+    assert len(mark["commit"]) == 40 and mark["dirty"] is False
+    (tmp_path / "a").write_text("2")
+    assert stamp.commit(tmp_path) == mark | {"dirty": True}
+    (tmp_path / "inner").mkdir()  # an installed package inside someone's repository
+    assert stamp.commit(tmp_path / "inner") == {"commit": None, "dirty": None}
+
+
+# ---- reports
+
+
+def rows_of(*cells, **others):
+    columns = ["table", "dataset", "model", "method", "metric", "published", "ours"]
+    return pd.DataFrame(cells, columns=columns).assign(**others)
+
+
+ROWS = rows_of(
+    ("phs-1", "voc", "b", "PHS", "MP@100", 54.1, 52.64),
+    ("phs-1", "voc", "b", "CBIR", "MP@100", 50.0, 50.04),
+    ("phs-1", "coco", "a", "PHS", "MP@100", np.nan, 7.0),
+)
+
+
+def test_the_wide_table_by_hand():
+    table = report.wide(ROWS)
+    assert list(table.columns) == ["PHS", "CBIR"]
+    assert list(table.index) == [("voc", "b"), ("coco", "a")]
+    assert table.to_numpy().tolist() == [["52.6 (54.1)", "50.0 (50.0)"], ["7.0", ""]]
+
+
+def test_the_caption_names_the_definition_of_average_precision():
+    assert report.caption(ROWS.assign(ap="trapezoid")).startswith("MP@100 (AP: trapezoid); in brackets")
+    assert report.caption(ROWS).startswith("MP@100; in brackets")
+
+
+def test_metrics_and_x_get_lines_of_their_own():
+    rows = rows_of(
+        ("t", "d", "m", "A", "MP@100", np.nan, 1.0), ("t", "d", "m", "A", "MAP@100", np.nan, 2.0)
+    )
+    assert report.wide(rows).index.tolist() == [("d", "m", "MP@100"), ("d", "m", "MAP@100")]
+    rows = rows_of(
+        ("t", "d", "m", "CBIR", "MP", np.nan, 1.0),
+        ("t", "d", "m", "PHS", "MP", np.nan, 2.0),
+        ("t", "d", "m", "PHS", "MP", np.nan, 3.0),
+        x=[np.nan, 1, 2],
+    )
+    table = report.wide(rows).reset_index()
+    assert table.to_numpy().tolist() == [
+        ["d", "m", "", "1.0", ""],
+        ["d", "m", 1, "", "2.0"],
+        ["d", "m", 2, "", "3.0"],
+    ]
+
+
+LANDMARKS = rows_of(
+    ("ca-1", "roxford5k", "r50", "GeM", "mAP medium", 60.0, 61.0),
+    ("ca-1", "roxford5k", "r50", "GeM", "mAP hard", 40.0, 41.0),
+    ("ca-1", "roxford5k", "r50", "CAM", "mAP medium", np.nan, np.nan),
+    ("ca-1", "roxford5k", "r50", "CAM", "mAP hard", np.nan, np.nan),
+    ("ca-1", "roxford5k", "delf", "DELG", "mAP medium", 73.0, np.nan),
+    note=[None, None, "no classifier", "no classifier", None],
+)
+
+
+def test_methods_stand_down_where_the_paper_prints_them_so():
+    table = report.wide(LANDMARKS)
+    assert list(table.columns) == ["roxford5k, mAP medium", "roxford5k, mAP hard"]
+    assert table.reset_index().to_numpy().tolist() == [
+        ["GeM", "r50", "61.0 (60.0)", "41.0 (40.0)"],
+        ["CAM", "r50", "-", "-"],
+        ["DELG", "delf", "- (73.0)", ""],
+    ]
+    costs = LANDMARKS.assign(dataset=["any", *["roxford5k"] * 4], metric=["ms per image", *LANDMARKS["metric"][1:]])
+    assert list(report.wide(costs).columns) == ["ms per image", "roxford5k, mAP hard", "roxford5k, mAP medium"]
+    over = rows_of(*[("ca-fig9", "d", "m", f"over {o}", "mAP", np.nan, 1.0) for o in "NNT"], x=[1.0, 2.0, 1.5])
+    assert report.wide(over).reset_index().to_numpy().tolist() == [
+        ["over N", "m", 1, "1.0"], ["over N", "m", 2, "1.0"], ["over T", "m", 1.5, "1.0"],
+    ]  # fmt: skip
+
+
+def test_why_a_score_cannot_be_had_is_told_everywhere(tmp_path):
+    assert report.notes(LANDMARKS) == ["CAM: no classifier."] and report.notes(ROWS) == []
+    path = report.save(LANDMARKS, "ca-1", tmp_path)
+    assert "\n\nCAM: no classifier.\n\n" in (tmp_path / "ca-1.md").read_text()
+    assert report.notes(report.load(path)[0]) == ["CAM: no classifier."]
+    text = page.write(tmp_path).read_text()
+    assert "<p class=faint>CAM: no classifier.</p>" in text and text.count("<td class=number>-</td>") == 2
+    assert "<td class=number>- (73.0)</td>" in text
+
+
+def test_saved_files_by_hand(tmp_path):
+    path = report.save(ROWS.assign(n_queries=[3, 3, 4]), "phs-1", tmp_path)
+    assert path == tmp_path / "phs-1.json"
+    assert (tmp_path / "phs-1.csv").read_text() == (
+        "table,dataset,model,method,metric,published,ours,difference,n_queries\n"
+        "phs-1,voc,b,PHS,MP@100,54.1,52.6,-1.5,3\n"
+        "phs-1,voc,b,CBIR,MP@100,50.0,50.0,+0.0,3\n"
+        "phs-1,coco,a,PHS,MP@100,,7.0,,4\n"
+    )
+    text = (tmp_path / "phs-1.md").read_text()
+    assert "| voc | b | 52.6 (54.1) | 50.0 (50.0) |" in text
+    assert "| voc | b | PHS | MP@100 | 54.1 | 52.6 | -1.5 | 3 |" in text
+    rows, mark = report.load(path)
+    assert mark is None and rows["ours"].tolist() == [52.64, 50.04, 7.0]
+    assert rows["difference"].tolist()[:2] == pytest.approx([-1.46, 0.04])
+    assert {p.name for p in tmp_path.iterdir()} == {"phs-1.json", "phs-1.csv", "phs-1.md"}
+
+
+def test_the_papers_numbers_stand_below_when_none_stands_beside(tmp_path):
+    mini = ROWS.assign(published=np.nan, dataset="mini-focus", model=["a", "b", "c"])
+    report.save(mini, "phs-1", tmp_path)
+    text = (tmp_path / "phs-1.md").read_text()
+    assert "Printed in the paper" in text and "dinov2-large" in text
+    assert report.of_paper(report.checked(ROWS, "phs-1")) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (ROWS.drop(columns="ours"), "lack the column 'ours'"),
+        (ROWS.drop(columns="metric"), "lack the column 'metric'"),
+        (ROWS.iloc[:0], "no rows"),
+        (ROWS.assign(table="phs-2"), "cells of 'phs-2'"),
+        (pd.concat([ROWS, ROWS.iloc[:1]]), "repeat the cell"),
+        (ROWS.assign(ours=np.inf), "infinite"),
+    ],
+)
+def test_wrong_rows_are_refused_and_nothing_is_written(tmp_path, rows, words):
+    with pytest.raises(InputError, match=words):
+        report.save(rows, "phs-1", tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_score_that_could_not_be_computed_is_null(tmp_path):
+    path = report.save(ROWS.assign(ours=[np.nan, 1.0, 2.0]), "phs-1", tmp_path)
+    assert "NaN" not in path.read_text()
+    assert json.loads(path.read_text())["rows"][0]["ours"] is None
+    assert report.wide(report.load(path)[0]).iloc[0, 0] == "- (54.1)"
+
+
+def test_figures_become_files_and_stand_in_the_page(tmp_path):
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    report.save(ROWS.assign(method=["<b>", "CBIR", "PHS"]), "phs-1", tmp_path, {"bars": figure})
+    assert (tmp_path / "phs-1-bars.png").read_bytes()[:4] == b"\x89PNG"
+    (tmp_path / "phs-2.json").write_text('{"rows": [')
+    text = page.write(tmp_path, {"phs-a1": "it <broke>"}).read_text()
+    assert "data:image/png;base64," in text and "&lt;b&gt;" in text and "<b>CBIR" not in text
+    assert "it &lt;broke&gt;" in text and text.index("broke") < text.index("<nav")
+    assert "phs-2.json holds no rows" in text
+    assert "prefers-color-scheme: dark" in text
+    assert "http" not in text  # nothing is fetched from anywhere

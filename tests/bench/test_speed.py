@@ -1,0 +1,111 @@
+"""The bench measures what it says it measures, on sizes that take no time."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from foir_lib import load_model
+from foir_lib.bench.speed import coattention, heads
+from foir_lib.search.asking import Database, Sight
+from foir_lib.store import features as store
+
+FEW = (("mini-vit", 30, ("CBIR", "PHS")), ("mini-vit", 30, ("PHS (query-db)",)))
+
+
+def test_all_measures_at_once(tmp_path):
+    out = tmp_path / "bench.json"
+    report = heads.main(out, "mini-vit", "cpu", repeats=1, n_states=100, n_dimensions=8, page=FEW)
+    assert json.loads(out.read_text()) == report
+    table = heads.markdown(report)
+    assert len(report["results"]) == 7 and len(table.splitlines()) == 2 + 2 + 7
+    for line in report["results"]:
+        assert line["ratio"] == pytest.approx(line["a_ms"] / line["b_ms"]) and line["a_ms"] > 0
+        assert f"| {line['measure']} | {line['ratio']:.3f} |" in table
+    assert [r["measure"] for r in report["results"]][-2:] == [
+        "CBIR + PHS for a new prompt / encoding the picture, mini-vit",
+        "PHS (query-db) for a new prompt / encoding the picture, mini-vit",
+    ]
+
+
+def test_coattention_is_timed_on_a_memory_map(tmp_path):
+    path = coattention.write(tmp_path / "c", 5000)
+    assert path.stat().st_size == 5000 * 10 * 512 * 2
+    pieces = list(coattention.mapped(path))
+    assert [x.shape for x in pieces] == [(4096, 10, 512), (904, 10, 512)]
+    assert all(isinstance(x, np.memmap) and x.dtype == np.float16 and not x.flags.writeable for x in pieces)
+    np.testing.assert_allclose(np.linalg.norm(pieces[1][:9].astype(np.float32), axis=-1), 1, atol=1e-3)
+    timed = []
+
+    def compare(a, b, device, repeats, what):
+        scores, products = torch.cat(a()), b()
+        cosines = products.reshape(5000, 10)  # of unit clusters and a unit query
+        weights = torch.softmax(10 * cosines, 1)
+        x = torch.from_numpy(np.concatenate(pieces)).float()
+        want = (weights * cosines).sum(1) / (weights[..., None] * x).sum(1).norm(dim=1)
+        assert torch.allclose(scores, want, atol=1e-3)
+        timed.append((device, repeats))
+        return {"ratio": 2.0, "a_ms": 150.0, "b_ms": 75.0, "what": what}
+
+    found = coattention.coattention_search(compare, "cpu", 7, 5000, tmp_path)
+    assert found["bytes_per_image"] == 10_240 and found["ms_per_million"] == 30_000 and timed == [("cpu", 3)]
+    for words in ("5000 pictures", "10240 bytes", "10.2 GB, 30000 ms", "21 GB, 530 ms"):
+        assert words in found["what"]
+    assert {p.name for p in tmp_path.iterdir()} == {"c"}, "nothing is left behind"
+
+
+@pytest.mark.slow
+def test_the_clusters_are_never_whole_in_memory():
+    """Peak memory of a process (mapped pages count) grows by far less than the file that it streams, 307 MB."""
+    code = """if True:
+        import resource
+        from foir_lib.bench import landmark_speed
+        def once(a, b, *_):
+            a(), b()
+            return {"a_ms": 1.0}
+        def peak(n):
+            landmark_speed.coattention_search(once, "cpu", 1, n)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(peak(5000), peak(30000))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())  # kilobytes on Linux
+    assert (after - before) * (1024 if sys.platform == "linux" else 1) < 100e6
+
+
+def test_a_new_prompt_is_answered_without_looking_again(monkeypatch):
+    """Every answer has a box of its own, and all methods rank all stored states; only the other side looks."""
+    asked, looked = [], []
+    rank, state = Database.rank, Sight.state.func
+
+    def ranked(self, sight, method, prompt, h_on):
+        before = len(looked)
+        found = rank(self, sight, method, prompt, h_on)
+        asked.append((method, prompt, h_on, len(found.ids), len(looked) - before))
+        return found
+
+    class Counted:
+        def __get__(self, sight, _):
+            if "state" not in sight.__dict__:
+                looked.append(sight)
+                sight.__dict__["state"] = state(sight)
+            return sight.__dict__["state"]
+
+    monkeypatch.setattr(Database, "rank", ranked)
+    monkeypatch.setattr(Sight, "state", Counted())
+    heads.prompt_to_list("mini-vit", 30, ("CBIR", "PHS"), "cpu", repeats=3)
+    assert [method for method, *_ in asked] == ["CBIR", "PHS"] * 4  # a warm-up, then three
+    assert all(h_on == 5 and n == 30 for _, _, h_on, n, _ in asked)
+    assert len({prompt for _, prompt, *_ in asked}) == 4
+    assert [new for *_, new in asked] == [1] + [0] * 7  # the picture is looked at in the warm-up alone
+    assert len(looked) == 1 + 4  # and by the other side each time
+
+
+def test_random_states_fit_the_model(tmp_path):
+    model = load_model("mini-vit", pretrained=False, device="cpu")
+    features = heads._random_states(model, 300, tmp_path)
+    assert len(features) == 300 and features.names == ["descriptor", "heads", "residual"]
+    assert [c["n"] for c in store.caches(tmp_path)] == [300]
+    assert features.read("heads").shape == (300, model.net.embed_dim) and features.read("residual").std() > 0.9

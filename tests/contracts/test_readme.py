@@ -1,0 +1,59 @@
+"""The README is run: its Python blocks as they stand, its commands as far as that they are well-formed."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from foir_lib import cli
+from foir_lib.bench.runs import runner
+from foir_lib.data.getting import download
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+SHELL = "".join(re.findall(r"^```(?:bash|sh|console)\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
+COMMANDS = [line for line in SHELL.splitlines() if re.match(r"\s*(\$ )?foir ", line)]
+COMMANDS += re.findall(r"`(foir [a-z][^`]*)`", README)
+
+
+def test_the_readme_has_python_and_commands():
+    assert PYTHON and any("reproduce" in line for line in COMMANDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
+def test_python_blocks_run(block, tmp_path):
+    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_parse(line, monkeypatch):
+    """Words and options are those of the program, data sets and tables and parameters are known; nothing is done."""
+    words = shlex.split(line.strip().removeprefix("$ "), comments=True)
+    asked = []
+
+    def only_plan(tables, given, out, fresh):
+        asked.extend(runner.plan(tables, {name: value for name, value in given.items() if value is not None}))
+        return Path("runs"), {}
+
+    monkeypatch.setattr(runner, "reproduce", only_plan)
+    for name in ("get", "verify"):
+        monkeypatch.setattr(download, name, lambda name, root: asked.append(download.manifest(name)) or _verified())
+    monkeypatch.setattr("foir_lib.bench.speed.heads.main", lambda *_: asked.append("bench") or {})
+    monkeypatch.setattr("foir_lib.bench.speed.heads.markdown", str)
+    if len(words) == 2 and words[1] in get_command(cli.app).commands:  # named in the text, without arguments
+        words.append("--help")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words[1:])
+    assert not ended.value.code, line
+    assert asked or words[1] == "models" or words[-1] in ("list", "--help"), line
+
+
+def _verified():
+    """What verify answers when all is well."""
+    return download.pd.DataFrame([("x", "ok", "", "", "")], columns=["file", "status", "expected", "found", "note"])

@@ -1,0 +1,237 @@
+"""The paper's figures of attention maps: which maps, on which scale, under which names; P@k as the metrics say."""
+
+import io
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from foir_lib import Box, Point, load_model, load_set
+from foir_lib.bench.experiment import Experiment
+from foir_lib.data.protocol import Protocol
+from foir_lib.data.sets import RetrievalSet
+from foir_lib.errors import InputError
+from foir_lib.methods import foveal, head_selection
+from foir_lib.search.asking import Database, Sight
+from foir_lib.view import BLUE, DPI, GREEN, RED, WIDTH
+from foir_lib.view.figures import heads as attention_figures
+
+BOXES = [Box(10, 5, 60, 50), Point(90, 30)]
+
+
+def photograph(width=120, height=90, seed=0):
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    return small.resize((width, height), Image.Resampling.BICUBIC)
+
+
+PICTURES = [photograph(), photograph(100, 120, 1)]
+
+
+@pytest.fixture(scope="module")
+def models():
+    return [load_model(name, device="cpu") for name in ("mini-vit-small", "mini-vit", "mini-vit-large")]
+
+
+@pytest.fixture(scope="module")
+def experiment(models, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOIR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        small = load_set("mini-focus", seed=6, n_query=6, n_database=50)
+        yield Experiment(small, models[1], batch_size=8, progress=False)
+
+
+@pytest.fixture(autouse=True)
+def none_left_open():
+    yield
+    assert plt.get_fignums() == []
+
+
+def panels(figure):
+    """Axes with a heat map: the grey picture below, the map above."""
+    return [axes for axes in figure.axes if len(axes.get_images()) == 2]
+
+
+def heat(axes):
+    return axes.get_images()[1]
+
+
+def bars(figure):
+    return [axes for axes in figure.axes if "attention per patch (%)" in axes.get_ylabel()]
+
+
+def rendered(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    assert Image.open(file).width <= WIDTH * DPI + 1
+    return figure
+
+
+def maps_by_hand(model, picture, prompt, h_on=5):
+    x = model.preprocess(picture)[None]
+    state, roi = model.cls_state(x), torch.from_numpy(prompt.tokens(model.grid, picture.size))
+    order = state.attention[0][:, roi].sum(1).argsort(descending=True)[:h_on]
+    fa = model.cls_state(x, foveal.bias(prompt, model.grid, picture.size), last=4)
+    return {
+        "Vanilla": state.attention[0].mean(0).numpy(),
+        "FA": fa.attention[0].mean(0).numpy(),
+        "PHS": state.attention[0][order].mean(0).numpy(),
+    }
+
+
+@pytest.mark.parametrize("prompt", BOXES)
+def test_the_three_maps(models, prompt):
+    made = attention_figures.maps(Sight(models[1], PICTURES[0]), prompt, 4)
+    want = maps_by_hand(models[1], PICTURES[0], prompt, 4)
+    assert list(made) == ["Vanilla", "FA", "PHS"]
+    for name, values in want.items():
+        np.testing.assert_allclose(made[name], values, atol=1e-5)
+    assert len({values.tobytes() for values in made.values()}) == 3
+    most = attention_figures.maps(Sight(models[0], PICTURES[0]), prompt, 9)  # of 6 heads
+    np.testing.assert_allclose(most["PHS"], most["Vanilla"], atol=1e-6)
+    by_max = head_selection.select(
+        Sight(models[1], PICTURES[0]).state, Sight(models[1], PICTURES[0]).roi(prompt), 4, "max"
+    )
+    want = Sight(models[1], PICTURES[0]).state.attention[0][by_max[0]].mean(0)
+    np.testing.assert_allclose(attention_figures.maps(Sight(models[1], PICTURES[0]), prompt, 4, "max")["PHS"], want)
+
+
+def test_compare_methods(models):
+    figure = rendered(attention_figures.compare_methods(models[1], PICTURES, BOXES))
+    drawn = panels(figure)
+    assert [axes.get_title() for axes in figure.axes[:4]] == ["query", "Vanilla", "FA", "PHS"] and len(drawn) == 6
+    for row, (picture, prompt) in enumerate(zip(PICTURES, BOXES)):
+        line, want = drawn[3 * row : 3 * row + 3], maps_by_hand(models[1], picture, prompt)
+        assert len({heat(axes).get_clim() for axes in line}) == 1  # one scale in a row
+        for axes, values in zip(line, want.values(), strict=True):
+            np.testing.assert_allclose(heat(axes).get_array(), 100 * values.reshape(8, 8), atol=1e-3)
+    assert len(bars(figure)) == 2 and "mini-vit, PHS with 5 of 12 heads" in figure.get_suptitle()
+    assert figure.get_supxlabel().startswith("Look ")
+
+
+def test_compare_sizes(models):
+    figure = rendered(attention_figures.compare_sizes(models, PICTURES, BOXES, h_on=5))
+    names = ["query", "mini-vit-small\n5 of 6 heads", "mini-vit\n5 of 12 heads", "mini-vit-large\n5 of 16 heads"]
+    assert [axes.get_title() for axes in figure.axes[:4]] == names
+    drawn = panels(figure)
+    for row, (picture, prompt) in enumerate(zip(PICTURES, BOXES)):
+        line = drawn[3 * row : 3 * row + 3]
+        assert len({heat(axes).get_clim() for axes in line}) == 1
+        for axes, model in zip(line, models, strict=True):
+            want = maps_by_hand(model, picture, prompt)["PHS"].reshape(model.grid)
+            np.testing.assert_allclose(heat(axes).get_array(), 100 * want, atol=1e-3)
+    assert len(bars(figure)) == 2
+
+
+def test_models_of_other_grids_stand_side_by_side(models):
+    import timm
+
+    from foir_lib.models.vit import ViT
+
+    torch.manual_seed(0)
+    other = ViT(timm.create_model("deit_tiny_patch16_224", depth=2, img_size=64), "tiny")
+    figure = rendered(attention_figures.compare_sizes([other, models[1]], PICTURES, BOXES))
+    assert [heat(axes).get_array().shape for axes in panels(figure)] == [(4, 4), (8, 8)] * 2
+    assert figure.axes[1].get_title() == "tiny\n3 of 3 heads"
+    figure = rendered(attention_figures.heads_of_models([other, models[1]], PICTURES[0], BOXES[1]))
+    assert [heat(axes).get_array().shape for axes in panels(figure)] == [(4, 4)] * 3 + [(8, 8)] * 12
+
+
+@pytest.mark.parametrize("prompt", [None, BOXES[0]])
+def test_heads_of_models(models, prompt):
+    figure = rendered(attention_figures.heads_of_models(models, PICTURES[0], prompt))
+    drawn = panels(figure)
+    assert len(drawn) == 6 + 12 + 16 and len(bars(figure)) == 1
+    assert len({heat(axes).get_clim() for axes in drawn}) == 1  # one scale over all models
+    attention = [Sight(model, PICTURES[0]).state.attention[0].numpy() for model in models]
+    for axes, values in zip(drawn, np.concatenate(attention), strict=True):
+        np.testing.assert_allclose(heat(axes).get_array(), 100 * values.reshape(8, 8), atol=1e-3)
+    bands = [axes.get_title() for axes in figure.axes if len(axes.get_images()) == 1 and axes.get_title()]
+    assert bands == ["mini-vit-small\n6 heads", "mini-vit\n12 heads", "mini-vit-large\n16 heads"]
+    heads = [axes.get_title() for axes in drawn]
+    if prompt is None:
+        assert heads == [f"head {i}" for n in (6, 12, 16) for i in range(n)]
+    else:
+        inside = prompt.tokens((8, 8), PICTURES[0].size)
+        shares = [f"head {i}: {100 * row[inside].sum():.0f}%" for a in attention for i, row in enumerate(a)]
+        assert heads == shares and all(axes.collections for axes in drawn)
+
+
+def test_case_tells_the_precision_of_the_metrics(experiment):
+    database = Database(experiment.model, experiment.database())
+    methods = ("CBIR", "Mask", "Crop", "PHS")
+    for query in (0, 7):
+        figure = rendered(attention_figures.case(experiment.set, database, query, methods, k=10, shown=5, h_on=4))
+        rows = [
+            axes for axes in figure.axes if axes.spines["top"].get_edgecolor()[:3] == plt.matplotlib.colors.to_rgb(BLUE)
+        ]
+        assert len(rows) == 4 and len(figure.axes) == 4 * 6
+        for axes, method in zip(rows, methods, strict=True):
+            want = experiment.score(method, k=10, h_on=4).per_query["precision"].iloc[query]
+            first, precision, right = axes.get_title().splitlines()
+            assert first == method and precision == f"P@10: {100 * want:.0f} %"
+            at = figure.axes.index(axes)
+            frames = [
+                plt.matplotlib.colors.to_hex(a.spines["top"].get_edgecolor()) for a in figure.axes[at + 1 : at + 6]
+            ]
+            assert right == f"{frames.count(GREEN.lower())} of 5 right" and set(frames) <= {GREEN.lower(), RED.lower()}
+            ids = experiment.ranking(method, k=5, h_on=4).ids[query]
+            relevant = np.isin(ids, experiment.set.protocols["contains"].positives(query))
+            assert [frame == GREEN.lower() for frame in frames] == relevant.tolist()
+        assert experiment.set.queries["label"].iloc[query] in figure.get_suptitle()
+
+
+def test_case_in_a_small_database_uses_its_size(experiment):
+    database = Database(experiment.model, experiment.database())
+    figure = attention_figures.case(experiment.set, database, 0, ("CBIR",), k=1000, shown=3)
+    assert re.search(r"P@50: \d+ %", figure.axes[0].get_title())
+
+
+def test_case_never_finds_the_query_itself(experiment):
+    rs, database = experiment.set, Database(experiment.model, experiment.database())
+    known, found = rs.protocols["contains"].positive, rs.objects["image_id"].isin(rs.database["image_id"])
+    row = int(np.flatnonzero(found & rs.objects["label"].isin(known))[0])
+    asked = rs.objects.iloc[row]  # an object of a database picture becomes a query
+    at = int(np.flatnonzero(rs.database["image_id"] == asked["image_id"])[0])
+    queries = pd.DataFrame(
+        {
+            "image_id": [asked["image_id"]],
+            "prompt": [Box(*asked[["x0", "y0", "x1", "y1"]])],
+            "label": [asked["label"]],
+            "object": [row],
+        }
+    )
+    images = rs.images.assign(
+        split=["both" if i == asked["image_id"] else s for i, s in rs.images[["image_id", "split"]].values]
+    )
+    positive = {asked["label"]: known[asked["label"]]}
+    protocol = Protocol((asked["label"],), positive, own=np.array([at]))
+    figure = attention_figures.case(
+        RetrievalSet("own", images, rs.objects, queries, {"contains": protocol}), database, 0, ("CBIR",), shown=3
+    )
+    scores = [float(axes.get_xlabel().split(".  ")[1]) for axes in figure.axes[1:]]
+    assert figure.axes[0].get_title().startswith("CBIR\nP@49:") and len(scores) == 3 and max(scores) < 0.9999
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda m, e: attention_figures.compare_methods(m, PICTURES, BOXES[:1]), "2 pictures and 1 prompts"),
+        (lambda m, e: attention_figures.compare_methods(m, [], []), "0 pictures"),
+        (lambda m, e: attention_figures.compare_sizes([], PICTURES, BOXES), r"Models \(none\)"),
+        (lambda m, e: attention_figures.compare_sizes([m, m], PICTURES, BOXES), "mini-vit, mini-vit .*each once"),
+        (lambda m, e: attention_figures.heads_of_models([], PICTURES[0]), r"Models \(none\)"),
+        (lambda m, e: attention_figures.heads_of_models([m], PICTURES[0], Box(500, 0, 600, 9)), "lies outside"),
+        (lambda m, e: attention_figures.case(e.set, Database(m, e.database()), 10_000), "no query 10000"),
+        (lambda m, e: attention_figures.case(e.set, Database(m, e.database()), 0, ("CBIR", "XYZ")), "'XYZ' is unknown"),
+        (lambda m, e: attention_figures.case(e.set, Database(m, e.database()), 0, ()), "no method"),
+    ],
+)
+def test_errors_are_one_sentence(models, experiment, call, words):
+    with pytest.raises(InputError, match=words) as caught:
+        call(models[1], experiment)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")

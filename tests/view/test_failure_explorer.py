@@ -1,0 +1,315 @@
+"""The failure explorer without a browser: gains against a derivation by hand, filters, pages, clicks."""
+
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
+
+from foir_lib import load_model, load_set
+from foir_lib.bench import metrics
+from foir_lib.bench.experiment import Experiment
+from foir_lib.errors import InputError
+from foir_lib.view.explorers.failures import EVERY, GAIN, LOSS, PAGE, QUERY_DB, FailureExplorer
+from foir_lib.view.figures import gains
+
+K = 10
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOIR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        small = load_set("mini-focus", seed=5, n_query=12, n_database=40)
+        yield Experiment(small, load_model("mini-vit", device="cpu"), batch_size=7, progress=False)
+
+
+@pytest.fixture
+def explorer(experiment):
+    made = FailureExplorer(experiment, k=K, h_on=3)
+    yield made
+    made.close()
+
+
+def by_hand(experiment, method, metric="precision", **options):
+    """P@K or AP@K of every query from its ranking, one query at a time."""
+    ranking, rs = experiment.ranking(method, k=K, **options), experiment.set
+    ids = rs.database["image_id"].to_numpy()
+    scores = []
+    for found, label in zip(ranking.ids, rs.queries["label"], strict=True):
+        holds = set(rs.objects["image_id"][rs.objects["label"] == label])
+        right = np.array([ids[row] in holds for row in found])
+        at = [right[: n + 1].mean() for n in range(K) if right[n]]
+        scores.append(metrics.precision_at_k(right, K) if metric == "precision" else np.mean(at) if at else 0)
+    return np.array(scores)
+
+
+def items(explorer):
+    return explorer.gallery.rows[0]["items"]
+
+
+def words(explorer):
+    return re.sub("<[^>]*>", " ", explorer.line.value)
+
+
+@pytest.mark.parametrize("metric", ["precision", "average_precision"])
+def test_gains_are_differences_of_two_rankings(explorer, experiment, metric):
+    explorer.metric.value = metric
+    assert explorer.table.columns.tolist() == ["query", "image_id", "label", "PHS", "CBIR", "gain", "size", "n_objects"]
+    a, b = by_hand(experiment, "PHS", metric, h_on=3), by_hand(experiment, "CBIR", metric)
+    assert np.allclose(explorer.table["PHS"], a) and np.allclose(explorer.table["CBIR"], b)
+    assert np.allclose(explorer.table["gain"], a - b) and explorer.table["gain"].nunique() > 3
+    assert explorer.table["query"].tolist() == list(range(len(experiment)))
+
+
+def test_sizes_and_counts_are_those_of_the_picture(explorer, experiment):
+    rs = experiment.set
+    for row in explorer.table.sample(8, random_state=0).itertuples():
+        query = rs.queries.iloc[row.query]
+        picture = rs.open(query["image_id"])
+        box = query["prompt"]
+        assert row.size == pytest.approx((box.x1 - box.x0) * (box.y1 - box.y0) / (picture.width * picture.height))
+        assert row.n_objects == (rs.objects["image_id"] == query["image_id"]).sum()
+        assert (row.label, row.image_id) == (query["label"], query["image_id"])
+
+
+def test_other_methods(explorer, experiment):
+    explorer.a.value = QUERY_DB
+    assert np.allclose(explorer.table[QUERY_DB], by_hand(experiment, "PHS", h_on=3, mode="query-db"))
+    explorer.b.value = "Crop"
+    assert np.allclose(explorer.table["gain"], explorer.table[QUERY_DB] - by_hand(experiment, "Crop"))
+    assert "Crop → PHS (query-db)" in explorer.gallery.rows[0]["title"]
+
+
+def test_a_method_is_scored_once(explorer, experiment, monkeypatch):
+    explorer.b.value = "FA"
+    monkeypatch.setattr(experiment, "score", lambda *a, **o: pytest.fail("scored again"))
+    explorer.b.value = "CBIR"
+    explorer.metric.value = "average_precision"
+    explorer.order.value = GAIN
+
+
+def test_the_same_method_twice_swaps_them(explorer):
+    before = explorer.table["gain"]
+    explorer.a.value = "CBIR"
+    assert (explorer.a.value, explorer.b.value) == ("CBIR", "PHS")
+    assert np.allclose(explorer.table["gain"], -before)
+
+
+@pytest.mark.parametrize("error", [InputError("Mask can't be scored here: choose another."), ZeroDivisionError("zero")])
+def test_a_method_that_cannot_be_scored_leaves_all_as_it_was(explorer, experiment, monkeypatch, error):
+    table, line = explorer.table, explorer.line.value
+
+    def refuse(*a, **o):
+        raise error
+
+    monkeypatch.setattr(experiment, "score", refuse)
+    if isinstance(error, InputError):
+        explorer.b.value = "Mask"
+        assert explorer.gallery.message == str(error)
+    else:
+        with pytest.raises(ZeroDivisionError):
+            explorer.b.value = "Mask"
+    assert (explorer.a.value, explorer.b.value) == ("PHS", "CBIR")
+    assert explorer.table is table and explorer.line.value == line
+
+
+@pytest.mark.parametrize(("order", "sign"), [(LOSS, 1), (GAIN, -1)])
+def test_sorted_by_loss_or_gain(explorer, order, sign):
+    explorer.order.value = order
+    assert (np.diff(sign * explorer.shown["gain"]) >= 0).all() and len(explorer.shown) == len(explorer.table)
+    for _, tied in explorer.shown.groupby("gain"):
+        assert tied["query"].is_monotonic_increasing
+    assert [item["key"] for item in items(explorer)] == explorer.shown["query"].tolist()[:PAGE]
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_filters_leave_what_they_say(explorer, data):
+    table = explorer.table
+    label = data.draw(st.sampled_from([EVERY, *sorted(table["label"].unique())]))
+    top = explorer.size.max
+    low, high = sorted(data.draw(st.tuples(*2 * [st.floats(0, top)])))
+    few, many = sorted(data.draw(st.tuples(*2 * [st.integers(0, explorer.n_objects.max)])))
+    explorer.label.value, explorer.size.value, explorer.n_objects.value = label, (low, high), (few, many)
+    low, high = explorer.size.value  # as the slider took it
+    want = [
+        q
+        for q, (name, size, n) in enumerate(zip(table["label"], table["size"], table["n_objects"], strict=True))
+        if label in (EVERY, name) and low / 100 <= size <= high / 100 and few <= n <= many
+    ]
+    assert sorted(explorer.shown["query"]) == want
+    assert words(explorer).strip().startswith(f"Gain of PHS over CBIR in points of P@{K}.")
+    assert f" {len(want)} of {len(table)} " in words(explorer)
+    assert isinstance(explorer.figure(), Figure)
+    explorer.label.value, explorer.size.value, explorer.n_objects.value = EVERY, (0, top), (0, explorer.n_objects.max)
+    assert len(explorer.shown) == len(table)
+
+
+def test_nothing_left_is_said_in_words(explorer):
+    explorer.size.value = (0, 0)
+    assert not len(explorer.shown) and not items(explorer)
+    assert "No query" in explorer.gallery.rows[0]["empty"] and "0 of" in words(explorer)
+    assert explorer.previous.disabled and explorer.next.disabled
+    assert "none passes" in explorer.figure()._suptitle.get_text()
+
+
+def test_the_line_says_the_means_of_the_tables(explorer, experiment):
+    explorer.label.value = explorer.table["label"].mode()[0]
+    shown, every = words(explorer).split("All")
+    for text, table in ((shown, explorer.shown), (every, explorer.table)):
+        mean = re.search(r"([+−][\d.]+) on average", text)[1].replace("−", "-")
+        assert float(mean) == pytest.approx(100 * table["gain"].mean(), abs=0.051)
+        shares = [int(n) for n in re.search(r"(\d+)% gain, (\d+)% lose, (\d+)% tie", text).groups()]
+        want = [(table["gain"] > 0).mean(), (table["gain"] < 0).mean(), (table["gain"] == 0).mean()]
+        assert np.allclose(shares, 100 * np.array(want), atol=0.51)
+    means = [experiment.score("CBIR", k=K).mp, experiment.score("PHS", k=K, h_on=3).mp]
+    assert f"{100 * means[0]:.1f} → {100 * means[1]:.1f}" in every and "MP@10" in every
+    explorer.metric.value = "average_precision"
+    assert f"→ {100 * experiment.score('PHS', k=K, h_on=3).map:.1f}" in words(explorer) and "MAP@10" in words(explorer)
+
+
+def test_pages(explorer):
+    n, seen = len(explorer.shown), []
+    assert n > PAGE and explorer.previous.disabled and not explorer.next.disabled
+    while True:
+        seen += [item["key"] for item in items(explorer)]
+        if explorer.next.disabled:
+            break
+        explorer.next.click()
+    assert seen == explorer.shown["query"].tolist() and f"to {n} of {n}" in explorer.gallery.rows[0]["note"]
+    explorer.previous.click()
+    assert not explorer.next.disabled
+    explorer.order.value = GAIN  # another list begins at its start
+    assert explorer.previous.disabled and items(explorer)[0]["key"] == explorer.shown["query"].iloc[0]
+
+
+def test_items_say_what_happened(explorer):
+    verdicts = {1: "right", -1: "wrong", 0: ""}
+    for order in (LOSS, GAIN):
+        explorer.order.value = order
+        for item, row in zip(items(explorer), explorer.shown.itertuples(), strict=False):
+            label, change = item["caption"].split("\n")
+            before, after, gain = (float(n.replace("−", "-")) for n in re.findall(r"[+−]?[\d.]+", change))
+            want = [100 * row.CBIR, 100 * row.PHS, 100 * row.gain]
+            assert label == row.label and np.allclose([before, after, gain], want, atol=0.51)
+            assert item["frame"] == verdicts[np.sign(row.gain)] and row.label in item["alt"]
+
+
+def test_thumbnails_show_the_prompt(explorer, experiment):
+    """Blue stands around the box, in the picture's scale, and nowhere else."""
+    row = items(explorer)[0]["key"]
+    query = experiment.set.queries.iloc[row]
+    small = Image.open(io.BytesIO(bytes(items(explorer)[0]["image"]))).convert("RGB")
+    plain = experiment.set.open(query["image_id"])
+    scale = small.width / plain.width
+    changed = np.abs(np.asarray(small, int) - np.asarray(plain.resize(small.size), int)).sum(2) > 120
+    ys, xs = np.nonzero(changed)
+    box = query["prompt"]
+    found = np.array([xs.min(), ys.min(), xs.max(), ys.max()])
+    assert np.allclose(found, np.array([box.x0, box.y0, box.x1, box.y1]) * scale, atol=8)
+    inside = changed[
+        int(box.y0 * scale) + 6 : int(box.y1 * scale) - 6, int(box.x0 * scale) + 6 : int(box.x1 * scale) - 6
+    ]
+    assert inside.size > 100 and inside.mean() < 0.02  # the object itself stays visible
+
+
+def test_a_broken_picture_hides_no_other(explorer, experiment, monkeypatch):
+    broken = explorer.shown["image_id"].iloc[-1]
+    real = experiment.set.open
+
+    def opens(image_id, **options):
+        if image_id == broken:
+            raise InputError("Picture a.png can't be read: replace it.")
+        return real(image_id, **options)
+
+    object.__setattr__(experiment.set, "open", opens)
+    try:
+        explorer._thumbnail.cache_clear()
+        explorer.order.value = GAIN
+    finally:
+        object.__delattr__(experiment.set, "open")
+    hidden = [item for item in items(explorer) if not item["image"]]
+    assert 0 < len(hidden) < PAGE and all("a.png" in item["alt"] for item in hidden)
+
+
+def test_a_click_opens_the_query(experiment):
+    class Opens:
+        rows = []
+
+        def query(self, row):
+            self.rows.append(row)
+            if len(self.rows) > 2:
+                raise InputError("Query is broken: choose another.")
+
+        def reveal(self):
+            self.rows.append("seen")
+
+    made = FailureExplorer(experiment, k=K, opens=Opens())
+    key = items(made)[3]["key"]
+    made.gallery._handle_custom_msg({"pick": key, "row": 0, "item": 3}, [])
+    assert Opens.rows == [key, "seen"] and key == made.shown["query"].iloc[3]
+    assert made.gallery.message == f"Query {key} is open in the retrieval explorer."
+    made.gallery._handle_custom_msg({"pick": key, "row": 0, "item": 3}, [])
+    assert "broken" in made.gallery.message
+    made.opens = None
+    made.gallery._handle_custom_msg({"pick": key, "row": 0, "item": 3}, [])
+    assert "opens=" in made.gallery.message
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [({"a": "PSH"}, "'PSH'"), ({"b": "PHS"}, "itself"), ({"h_on": 0}, "h_on=0"), ({"h_on": 1.5}, "1.5")],
+)
+def test_wrong_arguments_are_named(experiment, wrong, text):
+    with pytest.raises(InputError, match=text):
+        FailureExplorer(experiment, **wrong)
+
+
+def test_more_heads_than_there_are_and_a_small_database(experiment):
+    with pytest.warns(UserWarning, match="Only 40"):
+        made = FailureExplorer(experiment, k=100, h_on=99)
+    assert made.h_on == 12 and made.k == 40 and "P@40" in words(made)
+    assert (made.table["gain"] == 0).all()  # all heads on is plain retrieval
+    assert "0% gain, 0% lose, 100% tie" in words(made)
+    assert isinstance(made.figure(), Figure)
+    made.close()
+
+
+def test_close_leaves_nothing_behind(experiment):
+    made = FailureExplorer(experiment, k=K)
+    parts = [made.order, made.gallery, made.order.layout, made.order.style, made.layout]
+    table, gallery = made.table, made.gallery
+    made.close()
+    made.close()  # twice is once
+    assert all(w.comm is None for w in [made, *parts, *made.children])
+    made.order.value = GAIN
+    made.metric.value = "average_precision"
+    gallery._handle_custom_msg({"pick": 0}, [])
+    assert made.table is table and not gallery.message
+    assert len(repr(made)) <= 110 and "PHS against CBIR" in repr(made)
+
+
+def test_figure_by_hand():
+    table = pd.DataFrame({"gain": [0.1, 0.3, -0.2], "size": [0.01, 0.02, 0.5], "n_objects": [1, 1, 4]})
+    figure = gains.figure(table, 9, "PHS", "CBIR", "P@10")
+    left, right = figure.axes
+    mean = next(line for line in right.lines if line.get_label() == "mean of n queries")
+    assert np.allclose(mean.get_xydata(), [(1, 20), (4, -20)])
+    assert [t.get_text() for t in right.texts] == ["n=2", "n=1"]
+    dots = np.asarray(left.collections[0].get_offsets())
+    assert np.allclose(dots, [(1, 10), (2, 30), (50, -20)])
+    assert "3 of 9" in figure._suptitle.get_text() and "+6.7" in figure._suptitle.get_text()
+
+
+@pytest.mark.parametrize(
+    ("gain", "digits", "text"), [(0.123, 1, "+12.3"), (-0.36, 0, "−36"), (0.0, 0, "+0"), (-0.0004, 1, "+0.0")]
+)
+def test_points(gain, digits, text):
+    assert gains.points(gain, digits) == text

@@ -1,0 +1,149 @@
+"""The gallery without a browser: what it sends, what a pick does, what it refuses."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from ipywidgets.widgets.widget import _instances, _remove_buffers
+
+from foir_lib.errors import InputError, MissingError
+from foir_lib.view.widgets.gallery import STATIC, Gallery
+
+ROW = {"title": "PHS", "note": "1 of 2 right", "items": [
+    {"key": 7, "image": b"first", "caption": "1", "alt": "rank 1", "frame": "right", "badge": "new", "bar": 0.25},
+    {"key": [3, "x"], "image": b"second"},
+]}  # fmt: skip
+
+
+@pytest.fixture
+def gallery():
+    made = Gallery()
+    yield made
+    made.close()
+
+
+def pick(gallery, key):
+    """What the browser sends."""
+    gallery._handle_custom_msg({"pick": key, "row": 0, "item": 0}, [])
+
+
+def test_pictures_travel_as_buffers_and_the_rest_as_json(gallery):
+    gallery.show([ROW])
+    state, paths, buffers = _remove_buffers(gallery.get_state(["rows", "shown", "message"]))
+    assert [bytes(b) for b in buffers] == [b"first", b"second"]
+    assert paths == [["rows", 0, "items", 0, "image"], ["rows", 0, "items", 1, "image"]]
+    first, second = json.loads(json.dumps(state))["rows"][0]["items"]
+    assert first == {name: value for name, value in ROW["items"][0].items() if name != "image"}
+    assert second == {"key": [3, "x"], "caption": "", "alt": "", "frame": "", "badge": "", "bar": None}
+    assert state["shown"] == 1 and state["rows"][0]["note"] == "1 of 2 right"
+
+
+def test_rows_and_their_count_arrive_together(gallery, monkeypatch):
+    sent = []
+    monkeypatch.setattr(gallery, "send_state", lambda key=None: sent.append(set(key)))
+    gallery.show([ROW])
+    gallery.show([ROW])  # the same rows again: the browser still hears that they are shown
+    assert sent == [{"rows", "shown"}, {"shown"}] and gallery.shown == 2
+
+
+def test_what_was_given_is_not_changed(gallery):
+    row = {"items": [{"key": 1, "image": b""}]}
+    gallery.show([row])
+    assert row == {"items": [{"key": 1, "image": b""}]}
+
+
+def test_numpy_numbers_become_plain_ones(gallery):
+    gallery.show(
+        [
+            {
+                "items": [
+                    {"key": np.int64(5), "image": b"", "bar": np.float32(0.5)},
+                    {"key": {"row": np.int32(2)}, "image": b""},
+                ]
+            }
+        ]
+    )
+    assert [json.dumps([i["key"], i["bar"]]) for i in gallery.rows[0]["items"]] == ["[5, 0.5]", '[{"row": 2}, null]']
+
+
+def test_a_pick_calls_everyone_once_with_the_key(gallery):
+    heard = []
+    first, second = (lambda key: heard.append(("first", key))), (lambda key: heard.append(("second", key)))
+    for callback in (first, second, first):
+        gallery.on_pick(callback)
+    pick(gallery, [3, "x"])
+    gallery.on_pick(first, remove=True)
+    pick(gallery, 7)
+    gallery._handle_custom_msg({"something": "else"}, [])
+    assert heard == [("first", [3, "x"]), ("second", [3, "x"]), ("second", 7)]
+
+
+@pytest.mark.parametrize(
+    "error", [InputError("Query 7 is broken: choose another."), MissingError("There is no picture at a.png.")]
+)
+def test_what_a_callback_complains_of_is_said(gallery, error):
+    heard = []
+
+    def refuse(key):
+        raise error
+
+    gallery.on_pick(refuse)
+    gallery.on_pick(heard.append)
+    pick(gallery, 7)
+    assert gallery.message == str(error) and heard == [7]  # the others are called all the same
+    gallery.on_pick(refuse, remove=True)
+    pick(gallery, 7)
+    assert gallery.message == ""
+
+
+def test_other_errors_are_logged_and_named(gallery, caplog):
+    gallery.on_pick(lambda key: {}["absent"])
+    with caplog.at_level(logging.ERROR):
+        pick(gallery, 7)
+    assert "KeyError" in gallery.message and "absent" in gallery.message
+    assert caplog.records[0].exc_info[0] is KeyError
+
+
+def test_a_new_list_takes_the_message_away(gallery):
+    gallery.message = "Query 7 is broken: choose another."
+    gallery.show([ROW])
+    assert gallery.message == ""
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        ({"key": 1, "image": b"", "frame": "red"}, "'red'"), ({"key": 1, "image": "a.png"}, "str"),
+        ({"key": 1, "image": b"", "bar": 1.5}, "1.5"), ({"key": 1, "image": b"", "bar": float("nan")}, "nan"),
+        ({"key": 1, "image": b"", "captoin": ""}, "captoin"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_shown_is_refused_and_the_rows_stay(gallery, item, text):
+    gallery.show([ROW])
+    with pytest.raises(InputError, match=text):
+        gallery.show([{"items": [item]}])
+    assert gallery.shown == 1 and gallery.rows[0]["title"] == "PHS"
+
+
+def test_closed_means_gone():
+    before = set(_instances)
+    Gallery().close()
+    assert set(_instances) == before
+
+
+def test_closed_means_silent(gallery):
+    heard = []
+    gallery.on_pick(heard.append)
+    gallery.close()
+    pick(gallery, 7)
+    gallery.show([ROW])  # a late answer is no error
+    assert heard == [] and gallery.comm is None
+
+
+def test_it_is_one_small_module_that_asks_no_other_site():
+    script = (STATIC / "gallery.js").read_text()
+    assert len(script.splitlines()) <= 160 and "import" not in script
+    for file in ("gallery.js", "gallery.css"):
+        assert "http" not in (STATIC / file).read_text()
+    assert len(repr(Gallery())) < 80

@@ -1,0 +1,405 @@
+"""The head explorer without a browser: what it shows, chooses and says, set by the path that a browser takes."""
+
+import gc
+import io
+import time
+import weakref
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from ipywidgets.widgets.widget import _instances
+from matplotlib import colormaps
+from matplotlib.colors import PowerNorm
+from PIL import Image
+
+from foir_lib import Box, Mask, Point, load_model
+from foir_lib.errors import InputError
+from foir_lib.methods import head_selection
+from foir_lib.models.vit import ViT
+from foir_lib.view import ORANGE
+from foir_lib.view.explorers.heads import HeadExplorer
+from foir_lib.view.figures import parts
+from foir_lib.view.widgets import maps
+from foir_lib.view.widgets.canvas import PromptCanvas
+
+BOX = Box(10, 5, 60, 50)
+
+
+def photograph(width=120, height=90, seed=0):
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    return small.resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("mini-vit", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def three_heads():
+    import timm
+
+    torch.manual_seed(0)
+    net = timm.create_model("deit_tiny_patch16_224", depth=3, img_size=64)
+    return ViT(net, "tiny of three heads")
+
+
+@pytest.fixture
+def explorer(model):
+    explorer = HeadExplorer(model, photograph())
+    yield explorer
+    explorer.close()
+
+
+def items(explorer):
+    return [item for row in explorer.gallery.rows for item in row["items"]]
+
+
+def starred(explorer):
+    return [item["key"] for item in items(explorer) if item["frame"] == "chosen"]
+
+
+def decoded(data):
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=float)
+
+
+def pick(explorer, head):
+    """As the browser says it."""
+    explorer.gallery._picked(explorer.gallery, {"pick": head}, [])
+
+
+# --- maps as small pictures ------------------------------------------------------------------------
+
+
+def test_maps_are_magma_in_steps_of_the_square_root_over_the_grey_picture():
+    attention = np.array([[0.0, 0.1, 0.2, 0.4], [0.05, 0.4, 0.0, 0.8]])
+    files = maps.overlays(Image.new("RGB", (80, 80), (200, 200, 200)), attention, (2, 2), top=40, side=80)
+    norm = PowerNorm(0.5, 0, 40, clip=True)
+    for row, file in zip(attention, files, strict=True):
+        pixels = decoded(file)
+        assert pixels.shape == (80, 80, 3)
+        for t, value in enumerate(row):  # the middle of each patch
+            want = 0.75 * 255 * np.array(colormaps["magma"](norm(100 * value))[:3]) + 0.25 * 200
+            at = pixels[(t // 2) * 40 + 10 : (t // 2) * 40 + 30, (t % 2) * 40 + 10 : (t % 2) * 40 + 30]
+            np.testing.assert_allclose(at.mean((0, 1)), want, atol=4)
+
+
+def test_maps_outline_the_roi_and_only_it():
+    roi = np.zeros((4, 4), bool)
+    roi[1:3, 1:2] = True
+    (file,) = maps.overlays(Image.new("RGB", (160, 80)), np.zeros((1, 16)), (4, 4), 1.0, roi.ravel())
+    pixels = decoded(file).mean(2)
+    assert pixels.shape == (80, 160)
+    white = pixels > 150
+    ys, xs = np.nonzero(white)
+    assert (xs.min(), xs.max(), ys.min(), ys.max()) == (40, 79, 20, 59)
+    assert not white[24:56, 44:76].any()
+    (plain,) = maps.overlays(Image.new("RGB", (160, 80)), np.zeros((1, 16)), (4, 4), 1.0)
+    assert decoded(plain).mean(2).max() < 40
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (50, 40), (2000, 1500)])
+def test_maps_of_any_picture(size):
+    (file,) = maps.overlays(Image.new("RGB", size), np.ones((1, 6)) / 6, (2, 3), 20.0, np.ones(6, bool))
+    assert max(decoded(file).shape) == maps.SIDE
+
+
+def test_maps_of_24_heads_take_less_than_a_tenth_of_a_second():
+    attention = np.random.default_rng(0).dirichlet(np.ones(256), 24)
+    picture, spent = photograph(640, 480), []
+    for _ in range(5):
+        start = time.process_time()
+        maps.overlays(picture, attention, (16, 16), 2.0, np.arange(256) < 40)
+        spent.append(time.process_time() - start)
+    assert min(spent) < 0.1
+
+
+def test_bars_are_drawn_to_scale_and_the_chosen_stand_out():
+    import xml.etree.ElementTree as ET
+
+    svg = ET.fromstring(maps.bars([0.5, 0.1, 0.25], [True, False, True], 0.25, "a < b", "name"))
+    bars = [r for r in svg.iter("rect") if r.get("data-head")]
+    heights = [float(bar.get("height")) for bar in bars]
+    assert heights == pytest.approx([maps.TALL, maps.TALL / 5, maps.TALL / 2], abs=0.2)  # 50 % is the top
+    assert [bar.get("fill") == "url(#name)" for bar in bars] == [True, False, True]
+    hatch = next(svg.iter("pattern"))
+    assert hatch.get("id") == "name" and hatch.find("rect").get("fill") == ORANGE and hatch.find("line") is not None
+    (cut,) = [line for line in svg.iter("line") if line.get("data-cut")]
+    assert cut.get("data-cut") == "25.00" and float(cut.get("y1")) == pytest.approx(float(bars[2].get("y")), abs=0.2)
+    texts = [t.text for t in svg.iter("text")]
+    assert "a < b" in texts and "0★" in texts and "1" in texts and "cut 25 %" in texts
+    assert "head 1 10 percent, head 2 25 percent chosen" in svg.get("aria-label")
+    assert "data-cut" not in maps.bars([0.5, 0.1]) and "★" not in maps.bars([0.5, 0.1])
+
+
+# --- what is shown ---------------------------------------------------------------------------------
+
+
+def test_without_a_prompt_maps_are_shown_and_words_ask_for_one(explorer, model):
+    assert explorer.heads is explorer.roi_attention is explorer.cosine is explorer.on_roi is None
+    assert [item["caption"] for item in items(explorer)] == [f"head {i}" for i in range(model.n_heads)]
+    assert all(item["bar"] is None and item["frame"] == "" for item in items(explorer))
+    assert "draw a box" in explorer._words.value and "Cosine" not in explorer._words.value
+    assert "<svg" not in explorer._chart.value and "attention per patch (%)" in explorer._chart.value
+
+
+def test_the_choice_is_that_of_phs_and_the_cosine_is_right(explorer, model):
+    explorer.canvas.prompt = BOX
+    state = model.cls_state(model.preprocess(photograph())[None])
+    roi = torch.from_numpy(BOX.tokens(model.grid, (120, 90)))[None]
+    heads = head_selection.select(state, roi, 5)[0].numpy()
+    assert (explorer.heads == heads).all() and heads.sum() == 5
+    shares = state.attention[0].numpy()[:, roi[0].numpy()].sum(1)
+    np.testing.assert_allclose(explorer.roi_attention, shares, atol=1e-5)
+    assert explorer.on_roi == pytest.approx(shares[heads].sum() / shares.sum(), abs=1e-5)
+    # by hand: eqs. 2, 4, 5, 8, 9
+    block, w = model.net.blocks[-1], torch.from_numpy(heads) * 12 / 5
+    vectors = []
+    for factors in (torch.ones(12), w):
+        y = state.residual + block.attn.proj((state.heads * factors[:, None]).flatten(1))
+        vectors.append(F.normalize(model.net.norm(y + block.mlp(block.norm2(y))), dim=-1)[0])
+    assert explorer.cosine == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-5)
+    assert explorer.cosine < 0.999
+    kept = ", ".join(map(str, np.flatnonzero(heads)))
+    assert f"<b>{explorer.cosine:.2f}</b>; heads kept: <b>{kept}</b>" in explorer._words.value
+    assert f"{100 * explorer.on_roi:.0f} % of all attention on the ROI" in explorer._words.value
+    assert starred(explorer) == np.flatnonzero(heads).tolist()
+    for i, item in enumerate(items(explorer)):
+        assert item["caption"] == f"head {i}\n{100 * shares[i]:.0f} %" and item["bar"] == pytest.approx(
+            shares[i], abs=1e-5
+        )
+    cut = np.sort(shares)[-5]
+    assert f'data-cut="{100 * cut:.2f}"' in explorer._chart.value
+
+
+def test_all_maps_share_one_scale(explorer, model):
+    explorer.canvas.prompt = BOX
+    attention = explorer.canvas.sight(model).attention
+    roi = BOX.tokens(model.grid, (120, 90))
+    for layer in (3, 0):
+        explorer.layer.value = layer
+        values = attention[layer].numpy()
+        want = maps.overlays(photograph(), values, model.grid, parts.scale_of(values), roi)
+        assert [item["image"] for item in items(explorer)] == want
+        assert f"{parts.scale_of(values):.1f} percent" in explorer._chart.value
+
+
+def test_another_block_changes_maps_and_bars_but_not_the_choice(explorer, model):
+    explorer.canvas.prompt = BOX
+    heads, cosine, on_roi = explorer.heads.copy(), explorer.cosine, explorer.on_roi
+    last, images = explorer.roi_attention, [item["image"] for item in items(explorer)]
+    explorer.layer.value = 1
+    assert (explorer.heads == heads).all() and explorer.cosine == cosine and explorer.on_roi == on_roi
+    np.testing.assert_allclose(explorer.roi_attention, explorer.canvas.sight(model).roi_attention(BOX, layer=1))
+    assert not np.allclose(explorer.roi_attention, last)
+    assert all(item["image"] != old for item, old in zip(items(explorer), images))
+    assert starred(explorer) == [] and "★" not in explorer._chart.value and "data-cut" not in explorer._chart.value
+    assert "Block 1 is only shown: PHS chooses in the last block, 3" in explorer._words.value
+    assert "block 1: attention" in explorer._chart.value
+    pick(explorer, 0)
+    assert "show block 3" in explorer.gallery.message and (explorer.heads == heads).all()
+    explorer.layer.value = 3
+    assert [item["image"] for item in items(explorer)] == images and "only shown" not in explorer._words.value
+
+
+@pytest.mark.parametrize("strategy", head_selection.STRATEGIES)
+@pytest.mark.parametrize("roi", head_selection.ROI_STRATEGIES)
+def test_strategies_reach_choice_and_cosine(explorer, model, roi, strategy):
+    explorer.canvas.prompt = BOX
+    explorer.roi.value, explorer.strategy.value, explorer.h_on.value = roi, strategy, 3
+    sight = explorer.canvas.sight(model)
+    vector, heads = sight.descriptor("PHS", BOX, 3, roi, strategy)
+    assert (explorer.heads == heads[0].numpy()).all()
+    assert explorer.cosine == pytest.approx(float((vector * sight.descriptor()[0]).sum()), abs=1e-5)
+    np.testing.assert_allclose(explorer.roi_attention, sight.roi_attention(BOX, roi))
+    assert ("brightest patch" in explorer._chart.value) == (roi == "max")
+
+
+@pytest.mark.parametrize("prompt", [Point(100, 20), Box(60, 40, 119, 89), Mask(np.tri(90, 120, dtype=bool))])
+def test_every_kind_of_prompt(explorer, model, prompt):
+    explorer.canvas.prompt = BOX
+    explorer.canvas.prompt = prompt
+    assert (explorer.heads == explorer.canvas.sight(model).descriptor("PHS", prompt)[1][0].numpy()).all()
+    explorer.canvas.prompt = None
+    assert explorer.heads is None and "draw a box" in explorer._words.value
+
+
+def test_another_picture(explorer, model):
+    explorer.canvas.prompt = BOX
+    images = [item["image"] for item in items(explorer)]
+    explorer.canvas.show(photograph(200, 100, 5))
+    assert explorer.heads is None and images[0] != items(explorer)[0]["image"]
+    assert decoded(items(explorer)[0]["image"]).shape == (80, 160, 3)
+
+
+def test_no_picture_yet(model):
+    explorer = HeadExplorer(model)
+    assert explorer.gallery.rows == [] and "no picture yet" in explorer._words.value
+    explorer.h_on.value = 2
+    explorer.canvas.show(photograph(), BOX)
+    assert explorer.heads.sum() == 2 and len(items(explorer)) == 12
+    explorer.close()
+
+
+def test_heads_stand_in_rows_of_one_length(explorer, three_heads):
+    assert [len(row["items"]) for row in explorer.gallery.rows] == [6, 6]
+    few = HeadExplorer(three_heads, canvas=explorer.canvas)
+    assert [len(row["items"]) for row in few.gallery.rows] == [3]
+    few.close()
+
+
+# --- by hand ---------------------------------------------------------------------------------------
+
+
+def test_heads_picked_by_hand_hold_until_phs_is_asked_again(explorer, model):
+    explorer.canvas.prompt = BOX
+    phs = explorer.heads.copy()
+    out, new = int(np.flatnonzero(phs)[0]), int(np.flatnonzero(~phs)[0])
+    assert explorer.choose.disabled
+    pick(explorer, out)
+    pick(explorer, new)
+    want = phs.copy()
+    want[[out, new]] = False, True
+    assert (explorer.heads == want).all() and starred(explorer) == np.flatnonzero(want).tolist()
+    assert "picked by hand" in explorer._words.value and "data-cut" not in explorer._chart.value
+    sight = explorer.canvas.sight(model)
+    vector = head_selection.descriptor(model, sight.state, torch.from_numpy(want), "before+scale")
+    assert explorer.cosine == pytest.approx(float((vector * sight.descriptor()[0]).sum()), abs=1e-5)
+    explorer.strategy.value = "identity"
+    assert (explorer.heads == want).all()  # how to switch off is no choice of heads
+    assert not explorer.choose.disabled
+    explorer.choose.click()
+    assert (explorer.heads == phs).all() and explorer.choose.disabled and "heads kept" in explorer._words.value
+    for forget in (
+        lambda: setattr(explorer.canvas, "prompt", Point(100, 80)),
+        lambda: setattr(explorer.h_on, "value", 4),
+    ):
+        pick(explorer, new)
+        forget()
+        assert explorer._by_hand is None and explorer.heads.sum() == explorer.h_on.value
+
+
+def test_heads_can_be_picked_without_a_prompt(explorer):
+    pick(explorer, 3)
+    assert np.flatnonzero(explorer.heads).tolist() == [3] and explorer.cosine < 0.999 and explorer.on_roi is None
+    assert "draw a box" in explorer._words.value and "picked by hand" in explorer._words.value
+
+
+def test_the_last_head_stays(explorer):
+    pick(explorer, 3)
+    shown, cosine = explorer.gallery.rows, explorer.cosine
+    pick(explorer, 3)
+    assert "at least one head" in explorer.gallery.message
+    assert (
+        np.flatnonzero(explorer.heads).tolist() == [3] and explorer.cosine == cosine and explorer.gallery.rows == shown
+    )
+    explorer.strategy.value = "before"
+    assert np.flatnonzero(explorer.heads).tolist() == [3] and explorer.canvas.message["text"] == ""
+    pick(explorer, 4)
+    assert np.flatnonzero(explorer.heads).tolist() == [3, 4] and explorer.gallery.message == ""
+    for head in (12, -1, "x", None):
+        with pytest.raises(InputError, match="heads 0 to 11"):
+            explorer.pick(head)
+    assert np.flatnonzero(explorer.heads).tolist() == [3, 4]
+
+
+# --- limits and errors -----------------------------------------------------------------------------
+
+
+def test_h_on_follows_the_model(three_heads):
+    explorer = HeadExplorer(three_heads, photograph())
+    assert (explorer.h_on.max, explorer.h_on.value) == (3, 1) and len(items(explorer)) == 3  # half of three
+    explorer.canvas.prompt = BOX
+    assert explorer.heads.sum() == 1 and explorer.heads[explorer.roi_attention.argmax()]
+    explorer.h_on.value = 3
+    assert explorer.heads.all() and explorer.cosine == pytest.approx(1, abs=1e-6)
+    assert explorer.on_roi == pytest.approx(1)
+    assert [label for label, _ in explorer.layer.options] == ["2 (last)", "1", "0"]
+    explorer.close()
+
+
+@pytest.mark.parametrize("h_on", [0, -1, 2.5, "5"])
+def test_h_on_that_is_no_number_of_heads(model, h_on):
+    with pytest.raises(InputError, match="h_on=.* whole number between 1 and 12"):
+        HeadExplorer(model, photograph(), h_on=h_on)
+
+
+def test_a_picture_and_a_canvas_are_too_much(model):
+    with pytest.raises(InputError, match="leave one out"):
+        HeadExplorer(model, photograph(), canvas=PromptCanvas())
+
+
+def test_what_goes_wrong_is_said_and_the_display_stays(explorer, model, monkeypatch):
+    explorer.canvas.prompt = BOX
+    before = explorer.gallery.rows, explorer._words.value, explorer.heads.tolist(), explorer.cosine
+    with pytest.raises(InputError, match="outside"):
+        explorer.canvas.prompt = Box(500, 500, 600, 600)
+    assert "outside" in explorer.canvas.message["text"] and explorer.canvas.message["error"]
+
+    def broken(*arguments):
+        raise InputError("Heads can't be chosen today: come back tomorrow.")
+
+    monkeypatch.setattr(head_selection, "select", broken)
+    explorer.h_on.value = 2
+    assert explorer.canvas.message["text"] == "Heads can't be chosen today: come back tomorrow."
+    with pytest.raises(InputError):
+        explorer.canvas.prompt = Point(5, 5)
+    assert "tomorrow" in explorer.canvas.message["text"]
+    assert (explorer.gallery.rows, explorer._words.value, explorer.heads.tolist(), explorer.cosine) == before
+    monkeypatch.undo()
+    explorer.h_on.value = 3
+    assert explorer.canvas.message["text"] == "" and explorer.heads.sum() == 3
+
+
+# --- life ------------------------------------------------------------------------------------------
+
+
+def test_two_explorers_on_one_canvas(model, three_heads):
+    first = HeadExplorer(model, photograph())
+    second = HeadExplorer(three_heads, canvas=first.canvas, h_on=2)
+    assert first.canvas in first.children[0].children and first.canvas not in second.children[0].children
+    first.canvas.prompt = BOX
+    assert first.heads.sum() == 5 and second.heads.sum() == 2
+    second.close()
+    first.canvas.prompt = Point(100, 80)  # the canvas lives, and its callbacks
+    assert first.roi_attention == pytest.approx(first.canvas.sight(model).roi_attention(Point(100, 80)).numpy())
+    assert first.canvas.comm is not None
+    assert second.roi_attention == pytest.approx(first.canvas.sight(three_heads).roi_attention(BOX).numpy())
+    first.close()
+
+
+def test_what_shares_a_canvas_goes_with_it(model, three_heads):
+    first = HeadExplorer(model, photograph())
+    second = HeadExplorer(three_heads, canvas=first.canvas, h_on=2)
+    first.close()
+    assert second.comm is None and second.gallery.comm is None and not first.canvas._callbacks
+
+
+def test_close_leaves_nothing(model):
+    HeadExplorer(model, photograph()).close()
+    before = set(_instances)
+    canvas = PromptCanvas(photograph(), BOX)
+    shared = set(_instances)
+    explorer = HeadExplorer(model, canvas=canvas)
+    own = HeadExplorer(model, photograph())
+    for one in (explorer, own):
+        one.close()
+        one.close()
+    assert set(_instances) == shared
+    reference = weakref.ref(explorer)
+    del explorer, own, one
+    gc.collect()
+    assert reference() is None
+    canvas.prompt = Point(5, 5)
+    canvas.close()
+    assert set(_instances) == before
+
+
+def test_repr_is_one_short_line(explorer):
+    assert repr(explorer) == "HeadExplorer (mini-vit, 12 heads, no prompt)"
+    explorer.canvas.prompt = BOX
+    assert repr(explorer) == "HeadExplorer (mini-vit, 12 heads, Box (10, 5, 60, 50))"
+    assert explorer._repr_mimebundle_()["text/plain"] == repr(explorer)
