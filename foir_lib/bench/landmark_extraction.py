@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from foir_lib.bench.landmark_pictures import LandmarkPictures
-from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.files import cache_root
+from foir_lib.errors import InputError
 from foir_lib.methods import pooling, regional_attention, regions, whitening
 from foir_lib.models.cnn import SCALES, Locals
 from foir_lib.models.detectors import load_detector
@@ -16,7 +15,9 @@ from foir_lib.models.weights import module_digest
 from foir_lib.retrievers import local_features
 from foir_lib.search import inverted_file
 from foir_lib.search.rerank import spatial
-from foir_lib.store.features import array_digest, code_digest
+from foir_lib.store import caches
+from foir_lib.store.features import array_digest
+from foir_lib.store.keys import code_of
 
 SCALE_SETS = {1: (1.0,), 3: (1 / 2**0.5, 1.0, 2**0.5), 5: SCALES, 7: (1 / 4, *SCALES, 2.0)}  # co-attention Table 3
 GRIDS = (3, 4, 5, 6)  # S of regional attention Table 2a
@@ -171,16 +172,15 @@ class LandmarkExtraction(LandmarkPictures):
         return self._learned["codebook"]
 
     def _words_of(self, features, n_words):
-        """The codebook of features (S, C), kept in a file beside the store: learning one takes minutes."""
-        code = code_digest("methods/whitening.py", "search/inverted_file.py")
-        name = f"{array_digest(features)}-{n_words}-{self.seed}-{code}.npz"
-        path = Path(self.cache or cache_root() / "features") / "codebooks" / name
-        try:
-            return inverted_file.load_codebook(path)
-        except (MissingError, IntegrityError):
+        """The codebook of features (S, C), in the cache: learning one takes minutes."""
+
+        def learn():
             book = inverted_file.learn(features, n_words, seed=self.seed)
-            book.save(path)
-            return book
+            return {"mean": book.pca.mean, "matrix": book.pca.matrix, "centres": book.centres}
+
+        key = {"what": "codebook", "features": array_digest(features), "n": n_words, "seed": self.seed}
+        book = caches.arrays("codebooks", key | {"code": code_of(inverted_file)}, learn, self.cache)
+        return inverted_file.Codebook(whitening.PCA(book["mean"], book["matrix"]), book["centres"])
 
     def _embedding(self, n_scales, n_features, dim):
         """(whitening layer, PCA) of sections 3.2 and 5.1 and their name; PCA-whitening where no layer was trained."""
