@@ -37,7 +37,7 @@ Node = Path | Cell | str  # a file, a definition of a notebook, the name of a li
 def code_of(*objects) -> str:
     """Names the code that ``objects`` can reach: a digest, then the modules it starts from, e.g. "1f2e... foir_lib.models.vit".
 
-    Each is a class, function, instance (with what stands in a dataclass's fields), module, or the Path of a Python file, that
+    Each is a class, function, instance (a dataclass's with the objects in its fields), module, or the Path of a Python file, that
     needn't be imported. Its code: the file that defines it and all of foir_lib that this one imports, and so on; for a plug-in,
     what it imports beside it too; in a notebook, definition by definition. Raises InputError for an object without source, a
     module that can't be found and a plug-in that was changed after it was loaded, MissingError for a path without a file.
@@ -105,9 +105,16 @@ def _homes(thing) -> Iterator[Node]:
         raise InputError(f"{thing!r} has no code of its own: give a class, function, instance, module or the Path of a .py file.")
     yield _home(thing, name)
     if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
-        for value in (getattr(thing, field.name) for field in dataclasses.fields(thing)):
-            if callable(value) or dataclasses.is_dataclass(value):
-                yield from _homes(value)
+        yield from _parts([getattr(thing, field.name) for field in dataclasses.fields(thing)])
+
+
+def _parts(values: Iterable) -> Iterator[Node]:
+    """What defines the objects among the values of fields, also in lists and dicts; plain data have no code."""
+    for value in values:
+        if isinstance(value, (list, tuple, dict)):
+            yield from _parts(value.values() if isinstance(value, dict) else value)
+        elif hasattr(value, "__module__") and not isinstance(value, Path):
+            yield from _homes(value)
 
 
 def _home(thing, name: str) -> Node:

@@ -3,14 +3,16 @@
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from foir_lib import cli
+from foir_lib import cli, files
 from foir_lib.bench.runs import runner
 from foir_lib.bench.speed import heads
 from foir_lib.data.getting import download
 from foir_lib.errors import InputError, MissingError
+from foir_lib.store import features
 
 
 @pytest.fixture
@@ -173,3 +175,21 @@ def test_help_needs_no_torch():
     code = "import sys; sys.argv = ['foir', '--help']\nfrom foir_lib.cli import main\ntry: main()\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.endswith("False\n"), done.stdout + done.stderr
+
+
+def test_the_cache_is_listed_and_pruned(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
+    assert run("cache", "list")[:2] == (0, f"0 entries, 0 B in all ({tmp_path / 'cache'})\n")
+    features.build({"what": "old states", "model": "m", "code": "0"}, 2, lambda a, b: {"x": np.ones((b - a, 1))}, progress=False)
+    files.cached("sizes", {"what": "sizes of pictures", "n": 7}, lambda: bytes(1500))
+    code, out, _ = run("cache", "list")
+    head, stale, small, total = out.splitlines()
+    assert code == 0 and head.split() == "kind what model items size last used code folder".split()
+    assert "old states" in stale and " stale " in stale and "1.6 kB" in small and " 7 " in small
+    assert total.startswith("2 entries, ") and "in all" in total
+    assert "1 entries" in run("cache", "prune", "--dry-run")[1] and "2 entries" in run("cache", "list")[1]
+    code, out, _ = run("cache", "prune")
+    assert code == 0 and "old states" in out and "removed" in out and "1 entries" in run("cache", "list")[1]
+    assert "sizes of pictures" in run("cache", "prune", "--all")[1] and "0 entries" in run("cache", "list")[1]
+    code, _, err = run("cache", "prune", "--days", "-2")
+    assert code == 2 and "days=-2.0 must be 0 or more" in err
