@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from functools import cache
@@ -11,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from IPython.core.inputtransformer2 import TransformerManager
 
 from foir_lib import files
 from foir_lib.errors import InputError
@@ -104,8 +104,9 @@ def _contents(folder, pattern):
 def _drawing(notebook):
     """The code of a notebook's cells and what it imports."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code")
-    return keys.code_in(TransformerManager().transform_cell(code), notebook.parent)
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    code = re.sub(r"^(\s*)([%!].*)$", lambda line: f"{line[1]}magic({line[2]!r})", code, flags=re.MULTILINE)
+    return keys.code_in(code, notebook.parent)
 
 
 def _lock():
