@@ -1,15 +1,13 @@
 """Visual words of local features: the codebook learned from training pictures, and which pictures share a query's words."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
-from foir_lib.errors import IntegrityError, MissingError
-from foir_lib.files import cache_root
+from foir_lib.methods import whitening
 from foir_lib.models.cnn import Locals
 from foir_lib.retrievers import local_features
 from foir_lib.search import inverted_file
+from foir_lib.store import caches
 from foir_lib.store.arrays import Joined
 from foir_lib.store.features import array_digest
 from foir_lib.store.keys import code_of
@@ -32,14 +30,15 @@ def codebook(corpus) -> inverted_file.Codebook:
         parts = (part for _, part in stored.chunks(["features", "count"]))
         features = np.concatenate([f[:m] for part in parts for f, m in zip(part["features"], part["count"])])
         n_words = min(corpus.setting("n_words", N_WORDS), len(features) // 2)
-        name = f"{array_digest(features)}-{n_words}-{corpus.seed}-{code_of(inverted_file)}.npz"
-        path = Path(corpus.cache or cache_root() / "features") / "codebooks" / name
-        try:
-            return inverted_file.load_codebook(path)
-        except (MissingError, IntegrityError):
+        key = {"what": "codebook", "features": array_digest(features), "n": n_words, "seed": corpus.seed}
+        key["code"] = code_of(inverted_file)
+
+        def fit():
             book = inverted_file.learn(features, n_words, seed=corpus.seed)
-            book.save(path)
-            return book
+            return {"mean": book.pca.mean, "matrix": book.pca.matrix, "centres": book.centres}
+
+        book = caches.arrays("codebooks", key, fit, corpus.cache)
+        return inverted_file.Codebook(whitening.PCA(book["mean"], book["matrix"]), book["centres"])
 
     return corpus.learned("codebook", learn)
 
