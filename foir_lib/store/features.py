@@ -166,8 +166,8 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     return Features(folder, n, shard, layout)
 
 
-def each(key, n, describe, workers=1, **options):
-    """:func:`build` from ``describe(row)``: a dict of tensors or arrays for one item. ``workers``: items at once, in threads."""
+def by_row(describe, workers=1):
+    """``make`` for :func:`build` from ``describe(row)``: a dict of tensors or arrays for one item. ``workers``: threads."""
 
     @torch.inference_mode()
     def one(row):
@@ -175,10 +175,10 @@ def each(key, n, describe, workers=1, **options):
 
     def make(start, stop):
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(one, range(start, stop)))
-        return {name: np.stack([arrays[name] for arrays in found]) for name in found[0]}
+            rows = list(pool.map(one, range(start, stop)))
+        return {name: np.stack([arrays[name] for arrays in rows]) for name in rows[0]}
 
-    return build(key, n, make, **options)
+    return make
 
 
 def array_digest(*arrays):
