@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from foir_lib import files, registry
-from foir_lib.bench.runs import stamp
 from foir_lib.data.readers import coco
 from foir_lib.errors import InputError, MissingError
 from foir_lib.methods.whitening import PCA
@@ -297,68 +296,3 @@ def test_a_code_is_current_until_what_it_names_changes(package):
     (package / "models" / "vit.py").unlink()
     assert keys.is_current(code) is False
     assert keys.is_current("0123456789abcdef") is False, "a digest of an earlier way to name code"
-
-
-# ---- tables
-
-
-@pytest.fixture
-def marks(package):
-    def both(**parameters):
-        mark = stamp.stamp(ROOT / "notebooks" / "tables" / "phs.ipynb", {"device": "cpu", **parameters})
-        return mark["key"], mark["drawn"]
-
-    return both
-
-
-def test_a_table_is_keyed_without_view_and_drawn_with_it(package, marks):
-    key, drawn = marks()
-    assert marks() == (key, drawn)
-    edit(package / "view" / "explorers" / "heads.py", "\nclass ", "\nEDITED = 1\n\n\nclass ")
-    assert marks() == (key, drawn), "no explorer takes part in a table"
-    edit(package / "view" / "figures" / "bars.py", "\ndef ", "\nEDITED = 1\n\n\ndef ")
-    again = marks()
-    assert again[0] == key and again[1] != drawn
-    edit(package / "bench" / "runs" / "report.py", "\ndef ", "\nEDITED = 1\n\n\ndef ")
-    assert marks()[0] == key and marks()[1] != again[1]
-
-
-@pytest.mark.parametrize("file", ["models/vit.py", "bench/rows.py", "methods/head_selection.py", "data/mini/focus.py"])
-def test_what_computes_rows_changes_a_tables_key(package, marks, file):
-    key, _ = marks()
-    edit(package / file, "\ndef ", "\nEDITED = 1\n\n\ndef ")
-    assert marks()[0] != key
-
-
-def test_a_table_that_names_what_takes_part_is_keyed_by_that(package):
-    def key():
-        return stamp.stamp(ROOT / "notebooks" / "tables" / "phs.ipynb", {"device": "cpu"}, (ViT, coco))["key"]
-
-    before = key()
-    edit(package / "data" / "readers" / "voc.py", "\ndef ", "\nEDITED = 1\n\n\ndef ")
-    assert key() == before
-    edit(package / "data" / "readers" / "coco.py", "\ndef ", "\nEDITED = 1\n\n\ndef ")
-    assert key() != before
-
-
-def test_plugins_settings_and_published_numbers_of_a_table(package, plugin, marks):
-    (key, drawn), plain = marks(plugin=str(plugin)), marks()
-    assert key != plain[0] and drawn == plain[1]
-    os.utime(plugin, (1, 1))
-    edit(plugin, "Words", "Other words")
-    assert marks(plugin=str(plugin)) == (key, drawn)
-    edit(plugin, "factor = 1", "factor = 2")
-    assert marks(plugin=str(plugin))[0] != key
-    with pytest.raises(MissingError, match=r"nowhere\.py"):
-        marks(plugin="nowhere.py")
-    manifests = package.parent / "data_manifests"
-    edit(manifests / "published" / "phs-1.csv", ",", ", ")
-    assert marks()[0] == plain[0] and marks()[1] != drawn
-    edit(manifests / "mini-focus.json", "{", '{"settings": {"noise_pixels": 7},')
-    assert marks()[0] != plain[0]
-
-
-def test_a_layout_without_the_code_of_tables_is_refused(package, marks):
-    shutil.rmtree(package / "retrievers")
-    with pytest.raises(InputError, match=r"No file of foir_lib matches 'retrievers/\*\.py'"):
-        marks()
