@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from foir_lib.files import PACKAGE, manifest_root
+from foir_lib.models import devices
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pandas", "faiss-cpu", "pillow")
 
@@ -25,7 +26,7 @@ def stamp(notebook, parameters):
     that name a file or folder its state on disk. The commit is told but not part of the key: a
     commit that changes only words keeps results.
     """
-    device = _device(parameters.get("device", "auto"))
+    device = devices.described(parameters.get("device"))
     made_by = {
         "code": _digest(_package() + _code_of(notebook)),
         "lock": _lock(),
@@ -97,14 +98,6 @@ def _versions():
         except PackageNotFoundError:
             found[name] = None
     return found
-
-
-def _device(name):
-    """What the device ``name`` is: "cpu", or "cuda" with the name of that very GPU."""
-    name = str(name) if name not in ("auto", "", None) else "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and torch.cuda.is_available():
-        return f"cuda ({torch.cuda.get_device_name(torch.device(name))})"
-    return name
 
 
 def _touched(value):
