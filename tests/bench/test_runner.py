@@ -18,7 +18,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from foir_lib import files
 from foir_lib.bench import landmark_rows
-from foir_lib.bench.runs import page, parameters, report, runner, stamp
+from foir_lib.bench.runs import kernel, minutes, parameters, report, runner, stamp
+from foir_lib.bench.runs.page import Page
 from foir_lib.bench.tables import heads as tables
 from foir_lib.errors import InputError, IntegrityError, MissingError
 
@@ -512,7 +513,7 @@ def test_why_a_score_cannot_be_had_is_told_everywhere(tmp_path):
     path = report.save(LANDMARKS, "ca-1", tmp_path)
     assert "\n\nCAM: no classifier.\n\n" in (tmp_path / "ca-1.md").read_text()
     assert report.notes(report.load(path)[0]) == ["CAM: no classifier."]
-    text = page.write(tmp_path).read_text()
+    text = Page(tmp_path).write().read_text()
     assert "<p class=faint>CAM: no classifier.</p>" in text and text.count("<td class=number>-</td>") == 2
     assert "<td class=number>- (73.0)</td>" in text
 
@@ -575,7 +576,7 @@ def test_figures_become_files_and_stand_in_the_page(tmp_path):
     report.save(ROWS.assign(method=["<b>", "CBIR", "PHS"]), "phs-1", tmp_path, {"bars": figure})
     assert (tmp_path / "phs-1-bars.png").read_bytes()[:4] == b"\x89PNG"
     (tmp_path / "phs-2.json").write_text('{"rows": [')
-    text = page.write(tmp_path, {"phs-a1": "it <broke>"}).read_text()
+    text = Page(tmp_path).write({"phs-a1": "it <broke>"}).read_text()
     assert "data:image/png;base64," in text and "&lt;b&gt;" in text and "<b>CBIR" not in text
     assert "it &lt;broke&gt;" in text and text.index("broke") < text.index("<nav")
     assert "phs-2.json holds no rows" in text
