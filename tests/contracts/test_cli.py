@@ -76,6 +76,13 @@ def test_guests_and_training_pictures_are_handed_on(run, asked):
     assert asked[0][1] == {"guest": "HOW=a.npy, B=b.npz", "training_root": "sfm"}
 
 
+def test_methods_and_a_plugin_are_handed_on(run, asked):
+    run("reproduce", "phs-1,ca-1", "--methods", "CBIR, PHS(h_on=3), Mine", "--plugin", "my/mine.py")
+    assert asked[0][1] == {"methods": "CBIR, PHS(h_on=3), Mine", "plugin": "my/mine.py"}
+    code, _, err = run("reproduce", "phs-1", "--plugin", "a.py", "-p", "plugin", "b.py")
+    assert code == 2 and "plugin is given twice" in err
+
+
 def test_negative_and_spaced_values_of_p(run, asked):
     run("reproduce", "phs-1", "-p", "shift", "-3", "-p", "note", "two words", "-p", "empty", "")
     assert asked[0][1] == {"shift": "-3", "note": "two words", "empty": ""}

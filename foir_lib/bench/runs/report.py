@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,37 +16,49 @@ from foir_lib.files import atomic_write
 KEYS = ["table", "dataset", "model", "method", "metric"]
 SCORES = ["published", "ours", "difference"]
 DECIMALS = 1
+HANDED = "run.json"  # in the folder that a notebook writes to
 
 
-def save(rows, table, out, figures=None, stamp=None):
+def hand_over(out: str | Path, stamp: dict, rows: pd.DataFrame | None = None) -> None:
+    """Leave in the folder ``out`` what :func:`save` writes beside the rows: the stamp, whose seconds start now.
+
+    ``rows``: rows of an earlier run that are still right, for :func:`kept_rows`; only the figures are drawn again.
+    """
+    records = None if rows is None else _records(rows)
+    write_json(Path(out) / HANDED, {"stamp": stamp, "started": time.time(), "rows": records})
+
+
+def kept_rows(out: str | Path) -> pd.DataFrame | None:
+    """The rows that :func:`hand_over` left in the folder ``out`` to be drawn again; None if they are to be computed."""
+    rows = _handed(out).get("rows")
+    return pd.DataFrame(rows) if rows else None
+
+
+def _handed(out):
+    path = Path(out) / HANDED
+    return json.loads(path.read_text(encoding="utf-8")) if out and path.is_file() else {}
+
+
+def save(rows: pd.DataFrame, table: str, out: str | Path, figures: dict | None = None) -> Path:
     """Write ``<table>.json``, ``.csv``, ``.md`` and a PNG per figure into the folder ``out``.
 
-    ``rows``: long format with the columns :data:`KEYS`, "ours", and where known "published"
-    (percent), besides any others such as x, n_queries, n_database; "difference" is computed.
-    ``figures``: name -> matplotlib Figure, written as ``<table>-<name>.png``. Each file appears
-    whole or not at all; the JSON, which holds ``stamp`` and unrounded rows without NaN, comes last.
-    Returns its path. Raises InputError for rows that lack a column, are none, repeat a cell or
-    belong to another table.
+    ``rows``: long format with the columns :data:`KEYS`, "ours", and where known "published" (percent), besides any others
+    such as x, n_queries, n_database; "difference" is computed. ``figures``: name -> matplotlib Figure, written as
+    ``<table>-<name>.png``. Each file appears whole or not at all; the JSON, which holds unrounded rows without NaN and
+    the stamp of :func:`hand_over` (None without), comes last. Returns its path. Raises InputError for rows that lack a
+    column, are none, repeat a cell or belong to another table.
     """
-    rows = checked(rows, table)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    rows, folder = checked(rows, table), Path(out)
     for name, figure in (figures or {}).items():
         picture = io.BytesIO()
-        figure.savefig(
-            picture, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None}
-        )
+        figure.savefig(picture, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
         atomic_write(folder / f"{table}-{name}.png", picture.getvalue())
     atomic_write(folder / f"{table}.csv", rounded(rows).to_csv(index=False, lineterminator="\n"))
     atomic_write(folder / f"{table}.md", markdown(rows))
-    path = folder / f"{table}.json"
-    write_rows(path, rows, stamp)
+    handed, path = _handed(folder), folder / f"{table}.json"
+    stamp = {"seconds": round(time.time() - handed["started"], 1)} | handed["stamp"] if handed else None
+    write_json(path, {"table": table, "stamp": stamp, "rows": _records(rows)})
     return path
-
-
-def write_rows(path, rows, stamp):
-    """Write checked rows and their stamp as strict JSON, atomically."""
-    write_json(path, {"table": rows["table"].iloc[0], "stamp": stamp, "rows": _records(rows)})
 
 
 def checked(rows, table):

@@ -17,6 +17,7 @@ import torch
 from foir_lib import files, registry
 from foir_lib.errors import FoirError, InputError
 from foir_lib.files import PACKAGE, manifest_root
+from foir_lib.models import devices
 from foir_lib.store import keys
 
 ROWS = ("bench/rows.py",)  # where the code of rows starts
@@ -41,7 +42,7 @@ def stamp(notebook, parameters):
         "code": keys.code_of(*_files(ROWS), *objects, *plugin, without=catalogue),
         "lock": _lock(),
         "versions": _versions(),
-        "device": _device(parameters.get("device", "auto")),
+        "device": devices.described(parameters.get("device")),
         "parameters": parameters,
     }
     touched = {name: _touched(value) for name, value in parameters.items() if name != "plugin"}
@@ -145,14 +146,6 @@ def _versions():
         except PackageNotFoundError:
             found[name] = None
     return found
-
-
-def _device(name):
-    """What the device ``name`` is: "cpu", or "cuda" with the name of that very GPU."""
-    name = str(name) if name not in ("auto", "", None) else "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and torch.cuda.is_available():
-        return f"cuda ({torch.cuda.get_device_name(torch.device(name))})"
-    return name
 
 
 def _touched(value):
