@@ -6,8 +6,11 @@ from pycocotools import mask as rle
 from foir_lib.errors import InputError
 
 
-def decode(segmentation, size, what):
-    """Pixels (height, width) bool of COCO polygons or RLE."""
+def decode(segmentation: list | dict, size: tuple[int, int], what: str) -> np.ndarray:
+    """Pixels, bool (height, width), of COCO polygons or RLE on a picture of ``size`` (width, height) pixels.
+
+    Raises InputError that names ``what`` has a broken segmentation, or one of another size.
+    """
     width, height = size
     try:
         if isinstance(segmentation, dict):

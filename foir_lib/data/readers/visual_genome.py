@@ -9,14 +9,16 @@ A list line is a file name (``2368620.jpg``, folder allowed) or a bare image id.
 import sys
 from collections import Counter
 from itertools import chain
+from os import PathLike
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from foir_lib.data.readers import reading
-from foir_lib.data.sets import CORNERS
-from foir_lib.errors import InputError
+from foir_lib.data.sets import CORNERS, RetrievalSet
+from foir_lib.errors import InputError, count
+from foir_lib.registry import register
 
 REMEDY = (
     "expected VG_100K/, VG_100K_2/, image_data.json, objects.json, object_alias.txt and the lists of SSGRL "
@@ -24,13 +26,11 @@ REMEDY = (
 )
 
 
+@register("set", "visual-genome")
 def load(
-    root,
-    query="test_list_500.txt",
-    database="train_list_500.txt",
-    n_categories=100,
-    check_files=True,
-):
+    root: str | PathLike, query: str = "test_list_500.txt", database: str = "train_list_500.txt",
+    n_categories: int = 100, check_files: bool = True,
+) -> RetrievalSet:  # fmt: skip
     """Visual Genome as a RetrievalSet; the paper has 9,880 query images (of 10,000 listed) and 82,904 in the database.
 
     Categories are the ``n_categories`` most frequent names over all annotations, after aliases, equals by
@@ -38,6 +38,7 @@ def load(
     (PHS 4.1). Boxes outside their pictures and without area are left out with a warning: they are common
     here. check_files: see that every picture is there. Raises MissingError and InputError.
     """
+    count(n_categories, "n_categories")
     root = reading.need(root, "Visual Genome folder", REMEDY)
     sizes = _sizes(reading.need(root / "image_data.json", "annotation file", REMEDY))
     lists = {
@@ -70,7 +71,7 @@ def load(
     )
     objects[CORNERS] = boxes
     objects["ignore"] = False
-    objects["segmentation"] = pd.Series([None] * len(objects), dtype=object)
+    objects["segmentation"] = None
     return reading.make_set("visual-genome", images, objects[keep])
 
 
@@ -117,7 +118,7 @@ def _ids(path, sizes):
     return ids
 
 
-def aliases(path):
+def aliases(path: str | PathLike) -> dict[str, str]:
     """Name -> the name it stands for, from object_alias.txt: per line the name, then its aliases, by commas.
 
     A name already standing for another keeps that meaning for the rest of its line.
