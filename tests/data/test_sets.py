@@ -470,7 +470,7 @@ def plugin(tables, tmp_path):
     path.write_text(f"FOLDER = {str(tmp_path)!r}\n{PLUGIN}")
     registry.load_plugin(path)
     yield tmp_path
-    path.write_text("")
+    path.write_text(f"# nothing is left of {tmp_path}")
     registry.load_plugin(path)
     assert "mine" not in registry.names("set")
 
