@@ -22,6 +22,8 @@ def load_set(name: str, root: str | PathLike | None = None, seed: int = 0, **opt
     """
     retrieval_set = opened("set", name, root, options, seed)
     if not isinstance(retrieval_set, RetrievalSet):
-        raise InputError(f"The set {name!r} opens as {type(retrieval_set).__name__}: let its function return a RetrievalSet.")
+        raise InputError(
+            f"The set {name!r} opens as {type(retrieval_set).__name__}: let its function return a RetrievalSet."
+        )
     settings = manifest(name).get("settings", {}) | retrieval_set.settings
     return dataclasses.replace(retrieval_set, settings=settings)

@@ -76,7 +76,7 @@ def queries(name: str, frame: pd.DataFrame, images: pd.DataFrame, objects: pd.Da
 
     if not len(frame):
         if len(objects):
-            raise InputError(f"{name} has no queries: no query image holds an object that may be asked for.")
+            raise InputError(f"{name} has no queries: no query image holds an object that may be a query.")
         return frame
     rows = pd.Index(images["image_id"]).get_indexer(frame["image_id"])
     refuse(rows < 0, "is in no images table: every query needs its image")

@@ -99,7 +99,5 @@ def _positions(rows, group):
     if rows.size == 0:
         return np.zeros(0, dtype=np.int64)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or rows.min() < 0:
-        raise InputError(
-            f"Group {group!r} of the protocol must list database rows, whole numbers from 0, in one row."
-        )
+        raise InputError(f"Group {group!r} of the protocol must list database rows, whole numbers from 0, in one row.")
     return np.unique(rows).astype(np.int64)

@@ -138,9 +138,7 @@ def crown(
         put(sheet, "rect", x0 - 3, y - tall, x1 + 3, y, trim * 0.9)
 
 
-def windows(
-    sheet: np.ndarray, facade: NamedTuple, inner: tuple, outer: tuple, eaves: float, foot: float
-) -> None:
+def windows(sheet: np.ndarray, facade: NamedTuple, inner: tuple, outer: tuple, eaves: float, foot: float) -> None:
     c, trim = facade.choices, np.array(facade.trim)
     floor = (foot - eaves) / (c["floors"] + 0.35)
     form = {"twin": "arch"}.get(c["window"], c["window"])
@@ -211,7 +209,15 @@ def feature(
 
 
 def portal(
-    sheet: np.ndarray, portal: str, x: float, foot: float, high: float, wide: float, wall: Colour, roof: Colour, trim: Colour
+    sheet: np.ndarray,
+    portal: str,
+    x: float,
+    foot: float,
+    high: float,
+    wide: float,
+    wall: Colour,
+    roof: Colour,
+    trim: Colour,
 ) -> None:
     h, w = 0.42 * high, 0.09 * wide
     dark, form = (0.16, 0.11, 0.08), {"arch": "arch", "three arches": "arch", "pointed": "pointed"}.get(portal, "rect")

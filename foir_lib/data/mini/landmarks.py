@@ -39,7 +39,12 @@ def load(
     pictures per landmark of the database are about the landmarks in turn, all further ones are distractors, which
     show none of them. Raises InputError for a bad number or a disk that can't be written.
     """
-    numbers = {"seed": (seed, 0), "n_landmarks": (n_landmarks, 2), "n_queries": (n_queries, 1), "n_database": (n_database, 1)}
+    numbers = {
+        "seed": (seed, 0),
+        "n_landmarks": (n_landmarks, 2),
+        "n_queries": (n_queries, 1),
+        "n_database": (n_database, 1),
+    }
     for label, (value, low) in numbers.items():
         count(value, f"{name}: {label}", low, 2**32 - 1)
     folder = f"{name}-v{VERSION}-seed{seed}-{n_landmarks}-{n_queries}-{n_database}"

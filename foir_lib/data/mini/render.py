@@ -123,20 +123,14 @@ def background(rng: Rng, place: str, height: int, width: int) -> np.ndarray:
     elif place == "sea":
         up = blend((0.62, 0.82, 0.98), (0.98, 0.95, 0.88), clip01(0.8 * sky + 0.5 * (coarse - 0.5)))
         ripple = wave(ground * (2.2 - ground) * 7 + 1.6 * coarse + 0.5 * fine)
-        down = blend(
-            (0.13, 0.42, 0.66), (0.48, 0.78, 0.88), clip01(0.45 + 0.4 * ripple - 0.2 * ground)
-        )
+        down = blend((0.13, 0.42, 0.66), (0.48, 0.78, 0.88), clip01(0.45 + 0.4 * ripple - 0.2 * ground))
     elif place == "town":
         up = blend((0.05, 0.05, 0.16), (0.22, 0.15, 0.34), clip01(sky))
-        down = blend(
-            (0.17, 0.16, 0.23), (0.09, 0.09, 0.13), clip01(0.6 * ground + 0.7 * (fine - 0.3))
-        )
+        down = blend((0.17, 0.16, 0.23), (0.09, 0.09, 0.13), clip01(0.6 * ground + 0.7 * (fine - 0.3)))
     else:
         up = blend((0.03, 0.09, 0.14), (0.06, 0.22, 0.27), clip01(sky))
         caustic = 1 - np.abs(2 * coarse - 1) - 0.6 * np.abs(2 * fine - 1)
-        down = blend(
-            (0.02, 0.20, 0.24), (0.10, 0.50, 0.48), clip01(0.2 + 0.7 * caustic - 0.5 * ground)
-        )
+        down = blend((0.02, 0.20, 0.24), (0.10, 0.50, 0.48), clip01(0.2 + 0.7 * caustic - 0.5 * ground))
     image = up * (1 - below) + down * below
     DETAILS[place](rng, image, int(horizon), x, y)
     return image
@@ -178,11 +172,7 @@ def _town(rng, image, horizon, x, y):
 def _lagoon(rng, image, horizon, x, y):
     height, width = image.shape[:2]
     for _ in range(9):  # bubbles
-        radius, cx, cy = (
-            between(rng, 1.5, 4.5),
-            between(rng, 0, width),
-            between(rng, horizon, height),
-        )
+        radius, cx, cy = (between(rng, 1.5, 4.5), between(rng, 0, width), between(rng, horizon, height))
         rows = slice(max(int(cy) - 6, 0), int(cy) + 7)
         cols = slice(max(int(cx) - 6, 0), int(cx) + 7)
         gap = np.abs(np.sqrt((x[rows, cols] - cx) ** 2 + (y[rows, cols] - cy) ** 2) - radius)
@@ -231,11 +221,7 @@ def develop(rng: Rng, image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     tint = between(rng, 0.72, 1.15) * (1 + 0.16 * (rng.random(3) - 0.5))
     across, down = between(rng, -0.22, 0.22), between(rng, -0.12, 0.12)
-    light = (
-        1
-        + across * (np.arange(width) / width - 0.5)[None]
-        + down * (np.arange(height) / height - 0.5)[:, None]
-    )
+    light = 1 + across * (np.arange(width) / width - 0.5)[None] + down * (np.arange(height) / height - 0.5)[:, None]
     grain = 0.04 * (rng.random((height, width)) - 0.5)
     image = clip01(image * light[..., None] * tint + grain[..., None])
     return np.floor(image * 255 + 0.5).astype(np.uint8)

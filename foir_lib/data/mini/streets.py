@@ -144,7 +144,9 @@ def photograph(
         cover = _front(image, rng, kind, x, foot, tall, light)
         covers = [(number, mask & ~cover, whole, turn) for number, mask, whole, turn in covers]
     instances = [
-        Instance(n, mask, min(float(mask.sum() / max(area, 1.0)), 1.0), turn) for n, mask, area, turn in covers if n >= 0
+        Instance(n, mask, min(float(mask.sum() / max(area, 1.0)), 1.0), turn)
+        for n, mask, area, turn in covers
+        if n >= 0
     ]
     return develop(rng, clip01(image)), instances
 

@@ -68,8 +68,8 @@ class World:
         houses, rng = [], self.house_stream
         for i in range(24):
             house = facades.family(rng, 1, str(i))[0]
-            plain = {"towers": "none", "feature": "none", "portal": "door", "wing": 0.0, "bays": int(rng.integers(2, 5))}
-            choices = house.choices | plain | {"crown": ("gable", "hip", "flat")[rng.integers(3)]}
+            plain = {"towers": "none", "feature": "none", "portal": "door", "wing": 0.0}
+            choices = house.choices | plain | {"bays": int(rng.integers(2, 5)), "crown": ("gable", "hip", "flat")[rng.integers(3)]}
             shape = (between(rng, 0.34, 0.7), between(rng, 0.40, 0.58), 0.2, 0.7)
             houses.append(sheets(facades.paint(house._replace(choices=choices, shape=shape))))
         return houses
@@ -90,9 +90,7 @@ def world(use: int, seed: int, n_targets: int) -> World:
     )
 
 
-def scene(
-    world: World, rng: Rng, main: int, grade: str
-) -> tuple[np.ndarray, list[Instance], str, list[str]]:
+def scene(world: World, rng: Rng, main: int, grade: str) -> tuple[np.ndarray, list[Instance], str, list[str]]:
     """A picture, uint8 (HEIGHT, WIDTH, 3), the Instances on it, its light and the grade of each of them.
 
     main: number of the landmark it is about, -1 for none of the targets. grade: one of WAYS; the scene is composed

@@ -33,9 +33,7 @@ def load(
     root = reading.need(root, "COCO folder", remedy)
     tables = []
     for split in dict.fromkeys((query, database)):
-        path = reading.need(
-            root / "annotations" / f"instances_{split}.json", "annotation file", remedy
-        )
+        path = reading.need(root / "annotations" / f"instances_{split}.json", "annotation file", remedy)
         reading.need(root / split, "picture folder", remedy)
         images, objects = read(path)
         images = images.assign(
@@ -62,18 +60,12 @@ def read(path: str | PathLike) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     content = reading.read_json(path, _compact)
     for key in ("images", "annotations", "categories"):
-        if (
-            not isinstance(content, dict)
-            or not isinstance(content.get(key), list)
-            or not content[key]
-        ):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list) or not content[key]:
             raise InputError(
                 f"{path} has no list {key!r}, or an empty one: it is no COCO instances file; get the file again."
             )
     columns = {"id": (int,), "file_name": (str,), "width": (int,), "height": (int,)}
-    images = pd.DataFrame(
-        {k: reading.column(content["images"], k, f"{path}: images", t) for k, t in columns.items()}
-    )
+    images = pd.DataFrame({k: reading.column(content["images"], k, f"{path}: images", t) for k, t in columns.items()})
     reading.unique(images["id"].tolist(), f"{path}: images")
     tiny = ((images["width"] < 1) | (images["height"] < 1)).to_numpy()
     if tiny.any():
@@ -112,11 +104,7 @@ def _objects(annotations, images, categories, path):
     try:
         boxes = np.array(boxes, dtype=np.float64).reshape(len(ids), 4)
     except (TypeError, ValueError):
-        row = next(
-            i
-            for i, b in enumerate(boxes)
-            if len(b) != 4 or not all(isinstance(v, (int, float)) for v in b)
-        )
+        row = next(i for i, b in enumerate(boxes) if len(b) != 4 or not all(isinstance(v, (int, float)) for v in b))
         raise InputError(
             f"{where}: annotation {ids[row]} has bbox {str(boxes[row])[:60]}: give four numbers x, y, width, height."
         ) from None

@@ -42,15 +42,11 @@ def load(
         return reading.make_set("folder", images, pd.DataFrame(columns=COLUMNS["objects"]))
     path = Path(boxes).expanduser()
     path = reading.need(
-        path if path.exists() else root / path,
-        "file of boxes",
-        "give a CSV (image,label,x0,y0,x1,y1) or COCO JSON.",
+        path if path.exists() else root / path, "file of boxes", "give a CSV (image,label,x0,y0,x1,y1) or COCO JSON."
     )
     objects = (_coco if path.suffix.lower() == ".json" else _csv)(path, images, broken)
     if not len(objects):
-        raise InputError(
-            f"{path} has no box on a picture that can be read: give boxes of the pictures in {root}."
-        )
+        raise InputError(f"{path} has no box on a picture that can be read: give boxes of the pictures in {root}.")
     return reading.make_set("folder", images, objects, crowd_queries, crowd_positives)
 
 
@@ -101,9 +97,7 @@ def _csv(path, images, broken):
     lines = [f"row {row + 1} ({name})" for row, name in enumerate(table["image"])]
     nameless = (table["label"].str.strip() == "").to_numpy()
     if nameless.any():
-        raise InputError(
-            f"{path}: {lines[nameless.argmax()]} has no label: name what is in the box."
-        )
+        raise InputError(f"{path}: {lines[nameless.argmax()]} has no label: name what is in the box.")
     values = table[CORNERS].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     if not np.isfinite(values).all():
         row = int((~np.isfinite(values).all(1)).argmax())
@@ -127,9 +121,7 @@ def _coco(path, images, broken):
     reading.unique([i for i in ids if i is not None], f"{path}: images")
     sizes = images.set_index("image_id")[["width", "height"]]
     for row, image_id in enumerate(ids):
-        if image_id is not None and tuple(sizes.loc[image_id]) != tuple(
-            listed[["width", "height"]].iloc[row]
-        ):
+        if image_id is not None and tuple(sizes.loc[image_id]) != tuple(listed[["width", "height"]].iloc[row]):
             width, height = sizes.loc[image_id]
             raise InputError(
                 f"{path} says {image_id} is {listed['width'][row]} x {listed['height'][row]} pixels, the file is {width} x {height}: scale the boxes or restore the picture."

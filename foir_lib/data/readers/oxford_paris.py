@@ -70,9 +70,7 @@ def _pictures(root):
     return names, [by_name[name] for name in names]
 
 
-def read_lists(
-    root: Path, names: list[str], remedy: str
-) -> tuple[list[str], list[str], np.ndarray, list[dict]]:
+def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], list[str], np.ndarray, list[dict]]:
     """Labels, query pictures, boxes (n, 4) and for each query a dict of lists good, ok, junk of rows of ``names``."""
     files = sorted(reading.need(root, "folder", remedy).rglob("*_query.txt"))
     reading.need(files[0] if files else root / "all_souls_1_query.txt", "query file", remedy)

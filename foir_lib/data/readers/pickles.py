@@ -25,6 +25,4 @@ def load_plain(path: str | PathLike) -> Any:
     except FileNotFoundError as error:
         raise MissingError(f"There is no ground truth at {path}: check the data root.") from error
     except Exception as error:  # a damaged pickle can raise almost anything
-        raise IntegrityError(
-            f"Pickle {path} isn't plain data or is damaged ({error}): get it again."
-        ) from error
+        raise IntegrityError(f"Pickle {path} isn't plain data or is damaged ({error}): get it again.") from error

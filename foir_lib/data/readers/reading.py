@@ -33,13 +33,9 @@ def read_text(path: str | PathLike) -> str:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is no UTF-8 text (byte {error.start}): get the file again."
-        ) from error
+        raise InputError(f"{path} is no UTF-8 text (byte {error.start}): get the file again.") from error
     except OSError as error:
-        raise InputError(
-            f"{path} can't be read ({error.strerror}): check that it is a file of yours."
-        ) from error
+        raise InputError(f"{path} can't be read ({error.strerror}): check that it is a file of yours.") from error
     if not text.strip():
         raise InputError(f"{path} is empty: get the file again.")
     return text
@@ -54,9 +50,7 @@ def read_json(path: str | PathLike, hook: Callable[[dict], Any] | None = None) -
             f"{path} is broken JSON at line {error.lineno}, column {error.colno} ({error.msg}): get the file again."
         ) from error
     except RecursionError as error:
-        raise InputError(
-            f"{path} is nested too deeply to be annotations: get the file again."
-        ) from error
+        raise InputError(f"{path} is nested too deeply to be annotations: get the file again.") from error
 
 
 def read_csv(path: str | PathLike, columns: Sequence[str]) -> pd.DataFrame:
@@ -78,14 +72,8 @@ def column(records: list, key: str, where: str, types: tuple[type, ...]) -> list
     try:
         values = [record[key] for record in records]
     except (KeyError, TypeError, IndexError):
-        row = next(
-            i
-            for i, record in enumerate(records)
-            if not isinstance(record, dict) or key not in record
-        )
-        raise InputError(
-            f"{where}[{row}] lacks the key {key!r}: repair the file or get it again."
-        ) from None
+        row = next(i for i, record in enumerate(records) if not isinstance(record, dict) or key not in record)
+        raise InputError(f"{where}[{row}] lacks the key {key!r}: repair the file or get it again.") from None
     if not set(map(type, values)) <= set(types):
         row = next(i for i, value in enumerate(values) if type(value) not in types)
         kinds = " or ".join(t.__name__ for t in types)
@@ -143,10 +131,7 @@ def fit_boxes(
     low, high = boxes[:, :2], boxes[:, 2:]
     faults = (
         (~np.isfinite(boxes).all(1), "is not made of finite numbers: give four pixel positions"),
-        (
-            (high < low).any(1),
-            "is inverted: its end lies before its start, check x, y, width and height",
-        ),
+        ((high < low).any(1), "is inverted: its end lies before its start, check x, y, width and height"),
         (
             (low > sizes + HAIR).any(1) | (high < -HAIR).any(1),
             "lies outside its picture: the annotations belong to pictures of another size",
@@ -196,7 +181,11 @@ def query_tables(
 
 
 def make_set(
-    name: str, images: pd.DataFrame, objects: pd.DataFrame, ignored_queries: bool = False, ignored_positives: bool = True
+    name: str,
+    images: pd.DataFrame,
+    objects: pd.DataFrame,
+    ignored_queries: bool = False,
+    ignored_positives: bool = True,
 ) -> RetrievalSet:
     """A RetrievalSet in which every box of a query image is one query, with the protocol "contains" (PHS 4.1).
 
@@ -210,7 +199,7 @@ def make_set(
     is_query = on_query & (ignored_queries | ~objects["ignore"].to_numpy(dtype=bool))
     if len(objects):
         if not is_query.any():
-            raise InputError(f"{name} has no queries: no query image holds an object that may be asked for.")
+            raise InputError(f"{name} has no queries: no query image holds an object that may be a query.")
         silent = ~images["image_id"].isin(objects["image_id"][is_query]) & (images["split"] != "database")
         split = images["split"].mask(silent & (images["split"] == "both"), "database")
         images = images.assign(split=split)[~(silent & (split == "query"))]
@@ -229,5 +218,7 @@ def make_set(
 
 def _queries(objects):
     """The queries table in which each of ``objects`` is a query, by its box."""
-    prompts = pd.Series([Box(*corners) for corners in objects[CORNERS].to_numpy().tolist()], objects.index, dtype=object)
+    prompts = pd.Series(
+        [Box(*corners) for corners in objects[CORNERS].to_numpy().tolist()], objects.index, dtype=object
+    )
     return objects[["image_id", "label"]].assign(prompt=prompts, object=objects.index)[COLUMNS["queries"]]

@@ -26,9 +26,7 @@ from foir_lib.registry import register
 
 @register("set", "rparis6k")
 @register("set", "roxford5k")
-def load(
-    root: str | PathLike, name: str = "roxford5k", distractors: str | PathLike | None = None
-) -> RetrievalSet:
+def load(root: str | PathLike, name: str = "roxford5k", distractors: str | PathLike | None = None) -> RetrievalSet:
     """roxford5k or rparis6k as a RetrievalSet with the protocols easy, medium and hard.
 
     distractors: a folder of further database pictures, R1M. Query pictures are not in the database; a query's prompt

@@ -45,9 +45,7 @@ def load(
         split: _ids(reading.need(root / name, "list of images", REMEDY), sizes)
         for split, name in (("query", query), ("database", database))
     }
-    images = pd.concat(
-        [sizes.loc[ids].assign(split=split) for split, ids in lists.items()]
-    ).reset_index()
+    images = pd.concat([sizes.loc[ids].assign(split=split) for split, ids in lists.items()]).reset_index()
     twice = images["image_id"].duplicated()
     if twice.any():
         raise InputError(
@@ -55,9 +53,7 @@ def load(
         )
     folders = {folder: reading.listing(root / folder) for folder in ("VG_100K", "VG_100K_2")}
     names = [f"{image_id}.jpg" for image_id in images["image_id"]]
-    images["path"] = [
-        str(root / ("VG_100K_2" if n in folders["VG_100K_2"] else "VG_100K") / n) for n in names
-    ]
+    images["path"] = [str(root / ("VG_100K_2" if n in folders["VG_100K_2"] else "VG_100K") / n) for n in names]
     if check_files:
         reading.need_files(images["path"].tolist(), "Visual Genome")
     objects = _objects(root, n_categories)
@@ -79,10 +75,7 @@ def _sizes(path):
     """Width and height by image id."""
     records = _list(path, reading.read_json(path))
     table = pd.DataFrame(
-        {
-            key: reading.column(records, key, str(path), (int,))
-            for key in ("image_id", "width", "height")
-        }
+        {key: reading.column(records, key, str(path), (int,)) for key in ("image_id", "width", "height")}
     )
     reading.unique(table["image_id"].tolist(), str(path))
     return table.set_index("image_id")
@@ -97,9 +90,7 @@ def _list(path, content):
 def _ids(path, sizes):
     """Image ids of a list file."""
     lines = [
-        (number, line.strip())
-        for number, line in enumerate(reading.read_text(path).splitlines(), 1)
-        if line.strip()
+        (number, line.strip()) for number, line in enumerate(reading.read_text(path).splitlines(), 1) if line.strip()
     ]
     ids = []
     for number, line in lines:
@@ -155,15 +146,10 @@ def _objects(root, n_categories):
             f"{path} has no object of a category: ask for at least one of its {len(counts)} (n_categories={n_categories})."
         )
     table = pd.DataFrame(
-        {
-            "image_id": owners[keep],
-            "label": [label for label, k in zip(labels, keep, strict=True) if k],
-        }
+        {"image_id": owners[keep], "label": [label for label, k in zip(labels, keep, strict=True) if k]}
     )
     try:
-        x, y, w, h = np.array(
-            [item[1:] for item, k in zip(objects, keep, strict=True) if k], dtype=np.float64
-        ).T
+        x, y, w, h = np.array([item[1:] for item, k in zip(objects, keep, strict=True) if k], dtype=np.float64).T
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{path} has a box that is not made of numbers ({error}): repair the file or get it again."

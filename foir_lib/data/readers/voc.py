@@ -43,9 +43,7 @@ def load(
     images, rows = [], []
     for image_id in tqdm(sorted(query_ids | database_ids), desc="reading VOC annotations", unit="image", delay=2):
         year, name = image_id.split("/")
-        size, objects = read(
-            reading.need(root / year / "Annotations" / f"{name}.xml", "annotation", REMEDY)
-        )
+        size, objects = read(reading.need(root / year / "Annotations" / f"{name}.xml", "annotation", REMEDY))
         split = "database" if image_id not in query_ids else "both" if image_id in database_ids else "query"
         images.append((image_id, str(root / year / "JPEGImages" / f"{name}.jpg"), *size, split))
         rows += [(image_id, *item) for item in objects]
@@ -64,12 +62,8 @@ def load(
 def _ids(root, split):
     """Image ids of a split such as VOC2007/test, in the order of its list."""
     year, _, name = split.partition("/")
-    path = reading.need(
-        root / year / "ImageSets" / "Main" / f"{name}.txt", "list of images", REMEDY
-    )
-    ids = [
-        f"{year}/{line.split()[0]}" for line in reading.read_text(path).splitlines() if line.strip()
-    ]
+    path = reading.need(root / year / "ImageSets" / "Main" / f"{name}.txt", "list of images", REMEDY)
+    ids = [f"{year}/{line.split()[0]}" for line in reading.read_text(path).splitlines() if line.strip()]
     reading.unique(ids, str(path))
     return ids
 
@@ -83,20 +77,14 @@ def read(path: str | PathLike) -> tuple[list[int], list[tuple]]:
         tree = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         line, column = error.position
-        raise InputError(
-            f"{path} is broken XML at line {line}, column {column}: get the file again."
-        ) from error
+        raise InputError(f"{path} is broken XML at line {line}, column {column}: get the file again.") from error
     size = [int(_number(tree, f"size/{side}", path)) for side in ("width", "height")]
     objects = []
     for item in tree.findall("object"):
-        x0, y0, x1, y1 = (
-            _number(item, f"bndbox/{side}", path) for side in ("xmin", "ymin", "xmax", "ymax")
-        )
+        x0, y0, x1, y1 = (_number(item, f"bndbox/{side}", path) for side in ("xmin", "ymin", "xmax", "ymax"))
         name = (item.findtext("name") or "").strip()
         if not name:
-            raise InputError(
-                f"{path} has an object without a name: repair the file or get it again."
-            )
+            raise InputError(f"{path} has an object without a name: repair the file or get it again.")
         difficult = (item.findtext("difficult") or "0").strip() == "1"
         objects.append((name, x0 - 1, y0 - 1, x1, y1, difficult))
     return size, objects
@@ -109,7 +97,5 @@ def _number(element, key, path):
     except (TypeError, ValueError):
         value = np.nan
     if not np.isfinite(value):
-        raise InputError(
-            f"{path} has {text!r} as {key}, a number is needed: repair the file or get it again."
-        )
+        raise InputError(f"{path} has {text!r} as {key}, a number is needed: repair the file or get it again.")
     return value
