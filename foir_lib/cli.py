@@ -82,7 +82,7 @@ def models():
 @app.command()
 def tables():
     """List the tables of the papers that can be reproduced."""
-    from foir_lib.bench.tables.heads import EVERY
+    from foir_lib.bench.tables.catalogue import EVERY
 
     for name, table in EVERY.items():
         typer.echo(f"{name:10}  {table.title}")

@@ -27,7 +27,6 @@ def package(tmp_path, monkeypatch):
     """A copy of the package's code, which keys look at instead of it."""
     copy = tmp_path / "copy" / "foir_lib"
     shutil.copytree(files.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "weights", "static"))
-    shutil.copytree(ROOT / "data_manifests", copy.parent / "data_manifests")
     monkeypatch.setattr(files, "PACKAGE", copy)
     return copy
 
@@ -219,6 +218,30 @@ def test_what_stands_in_a_dataclasses_fields_takes_part(plugin):
     for part in (mine, [mine()], ({"a": mine()}, 3), functools.partial(mine), Holder(mine())):
         assert keys.code_of(Holder(part)) == full, part
     assert keys.code_of(Holder((1, "a", plugin, None))) == bare
+
+
+def test_what_a_function_captured_takes_part(plugin):
+    registry.load_plugin(plugin)
+    mine, part = registry.lookup("retriever", "Mine"), 3
+
+    def function(inner):
+        def make(start, stop):
+            return inner, part, start
+
+        return make
+
+    bare = keys.code_of(function(None))
+    assert bare == keys.code_of(function) == keys.code_of(function("text"))
+    for inner in (mine, Holder(mine()), function(mine), functools.partial(mine)):
+        assert keys.code_of(function(inner)).split(" ")[1:] == ["mine.py", "test_keys.py"]
+
+
+def test_files_left_out_are_not_looked_at(package):
+    left_out = [package / "models" / "vit.py"]
+    code = keys.code_of(package / "models" / "zoo.py", without=left_out)
+    assert code != keys.code_of(package / "models" / "zoo.py")
+    edit(package / "models" / "vit.py", "import torch\n", "import torch\n\nEDITED = 1\n")
+    assert keys.code_of(package / "models" / "zoo.py", without=left_out) == code
 
 
 def test_objects_of_libraries_count_by_version():

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from foir_lib.bench.runs import minutes, report
-from foir_lib.bench.tables.heads import EVERY
+from foir_lib.bench.tables.catalogue import EVERY
 from foir_lib.errors import IntegrityError
 from foir_lib.files import atomic_write
 

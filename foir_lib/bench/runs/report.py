@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from foir_lib.bench.published import published, tables
-from foir_lib.bench.tables.heads import EVERY
+from foir_lib.bench.tables.catalogue import EVERY
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import atomic_write
 

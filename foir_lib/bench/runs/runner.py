@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from foir_lib.bench.runs import minutes, parameters, report, stamp
 from foir_lib.bench.runs.kernel import Kernel
 from foir_lib.bench.runs.page import Page
-from foir_lib.bench.tables.heads import EVERY, find
+from foir_lib.bench.tables.catalogue import EVERY, find
 from foir_lib.errors import FoirError, InputError, IntegrityError, MissingError
 from foir_lib.files import notebooks_root
 
