@@ -588,7 +588,7 @@ def test_kill_while_unpacking_leaves_nothing_half_and_the_next_run_completes(tmp
     script = textwrap.dedent(
         f"""
         import shutil, time
-        from foir_lib.data import archives
+        from foir_lib.data.getting import archives
         copy = shutil.copyfileobj
         def slow(source, sink, size):
             sink.write(b"half"); sink.flush(); print("at work", flush=True); time.sleep(0.01)
