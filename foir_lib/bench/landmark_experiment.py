@@ -75,7 +75,7 @@ class LandmarkExperiment(LandmarkExtraction):
         return Ranking(np.arange(len(ids)), ids, scores, len(self.set.database))
 
     def score(self, method, definition=None, **options):
-        """mAP under each protocol of the set: dict of :class:`~foir_lib.bench.metrics.mean_ap.LandmarkScore`."""
+        """mAP under each protocol of the set: dict of :class:`~foir_lib.bench.metrics.MeanAPResult`."""
         return scores_of(self.ranking(method, **options), self.set, definition)
 
     def vectors(self, method, part, n_scales=5, scales=5, context=True, n_features=0, dim=512):
