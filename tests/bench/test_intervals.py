@@ -90,12 +90,12 @@ def test_pairing_narrows_what_pictures_have_in_common():
 
 
 def test_coverage():
-    """Of 120 worlds whose 40 pictures have true scores about 0.5, and 4 queries each, some 95 % of intervals hold it."""
-    units, inside = np.repeat(np.arange(40), 4), []
+    """Of 120 worlds whose 80 pictures have true scores about 0.5, and 4 queries each, some 95 % of intervals hold it."""
+    units, inside = np.repeat(np.arange(80), 4), []
     for seed in range(120):
         rng = np.random.default_rng(seed)
-        values = 0.5 + 0.2 * rng.standard_normal(40)[units] + 0.1 * rng.standard_normal(160)
-        focus, mean_ap, queries = scored(values, units, units % 2), scored(values, units), scored(values, range(160))
+        values = 0.5 + 0.2 * rng.standard_normal(80)[units] + 0.1 * rng.standard_normal(320)
+        focus, mean_ap, queries = scored(values, units, units % 2), scored(values, units), scored(values, range(320))
         scores = (focus, "MP@100"), (mean_ap, "mAP"), (queries, "mAP")
         intervals = (interval(*one, draws=200, seed=seed) for one in scores)
         inside.append([low <= 0.5 <= high for low, high in intervals])
