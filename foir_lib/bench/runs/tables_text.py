@@ -18,8 +18,7 @@ def with_differences(text: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     "<metric> vs <first method>", with cells such as "+11.3 [9.8, 12.9]"."""
     first = rows.groupby(GROUP, sort=False).transform("first")
     relative = rows["metric"].str.contains("relative to")  # the score itself is a difference
-    gap = rows["ours"].round(DECIMALS) - first["ours"].round(DECIMALS)
-    ends = zip(gap.mask(relative), rows["low"], rows["high"])
+    ends = zip((rows["ours"] - first["ours"]).mask(relative), rows["low"], rows["high"])
     cells = [
         f"{number(g, True)} [{number(low)}, {number(high)}]".strip() if low == low else "" for g, low, high in ends
     ]
