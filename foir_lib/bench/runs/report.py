@@ -98,7 +98,7 @@ def wide(rows: pd.DataFrame, intervals: bool = True, bold: str = "{}") -> pd.Dat
 
     Methods across: a line for each data set, model, and where there are several metric and x. Methods down: a line for
     each method, model and x, a column for each data set and metric. A cell is our score, behind it the published one in
-    brackets where there is one: "52.6 (54.1)"; "-" is a score that can't be had (:func:`notes`). ``intervals``: where rows
+    brackets where there is one: "52.6 (54.1)"; "52.6 ± 0.4" has a spread over seeds; "-" is a score that can't be had (:func:`notes`). ``intervals``: where rows
     have them, the difference to the first method with its 95 % interval stands below or beside: "+11.3 [9.8, 12.9]".
     ``bold``: how the best of a line is written where it is so beyond chance, e.g. "**{}**". Lines and columns stand in
     the order in which ``rows`` first name them. No column for models where there are none.
@@ -106,6 +106,8 @@ def wide(rows: pd.DataFrame, intervals: bool = True, bold: str = "{}") -> pd.Dat
     name, text = rows["table"].iloc[0], rounded(rows)
     alone = text["note"].map(lambda note: "-" if note else "") if "note" in text else [""] * len(text)
     ours = [bold.format(o) if sure else o for o, sure in zip(text["ours"], best(rows))]
+    if "spread" in rows:
+        ours = [f"{o} ± {number(s)}" if s == s else o for o, s in zip(ours, rows["spread"])]
     cells = [f"{o or '-'} ({p})" if p else o or a for o, p, a in zip(ours, text["published"], alone)]
     text = text.assign(cell=cells)
     if intervals and "low" in rows:
