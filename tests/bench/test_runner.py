@@ -595,7 +595,7 @@ def test_saved_files_by_hand(tmp_path):
     rows, mark = report.load(path)
     assert mark is None and rows["ours"].tolist() == [52.64, 50.04, 7.0]
     assert rows["difference"].tolist()[:2] == pytest.approx([-1.46, 0.04])
-    assert {p.name for p in tmp_path.iterdir()} == {"phs-1.json", "phs-1.csv", "phs-1.md"}
+    assert {p.name for p in tmp_path.iterdir()} == {"phs-1.json", "phs-1.csv", "phs-1.md", "phs-1.tex"}
 
 
 def test_the_papers_numbers_stand_below_when_none_stands_beside(tmp_path):

@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from foir_lib.bench.landmark_experiment import LandmarkExperiment
 from PIL import Image
 from safetensors.torch import save_file
 from small_cnn import colours, tiny
 
 from foir_lib import load_model, load_set
 from foir_lib.bench import landmark_rows
-from foir_lib.bench.landmark_experiment import LandmarkExperiment
 from foir_lib.data.training import TrainingSet
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.methods import pooling, regional_attention, regions, whitening

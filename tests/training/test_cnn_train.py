@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from foir_lib.bench.landmark_pictures import cropped
 from small_cnn import colours, tiny
 
 from foir_lib import load_model, load_set
-from foir_lib.bench.landmark_pictures import cropped
 from foir_lib.bench.metrics.mean_ap import mean_average_precision
 from foir_lib.data.training import TrainingSet, TupleSet, pairs
 from foir_lib.errors import InputError, IntegrityError
