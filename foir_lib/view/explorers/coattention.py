@@ -186,10 +186,7 @@ class CoattentionExplorer(ipywidgets.VBox):
         plain_row, seen = [], []
         for answer, values in zip(found.itertuples(), heats, strict=True):
             picture = self.set.open(answer.image_id, longest=SIDE)
-            share = np.minimum(values / top, 1)
-            drawn = maps.overlays(picture, share.reshape(1, -1) ** 2, share.shape, 100.0)[
-                0
-            ]  # squared: its scale is of roots
+            drawn = maps.overlays(picture, values[None], top)[0]
             verdict = {True: ", right", False: ", wrong", None: ""}[answer.right]
             words = f"rank {answer.rank}, score {answer.score:.3f}{verdict}, picture {answer.image_id}"
             item = {"key": int(answer.row), "frame": {True: "right", False: "wrong", None: ""}[answer.right]}

@@ -159,10 +159,9 @@ class HeadExplorer(ipywidgets.VBox):
             on_roi = float(every[heads].sum() / every.sum())
         self.heads, self.roi_attention, self.cosine, self.on_roi = heads, shares, cosine, on_roi
         self.choose.disabled = self._by_hand is None
-        top = parts.scale_of(attention)
-        files = maps.overlays(
-            sight.picture, attention, self.model.grid, top, None if roi is None else roi[0].cpu().numpy()
-        )
+        top, grid = parts.scale_of(100 * attention), self.model.grid
+        inside = None if roi is None else roi[0].cpu().numpy().reshape(grid)
+        files = maps.overlays(sight.picture, 100 * attention.reshape(-1, *grid), top, inside)
         self._words.value = f'<div data-foir="heads" style="line-height:1.5">{"<br>".join(self._sentences())}</div>'
         self._chart.value = self._bars() + maps.colour_bar(top)
         shown = [self._item(i, file) for i, file in enumerate(files)]
