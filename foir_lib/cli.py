@@ -1,7 +1,8 @@
-"""``foir data|models|tables|reproduce|bench``: the workbook from a terminal."""
+"""``foir data|cache|models|tables|reproduce|bench``: the workbook from a terminal."""
 
 import os
 import sys
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -17,6 +18,8 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Data sets: what there is, getting it, verifying it.", no_args_is_help=True)
 app.add_typer(data, name="data")
+cache = typer.Typer(help="What is computed once and kept: features, small files, mini worlds.", no_args_is_help=True)
+app.add_typer(cache, name="cache")
 
 Root = Annotated[str | None, typer.Option(help="Folder of the data set; default: FOIR_DATA/NAME.")]
 
@@ -44,6 +47,26 @@ def data_verify(name: str, root: Root = None):
     from foir_lib.data.getting import download
 
     _verdict(download.verify(name, root))
+
+
+@cache.command("list")
+def cache_list():
+    """List what the cache holds: size, last use, and whether today's code would make the same (stale: no)."""
+    from foir_lib.store import caches
+
+    _entries(caches.entries(), "in all")
+
+
+@cache.command("prune")
+def cache_prune(
+    days: Annotated[float | None, typer.Option(help="Also what wasn't used for so many days.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that the cache holds, but for fetched data.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+):
+    """Remove what is stale or damaged: it is made again when it is needed."""
+    from foir_lib.store import caches
+
+    _entries(caches.prune(days, everything, dry_run), "would be removed" if dry_run else "removed")
 
 
 @app.command()
@@ -177,6 +200,24 @@ def _pairs(words, given):
 
 def _table(rows):
     typer.echo(rows.astype(object).where(rows.notna(), "-").to_string(index=False))
+
+
+def _entries(entries, how):
+    """Print entries of the cache, and how many bytes they take."""
+    import pandas as pd
+
+    from foir_lib.data.getting.archives import readable
+    from foir_lib.files import cache_root
+
+    columns = ["kind", "what", "model", "items", "size", "last used", "code", "folder"]
+    rows = [
+        (e.kind, *(str(e.key.get(k, "-"))[:60] for k in ("what", "model")), e.n or "-", readable(e.bytes),
+         f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}", e.state, e.path.name)
+        for e in entries
+    ]  # fmt: skip
+    if rows:
+        _table(pd.DataFrame(rows, columns=columns))
+    typer.echo(f"{len(rows)} entries, {readable(sum(e.bytes for e in entries))} {how} ({cache_root()})")
 
 
 def _verdict(rows):

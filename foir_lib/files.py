@@ -1,13 +1,19 @@
-"""Files: where the cache, the manifests and the notebooks are, and writing a file whole or not at all."""
+"""Files: where cache, manifests and notebooks are, writing a file whole or not at all, and what is computed once and remembered."""
 
+import hashlib
+import json
+import logging
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from foir_lib.errors import InputError, MissingError
 
 PACKAGE = Path(__file__).resolve().parent
+log = logging.getLogger(__name__)
+_unwritable: set[Path] = set()  # folders that were warned about
 
 
 def manifest_root() -> Path:
@@ -58,3 +64,32 @@ def atomic_write(path, content):
     """Write ``content`` (bytes or str) to ``path`` whole or not at all; see :func:`atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def cached(kind: str, key: dict, compute: Callable[[], bytes], root: str | Path | None = None) -> bytes:
+    """The bytes that ``compute()`` returns, computed once for each ``key`` (JSON values: all that they depend on).
+
+    They stand in ``root``/``kind`` (``cache_root()/kind``), behind a line with key and checksum. A file that is damaged, cut
+    short or of another key is made again; where nothing can be written, they are computed, and one warning says so.
+    """
+    line = json.dumps(key, sort_keys=True, allow_nan=False)
+    folder = Path(root or cache_root()) / kind
+    path = folder / f"{hashlib.sha256(line.encode()).hexdigest()[:32]}.cached"
+    with suppress(OSError):
+        head, _, content = path.read_bytes().partition(b"\n")
+        if head == _head(line, content):
+            with suppress(OSError):
+                os.utime(path)  # the time of its last use
+            return content
+    content = compute()
+    try:
+        atomic_write(path, _head(line, content) + b"\n" + content)
+    except InputError as error:
+        if folder not in _unwritable:
+            _unwritable.add(folder)
+            log.warning("What is computed for %s isn't remembered: %s", kind, error)
+    return content
+
+
+def _head(line: str, content: bytes) -> bytes:
+    return f'{{"key": {line}, "sha256": "{hashlib.sha256(content).hexdigest()}"}}'.encode()

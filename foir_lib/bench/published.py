@@ -76,3 +76,26 @@ def _read(table):
     if rows.empty:
         raise IntegrityError(f"{path} holds no rows: restore the file.")
     return rows.assign(value=rows["value"].astype(float))
+
+
+def beside(rows: pd.DataFrame, spec, datasets: list[str]) -> pd.DataFrame:
+    """Published value and difference beside ours, where data set and model are the paper's own.
+
+    Where the table ``spec`` says so, systems that the paper alone has, on the same data sets, stand as further rows.
+    """
+    keys, table = ["dataset", "model", "method", "metric"], rows["table"].iloc[0]
+    rows = rows.assign(**{key: "" for key in keys if key not in rows}).astype({"ours": float})
+    if table in tables():
+        theirs = published(table).rename(columns={"value": "published"})[[*keys, "published"]]
+        others = [model for model in spec.models if model not in set(rows["model"])]
+        unasked = theirs["method"].isin(rows["method"]) & theirs["model"].isin(others)
+        extra = theirs[theirs["dataset"].isin(datasets) & ~unasked] if spec.alone else theirs[:0]
+        extra = extra[~pd.MultiIndex.from_frame(extra[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))]
+        rows = rows.merge(theirs, on=keys, how="left")
+        if len(extra):
+            rows = pd.concat([rows, extra.assign(table=table, ap="trapezoid")], ignore_index=True)
+    else:  # a figure: the paper prints no numbers
+        rows = rows.assign(published=float("nan"))
+    rows["difference"] = rows["ours"] - rows["published"]
+    first = ["table", *keys, "published", "ours", "difference"]
+    return rows[[*first, *(column for column in rows if column not in first)]]

@@ -1,125 +1,215 @@
 """Rows of a table: every data set, model and method scored, beside what the paper prints."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from foir_lib.bench import metrics
+from foir_lib import registry
+from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
-from foir_lib.bench.published import published
-from foir_lib.bench.published import tables as published_tables
-from foir_lib.bench.tables.heads import DATASETS, MINI_NOISE_PIXELS, MODELS, find
-from foir_lib.data import load_set
-from foir_lib.errors import InputError
-from foir_lib.methods.noise import NOISE_PIXELS
+from foir_lib.bench.metrics.focus import average
+from foir_lib.bench.metrics.scores import metric_of
+from foir_lib.bench.published import beside
+from foir_lib.bench.tables.catalogue import find
+from foir_lib.bench.tables.coattention import DISTRACTORS
+from foir_lib.bench.tables.columns import Column, Table
+from foir_lib.data import load_set, training
+from foir_lib.errors import InputError, count
 from foir_lib.models.zoo import load_model
+from foir_lib.retrievers import guests
+from foir_lib.retrievers.regions import attentions
+from foir_lib.retrievers.rerankers import AlphaQE, Diffusion
+
+METRICS = ("mAP", "mAP medium", "mAP hard", "mAP@100", "MP", "MAP")  # those shown of a set that has none of the table's
+EXPERIMENTS = 9  # sets with a model that stay at hand while tables are made in one process
 
 
-def rows_of(table, dataset="mini", model="mini"):
+def rows_of(table: str, dataset: str = "mini", model: str = "mini") -> tuple[list[str], list[str]]:
     """The data sets and models of a run: two lists of names.
 
     ``dataset``, ``model``: "mini" (the embedded stand-ins of the table's rows), "paper" (the rows the paper
     prints), or names separated by commas. Raises InputError for an unknown table.
     """
-    spec = find(table)
-    names = []
-    for asked, paper, stand_ins in ((dataset, spec.datasets, DATASETS), (model, spec.models, MODELS)):
-        mini = list(dict.fromkeys(stand_ins[name] for name in paper))
-        names.append({"paper": list(paper), "mini": mini}.get(asked) or [n.strip() for n in asked.split(",")])
+    spec, names = find(table), []
+    for text, paper in ((dataset, spec.datasets), (model, spec.models)):
+        mini = list(dict.fromkeys(spec.stand_ins[name] for name in paper))
+        names.append({"paper": list(paper), "mini": mini}.get(text) or registry.split(text))
     return names[0], names[1] if spec.models else []
 
 
-def run(table, dataset="mini", model="mini", data_root="", weights="", device="auto", seed=0,
-    h_on="", k=100, noise_pixels=0, batch_size=32, workers=2, progress=True, cache=None,
-):  # fmt: skip
-    """Rows of a table in long format: table, dataset, model, method, metric, published, ours, difference, ...
+def columns_of(spec: Table, methods: str = "") -> tuple[Column, ...]:
+    """The table's columns, or those of ``methods``: names of its columns and of `foir methods`, separated by commas.
 
-    ``h_on``: number of selected heads, or several separated by commas; empty is the paper's 5, or for a
-    model with no more than 5 heads every number below. ``data_root``: folder of the data set, or with
-    several data sets the folder that holds one folder for each, by name. ``weights``: a local file, for one
-    model. ``noise_pixels``: m of the noisy prompts; 0 is the paper's 40, for the mini sets the same share of their
-    small pictures. ``batch_size``, ``workers``: pictures at once and threads that read them;
-    ``progress``: bars. Scores are percent, not rounded. Figures have a column ``x``.
+    A re-ranking follows its method after a plus: "GeM+DF". Raises InputError for an unknown name or option.
     """
-    spec = find(table)
-    datasets, models = rows_of(table, dataset, model)
+    own = {column.name: column for column in spec.columns}
+    return tuple(own.get(name) or _column(name) for name in registry.split(methods)) or spec.columns
+
+
+def _column(text):
+    name, plus, rerank = text.rpartition("+")
+    if plus and rerank.partition("(")[0].strip() in registry.names("reranker"):
+        return Column(text, registry.parse("retriever", name), rerank=registry.parse("reranker", rerank))
+    return Column(text, registry.parse("retriever", text))
+
+
+def run(
+    table: str, dataset: str = "mini", model: str = "mini", data_root: str = "", weights: str = "", device: str = "auto",
+    seed: int = 0, methods: str = "", plugin: str = "", h_on: str = "", k: int = 100, noise_pixels: int = 0, batch_size: int = 32,
+    training_root: str = "", n_training: int = 0, attention: str = "", detector: str = "", guest: str = "", out_index: int = -1,
+    workers: int = 2, progress: bool = True, cache: str | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """Rows in long format: table, dataset, model, method, metric, published, ours, difference, note, ...
+
+    ``data_root``: folder of the data set, or where there are several, or distractors, the folder that holds one for each,
+    by name (oxford5k, revisitop1m, ...). ``weights``: a local file, for one model. ``methods``: see :func:`columns_of`;
+    ``plugin``: a Python file that registers more. ``h_on``: number of selected heads, or several separated by
+    commas; empty is the paper's 5, or for a model with no more than 5 heads every number below. ``training_root``: folder of
+    other pictures that PCA and codebook are learned from. ``attention``: weights of regional attention separated by a
+    comma; ``detector``: of torchvision's fasterrcnn_resnet50_fpn; ``guest``: "NAME=path, ..." of :mod:`guests`. The others: see
+    :class:`Corpus` and :func:`load_model`. Scores are percent, not rounded. A method that can't be had has no score and a
+    ``note``. Figures have a column ``x``.
+    """
+    if plugin:
+        registry.load_plugin(plugin)
+    spec, (datasets, models) = find(table), rows_of(table, dataset, model)
+    columns, files, rows = columns_of(spec, methods), guests.named(guest), []
     if len(models) > 1 and weights:
         raise InputError(f"One weights file can't serve {len(models)} models: name one model.")
-    rows = []
+    if len(datasets) > 1 and files:
+        raise InputError(f"A guest's file can't serve {len(datasets)} data sets: name one data set.")
+    count(n_training, "n_training", 0), count(k, "k")
+    paths = tuple(training.sample(training_root, n_training or 50_000, seed)) if training_root else None
     with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row", disable=not progress) as bar:
         for name in datasets:
-            root = str(Path(data_root) / name) if data_root and len(datasets) > 1 else data_root
-            retrieval_set = load_set(name, root=root or None, seed=seed)
+            where = (name, data_root, seed, len(datasets) > 1)
             if not models:
-                rows += [{"dataset": name, **row} for row in _objects(retrieval_set)]
+                rows += [{"dataset": name, **row} for row in _objects(load(*where))]
                 bar.update()
             for model_name in models:
-                net = load_model(model_name, weights=weights or None, device=device)
-                m = noise_pixels or MINI_NOISE_PIXELS.get(name, NOISE_PIXELS)
-                experiment = Experiment(retrieval_set, net, seed, batch_size, workers, cache, progress, m)
-                sizes = {"n_queries": len(experiment), "n_database": len(retrieval_set.database)}
-                common = {"dataset": name, "model": model_name, **sizes}
-                rows += [{**common, **row} for row in _rows(spec, experiment, h_on, k)]
+                net = (model_name, weights or None, device, out_index)
+                others = (paths, n_training, attention, detector or None, noise_pixels, batch_size, workers, cache, progress)
+                experiment = _experiment(where, net, others)
+                about = _about(name, model_name, experiment)
+                wanted = [one for column in columns for one in _at(column, spec, experiment.model, h_on)]
+                rows += [about | row for row in _rows(spec, experiment, wanted, k)]
                 bar.update()
-    return _beside_published(pd.DataFrame(rows).assign(table=table), table)
+            for column in (column for guest_name, path in files.items() for column in _guests(guest_name, path, experiment.set)):
+                rows += [about | {"model": "guest"} | row for row in _rows(spec, experiment, [column], k)]
+    return beside(pd.DataFrame(rows).assign(table=table), spec, datasets)
 
 
-def columns(spec, n_heads, h_on=""):
-    """The (name, method, options) that a model with ``n_heads`` heads is scored on."""
+@lru_cache(EXPERIMENTS)
+def _experiment(where, net, others):
+    """An experiment, at hand for the next table of the same process."""
+    name, weights, device, out_index = net
+    paths, n_training, attention, detector, noise_pixels, batch_size, workers, cache, progress = others
+    model = load_model(name, weights=weights, device=device, out_index=out_index)
+    return Experiment(
+        _set(*where), model, where[2], paths, n_training, attentions(attention, model), detector, batch_size, workers, cache,
+        progress, noise_pixels,
+    )  # fmt: skip
+
+
+def load(name: str, data_root: str = "", seed: int = 0, several: bool = False):
+    """A benchmark by the name of a table's row: with "+1m", oxford105k and paris106k, its distractors are added.
+
+    Raises InputError for distractors without ``data_root``, and as load_set.
+    """
+    base, extra = DISTRACTORS.get(name, (name, None))
+    if extra and not data_root:
+        raise InputError(f"{name} needs data_root: the folder that holds {base} and {extra}.")
+    root = str(Path(data_root) / base) if data_root and (several or extra) else data_root
+    options = {"distractors": str(Path(data_root) / extra)} if extra else {}
+    return load_set(base, root=root or None, seed=seed, **options)
+
+
+_set = lru_cache(4)(load)
+
+
+def _about(name, model_name, experiment):
+    sizes = {"n_queries": len(experiment), "n_database": len(experiment.set.database)}
+    definitions = {p.definition for p in experiment.set.protocols.values() if p.metric == "mAP"}
+    return {"dataset": name, "model": model_name, **sizes} | ({"ap": ", ".join(sorted(definitions))} if definitions else {})
+
+
+def _at(column, spec, model, h_on):
+    """The column, or one for each number of heads."""
+    n_heads = getattr(model, "n_heads", 0)
+    if not column.heads or not n_heads:
+        return [column]
+    values = [5] if n_heads > 5 else list(range(1, n_heads)) or [1]
+    values = list(range(1, n_heads + 1)) if spec.over == "h_on" else values
+    if column not in spec.columns:
+        values = [column.retriever.h_on]  # a method asked for by name says so itself
     if h_on:
-        values = _numbers(h_on)
-    elif spec.over == "h_on":
-        values = list(range(1, n_heads + 1))
-    else:
-        values = [5] if n_heads > 5 else list(range(1, n_heads)) or [1]
-    plain = spec.over == "h_on" or values == [5]  # else h_on is part of the name
-    for column in spec.columns:
-        for value in values if column.heads else [None]:
-            name = column.name if plain or value is None else _suffixed(column.name, value)
-            yield name, column.method, column.options | ({} if value is None else {"h_on": value})
+        try:
+            values = [int(n) for n in str(h_on).split(",")]
+        except ValueError as error:
+            raise InputError(f"h_on={h_on!r} isn't a list of numbers: give for example 5 or 1,2,5.") from error
+    plain = spec.over == "h_on" or values == [5] or (column not in spec.columns and not h_on)
+    return [column.at(value, plain, spec.over == "h_on") for value in values]
 
 
-def _numbers(text):
-    try:
-        return [int(n) for n in str(text).split(",")]
-    except ValueError as error:
-        raise InputError(f"h_on={text!r} isn't a list of numbers: give for example 5 or 1,2,5.") from error
+def _guests(name, path, retrieval_set):
+    """Columns of a guest: its ranking, or its descriptors plain, expanded and diffused."""
+    guest = guests.Guest(str(path))
+    if guest.is_ranking(retrieval_set):
+        return [Column(name, guest)]
+    return [Column(name, guest), *(Column(f"{name}+{one.name}", guest, rerank=one) for one in (AlphaQE(), Diffusion()))]
 
 
-def _suffixed(name, value):
-    return f"{name[:-1]}, h_on={value})" if name.endswith(")") else f"{name} (h_on={value})"
-
-
-def _rows(spec, experiment, h_on, k):
+def _rows(spec, experiment, columns, k):
     """Rows of one data set and model, without their common columns."""
-    results = {}
-    for name, method, options in columns(spec, experiment.model.n_heads, h_on):
-        at = options.get("h_on") if spec.over == "h_on" else None
-        results[name, at] = experiment.score(method, k=k, **options)
-    depth = next(iter(results.values())).k
+    scores = {}
+    for column in columns:
+        x = {} if column.x is None else {"x": column.x}
+        if missing := experiment.lacks(column.retriever, column.rerank):
+            names = shown(spec, [name for score in _possible(experiment, k) for name in score])
+            yield from ({"method": column.name, "metric": metric, "ours": None, "note": missing} for metric in names)
+            continue
+        result = experiment.score(column.retriever, k, column.rerank, **column.how)
+        scores[column.name, x.get("x")] = result
+        if spec.over.startswith("objects"):
+            continue
+        values = {name: 100 * value for score in result.values() for name, value in score.metrics.items()}
+        values = {name: values[name] for name in shown(spec, values)} | costs.of(spec, experiment, column)
+        yield from ({"method": column.name, "metric": metric, "ours": value, **x} for metric, value in values.items())
     if spec.over.startswith("objects"):
-        yield from _relative(results, spec.over, depth)
-        return
-    for (name, at), result in results.items():
-        for metric in spec.metrics:  # "MP@100": the paper's k, ours may be less
-            value = result.map if metric.startswith("MAP") else result.mp
-            row = {"method": name, "metric": f"{metric.split('@')[0]}@{depth}", "ours": 100 * value}
-            yield row if at is None else row | {"x": at}
+        yield from _relative({name: next(iter(result.values())) for (name, _), result in scores.items()}, spec.over)
 
 
-def _relative(results, over, depth):
+def _possible(experiment, k):
+    """Names of the metrics of each protocol, before anything is scored."""
+    depth = min(k, len(experiment.set.database))
+    for name, protocol in experiment.set.protocols.items():
+        yield [f"MP@{depth}", f"MAP@{depth}"] if protocol.metric == "focus" else [metric_of(name)]
+
+
+def shown(spec: Table, names) -> list[str]:
+    """Which of the metrics ``names`` of a set a table shows: its own, at any depth, else :data:`METRICS`."""
+
+    def among(wanted):
+        return [name for one in wanted for name in names if name == one or name.split("@")[0] == one.split("@")[0]]
+
+    return among(spec.metrics) or among(METRICS)
+
+
+def _relative(scores, over):
     """Gain in MP over CBIR, in percent of CBIR, on the queries with x objects (or at least x)."""
-    counts = next(iter(results.values())).per_query["n_objects"].to_numpy()
+    first = next(iter(scores.values()))
+    counts = first.per_query["n_objects"].to_numpy()
     for x in range(1, 11):
         chosen = counts >= x if over.endswith("more") or x == 10 else counts == x
         if chosen.sum() < 10:
             continue
-        mp = {name: metrics.average(r.per_query[chosen], depth).mp for (name, _), r in results.items()}
+        mp = {name: average(score.per_query[chosen], first.k).mp for name, score in scores.items()}
         for name, value in mp.items():
             if name != "CBIR" and mp["CBIR"] > 0:
-                gain = {"method": name, "metric": f"MP@{depth} relative to CBIR (%)", "ours": 100 * (value / mp["CBIR"] - 1)}
+                gain = {"method": name, "metric": f"MP@{first.k} relative to CBIR (%)", "ours": 100 * (value / mp["CBIR"] - 1)}
                 yield gain | {"x": x, "n": int(chosen.sum())}
 
 
@@ -128,17 +218,3 @@ def _objects(retrieval_set):
     counts = np.array([min(retrieval_set.n_objects(i), 10) for i in retrieval_set.queries["image_id"].unique()])
     for x in range(1, 11):
         yield {"metric": "query images %", "x": x, "ours": 100 * float((counts == x).mean()), "n": int((counts == x).sum())}
-
-
-def _beside_published(rows, table):
-    """Published value and difference beside ours, where data set and model are the paper's own."""
-    keys = ["dataset", "model", "method", "metric"]
-    rows = rows.assign(**{key: "" for key in keys if key not in rows})
-    if table in published_tables():
-        theirs = published(table).rename(columns={"value": "published"})
-        rows = rows.merge(theirs[[*keys, "published"]], on=keys, how="left")
-    else:  # a figure: the paper prints no numbers
-        rows = rows.assign(published=np.nan)
-    rows["difference"] = rows["ours"] - rows["published"]
-    first = ["table", *keys, "published", "ours", "difference"]
-    return rows[[*first, *(c for c in rows if c not in first)]]

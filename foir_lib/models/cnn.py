@@ -155,6 +155,12 @@ class CNN:
         maps = (self.maps(self.preprocess(picture, longest, scale)[None])[0] for scale in scales)
         return Locals.merged([Locals.from_map(x, picture.size, scale) for x, scale in zip(maps, scales)])
 
+    def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(rows, columns) of the map of a picture of ``size`` (width, height) at scale 1, about."""
+        factor = min(1.0, self.longest / max(size))
+        columns, rows = (-(-max(round(side * factor), 1) // self.stride) for side in size)
+        return rows, columns
+
     def _forward(self, x):
         with torch.autocast(self.device.type, torch.float16, enabled=self.half):
             if self.out_index == -1:

@@ -83,6 +83,10 @@ class ViT:
         x = (x - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
 
+    def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(rows, columns) of the patches of a picture of ``size``: the same for all."""
+        return self.grid
+
     @torch.inference_mode()
     def tokens(self, x, n_blocks):
         """Tokens (B, prefix + N, d) of images ``x`` (B, 3, S, S) after the first ``n_blocks`` blocks."""

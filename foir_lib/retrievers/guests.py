@@ -2,16 +2,52 @@
 
 import re
 import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.registry import register
+from foir_lib.retrievers.base import Retriever
+from foir_lib.store.arrays import Arrays
 
 FORMATS = (
     "rankings as .txt or .csv (a line for each query: its id, then database ids, best first), ranks as .npy "
     "(queries x database rows, or the other way round), or descriptors as .npz (queries, database)"
 )
+
+
+@register("retriever", "Guest")
+@dataclass(frozen=True)
+class Guest(Retriever):
+    """Somebody else's system: the rankings or descriptors of its file ``path`` for the set's queries and database."""
+
+    path: str
+
+    def describe(self, part):
+        content = self._content(part.corpus.set)
+        if self.is_ranking(part.corpus.set):
+            return Arrays({"row": np.arange(len(part))})
+        return Arrays({"descriptor": content[0][part.rows] if part is not part.corpus.database else content[1]})
+
+    def score(self, corpus, query, database, k):
+        content = self._content(corpus.set)
+        if not self.is_ranking(corpus.set):
+            return super().score(corpus, query, database, k)
+        ids = np.full((len(content), len(database)), -1)
+        for row, listed in enumerate(content):
+            ids[row, : len(listed)] = listed
+        scores = np.broadcast_to(-np.arange(len(database), dtype=np.float32), ids.shape)
+        return scores[query.read("row"), :k], ids[query.read("row"), :k]
+
+    def is_ranking(self, retrieval_set) -> bool:
+        """True where the file holds rankings, not descriptors."""
+        return self._content(retrieval_set, 0) == "ranking"
+
+    def _content(self, retrieval_set, part=1):
+        return _read(Path(self.path), retrieval_set, Path(self.path).stat().st_mtime_ns if Path(self.path).exists() else 0)[part]
 
 
 def named(text):
@@ -118,3 +154,9 @@ def _text(path, retrieval_set):
 def _once(path, who, rows):
     if len(np.unique(rows)) < len(rows):
         raise InputError(f"{path} names a picture twice for {who}: each may stand once.")
+
+
+@lru_cache(4)
+def _read(path, retrieval_set, time):
+    """:func:`read`, once for each state of the file."""
+    return read(path, retrieval_set)

@@ -1,61 +1,133 @@
-"""Local features of pictures, the strongest of each selected once and kept, and what co-attention makes of them.
+"""Local features of a CNN's maps, each scale described once and stored; N, K, T and the set of scales can then change freely.
 
-Functions of one picture give a dict of arrays, as :func:`foir_lib.store.features.each` keeps them; all are zero-padded to
-one length, and "count" says how many are real.
+A query is its picture cut to the prompt's box, at the scale at which the whole picture is seen (co-attention section 6.1).
+Ours: of a mask, the features of its box whose centres lie on it (all of the box if none does).
 """
 
+import dataclasses
+import math
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from foir_lib.methods import coattention
-from foir_lib.models.cnn import Locals
+from foir_lib.errors import InputError
+from foir_lib.methods import coattention, pooling
+from foir_lib.models.cnn import SCALES, Locals
+from foir_lib.retrievers.parts import once
 
+SCALE_SETS = {1: (1.0,), 3: (1 / 2**0.5, 1.0, 2**0.5), 5: SCALES, 7: (1 / 4, *SCALES, 2.0)}  # co-attention Table 3
+N_FEATURES = 500  # N of co-attention, section 5.1
+STORED = 4e9  # bytes of local features of a part and scale set that are stored; of larger parts only what is made of them
 NAMES = ("features", "positions", "scale", "norm", "cell")  # of Locals
 
 
-def selected(found, n_features):
-    """The ``n_features`` (N) strongest of a picture's Locals: the arrays :data:`NAMES` (N, ...), and "count".
-
-    Features are float16, 2 bytes for each number. Raises InputError as :func:`coattention.select` does.
-    """
-    found = coattention.select(found, n_features)
-    arrays = {name: _padded(getattr(found, name), n_features) for name in NAMES}
-    return arrays | {"features": arrays["features"].half(), "count": torch.tensor(len(found), dtype=torch.int32)}
+def scales_of(n_scales: int) -> tuple[float, ...]:
+    """The scales of a number of them. Raises InputError for another number than 1, 3, 5, 7."""
+    if n_scales not in SCALE_SETS:
+        raise InputError(f"n_scales={n_scales!r} is unknown: choose one of {', '.join(map(str, SCALE_SETS))}.")
+    return SCALE_SETS[n_scales]
 
 
-def read(kept, row, n_features=None, size=None):
-    """The Locals of a row of Features with the arrays of :func:`selected`, float32, largest norm first.
-
-    ``n_features``: so many of them (None: all); ``size``: (width, height) of the picture in pixels, where that matters.
-    """
-    one = slice(row, row + 1)
-    count = int(kept.read("count", one)[0])
-    n = count if n_features is None else min(count, n_features)
-    arrays = (torch.from_numpy(kept.read(name, one)[0, :n]).float() for name in NAMES)
-    return Locals(*arrays, None if size is None else tuple(map(int, size)))
+def maps(part, m: int, scales=(1.0,)) -> list[torch.Tensor]:
+    """Maps (1, C, H, W) of an item of a part at some scales; in the mini world all are enlarged."""
+    model, enlarged, cut = part.corpus.model, part.corpus.setting("enlarged", 1.0), part.cut(m)
+    return [model.maps(model.preprocess(cut.picture, cut.longest, scale * enlarged)[None]) for scale in scales]
 
 
-def clustered(x, cnn, n_features, n_clusters=10, method="kmeans", bandwidth=1.0, whiten=None, pca=None):
-    """A picture's clusters from its selected features x (N, C): arrays for :func:`foir_lib.search.clusters.search`.
+def described_scale(part, m: int, scale: float, width: int) -> dict[str, torch.Tensor]:
+    """The arrays :data:`NAMES` (``width``, ...) of an item at one scale, largest norm first, "count", and pooled vectors (C,)."""
+    model, cut = part.corpus.model, part.cut(m)
+    x = model.maps(model.preprocess(cut.picture, cut.longest, scale * part.corpus.setting("enlarged", 1.0))[None])
+    features = Locals.from_map(x[0], cut.picture.size, scale)
+    features = dataclasses.replace(features, positions=features.positions + torch.tensor(cut.corner, dtype=torch.float32))
+    arrays = selected(features, width, part.mask(m)) | {"gem": pooling.gem(x, model.gem_p)[0]}
+    if scale == 1.0:
+        arrays |= {name: getattr(pooling, name)(x)[0] for name in ("spoc", "mac", "crow")}
+    return arrays
 
-    "clusters" (K, d) float16 and "count"; "labels" (``n_features``,) int16: the cluster of each feature, -1 where there is
-    none; "global" (d,): V_q of the same features. ``method``: as of :func:`coattention.cluster`, of which mean-shift finds up to
-    ``n_features`` clusters, or "none": every feature is one by itself, and "attended" (d,) sums them weighted by norm.
-    """
-    if method == "none":
-        labels, vectors = torch.arange(len(x)), coattention.embedded(x, whiten, pca)
-        more = {"attended": coattention.weighted(vectors, coattention.norm_weights(x.norm(dim=1)))}
+
+@once
+def at_scale(part, scale: float):
+    """Features of a part: :func:`described_scale` of all items, float16; see there."""
+    n, width = part.corpus.setting("n_kept", N_FEATURES), _cells(part, scale)
+    width = min(n, width)
+    return part.each(f"local features: scale {scale:.4f}, {width}, {_enlarged(part)}", lambda m: described_scale(part, m, scale, width))
+
+
+@once
+def pooled(part, scale: float = 1.0):
+    """"gem" (n, C), and at scale 1 "spoc", "mac", "crow" (n, C); with local features where those are stored too."""
+    if stored(part, 5):
+        return at_scale(part, scale)
+
+    def describe(m):
+        (x,) = maps(part, m, (scale,))
+        vectors = {"gem": pooling.gem(x, part.corpus.model.gem_p)[0]}
+        return vectors | ({name: getattr(pooling, name)(x)[0] for name in ("spoc", "mac", "crow")} if scale == 1.0 else {})
+
+    return part.each(f"pooled: scale {scale:.4f}, {_enlarged(part)}", describe)
+
+
+def of_item(part, m: int, n_scales: int, n_features: int) -> Locals:
+    """The ``n_features`` strongest local features of an item over all scales, largest norm first, features rounded to float16."""
+    scales = scales_of(n_scales)
+    if stored(part, n_scales) and n_features <= part.corpus.setting("n_kept", N_FEATURES):
+        pieces = [read(at_scale(part, scale), m) for scale in scales]
     else:
-        labels, more = coattention.cluster(x, n_clusters, method, bandwidth), {}
-        vectors = coattention.clusters(x, labels, cnn.gem_p, whiten, pca)
-    width = n_features if method in ("none", "mean-shift") else n_clusters
-    return more | {
-        "clusters": _padded(vectors, width).half(), "count": torch.tensor(len(vectors), dtype=torch.int32),
-        "labels": F.pad(labels.cpu(), (0, n_features - len(x)), value=-1).to(torch.int16),
-        "global": coattention.query(x, cnn.gem_p, whiten, pca),
-    }  # fmt: skip
+        pieces = []
+        for scale in scales:
+            arrays = described_scale(part, m, scale, n_features)
+            n = int(arrays["count"])
+            pieces.append(Locals(*(arrays[name][:n].cpu().float() for name in NAMES), None))
+    merged = Locals.merged(pieces)
+    return dataclasses.replace(coattention.select(merged, n_features), size=part.cut(m).size if part.data is None else None)
 
 
-def _padded(x, n):
+def stored(part, n_scales: int) -> bool:
+    """Whether the local features of a part at these scales are stored, so that a network sees each picture once."""
+    width = sum(min(part.corpus.setting("n_kept", N_FEATURES), _cells(part, scale)) for scale in scales_of(n_scales))
+    return len(part) * width * part.corpus.model.dim * 2 <= STORED
+
+
+def selected(features: Locals, n_features: int, mask=None) -> dict[str, torch.Tensor]:
+    """The ``n_features`` strongest of a picture's Locals: the arrays :data:`NAMES` (N, ...), zero-padded, and "count".
+
+    ``mask``: bool (height, width); only features whose centres lie on it, if any. Features are float16. Raises InputError as
+    :func:`coattention.select` does.
+    """
+    if mask is not None:
+        columns, rows = features.positions.long().T.numpy()
+        inside = mask[rows.clip(max=mask.shape[0] - 1), columns.clip(max=mask.shape[1] - 1)]
+        features = features[torch.from_numpy(inside)] if inside.any() else features
+    features = coattention.select(features, n_features)
+    arrays = {name: padded(getattr(features, name), n_features) for name in NAMES}
+    return arrays | {"features": arrays["features"].half(), "count": torch.tensor(len(features), dtype=torch.int32)}
+
+
+def read(features, row: int) -> Locals:
+    """The Locals of a row of Features with the arrays of :func:`selected`, float32, largest norm first."""
+    one = slice(row, row + 1)
+    n = int(features.read("count", one)[0])
+    return Locals(*(torch.from_numpy(features.read(name, one)[0, :n]).float() for name in NAMES), None)
+
+
+def padded(x: torch.Tensor, n: int) -> torch.Tensor:
     """An array (m, ...) with rows of zeros up to ``n``."""
     return F.pad(x, (0, 0) * (x.ndim - 1) + (0, n - len(x)))
+
+
+def _cells(part, scale):
+    """The most cells that a map of the part's pictures has at a scale."""
+    model = part.corpus.model
+    longest = min(model.longest, int(part.sizes.max())) * scale * part.corpus.setting("enlarged", 1.0)
+    return max(math.ceil(max(round(longest), model.min_side) / model.stride), 1) ** 2
+
+
+def _enlarged(part):
+    return f"x {part.corpus.setting('enlarged', 1.0):.4f}"
+
+
+def sample(vectors: torch.Tensor, n: int) -> torch.Tensor:
+    """``n`` rows of vectors (m, C), drawn alike for every picture, with repetition where there are fewer."""
+    return vectors[np.random.default_rng(0).choice(len(vectors), n, replace=len(vectors) < n)]

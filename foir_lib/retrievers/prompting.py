@@ -19,10 +19,10 @@ class Prompts(NamedTuple):
     get: Callable
 
 
-def prompts_of(retrieval_set, sizes, grid, kind="box", noise=0, seed=0):
+def prompts_of(retrieval_set, sizes, grid_of, kind="box", noise=0, seed=0):
     """The :class:`Prompts` of all queries of a set.
 
-    ``sizes``: (width, height) of each query's picture. ``kind``: "box" or "segment", one per query, or "point",
+    ``sizes``: (width, height) of each query's picture; ``grid_of(size)``: (rows, columns) of the model's patches, or None. ``kind``: "box" or "segment", one per query, or "point",
     one per patch window position in the mask (PHS Table 3). ``noise``: pixels m of prompt noise on boxes (PHS A3),
     0 for none, drawn by ``seed``. Raises InputError for an unknown kind or noise on other prompts than boxes.
     """
@@ -40,7 +40,9 @@ def prompts_of(retrieval_set, sizes, grid, kind="box", noise=0, seed=0):
     objects = queries["object"].to_numpy()
     if kind == "segment":
         return Prompts(everyone, lambda m: retrieval_set.mask(objects[m]))
-    clicks = [points(retrieval_set.mask(o), grid, size) for o, size in zip(objects, sizes, strict=True)]
+    if grid_of is None:
+        raise InputError("Point prompts are windows of patches: name a model with a grid, such as mini-vit.")
+    clicks = [points(retrieval_set.mask(o), grid_of(size), size) for o, size in zip(objects, sizes, strict=True)]
     at = np.concatenate(clicks)
     return Prompts(np.repeat(everyone, [len(c) for c in clicks]), lambda m: Point(*at[m].tolist()))
 

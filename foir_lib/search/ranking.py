@@ -14,9 +14,9 @@ from foir_lib.files import atomic_write
 class Ranking:
     """What a search returned.
 
-    query_rows (Q,): rows of ``RetrievalSet.queries``, each once. ids (Q, k): rows of
-    ``RetrievalSet.database``, best first, each at most once per query. scores (Q, k): finite, never
-    rising along a row. n_database: size of the database searched. Raises InputError when any of
+    query_rows (Q,): rows of ``RetrievalSet.queries``, of clicks several times. ids (Q, k): rows of
+    ``RetrievalSet.database``, best first, each at most once per query; -1 where nothing was retrieved. scores (Q, k):
+    finite, never rising along a row. n_database: size of the database searched. Raises InputError when any of
     this does not hold. The arrays are read-only copies.
     """
 
@@ -45,15 +45,16 @@ class Ranking:
         ]:
             if part.dtype.kind not in kinds:
                 raise InputError(f"{name} of a ranking can't be of type {part.dtype}.")
-        if rows.min() < 0 or len(np.unique(rows)) < len(rows):
-            raise InputError("query_rows of a ranking must be rows from 0 on, each of them once.")
-        if ids.min() < 0 or ids.max() >= self.n_database:
+        if rows.min() < 0:
+            raise InputError("query_rows of a ranking must be rows from 0 on.")
+        if ids.min() < -1 or ids.max() >= self.n_database:
             bad = ids.min() if ids.min() < 0 else ids.max()
             raise InputError(
                 f"Database row {bad} is ranked, but rows run from 0 to {self.n_database - 1}."
             )
         scores = scores.astype(np.float32)
-        _no("names a database row twice", rows, np.diff(np.sort(ids, axis=1), axis=1) == 0)
+        ordered = np.sort(ids, axis=1)
+        _no("names a database row twice", rows, (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0))
         _no("holds a NaN or infinite score", rows, ~np.isfinite(scores))
         _no("has scores that rise: sort them, best first", rows, scores[:, 1:] > scores[:, :-1])
         parts = {"query_rows": rows.astype(np.int64), "ids": ids.astype(np.int64), "scores": scores}
@@ -102,3 +103,14 @@ def _no(what, rows, bad):
     bad = bad.any(axis=1)
     if bad.any():
         raise InputError(f"The ranking of query {rows[bad.argmax()]} {what}.")
+
+
+def without(scores: np.ndarray, ids: np.ndarray, own: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and ids (Q, n) without each query's ``own`` row (Q,), -1 for none, cut to the first ``k``.
+
+    Raises InputError when nothing is left.
+    """
+    if k < 1:
+        raise InputError("The database holds nothing but the query's own picture: nothing can be retrieved.")
+    order = np.argsort((ids == own[:, None]) & (own[:, None] >= 0), axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)

@@ -9,7 +9,9 @@ runs may share a folder.
 import hashlib
 import json
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -23,9 +25,9 @@ from tqdm.auto import tqdm
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import PACKAGE, atomic_write, cache_root
 from foir_lib.store import shards
+from foir_lib.store.keys import LIBRARIES
 
 VERSION = 1
-LIBRARIES = ("timm", "torch", "torchvision", "pillow", "faiss-cpu")
 log = logging.getLogger(__name__)
 
 
@@ -133,6 +135,8 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     note = folder / "key.json"
     if not note.exists() or note.read_bytes() != description.encode():
         atomic_write(note, description)
+    with suppress(OSError):
+        os.utime(note)  # the time of its last use
     shards.remove_stale(folder)
     layout, missing = None, []
     for start, stop in _spans(n, shard):
@@ -162,8 +166,8 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     return Features(folder, n, shard, layout)
 
 
-def each(key, n, describe, workers=1, **options):
-    """:func:`build` from ``describe(row)``: a dict of tensors or arrays for one item. ``workers``: items at once, in threads."""
+def by_row(describe, workers=1):
+    """``make`` for :func:`build` from ``describe(row)``: a dict of tensors or arrays for one item. ``workers``: threads."""
 
     @torch.inference_mode()
     def one(row):
@@ -171,10 +175,10 @@ def each(key, n, describe, workers=1, **options):
 
     def make(start, stop):
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(one, range(start, stop)))
-        return {name: np.stack([arrays[name] for arrays in found]) for name in found[0]}
+            rows = list(pool.map(one, range(start, stop)))
+        return {name: np.stack([arrays[name] for arrays in rows]) for name in rows[0]}
 
-    return build(key, n, make, **options)
+    return make
 
 
 def array_digest(*arrays):
@@ -186,22 +190,15 @@ def array_digest(*arrays):
 def code_digest(*patterns):
     """Names the code that stored arrays depend on, for a key: after a change of it they are made again.
 
-    ``patterns``: of files of foir_lib, e.g. "methods/*.py"; the versions of the libraries below them count too.
+    Raises InputError for a pattern that no file matches. ``patterns``: of files of foir_lib, e.g. "methods/*.py"; the versions of the libraries below them count too.
     """
-    paths = [path for pattern in patterns for path in sorted(PACKAGE.glob(pattern))]
+    lists = {pattern: sorted(PACKAGE.glob(pattern)) for pattern in patterns}
+    if empty := [pattern for pattern, paths in lists.items() if not paths]:
+        raise InputError(f"No file of foir_lib matches {empty[0]!r}: name the code that stored arrays depend on.")
+    paths = [path for paths in lists.values() for path in paths]
     found = hashlib.sha256(b"".join(path.read_bytes() for path in paths))
     found.update(repr([version(name) for name in LIBRARIES]).encode())
     return found.hexdigest()[:16]
-
-
-def caches(root=None):
-    """What stands under ``root`` (``cache_root()/features``): dicts with folder, key, n, bytes."""
-    found = []
-    for path in sorted(Path(root or cache_root() / "features").glob("*/key.json")):
-        size = sum(file.stat().st_size for file in path.parent.glob("*.safetensors"))
-        note = json.loads(path.read_text())
-        found.append({"folder": path.parent, "key": note["key"], "n": note["n"], "bytes": size})
-    return found
 
 
 def _digest(key, n, shard):

@@ -261,7 +261,7 @@ def test_a_codebook_is_learned_once_and_again_when_its_file_is_broken(experiment
     monkeypatch.setattr(inverted_file, "learn", lambda *_, **__: pytest.fail("learned twice"))
     np.testing.assert_array_equal(experiment._words_of(features, 6).centres, want)
     monkeypatch.setattr(inverted_file, "learn", learn)
-    for path in (cache_root() / "features" / "codebooks").iterdir():
+    for path in (cache_root() / "codebooks").iterdir():
         path.write_bytes(b"PK")
     np.testing.assert_array_equal(experiment._words_of(features, 6).centres, want)
     assert not np.array_equal(experiment._words_of(features[1:], 6).centres, want)

@@ -107,5 +107,5 @@ def test_random_states_fit_the_model(tmp_path):
     model = load_model("mini-vit", pretrained=False, device="cpu")
     features = heads._random_states(model, 300, tmp_path)
     assert len(features) == 300 and features.names == ["descriptor", "heads", "residual"]
-    assert [c["n"] for c in store.caches(tmp_path)] == [300]
+    assert [json.loads(path.read_text())["n"] for path in tmp_path.glob("*/key.json")] == [300]
     assert features.read("heads").shape == (300, model.net.embed_dim) and features.read("residual").std() > 0.9

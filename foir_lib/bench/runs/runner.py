@@ -154,7 +154,7 @@ def _run(job, folder, fresh):
     """Make one table unless it is done; returns None or a sentence of what went wrong."""
     mark = stamp.stamp(job.notebook, job.values)
     path = folder / f"{job.table}.json"
-    if not fresh and _is_done(path, mark["key"]):
+    if not fresh and _is_done(path, mark):
         _tell(path, "done before, by the same code and parameters")
         return None
     try:
@@ -213,9 +213,10 @@ def _keep(job, made, folder, rows, mark):
     report.write_rows(final, rows, mark)
 
 
-def _is_done(path, key):
+def _is_done(path, mark):
     try:
-        return (report.load(path)[1] or {}).get("key") == key
+        done = report.load(path)[1] or {}
+        return (done.get("key"), done.get("drawn")) == (mark["key"], mark["drawn"])
     except IntegrityError:
         return False
 

@@ -1,4 +1,4 @@
-"""What made a result: code, lock, versions, device. Two runs with one key give the same numbers."""
+"""What made a result: code, lock, versions, device. Two runs with one key give the same rows, with one ``drawn`` the same figures."""
 
 import hashlib
 import json
@@ -11,32 +11,41 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from IPython.core.inputtransformer2 import TransformerManager
 
+from foir_lib import files
+from foir_lib.errors import InputError
 from foir_lib.files import PACKAGE, manifest_root
+from foir_lib.store import keys
 
+ROWS = ("bench/rows.py",)  # where the code of rows starts
+TAKING_PART = ("retrievers/*.py", "models/*.py", "models/mini/*.py", "data/readers/*.py", "data/mini/*.py")
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pandas", "faiss-cpu", "pillow")
 
 
-def stamp(notebook, parameters):
+def stamp(notebook, parameters, objects=()):
     """The stamp of a run (dict of JSON values) of a notebook with these parameters.
 
-    ``key`` is the sha256 of all that may change the numbers: code and weights of the package, the
-    notebook's own code, published numbers, lock, versions, device, parameters, and for parameters
-    that name a file or folder its state on disk. The commit is told but not part of the key: a
-    commit that changes only words keeps results.
+    ``key`` names all that may change the rows: what ``bench.rows`` and ``objects`` reach (the retrievers of its columns, models
+    and openers of sets; unless given, all that there are), the content of plug-ins, weights of the package, what manifests say of
+    the data, lock, versions, device, parameters, and for those that name a file or folder its state on disk. ``drawn`` names what
+    else shows in the result: the notebook's code and what it imports (``view``, report), and the published numbers. When only
+    ``drawn`` changed, figures are drawn again from the rows that are there. The commit is part of neither: a commit that changes
+    only words keeps results. Raises MissingError for a plug-in that isn't there, InputError for code that can't be found.
     """
-    device = _device(parameters.get("device", "auto"))
+    plugins = [Path(name.strip()) for name in str(parameters.get("plugin") or "").split(",") if name.strip()]
     made_by = {
-        "code": _digest(_package() + _code_of(notebook)),
+        "code": keys.code_of(*_files(ROWS), *(objects or _files(TAKING_PART)), *plugins),
         "lock": _lock(),
         "versions": _versions(),
-        "device": device,
+        "device": _device(parameters.get("device", "auto")),
         "parameters": parameters,
     }
-    touched = {name: _touched(value) for name, value in parameters.items()}
-    key = _digest(json.dumps([made_by, touched], sort_keys=True).encode())
+    touched = {name: _touched(value) for name, value in parameters.items() if name != "plugin"}
+    drawn = [_drawing(Path(notebook)), _contents(manifest_root() / "published", "*.csv")]
     return {
-        "key": key,
+        "key": _digest(json.dumps([made_by, touched, _package(), _settings()], sort_keys=True).encode()),
+        "drawn": _digest(json.dumps(drawn).encode()),
         "date": time.strftime("%Y-%m-%d %H:%M:%S"),
         **commit(),
         **made_by,
@@ -68,20 +77,35 @@ def _git(root, *arguments):
     return done.stdout.strip()
 
 
+def _files(patterns):
+    """Files of the package; InputError for a pattern that matches none."""
+    lists = {pattern: sorted(files.PACKAGE.glob(pattern)) for pattern in patterns}
+    if empty := [pattern for pattern, paths in lists.items() if not paths]:
+        raise InputError(f"No file of foir_lib matches {empty[0]!r}, so a table's code can't be named.")
+    return [path for paths in lists.values() for path in paths]
+
+
 @cache
 def _package():
-    """Digest of the package's code and weights and of the published numbers."""
-    files = [*PACKAGE.rglob("*.py"), *(PACKAGE / "models" / "mini" / "weights").glob("*.safetensors")]
-    published = manifest_root() / "published"
-    digests = {p.relative_to(PACKAGE).as_posix(): _digest(p.read_bytes()) for p in files}
-    digests |= {f"published/{p.name}": _digest(p.read_bytes()) for p in published.glob("*.csv")}
-    return json.dumps(digests, sort_keys=True).encode()
+    """Digests of the weights that come with the package."""
+    return _contents(PACKAGE / "models" / "mini" / "weights", "*.safetensors")
 
 
-def _code_of(notebook):
-    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    return json.dumps(code).encode()
+def _settings():
+    """What the manifests of data sets say of the data itself."""
+    manifests = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in manifest_root().glob("*.json")}
+    return {name: manifest.get("settings") for name, manifest in manifests.items() if isinstance(manifest, dict)}
+
+
+def _contents(folder, pattern):
+    return {path.name: _digest(path.read_bytes()) for path in sorted(folder.glob(pattern))}
+
+
+def _drawing(notebook):
+    """The code of a notebook's cells and what it imports."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code")
+    return keys.code_in(TransformerManager().transform_cell(code), notebook.parent)
 
 
 def _lock():

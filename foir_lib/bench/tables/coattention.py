@@ -1,67 +1,53 @@
-"""The tables of the co-attention (ca) and regional-attention (ra) papers: which rows, which columns.
+"""The tables of the co-attention paper: which rows, which columns.
 
-Computed by :func:`foir_lib.bench.landmark_rows.run`. Systems with somebody else's weights are no columns: they stand as
-published rows, and a file of theirs can be scored beside ours (:mod:`foir_lib.retrievers.guests`).
+Systems with somebody else's weights are no columns: they stand as published rows, and a file of theirs can be scored
+beside ours (:mod:`foir_lib.retrievers.guests`).
 """
 
 from functools import partial
 
-from foir_lib.bench.tables.columns import Column
-from foir_lib.bench.tables.columns import Table as _Table
+from foir_lib.bench.tables.columns import Column, Table
+from foir_lib.retrievers.coattention import CoAttention, ManyToMany, Naive, NormAttention, OneToMany
+from foir_lib.retrievers.pooling import GeM
+from foir_lib.retrievers.regions import RMAC
+from foir_lib.retrievers.rerankers import AlphaQE, Diffusion, Spatial, SuperGlobal
 
 DATASETS = ("roxford5k", "rparis6k")
 LARGE = ("roxford5k", "roxford5k+1m", "rparis6k", "rparis6k+1m")
-CLASSIC = ("oxford5k", "paris6k")
 DISTRACTORS = {
     "roxford5k+1m": ("roxford5k", "revisitop1m"), "rparis6k+1m": ("rparis6k", "revisitop1m"),
     "oxford105k": ("oxford5k", "oxford105k"), "paris106k": ("paris6k", "oxford105k"),
     "revisitop1m": ("roxford5k", "revisitop1m"),
 }  # fmt: skip
-MINI_DATASET, MINI_MODEL = "mini-landmarks", "mini-cnn"  # the stand-ins of every data set and every network
 R101 = ("resnet101",)
+STAND_INS = dict.fromkeys((*LARGE, "revisitop1m"), "mini-landmarks") | dict.fromkeys(("resnet50", "resnet101"), "mini-cnn")
 
-Ca = partial(_Table, datasets=DATASETS, models=R101, metrics=("mAP medium", "mAP hard"), methods="down")
-Ra = partial(_Table, datasets=CLASSIC, models=R101, metrics=("mAP",), methods="down")
-
-
-def _ca(what="", method="CA", **options):
-    return Column(f"GeM+CA ({what})" if what else "GeM+CA", method, options)
+Ca = partial(
+    Table, datasets=DATASETS, models=R101, metrics=("mAP medium", "mAP hard"), methods="down", stand_ins=STAND_INS, alone=True
+)
 
 
-def _named(method, *values, **options):
-    return Column(f"{method} ({' '.join(values)})", method, options)
+def _ca(what="", how=None, **options):
+    return Column(f"GeM+CA ({what})" if what else "GeM+CA", CoAttention(**options), how or {})
 
 
-GEM, CA = Column("GeM", "GeM"), _ca(ivf=True)
+GEM, CA = Column("GeM", GeM()), _ca(ivf=True)
 RERANKED = tuple(
-    Column(f"{one.name}+{name}", one.method, one.options | {"rerank": rerank})
+    Column(f"{one.name}+{rerank.name}", one.retriever, rerank=rerank)
     for one in (GEM, CA)
-    for name, rerank in (("alphaQE", "alphaQE"), ("DF", "DF"), ("SP", "SP"))
+    for rerank in (AlphaQE(), Diffusion(), Spatial())
 )
-SUPERGLOBAL = Column("GeM+SuperGlobal", "GeM", {"rerank": "SuperGlobal"})
+SUPERGLOBAL = Column("GeM+SuperGlobal", GeM(), rerank=SuperGlobal())
 WAYS = ("max", "mean", "softmax")
-ORDER = (
-    "max mean",
-    "max max",
-    "max softmax",
-    "mean max",
-    "mean mean",
-    "mean softmax",
-    "softmax max",
-    "softmax mean",
-    "softmax softmax",
-)
-MANY = tuple(_named("many-to-many", *pair.split(), local=pair.split()[0], image=pair.split()[1]) for pair in ORDER)
-POOLED = tuple(Column(name, name) for name in ("SPoC", "MAC", "CroW", "R-MAC", "CAM", "RA"))
-EXPANDED = tuple(Column(f"{one.name}+QE", one.method, {"rerank": "AQE"}) for one in POOLED[2:])
-NO_CONTEXT = Column("RA (no context)", "RA", {"context": False})
+ORDER = (("max", "mean"), ("max", "max"), ("max", "softmax"), *((local, image) for local in WAYS[1:] for image in WAYS))
+MANY = tuple(Column(f"many-to-many ({local} {image})", ManyToMany(local=local, image=image)) for local, image in ORDER)
 SCAN = {"N": (50, 100, 150, 200, 500, 1000), "K": (2, 4, 7, 10, 16, 20), "T": (1.0, 5.0, 10.0, 15.0, 20.0)}
 OPTION = {"N": "n_features", "K": "n_clusters", "T": "temperature"}
 CHOSEN = {"N": 500, "K": 10, "T": 10}  # section 5.1
 
 TABLES = {
     "ca-1": Ca(
-        "Co-attention, Table 1: comparison", (GEM, CA, Column("R-MAC", "R-MAC", {"scales": 3})), datasets=LARGE,
+        "Co-attention, Table 1: comparison", (GEM, CA, Column("R-MAC", RMAC(scales=3))), datasets=LARGE,
         models=("resnet50", "resnet101"), look="GeM+CA above GeM, most of all on Hard; other systems stand as published.",
     ),
     "ca-2": Ca(
@@ -73,7 +59,7 @@ TABLES = {
         look="one scale is worst, five are about enough.",
     ),
     "ca-4": Ca(
-        "Co-attention, Table 4: without clustering", (GEM, _ca("naive", "CA naive"), Column("L2-norm attention", "L2-norm attention"), CA),
+        "Co-attention, Table 4: without clustering", (GEM, Column("GeM+CA (naive)", Naive()), Column("L2-norm attention", NormAttention()), CA),
         look="naive co-attention between GeM and GeM+CA; attention that doesn't know the query gains less.",
     ),
     "ca-5": Ca("Co-attention, Table 5: spectral clustering", (_ca("spectral", clustering="spectral"), CA), look="no difference."),
@@ -89,16 +75,16 @@ TABLES = {
     ),
     "ca-8": Ca(
         "Co-attention, Table 8: query crop",
-        (Column("GeM (whole query)", "GeM", {"query": "whole"}), GEM, _ca("whole query", query="whole", ivf=True), CA),
+        (Column("GeM (whole query)", GeM(), {"whole": True}), GEM, _ca("whole query", {"whole": True}, ivf=True), CA),
         datasets=LARGE, look="GeM+CA above GeM either way.",
     ),
     "ca-9": Ca(
         "Co-attention, Table 9: trained on rSfM-120k with the contrastive loss",
-        (Column("GeM (rSfM-120k)", "GeM"), _ca("rSfM-120k", ivf=True)), models=("resnet50", "resnet101"),
+        (Column("GeM (rSfM-120k)", GeM()), _ca("rSfM-120k", ivf=True)), models=("resnet50", "resnet101"),
         look="a gain here too; give weights trained that way, the embedded network isn't.",
     ),
     "ca-10": Ca(
-        "Co-attention, Table 10: one-to-many", (*(_named("one-to-many", how, how=how) for how in WAYS), CA),
+        "Co-attention, Table 10: one-to-many", (*(Column(f"one-to-many ({how})", OneToMany(how=how)) for how in WAYS), CA),
         look="GeM+CA above all three.",
     ),
     "ca-11": Ca("Co-attention, Table 11: many-to-many", (GEM, CA, MANY[0]), look="local match between GeM and GeM+CA."),
@@ -114,23 +100,7 @@ TABLES = {
     "ca-15": Ca("Co-attention, Table 15: CANet", (GEM, CA), datasets=LARGE, look="CANet stands as published."),
     "ca-fig9": Ca(
         "Co-attention, Figure 9: N, K and T",
-        tuple(Column(f"GeM+CA over {of}", "CA", {OPTION[of]: v}) for of, values in SCAN.items() for v in values),
+        tuple(Column(f"GeM+CA over {of}", CoAttention(**{OPTION[of]: v}), x=v) for of, values in SCAN.items() for v in values),
         over="N, K, T", look="flat curves: no setting is delicate.",
-    ),
-    "ra-2a": Ra(
-        "Regional attention, Table 2a: scales of the grid",
-        tuple(Column(f"{m} (S={s})", m, {"scales": s}) for m in ("R-MAC", "RA") for s in (3, 4, 5, 6)), datasets=("oxford5k",),
-        look="attention bears more scales, so more small regions, than plain R-MAC.",
-    ),
-    "ra-2b": Ra(
-        "Regional attention, Table 2b: proposals of a detector",
-        (Column("RPN", "RPN"), Column("RPN+RA (no context)", "RPN+RA", {"context": False}), Column("RPN+RA", "RPN+RA")),
-        look="attention helps there too; needs a detector's weights.",
-    ),
-    "ra-2c": Ra("Regional attention, Table 2c: its parts", (POOLED[3], NO_CONTEXT, POOLED[5]), look="each part adds."),
-    "ra-3": Ra(
-        "Regional attention, Table 3: comparison", (Column("GeM", "GeM", {"n_scales": 1}), *POOLED, *EXPANDED),
-        datasets=("oxford5k", "paris6k", "oxford105k", "paris106k"),
-        look="RA above R-MAC, and ahead still after query expansion; VGG16's rows and SDCF stand as published.",
     ),
 }  # fmt: skip

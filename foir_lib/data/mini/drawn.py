@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 
 import filelock
 
@@ -17,6 +18,8 @@ def drawn_once(name, draw):
     """
     root = cache_root() / "mini" / name
     if root.is_dir():
+        with suppress(OSError):
+            os.utime(root)  # the time of its last use
         return root
     folder, lock = root.with_name(f".{name}.tmp"), cache_root() / "locks" / f"{name}.lock"
     try:

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from foir_lib.data.sets import COLUMNS
 from foir_lib.errors import InputError, MissingError
-from foir_lib.files import atomic_path, cache_root
+from foir_lib.files import cached
 from foir_lib.images import EXTENSIONS
 
 
@@ -78,24 +78,21 @@ def _rows(ids, paths, found, split):
 
 
 def _measure(paths, what, lenient):
-    digest = hashlib.sha256(repr([(str(path), *_stamp(path)) for path in paths]).encode()).hexdigest()[:24]
-    memory = cache_root() / "sizes" / f"{digest}.npy"
-    if memory.is_file():
-        known = np.load(memory, allow_pickle=False)
-        if known.shape == (len(paths), 2):
-            return known
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        looked = pool.map(_size, paths)
-        found = list(tqdm(looked, total=len(paths), desc=f"measuring {what}", unit="picture", delay=2))
-    found = np.array(found, dtype=np.int32).reshape(-1, 2)
-    broken = np.flatnonzero((found < 1).any(1))
-    if len(broken) and not lenient:
-        raise InputError(
-            f"Picture {paths[broken[0]]} of {what} can't be read ({len(broken)} such): the file is damaged, get it again."
-        )
-    with atomic_path(memory) as temporary, temporary.open("wb") as file:
-        np.save(file, found)
-    return found
+    def measure():
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            sizes = pool.map(_size, paths)
+            sizes = list(tqdm(sizes, total=len(paths), desc=f"measuring {what}", unit="picture", delay=2))
+        sizes = np.array(sizes, dtype="<i4").reshape(-1, 2)
+        broken = np.flatnonzero((sizes < 1).any(1))
+        if len(broken) and not lenient:
+            raise InputError(
+                f"Picture {paths[broken[0]]} of {what} can't be read ({len(broken)} such): the file is damaged, get it again."
+            )
+        return sizes.tobytes()
+
+    digest = hashlib.sha256(repr([(str(path), *_stamp(path)) for path in paths]).encode()).hexdigest()
+    content = cached("sizes", {"what": "sizes of pictures", "n": len(paths), "files": digest, "lenient": lenient}, measure)
+    return np.frombuffer(content, "<i4").reshape(-1, 2)
 
 
 def _stamp(path):

@@ -12,19 +12,19 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 
 from foir_lib.errors import InputError
-from foir_lib.search.rerank.expansion import checked
+from foir_lib.search.rerank.lists import checked
 
 GAMMA = 3  # power of a similarity
 
 
-def graph(ids, scores, gamma=GAMMA):
+def graph(scores, ids, gamma=GAMMA):
     """Affinity A (n, n), sparse, symmetric, zero diagonal: a_ij = min(s_ij, s_ji), where i and j are mutual neighbours.
 
-    ids, scores (n, k): the k neighbours of each of n pictures and their similarities, asymmetric ones too; s =
+    scores, ids (n, k): the similarities of the k neighbours of each of n pictures, and which they are, asymmetric ones too; s =
     max(similarity, 0)^gamma. A picture among its own neighbours is passed over, and so is an id of -1. Raises
     InputError for shapes or rows that don't fit and NaN.
     """
-    ids, scores = np.asarray(ids), np.asarray(scores, np.float64)
+    scores, ids = np.asarray(scores, np.float64), np.asarray(ids)
     n = len(ids)
     if ids.ndim != 2 or ids.shape != scores.shape or (ids.size and not -1 <= ids.min() <= ids.max() < n):
         raise InputError(
@@ -67,21 +67,21 @@ def diffuse(s, y, alpha=0.99, tolerance=1e-6):
     if y.ndim != 2 or y.shape[1] != s.shape[0] or not np.isfinite(y).all():
         raise InputError(f"Start values of shape {y.shape} don't fit a graph of {s.shape[0]} pictures: (Q, n), no NaN.")
     system = sparse.eye_array(s.shape[0], format="csr") - alpha * s
-    found = [cg(system, row, rtol=tolerance, atol=0.0, maxiter=10_000) for row in y]
-    if any(info for _, info in found):
+    solved = [cg(system, row, rtol=tolerance, atol=0.0, maxiter=10_000) for row in y]
+    if any(info for _, info in solved):
         raise InputError("Diffusion didn't converge in 10,000 steps: choose a smaller alpha.")
-    return np.stack([f for f, _ in found]) if found else y
+    return np.stack([f for f, _ in solved]) if solved else y
 
 
-def rerank(affinity, ids, scores, n_query=10, alpha=0.99, gamma=GAMMA, tolerance=1e-6):
-    """A first ranking ids, scores (Q, k), of any method, re-ranked through the graph of :func:`graph`: ids, scores (Q, n).
+def rerank(affinity, scores, ids, n_query=10, alpha=0.99, gamma=GAMMA, tolerance=1e-6):
+    """A first ranking scores, ids (Q, k), of any method, re-ranked through the graph of :func:`graph`: scores, ids (Q, n).
 
     The query stands outside the database: y holds max(score, 0)^gamma of its ``n_query`` best (Iscen et al.). By falling
     f; equal f (among them the pictures that diffusion doesn't reach, f = 0) stay in the order of the first ranking,
     those it doesn't name last. Raises InputError as :func:`normalised` and :func:`diffuse` do.
     """
     n = affinity.shape[0]
-    ids, scores = checked(ids, scores, n)
+    scores, ids = checked(scores, ids, n)
     s = normalised(affinity)
     rows = np.arange(len(ids))[:, None]
     y, place = np.zeros((len(ids), n)), np.full((len(ids), n), ids.shape[1])
@@ -89,4 +89,4 @@ def rerank(affinity, ids, scores, n_query=10, alpha=0.99, gamma=GAMMA, tolerance
     place[rows, ids] = np.arange(ids.shape[1])
     f = np.maximum(diffuse(s, y, alpha, tolerance), 0).astype(np.float32)  # no exact solution is negative
     order = np.lexsort((place, -f), axis=1)
-    return order.astype(np.int64), np.take_along_axis(f, order, 1)
+    return np.take_along_axis(f, order, 1), order.astype(np.int64)

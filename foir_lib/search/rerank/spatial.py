@@ -11,8 +11,8 @@ import faiss
 import numpy as np
 from tqdm.auto import tqdm
 
-from foir_lib.errors import InputError
-from foir_lib.search.rerank.expansion import checked, count, head_first
+from foir_lib.errors import InputError, count
+from foir_lib.search.rerank.lists import checked, head_first
 
 LONGEST = 1024  # pixels of the longer side at which keypoints are looked for
 MODELS = {"affine": 3, "homography": 4}  # matches that fix one
@@ -106,14 +106,14 @@ def verify(a, b, model="affine", threshold=8.0, ratio=0.8, root=True, seed=0, it
     return Verified(source[inside], target[inside], matrix)
 
 
-def rerank(queries, keypoints_of, ids, scores, n=100, progress=False, **options):
+def rerank(queries, keypoints_of, scores, ids, n=100, progress=False, **options):
     """The first ``n`` of each list of a ranking by falling number of inliers, equals in their order; the rest behind, as it was.
 
     queries: Keypoints of each query; ``keypoints_of(row)``: those of a database picture, asked once per picture and call
-    of this function; ids, scores (Q, k): the first ranking; ``options``: of :func:`verify`. Returns ids and scores
-    (Q, k), inliers as the scores of the head, as :func:`reranking.head_first` puts it. Time: milliseconds a pair.
+    of this function; scores, ids (Q, k): the first ranking; ``options``: of :func:`verify`. Returns scores and ids
+    (Q, k), inliers as the scores of the head, as :func:`lists.head_first` puts it. Time: milliseconds a pair.
     """
-    ids, scores = checked(ids, scores, int(np.max(ids, initial=0)) + 1)
+    scores, ids = checked(scores, ids, int(np.max(ids, initial=0)) + 1)
     if len(queries) != len(ids):
         raise InputError(f"Keypoints of {len(queries)} queries don't fit a ranking of {len(ids)}.")
     tops = ids[:, : count(n, "n")]
@@ -124,7 +124,7 @@ def rerank(queries, keypoints_of, ids, scores, n=100, progress=False, **options)
             for query, place in np.argwhere(tops == row):
                 inliers[query, place] = verify(queries[query], b, **options).inliers
                 bar.update()
-    return head_first(ids, scores, inliers)
+    return head_first(scores, ids, inliers)
 
 
 def stacked(found, n_features=1000):

@@ -1,0 +1,39 @@
+"""What a table measures beside scores: clusters of a picture, the share filtered, memory and time of a million pictures."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from foir_lib.bench.tables.columns import Column, Table
+
+MILLION = 1_000_000
+
+
+def of(spec: Table, experiment, column: Column) -> dict[str, float]:
+    """The costs among a table's metrics, by name."""
+    if not {"clusters per image", "filtered %", "memory GB"} & set(spec.metrics):
+        return {}
+    corpus, retriever, values = experiment.corpus, column.retriever, {}
+    if "memory GB" in spec.metrics and hasattr(retriever, "ivf"):
+        retriever = replace(retriever, ivf=False)
+    database = corpus.described(retriever, corpus.database)
+    query = corpus.described(retriever, corpus.queries(**column.how))
+    if "clusters per image" in spec.metrics:
+        values["clusters per image"] = float(database.read("count").mean())
+    if "filtered %" in spec.metrics:
+        values["filtered %"] = 100 * retriever.filtered(corpus, query, database) if getattr(retriever, "ivf", False) else 0.0
+    if "memory GB" in spec.metrics:
+        values["memory GB"], values["ms per query"] = _million(corpus, retriever, query, database)
+    return values
+
+
+def _million(corpus, retriever, query, database):
+    """GB and ms per query of a million pictures, scaled up from those at hand."""
+    kind, shape = database.layout["clusters" if "clusters" in database.names else "descriptor"]
+    size = np.dtype(kind).itemsize * int(np.prod(shape))
+    retriever.score(corpus, query, database, 100)
+    start = time.perf_counter()
+    retriever.score(corpus, query, database, 100)
+    seconds = (time.perf_counter() - start) / len(query)
+    return size * MILLION / 1e9, 1000 * seconds * MILLION / len(database)

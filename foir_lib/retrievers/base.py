@@ -1,0 +1,82 @@
+"""What a method of retrieval is: a frozen dataclass of its options that describes parts of a corpus and scores them.
+
+A method of one's own is a subclass with ``describe``, registered by a name; the table, the batch and the mouse all call the
+same three functions. See CONTRIBUTING.md and notebooks/03_your_own.ipynb.
+"""
+
+from dataclasses import MISSING, dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+
+from foir_lib.search.knn import knn
+
+
+class Named:
+    """Prints as it is asked for: the registered name, with the options that aren't the default ones."""
+
+    name: ClassVar[str] = ""
+
+    def __str__(self) -> str:
+        options = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default]
+        return (self.name or type(self).__name__) + (f"({', '.join(options)})" if options else "")
+
+    @classmethod
+    def signature(cls) -> str:
+        """The registered name with all options and their defaults, as `foir methods` lists it."""
+        options = [f.name if f.default is MISSING else f"{f.name}={f.default!r}" for f in fields(cls)]
+        return cls.name + (f"({', '.join(options)})" if options else "")
+
+
+@dataclass(frozen=True)
+class Retriever(Named):
+    """One method of a table.
+
+    ``needs``: what the model must be able to do, e.g. ("cls_state",). ``vector``: the array of a query that query expansion
+    replaces, or None where results have no descriptors.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    vector: ClassVar[str | None] = "descriptor"
+
+    def lacks(self, corpus) -> str:
+        """Why the method can't be had on this corpus, in a sentence's words, or ""."""
+        lacking = [tap for tap in self.needs if not hasattr(corpus.model, tap)]
+        kinds = {"cls_state": "no attention heads: name a ViT such as mini-vit", "maps": "no feature maps: name a CNN such as mini-cnn"}
+        return f"{corpus.model.name} has {kinds.get(lacking[0], 'no ' + lacking[0])}" if lacking else ""
+
+    def describe(self, part):
+        """Features of a part: at least "descriptor" (n, d), unit length; of pictures and of prompts on them by this one call."""
+        raise NotImplementedError(f"{type(self).__name__} needs a function describe(self, part).")
+
+    def score(self, corpus, query, database, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (Q, k) float32 and ids (Q, k), best first, of described queries; here: exact search on "descriptor"."""
+        return knn(query.read("descriptor"), database.chunks("descriptor"), k, device=corpus.model.device)
+
+    def explain(self, corpus, part, m: int, rows) -> list[np.ndarray] | None:
+        """Where the results ``rows`` of the database look like prompt ``m`` of a part: a map (rows, columns) of each, or None."""
+        return None
+
+    def neighbours(self, query, database, ids: np.ndarray, corpus) -> np.ndarray:
+        """Descriptors (Q, m, d) of the results ``ids`` (Q, m), as query expansion averages them."""
+        return database.read(self.vector, ids.ravel()).reshape(*ids.shape, -1)
+
+    def graph(self, corpus, database, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and ids (n, k): each picture of the database asks for the others (diffusion's graph)."""
+        each = database.read(self.vector)
+        return knn(each, each, k, device=corpus.model.device)
+
+
+@dataclass(frozen=True)
+class Reranker(Named):
+    """A second look at a ranking. ``n``: how many of the first results take part."""
+
+    def lacks(self, corpus, retriever: Retriever) -> str:
+        """Why it can't follow a method, in a sentence's words, or ""."""
+        if retriever.vector is None:
+            return f"{self.name} isn't defined after {retriever.name}, whose results have no descriptors: choose CA or a vector"
+        return ""
+
+    def rerank(self, corpus, retriever, part, query, database, scores, ids) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and ids (Q, n) in a new order; the first ranking is of the whole database."""
+        raise NotImplementedError(f"{type(self).__name__} needs a function rerank(...).")

@@ -1,0 +1,331 @@
+"""Head selection and what it is compared with: CBIR, Mask, Crop, foveal attention, attention mask, random heads, PHS.
+
+Source: "Prompt-Guided Attention Head Selection for Focus-Oriented Image Retrieval". One pass of a picture serves all prompts on
+it; what a prompt changes afterwards is a short tail, or, for FA and the attention mask, the last blocks.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from foir_lib.errors import InputError, count
+from foir_lib.methods import baselines, foveal, head_selection, pooling
+from foir_lib.models.vit import ClsState
+from foir_lib.registry import register
+from foir_lib.retrievers.base import Retriever
+from foir_lib.retrievers.parts import once
+from foir_lib.retrievers.pooling import whitened
+from foir_lib.search import query_db
+from foir_lib.store.arrays import Arrays, stack
+
+TAIL = 4096  # prompts whose descriptors are computed at a time
+BASELINES = 4  # blocks whose attention foveal attention biases, in the paper
+
+
+@once
+def states(pictures):
+    """Features of pictures: "descriptor" (n, d), "heads" (n, h*dk), "residual" (n, d); of those that are asked about the
+    whole :class:`ClsState`: "attention" (n, h*N) and "values" (n, h*dk) too."""
+    model = pictures.corpus.model
+    names = tuple(ClsState.__annotations__) if pictures.asks else ("heads", "residual")
+    last = min(BASELINES, model.depth)
+
+    def make(start, stop):
+        batches = (model.finish(tokens, last=last) for tokens in pictures.trunk(range(start, stop), last))
+        return stack({"descriptor": model.descriptor(state), **_flat(state, *names)} for state in batches)
+
+    return pictures.kept("states, asked about" if pictures.asks else "states", make)
+
+
+def biased(part, what: str, bias, last: int):
+    """Features under a bias on the CLS row: "heads", "residual" and "roi" (M, h), the ROI attention (eq. 7) under it.
+
+    ``bias(rows)``: logits (m, N) of some prompts; ``last``: blocks that see it.
+    """
+    model = part.corpus.model
+    last = min(last, model.depth)
+
+    def some(start, stop):
+        rows = np.arange(start, stop)
+        images, index = np.unique(part.image_row[rows], return_inverse=True)
+        tokens = torch.cat(list(part.pictures.trunk(images, last)))
+        state = model.finish(tokens, bias(rows), last, index)
+        return {**_flat(state, "heads", "residual"), "roi": head_selection.roi_attention(state, part.roi(rows))}
+
+    def make(start, stop):  # the prompts on a picture are neighbours, so a batch runs its trunk once
+        size = part.corpus.batch_size
+        return stack(some(low, min(low + size, stop)) for low in range(start, stop, size))
+
+    return part.kept(what, make)
+
+
+def state_of(features, rows, model, *names: str) -> ClsState:
+    """Rows of stored states as a :class:`ClsState` on the model's device; ``names``: only these parts of it."""
+    names = [name for name in names or ClsState.__annotations__ if name in features.names]
+    return ClsState.from_arrays({name: features.read(name, rows) for name in names}, model.n_heads, model.device)
+
+
+def described(model, features, rows, heads=None, strategy: str = "before+scale") -> np.ndarray:
+    """Descriptors (m, d) float32 of stored states ``rows`` (m,) under ``heads`` bool (m, h), or with all heads on."""
+    heads = np.ones((len(rows), model.n_heads), dtype=bool) if heads is None else heads
+    parts = []
+    for start in range(0, len(rows), TAIL):
+        at = slice(start, start + TAIL)
+        state = state_of(features, rows[at], model, "heads", "values", "residual")
+        parts.append(head_selection.descriptor(model, state, heads[at], strategy).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def attention(part) -> torch.Tensor:
+    """Attention from CLS to the patches in every block, (depth, h, N), of the one picture of a live part."""
+    memory, model = part.pictures.memory, part.corpus.model
+    if "attention" not in memory:
+        memory["attention"] = model.attention(next(part.pictures.tensors([0])))[0]
+    return memory["attention"]
+
+
+@dataclass(frozen=True)
+class _Plain(Retriever):
+    """Describes the database by the plain descriptor of any model that embeds pictures."""
+
+    def lacks(self, corpus):
+        if any(hasattr(corpus.model, tap) for tap in ("cls_state", "maps", "embed")):
+            return ""
+        return f"{corpus.model.name} doesn't embed pictures: give it a function embed(x), (B, 3, H, W) to (B, d)"
+
+    def describe(self, part):
+        if part.prompted:
+            return self._asked(part)
+        return states(part) if hasattr(part.corpus.model, "cls_state") else embedded(part)
+
+    def explain(self, corpus, part, m, rows):
+        if not hasattr(corpus.model, "cls_state"):
+            return None
+        return [a.mean(0).reshape(corpus.model.grid) for a in _attention_of(corpus, rows)]
+
+
+@once
+def embedded(pictures):
+    """"descriptor" (n, d), unit length, of a model that has no more than ``embed(x)``."""
+    return pictures.kept("embedding", _embed(pictures, lambda row: pictures.corpus.model.preprocess(pictures.open(row))))
+
+
+def _embed(part, load):
+    """``make`` of the descriptors of pictures ``load(m)``: of the model's own ``embed``, else GeM of its map, whitened."""
+    model = part.corpus.model
+
+    @torch.inference_mode()
+    def embed(x):
+        if hasattr(model, "embed"):
+            return F.normalize(model.embed(x).float(), dim=-1)
+        return whitened(pooling.gem(model.maps(x), model.gem_p), model.whiten)
+
+    def make(start, stop):
+        return stack({"descriptor": embed(x)} for x in part.tensors(range(start, stop), load))
+
+    return make
+
+
+@register("retriever", "CBIR")
+@dataclass(frozen=True)
+class CBIR(_Plain):
+    """Plain retrieval: the whole picture asks, whatever the prompt."""
+
+    def _asked(self, part):
+        model = part.corpus.model
+        if hasattr(model, "cls_state"):
+            return Arrays({"descriptor": described(model, states(part.pictures), part.image_row)})
+        return Arrays({"descriptor": embedded(part.pictures).read("descriptor", part.image_row)})
+
+
+@dataclass(frozen=True)
+class _Altered(_Plain):
+    """The prompt alters the picture, which is then described as any: one pass of the network for each prompt."""
+
+    def _asked(self, part):
+        model = part.corpus.model
+
+        def load(m):
+            return model.preprocess(self.altered(part.open(m), part.prompt(m), model))
+
+        def describe(x):
+            state = model.cls_state(x)
+            made = {"descriptor": model.descriptor(state)}
+            if self.name == "Crop" and model.n_heads > 1:
+                everywhere = torch.ones(1, state.attention.shape[-1], dtype=torch.bool)
+                heads = head_selection.select(state, everywhere, model.n_heads - 1)
+                made["denoised"] = head_selection.descriptor(model, state, heads)
+            return made
+
+        def make(start, stop):
+            return stack(describe(x) for x in part.tensors(range(start, stop), load))
+
+        return part.kept(self.name, make if hasattr(model, "cls_state") else _embed(part, load))
+
+
+@register("retriever", "Mask")
+@dataclass(frozen=True)
+class Mask(_Altered):
+    """The surroundings of the prompt in one colour, the model's mean."""
+
+    def altered(self, picture, prompt, model):
+        return baselines.masked(picture, prompt, model.mean, getattr(model, "grid", None))
+
+
+@register("retriever", "Crop")
+@dataclass(frozen=True)
+class Crop(_Altered):
+    """The prompt's box cut out. ``denoise``: the head least interested in the crop is switched off (Table A7)."""
+
+    denoise: bool = False
+
+    def altered(self, picture, prompt, model):
+        return baselines.cropped(picture, prompt, getattr(model, "grid", None))
+
+    def lacks(self, corpus):
+        if self.denoise and not hasattr(corpus.model, "cls_state"):
+            return f"{corpus.model.name} has no attention heads to switch off"
+        return super().lacks(corpus)
+
+    def _asked(self, part):
+        kept = super()._asked(part)
+        return Arrays({"descriptor": kept.read("denoised")}) if self.denoise else kept
+
+
+@dataclass(frozen=True)
+class _Heads(Retriever):
+    """Methods on the heads of a ViT: the database is described by its plain descriptors and states."""
+
+    needs: ClassVar = ("cls_state",)
+
+    def lacks(self, corpus):
+        h_on = getattr(self, "h_on", 1)
+        few = hasattr(corpus.model, "n_heads") and h_on > corpus.model.n_heads
+        return f"{corpus.model.name} has {corpus.model.n_heads} heads, fewer than h_on={h_on}" if few else super().lacks(corpus)
+
+    def describe(self, part):
+        return self._asked(part) if part.prompted else states(part)
+
+    def explain(self, corpus, part, m, rows):
+        on = self._on(part)[m]
+        return [a[on].mean(0).reshape(corpus.model.grid) for a in _attention_of(corpus, rows)]
+
+    def _on(self, part):
+        """Heads (M, h) bool that a prompt keeps: all."""
+        return np.ones((len(part), part.corpus.model.n_heads), dtype=bool)
+
+
+@register("retriever", "FA")
+@dataclass(frozen=True)
+class Foveal(_Heads):
+    """Foveal attention: a bump of height ``v`` on the box's tokens, in the ``last`` blocks."""
+
+    v: float = 0.2
+    sigma: float = 100.0
+    last: int = BASELINES
+
+    def _asked(self, part):
+        biases = self.biased(part)
+        return Arrays({"descriptor": described(part.corpus.model, biases, np.arange(len(part)))})
+
+    def biased(self, part):
+        """Features of the prompts under the bump; see :func:`biased`."""
+        grid = part.corpus.model.grid
+
+        def bias(rows):
+            return torch.stack([foveal.bias(part.prompt(m), grid, part.size(m), self.v, self.sigma) for m in rows])
+
+        return biased(part, f"foveal, v {self.v:g}, sigma {self.sigma:g}, last {self.last}", bias, self.last)
+
+
+@register("retriever", "AttentionMask")
+@dataclass(frozen=True)
+class AttentionMask(_Heads):
+    """CLS attends to the prompt's tokens alone, in the last block (Table A6)."""
+
+    def _asked(self, part):
+        kept = biased(part, "attention mask", lambda rows: baselines.attention_mask(part.roi(rows)), 1)
+        return Arrays({"descriptor": described(part.corpus.model, kept, np.arange(len(part)))})
+
+
+@register("retriever", "PHS")
+@dataclass(frozen=True)
+class PHS(_Heads):
+    """Prompt-guided head selection: the ``h_on`` heads with the largest ROI attention stay on (eqs. 7-9).
+
+    ``roi``: "sum" or "max" (Table A4); ``strategy``: of :func:`head_selection.descriptor` (Table A5); ``foveal``: heads are
+    chosen and described under foveal attention (Table A1); ``query_db``: the heads are applied to the database too.
+    """
+
+    h_on: int = 5
+    roi: str = "sum"
+    strategy: str = "before+scale"
+    foveal: bool = False
+    query_db: bool = False
+
+    def __post_init__(self):
+        count(self.h_on, "h_on")
+        for option, known in (("roi", head_selection.ROI_STRATEGIES), ("strategy", head_selection.STRATEGIES)):
+            if getattr(self, option) not in known:
+                raise InputError(f"{option}={getattr(self, option)!r} is unknown to PHS: choose one of {', '.join(known)}.")
+
+    def _asked(self, part):
+        model, on = part.corpus.model, self._on(part)
+        if self.foveal:
+            source, rows, of = Foveal().biased(part), np.arange(len(part)), None
+        else:
+            source, rows, of = states(part.pictures), part.image_row, None
+            if len(np.unique(part.rows)) < len(part):  # clicks on one object mostly select the same heads
+                _, first, of = np.unique(np.c_[rows, np.packbits(on, 1)], axis=0, return_index=True, return_inverse=True)
+                rows, on, of = rows[first], on[first], of.ravel()
+        return Arrays({"descriptor": described(model, source, rows, on, self.strategy), "on": on}, of)
+
+    def _on(self, part):
+        if self.foveal:
+            return head_selection.top(torch.from_numpy(Foveal().biased(part).read("roi")), self.h_on).numpy()
+        source, model, parts = states(part.pictures), part.corpus.model, []
+        for start in range(0, len(part), TAIL):
+            rows = np.arange(start, min(start + TAIL, len(part)))
+            state = state_of(source, part.image_row[rows], model, "attention")
+            parts.append(head_selection.select(state, part.roi(rows), self.h_on, self.roi).cpu().numpy())
+        return np.concatenate(parts)
+
+    def score(self, corpus, query, database, k):
+        if not self.query_db:
+            return super().score(corpus, query, database, k)
+        vectors, on = query.read("descriptor"), query.read("on")
+        return query_db.search(corpus.model, vectors, on, database, k, self.strategy, progress=corpus.progress)
+
+
+@register("retriever", "RandomHeads")
+@dataclass(frozen=True)
+class RandomHeads(_Heads):
+    """The control: ``h_on`` heads drawn at random for each query. ``seed``: the corpus's unless given."""
+
+    h_on: int = 5
+    seed: int | None = None
+
+    def __post_init__(self):
+        count(self.h_on, "h_on")
+
+    def _asked(self, part):
+        return Arrays({"descriptor": described(part.corpus.model, states(part.pictures), part.image_row, self._on(part))})
+
+    def _on(self, part):
+        seed = part.corpus.seed if self.seed is None else self.seed
+        heads = head_selection.random(len(part.corpus.set.queries) or 1, part.corpus.model.n_heads, self.h_on, seed).numpy()
+        return heads[part.rows % len(heads)]
+
+
+def _attention_of(corpus, rows):
+    """Attention (h, N) of some database pictures, as arrays."""
+    for row in rows:
+        x = corpus.model.preprocess(corpus.database.open(int(row)))[None]
+        yield corpus.model.cls_state(x).attention[0].cpu().numpy()
+
+
+def _flat(state, *names):
+    return {name: getattr(state, name).flatten(1) for name in names}

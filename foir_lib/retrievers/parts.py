@@ -1,0 +1,196 @@
+"""Parts of a corpus: pictures, or prompts on pictures, and the features that methods keep of them.
+
+What is on disk (database, queries, training pictures) goes to the feature store; one picture under the mouse is a part too,
+whose features stay in memory.
+"""
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from foir_lib.errors import InputError
+from foir_lib.prompts import Mask, crop
+from foir_lib.store import features as store
+from foir_lib.store import keys
+from foir_lib.store.arrays import Arrays, Rows
+
+
+class Cut(NamedTuple):
+    """What a CNN is shown of a picture: the part (PIL) inside the prompt's box, its corner (x0, y0) and the whole's size.
+
+    ``longest``: pixels of the longer side that keep the part at the scale at which the whole is seen.
+    """
+
+    picture: Image.Image
+    longest: float | None = None
+    corner: tuple = (0, 0)
+    size: tuple = ()
+
+
+class Pictures:
+    """Pictures without prompts.
+
+    ``open(row)``: PIL, RGB; ``data`` names them in a key (None: live, in memory only); sizes (n, 2): width and height in
+    pixels; ``asks``: prompts are put on them.
+    """
+
+    prompted = False
+
+    def __init__(self, corpus, name, n, open, data, sizes, asks=False):
+        self.corpus, self.name, self.n, self.open, self.data = corpus, name, n, open, data
+        self.sizes, self.asks, self.label = np.asarray(sizes), asks, f"{corpus.set.name}, {corpus.model.name}: {name}"
+        self.pictures, self.rows, self.image_row, self.memory = self, np.arange(n), np.arange(n), {}
+
+    def __len__(self):
+        return self.n
+
+    def prompt(self, m):
+        """None: nobody points."""
+        return None
+
+    def cut(self, m) -> Cut:
+        """What a CNN is shown of item ``m``."""
+        picture = self.open(m)
+        return Cut(picture, None, (0, 0), picture.size)
+
+    def mask(self, m):
+        """The painted pixels of item ``m``, bool (height, width), or None for another prompt than a mask."""
+        return None
+
+    def tensors(self, rows, load=None):
+        """Preprocessed pictures of ``rows`` in batches (B, 3, S, S); threads read ahead by one batch, never more."""
+        load = load or (lambda row: self.corpus.model.preprocess(self.open(row)))
+        size = self.corpus.batch_size
+        with ThreadPoolExecutor(self.corpus.workers) as pool:
+            ready, batch = deque(), []
+            for row in rows:
+                ready.append(pool.submit(load, row))
+                if len(ready) > size:
+                    batch.append(ready.popleft().result())
+                if len(batch) == size:
+                    yield from _stacked(batch)
+                    batch = []
+            batch += [future.result() for future in ready]
+            for start in range(0, len(batch), size):
+                yield from _stacked(batch[start : start + size])
+
+    def trunk(self, rows, last):
+        """Tokens of pictures with the ``last`` blocks before them, in batches (B, prefix + N, d)."""
+        depth = self.corpus.model.depth
+        if self.data is not None:
+            for x in self.tensors(rows):
+                yield self.corpus.model.tokens(x, depth - last)
+            return
+        deepest = min(4, depth)  # live: everything a prompt may ask needs no more than the last four blocks
+        if "trunk" not in self.memory:
+            self.memory["trunk"] = torch.cat([self.corpus.model.tokens(x, depth - deepest) for x in self.tensors(range(self.n))])
+        tokens = self.memory["trunk"][torch.as_tensor(np.asarray(rows), device=self.corpus.model.device)]
+        with torch.inference_mode():
+            yield self.corpus.model.net.blocks[depth - deepest : depth - last](tokens)
+
+    def kept(self, what, make, *objects, shard=256):
+        """Features ``what`` of the part: ``make(start, stop)`` gives a dict of arrays; made once, by shards.
+
+        The key holds the digest of the code of ``make``, of the model, of the set and of ``objects``.
+        """
+        if what not in self.memory:
+            self.memory[what] = self._made(what, make, objects, shard)
+        return self.memory[what]
+
+    def each(self, what, describe, *objects):
+        """As :meth:`kept`, from ``describe(m)``: a dict of tensors for one item; ``workers`` items at once."""
+        if what not in self.memory:
+            self.memory[what] = self._made(what, store.by_row(describe, self.corpus.workers), (describe, *objects), 128)
+        return self.memory[what]
+
+    def _made(self, what, make, objects, shard):
+        if self.data is None:
+            return Arrays(make(0, len(self)))
+        corpus = self.corpus
+        code = keys.code_of(make, type(self), type(corpus.model), type(corpus.set), *objects)
+        key = {"what": what, "part": self.name, "data": self.data, "model": corpus.model.key, "code": code}
+        label = f"{self.label}, {what.split(',')[0].split(':')[0]}"
+        return store.build(key, len(self), make, root=corpus.cache, shard=shard, progress=corpus.progress, label=label)
+
+
+class View(Pictures):
+    """Some pictures (m,) of another part, e.g. queries that ask with a whole picture; ``rows`` (m,): their query rows."""
+
+    def __init__(self, whole, at, rows=None):
+        super().__init__(whole.corpus, whole.name, len(at), lambda m: whole.open(at[m]), whole.data, whole.sizes[at], whole.asks)
+        self.whole, self.at, self.label = whole, np.asarray(at), whole.label
+        self.rows = self.rows if rows is None else rows
+
+    def trunk(self, rows, last):
+        yield from self.whole.trunk(self.at[np.asarray(rows)], last)
+
+    def _made(self, what, make, objects, shard):
+        raise NotImplementedError("A view has no features of its own: read them by corpus.described, or by a function that is once().")
+
+
+def once(describe):
+    """Decorator of functions that describe plain pictures: those of a :class:`View` are read where the whole is described."""
+
+    @wraps(describe)
+    def read(part, *arguments, **options):
+        if isinstance(part, View):
+            return Rows(read(part.whole, *arguments, **options), part.at)
+        return describe(part, *arguments, **options)
+
+    return read
+
+
+class Prompted(Pictures):
+    """Prompts on ``pictures``, several on one perhaps. rows (M,): the query row of each; image_row (M,): its picture's.
+
+    ``prompt(m)``: a Point, Box or Mask.
+    """
+
+    prompted = True
+
+    def __init__(self, pictures, name, prompt, rows, image_row, data):
+        super().__init__(pictures.corpus, name, len(rows), lambda m: pictures.open(image_row[m]), data, pictures.sizes[image_row])
+        self.pictures, self.rows, self.image_row, self._prompt = pictures, rows, image_row, prompt
+
+    def prompt(self, m):
+        """The prompt of item ``m``. Raises InputError where nobody has pointed yet."""
+        prompt = self._prompt(m)
+        if prompt is None:
+            raise InputError("There is no prompt: click a point, draw a box or paint a mask on the picture.")
+        return prompt
+
+    def size(self, m) -> tuple[int, int]:
+        """(width, height) of the picture of item ``m``."""
+        return tuple(self.sizes[m].tolist())
+
+    def roi(self, rows) -> torch.Tensor:
+        """Tokens of some prompts, bool (m, N)."""
+        grid = self.corpus.model.grid
+        return torch.from_numpy(np.stack([self.prompt(m).tokens(grid, self.size(m)) for m in rows]))
+
+    def cut(self, m) -> Cut:
+        picture, prompt, model = self.open(m), self._prompt(m), self.corpus.model
+        if prompt is None:
+            return Cut(picture, None, (0, 0), picture.size)
+        part, corner = crop(picture, prompt, model.grid_of(picture.size))
+        factor = min(1.0, model.longest / max(picture.size))
+        return Cut(part, max(factor * max(part.size), 1.0), corner, picture.size)
+
+    def mask(self, m):
+        """The painted pixels, bool (height, width), or None for another prompt than a mask."""
+        prompt = self._prompt(m)
+        return prompt.pixels(self.size(m)) if isinstance(prompt, Mask) else None
+
+
+def _stacked(batch):
+    """One batch, or, where pictures keep their shapes, one for each run of equal shapes."""
+    start = 0
+    for stop in range(1, len(batch) + 1):
+        if stop == len(batch) or batch[stop].shape != batch[start].shape:
+            yield torch.stack(batch[start:stop])
+            start = stop

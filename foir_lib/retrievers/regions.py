@@ -1,0 +1,128 @@
+"""R-MAC and regional attention: regions of a map, alike or weighed by a small network, or a detector's proposals.
+
+Source: "Regional Attention Based Deep Feature for Image Retrieval"; R-MAC: Tolias et al., ICLR 2016.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+
+from foir_lib.errors import InputError
+from foir_lib.methods import regional_attention, regions, whitening
+from foir_lib.models.detectors import load_detector
+from foir_lib.models.mini import cnn as mini_cnn
+from foir_lib.models.weights import module_digest
+from foir_lib.registry import register
+from foir_lib.retrievers import local_features
+from foir_lib.retrievers.base import Retriever
+from foir_lib.retrievers.pooling import NO_PCA, SAMPLE
+from foir_lib.store.arrays import Arrays
+from foir_lib.store.features import array_digest
+
+GRIDS = (3, 4, 5, 6)  # S of regional attention Table 2a, all described in one pass
+
+
+def attentions(text: str, model) -> list[regional_attention.RegionalAttention]:
+    """Regional attention networks from "path,path"; for an embedded model those that come with it."""
+    own = sorted(mini_cnn.weights_path().parent.glob(f"{model.name}-attention*.safetensors"))
+    return [regional_attention.load(path) for path in [p.strip() for p in text.split(",") if p.strip()] or own]
+
+
+def pca_of(corpus) -> whitening.PCA:
+    """PCA-whitening of regions, learned from some of each training picture."""
+
+    def describe(m):
+        (x,) = local_features.maps(corpus.training, m)
+        vectors = regions.pooled(x, regions.grid(*x.shape[2:]))[0]
+        return {"vectors": local_features.sample(vectors, SAMPLE)}
+
+    def learn():
+        vectors = corpus.training.each(f"regions, {SAMPLE} of each", describe).read("vectors")
+        return whitening.fit(F.normalize(torch.from_numpy(vectors.reshape(-1, corpus.model.dim)), dim=-1))
+
+    return corpus.learned("PCA of regions", learn)
+
+
+@dataclass(frozen=True)
+class _Regions(Retriever):
+    """Max-pooled regions of a map, whitened, weighed and summed."""
+
+    needs: ClassVar = ("maps",)
+    weighed: ClassVar[bool] = False
+
+    def lacks(self, corpus):
+        missing = super().lacks(corpus) or ("" if corpus.has_training else NO_PCA)
+        if missing or not self.weighed or self.context in corpus.attention:
+            return missing
+        return f"no regional attention {'with' if self.context else 'without'} context at hand: give its weights"
+
+    def _net(self, corpus):
+        return corpus.attention[self.context] if self.weighed else None
+
+    def _what(self, corpus, pca):
+        net = self._net(corpus)
+        return f"{array_digest(pca.matrix)}, {'plain' if net is None else module_digest(net)}"
+
+
+@register("retriever", "R-MAC")
+@dataclass(frozen=True)
+class RMAC(_Regions):
+    """R-MAC: regions of a grid of ``scales`` S = 3, 4, 5 or 6, all alike."""
+
+    scales: int = 5
+
+    def __post_init__(self):
+        if self.scales not in GRIDS:
+            raise InputError(f"S={self.scales} of the region grid isn't stored: choose one of {', '.join(map(str, GRIDS))}.")
+
+    def describe(self, part):
+        pca, net = pca_of(part.corpus), self._net(part.corpus)
+
+        def describe(m):
+            (x,) = local_features.maps(part, m)
+            return {"descriptor": torch.cat([regional_attention.descriptor(x, net, scales, pca) for scales in GRIDS])}
+
+        vectors = part.each(f"regional, {self._what(part.corpus, pca)}", describe).read("descriptor")
+        return Arrays({"descriptor": vectors[:, GRIDS.index(self.scales)].copy()})
+
+
+@register("retriever", "RA")
+@dataclass(frozen=True)
+class RA(RMAC):
+    """R-MAC's regions weighed by regional attention, which sees them in their ``context`` or alone."""
+
+    context: bool = True
+    weighed: ClassVar = True
+
+
+@register("retriever", "RPN")
+@dataclass(frozen=True)
+class RPN(_Regions):
+    """R-MAC on the 256 regions that a detector proposes (Table 2b)."""
+
+    def lacks(self, corpus):
+        return "" if corpus.detector and not super().lacks(corpus) else super().lacks(corpus) or "no detector at hand: give its weights"
+
+    def describe(self, part):
+        corpus, pca, net = part.corpus, pca_of(part.corpus), self._net(part.corpus)
+        if isinstance(corpus.detector, (str, Path)):
+            corpus.detector = load_detector(corpus.detector).to(corpus.model.device)
+
+        def describe(m):
+            (x,) = local_features.maps(part, m)
+            at = regions.proposals(corpus.detector, part.cut(m).picture, *x.shape[2:])
+            return {"descriptor": regional_attention.descriptor(x, net, whiten=pca, at=at)[0]}
+
+        return part.each(f"proposed by {module_digest(corpus.detector)}, {self._what(corpus, pca)}", describe)
+
+
+@register("retriever", "RPN+RA")
+@dataclass(frozen=True)
+class ProposedRA(RPN):
+    """A detector's proposals weighed by regional attention, in their ``context`` or alone."""
+
+    context: bool = True
+    weighed: ClassVar = True

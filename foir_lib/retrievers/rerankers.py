@@ -1,0 +1,105 @@
+"""Re-ranking of any retriever's results: query expansion, diffusion, spatial verification, SuperGlobal."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from foir_lib.errors import count
+from foir_lib.registry import register
+from foir_lib.retrievers.base import Reranker
+from foir_lib.retrievers.parts import once
+from foir_lib.search.rerank import diffusion, expansion, spatial
+from foir_lib.search.rerank.superglobal import superglobal
+from foir_lib.store.arrays import replaced
+
+N_KEYPOINTS = 500
+
+
+@dataclass(frozen=True)
+class _First(Reranker):
+    def __post_init__(self):
+        count(self.n, "n")
+
+
+@register("reranker", "AQE")
+@dataclass(frozen=True)
+class AverageQE(_First):
+    """Average query expansion by the first ``n`` results; the new query searches again (Chum et al., ICCV 2007)."""
+
+    n: int = 5
+
+    def rerank(self, corpus, retriever, part, query, database, scores, ids):
+        neighbours = retriever.neighbours(query, database, ids[:, : self.n], corpus)
+        vectors = self.expanded(query.read(retriever.vector), neighbours).cpu().numpy()
+        return retriever.score(corpus, replaced(query, **{retriever.vector: vectors}), database, ids.shape[1])
+
+    def expanded(self, vectors, neighbours) -> torch.Tensor:
+        return expansion.average_expansion(vectors, neighbours)
+
+
+@register("reranker", "alphaQE")
+@dataclass(frozen=True)
+class AlphaQE(AverageQE):
+    """Query expansion weighted by similarity to the power ``alpha`` (Radenovic et al., TPAMI 2019)."""
+
+    n: int = 10
+    alpha: float = 3.0
+
+    def expanded(self, vectors, neighbours):
+        return expansion.alpha_expansion(vectors, neighbours, self.alpha)
+
+
+@register("reranker", "DF")
+@dataclass(frozen=True)
+class Diffusion(_First):
+    """Diffusion through the graph of ``n`` mutual neighbours (Iscen et al., CVPR 2017)."""
+
+    n: int = 50
+
+    def rerank(self, corpus, retriever, part, query, database, scores, ids):
+        graph = diffusion.graph(*retriever.graph(corpus, database, min(self.n, len(database))))
+        return diffusion.rerank(graph, scores, ids)
+
+
+@register("reranker", "SuperGlobal")
+@dataclass(frozen=True)
+class SuperGlobal(_First):
+    """The best ``n`` refine each other's descriptors (Shao et al., ICCV 2023)."""
+
+    n: int = 400
+
+    def lacks(self, corpus, retriever):
+        if retriever.vector != "descriptor":
+            return f"{self.name} isn't defined after {retriever.name}, whose results have no descriptors: choose a vector"
+        return ""
+
+    def rerank(self, corpus, retriever, part, query, database, scores, ids):
+        return superglobal(query.read("descriptor"), database.read("descriptor"), scores, ids, self.n)
+
+
+@register("reranker", "SP")
+@dataclass(frozen=True)
+class Spatial(_First):
+    """Spatial verification of the first ``n``: SIFT matches in one motion (Philbin et al., CVPR 2007)."""
+
+    n: int = 100
+
+    def lacks(self, corpus, retriever):
+        return ""
+
+    def rerank(self, corpus, retriever, part, query, database, scores, ids):
+        keypoints_of, of = spatial.stored(keypoints(part)), getattr(query, "of", None)
+        rows = range(len(ids)) if of is None else np.unique(of, return_index=True)[1]
+        queries = [keypoints_of(row) for row in rows]
+        return spatial.rerank(queries, spatial.stored(keypoints(corpus.database)), scores, ids, self.n, corpus.progress)
+
+
+@once
+def keypoints(part):
+    """SIFT keypoints of a part, as `search.rerank.spatial` stores them; a prompt's are those inside its box."""
+    def describe(m):
+        points = spatial.keypoints(part.cut(m).picture, n_features=N_KEYPOINTS)
+        return {name: torch.from_numpy(np.asarray(array))[0] for name, array in spatial.stacked([points], N_KEYPOINTS).items()}
+
+    return part.each(f"sift {N_KEYPOINTS}", describe)
