@@ -1,6 +1,7 @@
 """Names to networks: friendly names, any timm ViT or CNN, and the mini models that come with the workbook."""
 
 import difflib
+import inspect
 import logging
 import numbers
 import os
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 import timm
 from timm.models.vision_transformer import checkpoint_filter_fn
 
+from foir_lib import registry
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.models import cnn, cnn_weights, devices
 from foir_lib.models import weights as weights_file
@@ -55,6 +57,8 @@ def load_model(name, pretrained=True, weights=None, device="auto", image_size=No
     if weights and not isinstance(weights, (str, os.PathLike)):
         raise InputError(f"Weights {weights!r} of {name} are no path: give that of a .safetensors or .pth file.")
     device = devices.choose(device)
+    if name in registry.names("model"):
+        return _registered(name, device=device, weights=weights, image_size=image_size)
     if _is_cnn(name):
         if name == mini_cnn.NAME and pretrained:
             weights = weights or mini_cnn.weights_path()
@@ -72,6 +76,17 @@ def load_model(name, pretrained=True, weights=None, device="auto", image_size=No
     if weights:
         key = f"{MODELS.get(name, name)} from {_load_vit(net, weights, name)}"
     return ViT(net, name, key if pretrained or weights else f"{key} at random", device)
+
+
+def _registered(name, **options):
+    """A model that a plug-in registers: what its function returns for those of ``options`` that it takes."""
+    opener = registry.lookup("model", name)
+    model = opener(**{key: value for key, value in options.items() if key in inspect.signature(opener).parameters})
+    lacking = [part for part in ("preprocess", "key", "device") if not hasattr(model, part)]
+    if lacking:
+        raise InputError(f"The model {name} has no {lacking[0]}: it needs preprocess(picture), key, device and embed(x) or more.")
+    model.name = name
+    return model
 
 
 def _is_cnn(name):
