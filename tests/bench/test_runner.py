@@ -352,17 +352,17 @@ def test_rows_are_kept_and_figures_drawn_again_when_only_what_draws_has_changed(
     original, drawn, out = stamp.stamp, ["one"], tmp_path / "out"
     monkeypatch.setattr(stamp, "stamp", lambda *inputs: original(*inputs) | {"key": "k", "drawn": drawn[0]})
 
-    def made():
+    def result():
         runner.reproduce(["phs-1"], {}, out, notebooks=notebooks)
         cell = nbformat.read(out / "phs-1.ipynb", as_version=4).cells[-1]
         return *report.load(out / "phs-1.json"), cell.outputs[0].text, (out / "phs-1.json").stat().st_mtime_ns
 
-    rows, mark, printed, time_1 = made()
+    rows, mark, printed, time_1 = result()
     assert printed == "computed True\n" and mark["drawn"] == "one" and mark["seconds"] > 0
-    assert made()[3] == time_1  # done
+    assert result()[3] == time_1  # done
     drawn[0] = "two"
     capsys.readouterr()
-    again, second, printed, time_2 = made()
+    again, second, printed, time_2 = result()
     assert printed == "computed False\n" and time_2 > time_1 and "(drawn again)" in capsys.readouterr().out
     assert second == mark | {"drawn": "two"}  # date and seconds are those of the rows
     pd.testing.assert_frame_equal(again, rows)
@@ -595,7 +595,7 @@ def test_saved_files_by_hand(tmp_path):
     rows, mark = report.load(path)
     assert mark is None and rows["ours"].tolist() == [52.64, 50.04, 7.0]
     assert rows["difference"].tolist()[:2] == pytest.approx([-1.46, 0.04])
-    assert {p.name for p in tmp_path.iterdir()} == {"phs-1.json", "phs-1.csv", "phs-1.md"}
+    assert {p.name for p in tmp_path.iterdir()} == {"phs-1.json", "phs-1.csv", "phs-1.md", "phs-1.tex"}
 
 
 def test_the_papers_numbers_stand_below_when_none_stands_beside(tmp_path):

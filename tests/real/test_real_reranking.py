@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from foir_lib.bench.landmark_experiment import RERANKINGS, LandmarkExperiment
 from PIL import Image
 
 from foir_lib import load_model
-from foir_lib.bench.landmark_experiment import RERANKINGS, LandmarkExperiment
 from foir_lib.data.ground_truth import CLASSIC, protocols
 from foir_lib.data.readers import pictures, reading
 from foir_lib.data.sets import RetrievalSet

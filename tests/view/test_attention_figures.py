@@ -17,8 +17,8 @@ from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.methods import foveal, head_selection
 from foir_lib.search.asking import Database, Sight
-from foir_lib.view import BLUE, DPI, GREEN, RED, WIDTH
-from foir_lib.view.figures import heads as attention_figures
+from foir_lib.view import figures
+from foir_lib.view.figures.looks import BLUE, DPI, GREEN, RED, WIDTH
 
 BOXES = [Box(10, 5, 60, 50), Point(90, 30)]
 
@@ -85,23 +85,23 @@ def maps_by_hand(model, picture, prompt, h_on=5):
 
 @pytest.mark.parametrize("prompt", BOXES)
 def test_the_three_maps(models, prompt):
-    made = attention_figures.maps(Sight(models[1], PICTURES[0]), prompt, 4)
+    made = figures.attention_maps(models[1], PICTURES[0], prompt, 4)
     want = maps_by_hand(models[1], PICTURES[0], prompt, 4)
     assert list(made) == ["Vanilla", "FA", "PHS"]
     for name, values in want.items():
         np.testing.assert_allclose(made[name], values, atol=1e-5)
     assert len({values.tobytes() for values in made.values()}) == 3
-    most = attention_figures.maps(Sight(models[0], PICTURES[0]), prompt, 9)  # of 6 heads
+    most = figures.attention_maps(models[0], PICTURES[0], prompt, 9)  # of 6 heads
     np.testing.assert_allclose(most["PHS"], most["Vanilla"], atol=1e-6)
     by_max = head_selection.select(
         Sight(models[1], PICTURES[0]).state, Sight(models[1], PICTURES[0]).roi(prompt), 4, "max"
     )
     want = Sight(models[1], PICTURES[0]).state.attention[0][by_max[0]].mean(0)
-    np.testing.assert_allclose(attention_figures.maps(Sight(models[1], PICTURES[0]), prompt, 4, "max")["PHS"], want)
+    np.testing.assert_allclose(figures.attention_maps(models[1], PICTURES[0], prompt, 4, "max")["PHS"], want)
 
 
 def test_compare_methods(models):
-    figure = rendered(attention_figures.compare_methods(models[1], PICTURES, BOXES))
+    figure = rendered(figures.compare_methods(models[1], PICTURES, BOXES))
     drawn = panels(figure)
     assert [axes.get_title() for axes in figure.axes[:4]] == ["query", "Vanilla", "FA", "PHS"] and len(drawn) == 6
     for row, (picture, prompt) in enumerate(zip(PICTURES, BOXES)):
@@ -114,7 +114,7 @@ def test_compare_methods(models):
 
 
 def test_compare_sizes(models):
-    figure = rendered(attention_figures.compare_sizes(models, PICTURES, BOXES, h_on=5))
+    figure = rendered(figures.compare_sizes(models, PICTURES, BOXES, h_on=5))
     names = ["query", "mini-vit-small\n5 of 6 heads", "mini-vit\n5 of 12 heads", "mini-vit-large\n5 of 16 heads"]
     assert [axes.get_title() for axes in figure.axes[:4]] == names
     drawn = panels(figure)
@@ -134,16 +134,16 @@ def test_models_of_other_grids_stand_side_by_side(models):
 
     torch.manual_seed(0)
     other = ViT(timm.create_model("deit_tiny_patch16_224", depth=2, img_size=64), "tiny")
-    figure = rendered(attention_figures.compare_sizes([other, models[1]], PICTURES, BOXES))
+    figure = rendered(figures.compare_sizes([other, models[1]], PICTURES, BOXES))
     assert [heat(axes).get_array().shape for axes in panels(figure)] == [(4, 4), (8, 8)] * 2
     assert figure.axes[1].get_title() == "tiny\n3 of 3 heads"
-    figure = rendered(attention_figures.heads_of_models([other, models[1]], PICTURES[0], BOXES[1]))
+    figure = rendered(figures.heads_of_models([other, models[1]], PICTURES[0], BOXES[1]))
     assert [heat(axes).get_array().shape for axes in panels(figure)] == [(4, 4)] * 3 + [(8, 8)] * 12
 
 
 @pytest.mark.parametrize("prompt", [None, BOXES[0]])
 def test_heads_of_models(models, prompt):
-    figure = rendered(attention_figures.heads_of_models(models, PICTURES[0], prompt))
+    figure = rendered(figures.heads_of_models(models, PICTURES[0], prompt))
     drawn = panels(figure)
     assert len(drawn) == 6 + 12 + 16 and len(bars(figure)) == 1
     assert len({heat(axes).get_clim() for axes in drawn}) == 1  # one scale over all models
@@ -165,7 +165,7 @@ def test_case_tells_the_precision_of_the_metrics(experiment):
     database = Database(experiment.model, experiment.database())
     methods = ("CBIR", "Mask", "Crop", "PHS")
     for query in (0, 7):
-        figure = rendered(attention_figures.case(experiment.set, database, query, methods, k=10, shown=5, h_on=4))
+        figure = rendered(figures.case(experiment.set, database, query, methods, k=10, shown=5, h_on=4))
         rows = [
             axes for axes in figure.axes if axes.spines["top"].get_edgecolor()[:3] == plt.matplotlib.colors.to_rgb(BLUE)
         ]
@@ -187,7 +187,7 @@ def test_case_tells_the_precision_of_the_metrics(experiment):
 
 def test_case_in_a_small_database_uses_its_size(experiment):
     database = Database(experiment.model, experiment.database())
-    figure = attention_figures.case(experiment.set, database, 0, ("CBIR",), k=1000, shown=3)
+    figure = figures.case(experiment.set, database, 0, ("CBIR",), k=1000, shown=3)
     assert re.search(r"P@50: \d+ %", figure.axes[0].get_title())
 
 
@@ -210,7 +210,7 @@ def test_case_never_finds_the_query_itself(experiment):
     )
     positive = {asked["label"]: known[asked["label"]]}
     protocol = Protocol((asked["label"],), positive, own=np.array([at]))
-    figure = attention_figures.case(
+    figure = figures.case(
         RetrievalSet("own", images, rs.objects, queries, {"contains": protocol}), database, 0, ("CBIR",), shown=3
     )
     scores = [float(axes.get_xlabel().split(".  ")[1]) for axes in figure.axes[1:]]
@@ -220,15 +220,15 @@ def test_case_never_finds_the_query_itself(experiment):
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda m, e: attention_figures.compare_methods(m, PICTURES, BOXES[:1]), "2 pictures and 1 prompts"),
-        (lambda m, e: attention_figures.compare_methods(m, [], []), "0 pictures"),
-        (lambda m, e: attention_figures.compare_sizes([], PICTURES, BOXES), r"Models \(none\)"),
-        (lambda m, e: attention_figures.compare_sizes([m, m], PICTURES, BOXES), "mini-vit, mini-vit .*each once"),
-        (lambda m, e: attention_figures.heads_of_models([], PICTURES[0]), r"Models \(none\)"),
-        (lambda m, e: attention_figures.heads_of_models([m], PICTURES[0], Box(500, 0, 600, 9)), "lies outside"),
-        (lambda m, e: attention_figures.case(e.set, Database(m, e.database()), 10_000), "no query 10000"),
-        (lambda m, e: attention_figures.case(e.set, Database(m, e.database()), 0, ("CBIR", "XYZ")), "'XYZ' is unknown"),
-        (lambda m, e: attention_figures.case(e.set, Database(m, e.database()), 0, ()), "no method"),
+        (lambda m, e: figures.compare_methods(m, PICTURES, BOXES[:1]), "2 pictures and 1 prompts"),
+        (lambda m, e: figures.compare_methods(m, [], []), "0 pictures"),
+        (lambda m, e: figures.compare_sizes([], PICTURES, BOXES), r"Models \(none\)"),
+        (lambda m, e: figures.compare_sizes([m, m], PICTURES, BOXES), "mini-vit, mini-vit .*each once"),
+        (lambda m, e: figures.heads_of_models([], PICTURES[0]), r"Models \(none\)"),
+        (lambda m, e: figures.heads_of_models([m], PICTURES[0], Box(500, 0, 600, 9)), "lies outside"),
+        (lambda m, e: figures.case(e.set, Database(m, e.database()), 10_000), "no query 10000"),
+        (lambda m, e: figures.case(e.set, Database(m, e.database()), 0, ("CBIR", "XYZ")), "'XYZ' is unknown"),
+        (lambda m, e: figures.case(e.set, Database(m, e.database()), 0, ()), "no method"),
     ],
 )
 def test_errors_are_one_sentence(models, experiment, call, words):

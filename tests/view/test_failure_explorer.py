@@ -16,7 +16,7 @@ from foir_lib.bench import metrics
 from foir_lib.bench.experiment import Experiment
 from foir_lib.errors import InputError
 from foir_lib.view.explorers.failures import EVERY, GAIN, LOSS, PAGE, QUERY_DB, FailureExplorer
-from foir_lib.view.figures import gains
+from foir_lib.view.figures.gains import gains, points
 
 K = 10
 
@@ -298,7 +298,7 @@ def test_close_leaves_nothing_behind(experiment):
 
 def test_figure_by_hand():
     table = pd.DataFrame({"gain": [0.1, 0.3, -0.2], "size": [0.01, 0.02, 0.5], "n_objects": [1, 1, 4]})
-    figure = gains.figure(table, 9, "PHS", "CBIR", "P@10")
+    figure = gains(table, 9, "PHS", "CBIR", "P@10")
     left, right = figure.axes
     mean = next(line for line in right.lines if line.get_label() == "mean of n queries")
     assert np.allclose(mean.get_xydata(), [(1, 20), (4, -20)])
@@ -312,4 +312,4 @@ def test_figure_by_hand():
     ("gain", "digits", "text"), [(0.123, 1, "+12.3"), (-0.36, 0, "−36"), (0.0, 0, "+0"), (-0.0004, 1, "+0.0")]
 )
 def test_points(gain, digits, text):
-    assert gains.points(gain, digits) == text
+    assert points(gain, digits) == text

@@ -15,10 +15,9 @@ from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, Point
-from foir_lib.view import BLUE, DPI, GREEN, GREY, ORANGE, RED, WIDTH
-from foir_lib.view.figures import bars as plots
-from foir_lib.view.figures import curves, parts
-from foir_lib.view.figures import pictures as figures
+from foir_lib.view import figures
+from foir_lib.view.figures import looks, parts
+from foir_lib.view.figures.looks import BLUE, DPI, GREEN, GREY, ORANGE, RED, WIDTH
 
 RIGHT, WRONG, STAR = "\N{CHECK MARK}", "\N{BALLOT X}", "\N{BLACK STAR}"
 rng = np.random.default_rng(0)
@@ -217,33 +216,6 @@ def test_attention_compare():
 # --- ranked lists ----------------------------------------------------------------------------------
 
 
-def test_ranked_list(rs):
-    figure = figures.ranked_list(
-        rs, 0, [2, 0, 5, 1], [0.9, 0.8, 0.7, 0.6], [True, False, False, True], title="CBIR"
-    )
-    query, *results = figure.axes
-    assert frame(query) == BLUE and query.get_title() == "query: cup"
-    assert query.patches[0].get_bbox().bounds == (5, 5, 20, 15)
-    assert [frame(axes) for axes in results] == [GREEN, RED, RED, GREEN]
-    assert [texts(axes) for axes in results] == [[RIGHT], [WRONG], [WRONG], [RIGHT]]
-    assert [a.get_xlabel() for a in results] == ["1.  0.900", "2.  0.800", "3.  0.700", "4.  0.600"]
-    # database row 2 is image 3, 80 x 20 pixels
-    assert results[0].get_images()[0].get_extent() == [0, 80, 20, 0]
-    assert figure.get_suptitle() == "CBIR"
-    png(figure)
-
-
-def test_ranked_list_without_verdicts_with_holes_and_another_prompt(rs):
-    figure = figures.ranked_list(rs, 1, np.array([3, -1, 4, 0, 1]), k=3, prompt=Point(7, 8))
-    query, *results = figure.axes
-    assert query.get_title() == "query: dog" and query.lines[0].get_xdata()[0] == 7
-    assert len(results) == 2 and [axes.get_xlabel() for axes in results] == ["1", "2"]
-    assert all(frame(axes) == GREY.upper() and not texts(axes) for axes in results)
-    figures.ranked_list(rs, 0, [-1, -1])
-    with pytest.raises(InputError, match="1 scores or verdicts don't fit 2 results"):
-        figures.ranked_list(rs, 0, [0, 1], relevance=[True])
-
-
 def test_compare_lists(rs):
     results = {
         "CBIR": ([0, 1, 2], [0.9, 0.8, 0.7], [True, False, True]),
@@ -256,9 +228,24 @@ def test_compare_lists(rs):
     names = [line[0].get_title() for line in rows]
     assert names == ["CBIR\n2 of 3 right", "PHS\n2 of 3 right", "Mask"]
     assert [frame(line[0]) for line in rows] == [BLUE] * 3
+    assert rows[0][0].patches[0].get_bbox().bounds == (5, 5, 20, 15)
     assert [texts(axes) for axes in rows[1][1:]] == [[RIGHT], [RIGHT], [WRONG]]
+    assert [frame(axes) for axes in rows[1][1:]] == [GREEN, GREEN, RED]
+    assert [axes.get_xlabel() for axes in rows[0][1:]] == ["1.  0.900", "2.  0.800", "3.  0.700"]
+    assert rows[1][1].get_images()[0].get_extent() == [0, 80, 20, 0]  # database row 2 is image 3, 80 x 20 pixels
     assert figure.get_suptitle() == "query: cup"
     png(figure)
+
+
+def test_lists_without_verdicts_with_holes_and_another_prompt(rs):
+    figure = figures.compare_lists(rs, 1, {"": (np.array([3, -1, 4, 0, 1]), None, None)}, prompt=Point(7, 8), k=3)
+    query, *results = figure.axes
+    assert query.lines[0].get_xdata()[0] == 7 and figure.get_suptitle() == "query: dog"
+    assert len(results) == 2 and [axes.get_xlabel() for axes in results] == ["1", "2"]
+    assert all(frame(axes) == GREY.upper() and not texts(axes) for axes in results)
+    figures.compare_lists(rs, 0, {"nothing": ([-1, -1], None, None)})
+    with pytest.raises(InputError, match="1 scores or verdicts don't fit 2 results"):
+        figures.compare_lists(rs, 0, {"": ([0, 1], None, [True])})
 
 
 def test_contact_sheet():
@@ -290,46 +277,44 @@ def legend(figure):
     return [t.get_text() for t in figure.legends[0].get_texts()]
 
 
-def test_bars():
+def test_bars_of_several_models_stand_in_groups():
     rows = table(published=np.nan)
-    rows.loc[rows["method"] == "PHS", "published"] = 25.0
-    figure = plots.bars(rows)
-    assert titles(figure) == list(DATASETS)
+    rows.loc[(rows["method"] == "PHS") & (rows["model"] == MODELS[1]), "published"] = 25.0
+    figure = figures.bars(rows, metric="MP@100")
+    assert titles(figure) == [f"{d}, MP@100 (%)" for d in DATASETS]
     axes = figure.axes[0]
-    assert len(axes.patches) == len(MODELS) * len(METHODS)
-    heights = {round(bar.get_height(), 4) for bar in axes.patches}
-    assert heights == {10 * i + j + 1.25 for i in range(4) for j in range(2)}
-    looks = {(to_hex(bar.get_facecolor()), bar.get_hatch()) for bar in axes.patches}
-    assert (
-        len(looks) == 4 and len({hatch for _, hatch in looks}) == 4
-    )  # hatches alone tell them apart
-    assert axes.get_ylabel() == "MP@100 (%)"
-    assert legend(figure) == [*METHODS, "published"]
+    assert len(axes.patches) == len(MODELS) * len(METHODS) and lines_of(axes) == list(METHODS)
+    for j, container in enumerate(axes.containers):  # a look for each model, told apart by the hatch alone too
+        assert [bar.get_width() for bar in container] == [10 * i + j + 1.25 for i in range(4)]
+        middles = [bar.get_y() + bar.get_height() / 2 for bar in container]
+        np.testing.assert_allclose(middles, [2.5 * i + j for i in range(4)])
+    looks_of_models = {(to_hex(c[0].get_facecolor()), c[0].get_hatch()) for c in axes.containers}
+    assert len(looks_of_models) == len({hatch for _, hatch in looks_of_models}) == 2
+    np.testing.assert_allclose(axes.get_yticks(), [2.5 * i + 0.5 for i in range(4)])
+    assert legend(figure) == [*MODELS, "published"]
     (diamonds,) = axes.collections
-    assert diamonds.get_offsets()[:, 1].tolist() == [25.0, 25.0]
-    phs = sorted(bar.get_x() + bar.get_width() / 2 for bar in axes.containers[2])
-    np.testing.assert_allclose(sorted(diamonds.get_offsets()[:, 0]), phs)  # on the bars of PHS
-    assert "21.2" in texts(axes)
+    assert diamonds.get_offsets().tolist() == [[25, 6]]  # on the bar of PHS
+    assert "22.2 (25.0)" in texts(axes) and "1.2" in texts(axes)
     png(figure)
-    assert plots.bars(table(), metric="MAP@100").axes[0].get_ylabel() == "MAP@100 (%)"
-    assert legend(plots.bars(table())) == list(METHODS)
+    assert titles(figures.bars(table(), metric="MAP@100")) == [f"{d}, MAP@100 (%)" for d in DATASETS]
+    assert len(figures.bars(table()).axes) == 4  # both metrics
 
 
 def test_a_method_looks_the_same_everywhere():
-    few, many = plots._styles(["PHS"]), plots._styles([*METHODS, "another"])
+    few, many = looks.looks_of(["PHS"]), looks.looks_of([*METHODS, "another"])
     assert few["PHS"] == many["PHS"]
-    assert len({style["color"] for style in many.values()}) == 5
-    assert len({style["marker"] for style in many.values()}) == 5
+    assert len({look["color"] for look in many.values()}) == 5
+    assert len({look["marker"] for look in many.values()}) == 5
     names = [f"PHS (h_on={i})" for i in range(12)]
-    looks = {(s["color"], s["marker"], str(s["linestyle"])) for s in plots._styles(names).values()}
-    assert len(looks) == 12
+    several = {(s["color"], s["marker"], str(s["linestyle"])) for s in looks.looks_of(names).values()}
+    assert len(several) == 12
 
 
 def test_histogram():
     rows = pd.DataFrame(
         [{"dataset": d, "x": x, "ours": 10.0} for d in DATASETS for x in range(1, 11)]
     )
-    figure = plots.histogram(rows)
+    figure = figures.histogram(rows)
     assert titles(figure) == list(DATASETS)
     labels = [t.get_text() for t in figure.axes[0].get_xticklabels()]
     assert labels == [*map(str, range(1, 10)), "10+"]
@@ -348,7 +333,7 @@ def test_relative():
             for x in (3, 1, 2)
         ]
     )
-    figure = plots.relative(rows)
+    figure = figures.relative(rows)
     assert titles(figure) == [f"{d}, {m}" for m in MODELS for d in DATASETS]
     mask, phs, zero = figure.axes[0].lines
     assert mask.get_xdata().tolist() == [1, 2, 3] and mask.get_ydata().tolist() == [-1, -2, -3]
@@ -358,7 +343,7 @@ def test_relative():
     assert legend(figure) == ["Mask", "PHS", "CBIR"]
     assert figure.axes[0].get_ylabel() == "gain over CBIR (%)"
     assert figure.axes[2].get_xlabel() == "objects in the query image"
-    least = plots.relative(rows, over="objects or more")
+    least = figures.relative(rows, over="objects or more")
     assert least.axes[2].get_xlabel().startswith("at least")
     png(figure)
 
@@ -379,7 +364,7 @@ def scan_rows(methods, models=MODELS):
 
 
 def test_scan_over_models():
-    figure = plots.scan(scan_rows(["PHS"]))
+    figure = figures.scan(scan_rows(["PHS"]))
     (axes,) = figure.axes
     lines = {line.get_label(): line for line in axes.lines if line.get_label() in MODELS}
     assert list(lines) == list(MODELS)
@@ -400,9 +385,9 @@ def test_scan_over_models():
 
 
 def test_scan_over_modes():
-    figure = plots.scan(scan_rows(["PHS", "PHS (query-db)"], MODELS[1:]))
+    figure = figures.scan(scan_rows(["PHS", "PHS (query-db)"], MODELS[1:]))
     assert legend(figure) == ["PHS", "PHS (query-db)", "CBIR"]
-    assert len(legend(plots.scan(scan_rows(["PHS", "PHS (query-db)"])))) == 5
+    assert len(legend(figures.scan(scan_rows(["PHS", "PHS (query-db)"])))) == 5
 
 
 def landmarks(datasets=("roxford5k", "rparis6k"), metrics=("mAP medium", "mAP hard"), models=("resnet50",)):
@@ -424,32 +409,32 @@ def lines_of(axes):
 
 
 def test_methods_of_landmark_tables_stand_down():
-    figure = curves.comparison(landmarks(), title="Table 1")
+    figure = figures.bars(landmarks(), title="Table 1")
     assert [t.replace("\n", " ") for t in titles(figure)] == [
         f"{d}, {m} (%)" for m in ("mAP medium", "mAP hard") for d in ("roxford5k", "rparis6k")
     ]
     first, last = figure.axes[0], figure.axes[3]
-    assert lines_of(first) == ["GeM, resnet50", "CAM, resnet50", "MINE", "DELG, delf"]
+    assert lines_of(first) == ["GeM, resnet50", "CAM, resnet50", "MINE", "DELG, delf"]  # each has one network: it is named
     ours, guest = (c.patches[0] for c in last.containers)
     assert (ours.get_width(), ours.get_y() + ours.get_height() / 2, ours.get_hatch()) == (38, 0, None)
     assert (guest.get_width(), guest.get_y() + guest.get_height() / 2, guest.get_hatch()) == (33, 2, "///")
     (diamonds,) = last.collections
     assert diamonds.get_offsets().tolist() == [[40, 0], [71.5, 3]]
     assert texts(last) == ["38.0 (40.0)", "n/a", "33.0", "(71.5)"]
-    assert legend(figure) == ["ours", "guest", "published"]
+    assert legend(figure) == ["resnet50", "guest", "published"]
     assert first.get_xlim() == figure.axes[1].get_xlim() and first.get_xlim()[1] > 71.5
     png(figure)
 
 
 def test_metrics_of_one_landmark_set_stand_across_and_one_network_is_not_named():
     rows = landmarks(["mini-landmarks"], ["mAP medium", "memory GB"])
-    figure = curves.comparison(rows[rows["model"] != "delf"])
+    figure = figures.bars(rows[rows["model"] != "delf"])
     assert titles(figure) == ["mini-landmarks, mAP medium (%)", "mini-landmarks, memory GB"]
     assert lines_of(figure.axes[0]) == ["GeM", "CAM", "MINE"]
-    none = curves.comparison(rows[rows["method"] == "CAM"])  # nothing can be had: no bar, no warning
+    none = figures.bars(rows[rows["method"] == "CAM"])  # nothing can be had: no bar, no warning
     assert not none.axes[0].patches and texts(none.axes[0]) == ["n/a"]
     many = pd.concat([rows.assign(method=f"{method}, {i}") for i in range(12) for method in "AB"])
-    assert curves.comparison(many).get_figheight() > 1.8 * curves.comparison(rows).get_figheight()
+    assert figures.bars(many).get_figheight() > 1.8 * figures.bars(rows).get_figheight()
 
 
 def test_landmark_scan_has_a_panel_for_each_option():
@@ -460,18 +445,19 @@ def test_landmark_scan_has_a_panel_for_each_option():
         for option, values in over.items() for x in values[::-1] for metric in ("mAP medium", "mAP hard")
     )  # fmt: skip
     guest = rows.iloc[:1].assign(model="guest", method="MINE", x=np.nan)
-    figure = curves.scan(pd.concat([rows, guest]))
-    assert [t.split(",")[0] for t in titles(figure)] == ["N", "K", "T"]
+    figure = figures.scan(pd.concat([rows, guest]))
+    assert [axes.get_xlabel().split(", ")[1] for axes in figure.axes] == ["N", "K", "T"]
     for axes, (option, values) in zip(figure.axes, over.items(), strict=True):
-        medium, hard, chosen = axes.lines
+        medium, best, hard, _, chosen = axes.lines
         assert medium.get_xdata().tolist() == hard.get_xdata().tolist() == values
         assert medium.get_ydata()[0] == 50 + values[0] / 100 and medium.get_marker() != hard.get_marker()
+        assert best.get_xdata().tolist() == [values[-1]]
         assert set(chosen.get_xdata()) == {{"N": 500, "K": 10, "T": 10}[option]}
     assert legend(figure) == ["mAP medium", "mAP hard", "the paper's choice"]
     png(figure)
 
 
-PLOTS = [plots.bars, plots.histogram, plots.relative, plots.scan, curves.comparison, curves.scan]
+PLOTS = [figures.bars, figures.histogram, figures.relative, figures.scan]
 
 
 @pytest.mark.parametrize("plot", PLOTS)
@@ -480,7 +466,7 @@ def test_rows_that_can_not_be_plotted(plot):
         plot(table(x=1).iloc[:0])
     with pytest.raises(InputError, match="lack 'dataset'"):
         plot(table(x=1).drop(columns="dataset"))
-    if plot in (plots.bars, plots.scan):
+    if plot in (figures.bars, figures.scan):
         with pytest.raises(InputError, match="MP@7"):
             plot(table(x=1), metric="MP@7")
 

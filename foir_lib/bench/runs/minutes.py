@@ -4,25 +4,30 @@ import json
 from contextlib import suppress
 
 from foir_lib.errors import InputError
-from foir_lib.files import atomic_write, cache_root
+from foir_lib.files import atomic_write, cache_root, manifest_root
 
 
 def remembered() -> dict[str, float]:
-    """Seconds that tables took when they were last computed on this machine, by name; none if nothing is known."""
-    try:
-        return {name: float(seconds) for name, seconds in json.loads(_path().read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+    """Seconds that tables took when they were last computed, by name: on this machine, else on the one of the shipped file."""
+    return _read(manifest_root() / "measured" / "minutes.json") | _read(_path())
 
 
 def remember(name: str, seconds: float) -> None:
     """Keep the seconds of a table for later runs; a cache that can't be written is no error."""
     with suppress(InputError):
-        atomic_write(_path(), json.dumps(remembered() | {name: seconds}, indent=1))
+        atomic_write(_path(), json.dumps(_read(_path()) | {name: seconds}, indent=1))
 
 
 def _path():
     return cache_root() / "minutes.json"
+
+
+def _read(path):
+    """Name -> seconds; none where there is no such file or another one."""
+    try:
+        return {name: float(seconds) for name, seconds in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def left(ahead: list[str], measured: dict[str, float], earlier: dict[str, float]) -> float | None:

@@ -153,6 +153,7 @@ def _run_all(jobs, folder, fresh):
                     failures[ahead[0].table] = _sentence(error)
                     tqdm.write(f"{ahead[0].table} failed: {failures[ahead[0].table]}", file=sys.stderr)
                 ahead.pop(0)
+                bar.set_postfix_str("", refresh=False)
                 bar.update()
     finally:
         shutil.rmtree(folder / ".running", ignore_errors=True)

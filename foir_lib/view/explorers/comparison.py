@@ -1,86 +1,138 @@
-"""Several methods asked the same thing about one database, side by side; no widget in sight."""
+"""Several retrievers asked the same thing about one corpus, side by side; no widget in sight."""
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask, Point
-from foir_lib.search.asking import METHODS, Database
-from foir_lib.view.explorers import rows as retrieval_rows
+import numpy as np
+from PIL import Image
+
+from foir_lib import registry
+from foir_lib.errors import FoirError, InputError
+from foir_lib.retrievers.base import Retriever
+from foir_lib.search.ranking import Ranking, without
+from foir_lib.view.explorers import rows
+from foir_lib.view.figures import parts
+from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.thumbs import Thumbs
 
 MOST = 4  # methods side by side
+BESIDE = ("PHS(foveal=True)", "PHS(query_db=True)")  # offered beside the registered retrievers with their defaults
 
 
-class Asked(NamedTuple):
-    """One question: which picture (any number), the prompt on it, and the options of :meth:`Sight.descriptor`."""
+class Answer(NamedTuple):
+    """One retriever's ranking of the whole database: ids and scores (n,), best first, heads (h,) bool or None, and ms.
 
-    picture: int
-    prompt: Box | Point | Mask | None
-    h_on: int
-    roi: str
+    ``lacks``: why there is none, such as a prompt, else "".
+    """
+
+    ids: np.ndarray
+    scores: np.ndarray
+    heads: np.ndarray | None = None
+    ms: float = 0.0
+    lacks: str = ""
+
+
+NONE = np.zeros(0, dtype=np.int64)
 
 
 class Comparison:
-    """The database of a set as one model sees it; answers to the last question are kept."""
+    """The database of a corpus; answers to the last question are kept, so that only what changed is computed."""
 
-    def __init__(self, retrieval_set, model, features):
-        self.set, self.ids = retrieval_set, retrieval_set.database["image_id"].to_numpy()
-        if len(features) != len(self.ids):
-            raise InputError(
-                f"The features hold {len(features)} pictures, the database of {retrieval_set.name} "
-                f"{len(self.ids)}: make them from this set."
-            )
-        self._database, self._thumbs = Database(model, features), Thumbs(retrieval_set)
+    def __init__(self, corpus):
+        self.corpus, self.ids = corpus, corpus.set.database["image_id"].to_numpy()
+        self.thumbs = Thumbs(corpus.set)
         self._row_of = {image_id: row for row, image_id in enumerate(self.ids)}
-        self._asked, self._found = None, {}
+        self._picture, self._question, self._part, self._answers, self._maps = None, None, None, {}, {}
 
-    def answer(self, sight, asked, methods, label, k, image_id=None):
-        """Method -> table of its first ``k`` answers, and the gallery's rows for them.
+    def answers(self, picture: Image.Image, prompt, retrievers: Sequence[Retriever], image_id=None) -> dict[str, Answer]:
+        """The text of each retriever -> its :class:`Answer` to a prompt (or None) on a picture.
 
-        ``label``: what is looked for, "" when unknown; ``image_id``: of the query picture where it is one of the
-        set, so that it doesn't find itself. Raises InputError, and then what was kept before stays.
+        ``image_id``: of the picture where it is one of the set, so that it isn't its own result. Raises InputError for what
+        goes wrong, and then what was kept before stays.
         """
-        self._found, self._asked = self._search(sight, asked, methods, image_id), asked
-        first, right, tables, rows = methods[0], retrieval_rows.verdicts(self.set, label), {}, []
-        for method in methods:
-            found, ms = self._found[method]
-            if found is None:
-                tables[method] = retrieval_rows.nothing()
-                rows.append(retrieval_rows.without_prompt(method))
-                continue
-            tables[method] = table = retrieval_rows.table(found, self.ids, k, right, self._found[first][0])
-            thumbs, against = self._thumbs.get(table["image_id"]), None if method == first else first
-            rows.append(retrieval_rows.row(method, table, thumbs, against, found.heads, ms))
-        return tables, rows
+        question = (prompt, image_id)
+        same = picture is self._picture and question == self._question
+        part = self._part if same else self.corpus.live(picture, [prompt])
+        answers, own = dict(self._answers) if same else {}, self._row_of.get(image_id, -1)
+        for retriever in retrievers:
+            if str(retriever) not in answers:
+                answers[str(retriever)] = self._answer(retriever, part, prompt, own)
+        self._picture, self._question, self._part, self._answers = picture, question, part, answers
+        self._maps = self._maps if same else {}
+        return {str(retriever): answers[str(retriever)] for retriever in retrievers}
 
-    def close(self):
+    def explained(self, retriever: Retriever, ids) -> list[np.ndarray] | None:
+        """Where the results ``ids`` (k,) look like the last prompt: a map (rows, columns) of each, or None."""
+        key = (str(retriever), tuple(ids))
+        if key not in self._maps:
+            self._maps[key] = retriever.explain(self.corpus, self._part, 0, ids)
+        return self._maps[key]
+
+    def row(self, title: str, results, first: str | None, answer: Answer) -> dict:
+        """The gallery's row of an answer, of which ``results`` is the table; changes of rank count from ``first``."""
+        if answer.lacks:
+            return {"title": title, "note": "", "items": [], "empty": answer.lacks}
+        return rows.row(title, results, self.thumbs.get(results["image_id"]), first, answer.heads, answer.ms)
+
+    def maps_row(self, title: str, results, values: list[np.ndarray]) -> dict:
+        """The gallery's row of maps over the results, all on one scale."""
+        top = parts.scale_of(np.concatenate([np.ravel(m) for m in values]))
+        pictures = [self.corpus.set.open(image_id, longest=maps.SIDE) for image_id in results["image_id"]]
+        files = [maps.overlays(p, np.asarray(m)[None], top)[0] for p, m in zip(pictures, values, strict=True)]
+        return rows.maps_row(title, results, files)
+
+    def close(self) -> None:
         """Let the threads and everything kept go."""
-        self._thumbs.close()
-        self._database, self._found = None, {}
+        self.thumbs.close()
+        self._picture, self._question, self._part, self._answers, self._maps = None, None, None, {}, {}
 
-    def _search(self, sight, asked, methods, image_id):
-        """Method -> (Found, or None where a prompt is lacking; ms)."""
-        found = dict(self._found) if asked == self._asked else {}
-        sight.descriptor()  # the picture is looked at once, before the clock starts
-        for method in methods:
-            if method not in found:
-                start = time.perf_counter()
-                lacks = asked.prompt is None and method != "CBIR"
-                own = self._row_of.get(image_id, -1)
-                answer = None if lacks else self._database.rank(sight, method, *asked[1:], exclude=own)
-                found[method] = answer, 1000 * (time.perf_counter() - start)
-        return found
+    def _answer(self, retriever, part, prompt, own):
+        start, n = time.perf_counter(), len(self.ids)
+        try:
+            query = self.corpus.described(retriever, part)
+            database = self.corpus.described(retriever, self.corpus.database)
+            scores, ids = retriever.score(self.corpus, query, database, n)
+            scores, ids = without(np.asarray(scores), np.asarray(ids), np.array([own]), n - (own >= 0))
+            ranking = Ranking(np.zeros(1, int), ids, scores, n)  # refuses NaN, other shapes, unknown rows
+        except FoirError as error:
+            if prompt is None and isinstance(error, InputError):
+                return Answer(NONE, NONE, lacks=str(error))
+            raise
+        except Exception as error:
+            if type(retriever).__module__.startswith("foir_lib."):
+                raise
+            raise InputError(f"{retriever} fails while it scores ({type(error).__name__}: {error}): mend it.") from error
+        heads = query.read("on")[0] if "on" in query.names else None
+        keep = ranking.ids[0] >= 0
+        return Answer(ranking.ids[0][keep], ranking.scores[0][keep], heads, 1000 * (time.perf_counter() - start))
 
 
-def checked(methods):
-    """``methods`` as a tuple. Raises InputError unless they are one to four known ones, each once."""
-    methods = (methods,) if isinstance(methods, str) else tuple(methods)
-    unknown = [m for m in methods if m not in METHODS]
-    if unknown:
-        raise InputError(f"Method {unknown[0]!r} is unknown: choose from {', '.join(METHODS)}.")
-    if not methods:
+def parsed(methods: str | Retriever | Sequence[str | Retriever], corpus) -> tuple[Retriever, ...]:
+    """One to four retrievers, objects or texts such as ``PHS(h_on=3)``. Raises InputError for others, or what a corpus lacks."""
+    methods = registry.split(methods) if isinstance(methods, str) else methods
+    methods = [methods] if isinstance(methods, Retriever) else methods
+    retrievers = tuple(registry.parse("retriever", m) if isinstance(m, str) else m for m in methods)
+    for retriever in retrievers:
+        if not isinstance(retriever, Retriever):
+            raise InputError(f"{retriever!r} is no retriever: give an object or a name of `foir methods`.")
+        if lacks := retriever.lacks(corpus):
+            raise InputError(f"{retriever} can't be had here: {lacks}.")
+    if not retrievers:
         raise InputError("No method is chosen: choose at least one.")
-    if len(methods) > MOST or len(set(methods)) < len(methods):
-        raise InputError(f"{len(methods)} methods don't fit side by side: choose at most {MOST}, each once.")
-    return methods
+    if len(retrievers) > MOST or len(set(map(str, retrievers))) < len(retrievers):
+        raise InputError(f"{len(retrievers)} methods don't fit side by side: choose at most {MOST}, each once.")
+    return retrievers
+
+
+def offered(corpus) -> dict[str, Retriever]:
+    """Text -> retriever of all that can be had on a corpus: the registered ones with their defaults, and :data:`BESIDE`."""
+    found = {}
+    for name in [*registry.names("retriever"), *BESIDE]:
+        try:
+            retriever = registry.parse("retriever", name)
+        except (FoirError, TypeError):  # a guest's needs a file
+            continue
+        if not retriever.lacks(corpus):
+            found[str(retriever)] = retriever
+    return found

@@ -11,8 +11,8 @@ from PIL import ImageDraw, ImageOps
 
 from foir_lib.bench.experiment import METHODS
 from foir_lib.errors import FoirError, InputError
-from foir_lib.view import BLUE
-from foir_lib.view.figures import gains
+from foir_lib.view.figures.gains import gains, points, summary
+from foir_lib.view.figures.looks import BLUE
 from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.live import close_parts, replace_earlier
 from foir_lib.view.widgets.thumbs import jpeg
@@ -168,7 +168,7 @@ class FailureExplorer(ipywidgets.VBox):
         a, b = self._compared
         digits = 0 if self.metric.value == "precision" and 100 % self.k == 0 else 1
         before, after = (f"{100 * query[name]:.{digits}f}" for name in (b, a))
-        change = gains.points(query["gain"], digits)
+        change = points(query["gain"], digits)
         frame = "right" if query["gain"] > 0 else "wrong" if query["gain"] < 0 else ""
         item = {"key": query["query"], "caption": f"{query['label']}\n{before} → {after} ({change})", "frame": frame}
         item["alt"] = f"query {query['query']}, {query['label']}: {b} {before}, {a} {after}, {change} points"
@@ -192,11 +192,11 @@ class FailureExplorer(ipywidgets.VBox):
     def _say(self):
         """How many queries are shown and what they gain, beside all of them: a choice isn't the whole."""
         (a, b), shown, every = self._compared, self.shown, self.table
-        lines = [f"<b>{len(shown):,} of {len(every):,}</b> queries pass the filters: {gains.summary(shown)}"]
+        lines = [f"<b>{len(shown):,} of {len(every):,}</b> queries pass the filters: {summary(shown)}"]
         scores = [self._score(name) for name in (b, a)]
         means = [100 * (s.mp if self.metric.value == "precision" else s.map) for s in scores]
         whole = f"M{self.metric.label}, averaged by category first: {means[0]:.1f} → {means[1]:.1f}"
-        lines.append(f"<b>All {len(every):,}</b>: {gains.summary(every)} {whole}.")
+        lines.append(f"<b>All {len(every):,}</b>: {summary(every)} {whole}.")
         title = f"Gain of {escape(a)} over {escape(b)} in points of {self.metric.label}."
         self.line.value = f'<div style="line-height: 1.5">{"<br>".join([title, *lines])}</div>'
 
@@ -209,7 +209,7 @@ class FailureExplorer(ipywidgets.VBox):
 
     def figure(self):
         """Gain of the queries in :attr:`shown` against object size and number of objects, as a Figure."""
-        return gains.figure(self.shown, len(self.table), *self._compared, self.metric.label)
+        return gains(self.shown, len(self.table), *self._compared, self.metric.label)
 
     def close(self):
         """Leave the page: every part is closed and nothing is called any more; ``opens`` stays."""

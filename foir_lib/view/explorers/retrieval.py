@@ -1,241 +1,169 @@
-"""RetrievalExplorer: point at something and see, side by side, what several methods find for it."""
+"""RetrievalExplorer: point at something and see, side by side, what several methods rank first for it, and why."""
 
-import numbers
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import ipywidgets
-import numpy as np
-from PIL import Image
+import pandas as pd
 
-from foir_lib.bench.extraction import Extraction
-from foir_lib.data.checks import plain
-from foir_lib.errors import FoirError, InputError
-from foir_lib.search.asking import METHODS
-from foir_lib.view.explorers import rows as retrieval_rows
-from foir_lib.view.explorers.comparison import Asked, Comparison, checked
-from foir_lib.view.explorers.controls import Controls
-from foir_lib.view.widgets.canvas import PromptCanvas
+from foir_lib.errors import FoirError, count
+from foir_lib.registry import register, split
+from foir_lib.retrievers.base import Retriever
+from foir_lib.view.explorers import rows
+from foir_lib.view.explorers.base import WIDE, Explorer, wrapped
+from foir_lib.view.explorers.comparison import Comparison, offered, parsed
+from foir_lib.view.explorers.options import Options, plain, with_options
+from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets.gallery import Gallery
-from foir_lib.view.widgets.live import close_parts, replace_earlier
+
+K = (5, 10, 20)
 
 
-class RetrievalExplorer(ipywidgets.VBox):
-    """Query and prompt on the left, the first ``k`` answers of one to four ``methods`` on the right.
+@register("explorer", "Lists")
+class RetrievalExplorer(Explorer):
+    """The first ``k`` results of one to four ``methods``: retrievers or their texts, by default two that the model has.
 
-    retrieval_set: any RetrievalSet, also a folder of one's own photographs; what is right is known where it has
-    labels. ``h_on``: heads that PHS keeps (a model with fewer starts with half of its own). ``features``: of the
-    database, by default made and kept by :class:`~foir_lib.bench.extraction.Extraction`.
+    ``corpus``: a :class:`Corpus`, also of a folder of one's own photographs; what is right is known where it has labels.
+    ``maps``: below each list, where the results look like the prompt (:meth:`Retriever.explain`). ``panel``: of a page, or its own.
 
-    results: method -> table with image_id, row (of the database), score, right (None without a label), before (rank
-    under the first method), rank (from 1); empty for a method that waits for a prompt. What goes wrong is said below
-    the picture, and what was shown stays; :meth:`ask` and :meth:`query` raise it too.
+    results: text of the method -> table with image_id, row (of the database), score, right (None without a label), before (rank
+    under the first method), rank (from 1); empty for a method that waits for a prompt. explained: text -> a map (rows, columns)
+    of each result, or None. What goes wrong is said below the picture, and what was shown stays; :meth:`ask` and :meth:`query`
+    raise it too.
     """
 
-    def __init__(self, retrieval_set, model, methods=("CBIR", "PHS"), k=10, h_on=5, features=None, progress=True):
-        for name, value in (("k", k), ("h_on", h_on)):
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-                raise InputError(f"{name}={value!r} must be a whole number, at least 1.")
-        self._methods = checked(methods)
-        if features is None:
-            features = Extraction(retrieval_set, model, progress=progress).database()
-        self._comparison = Comparison(retrieval_set, model, features)
-        self.set, self.model, self.results = retrieval_set, model, {}
-        asking = retrieval_set.query_images if len(retrieval_set.query_images) else retrieval_set.database
-        self._asking, self._place, self._random = asking["image_id"].tolist(), -1, np.random.default_rng(0)
-        self._place_of = {image_id: place for place, image_id in enumerate(self._asking)}
-        self._objects = retrieval_rows.objects_of(retrieval_set)
-        self._number, self._image_id, self._coming = 0, None, (None, None)  # coming: image id, label
-        self._complained = self._busy = False
-        self.canvas, self.gallery = PromptCanvas(label="query picture", grid=model.grid), Gallery()
-        self._build(k, h_on if h_on <= model.n_heads else max(1, model.n_heads // 2))
+    METHODS = ("CBIR", "PHS", "GeM", "CA")  # by default the first two that the model has
+
+    def __init__(
+        self, corpus, methods: str | Retriever | Sequence[str | Retriever] | None = None, k: int = 10, maps: bool = False,
+        panel: QueryPanel | None = None,
+    ):  # fmt: skip
+        count(k, "k")
+        self.corpus, self.results, self.explained = corpus, {}, {}
+        self._offered = offered(corpus)
+        chosen = [m for m in self.METHODS if m in self._offered][:2] or list(self._offered)[:1]
+        self._methods = parsed(chosen if methods is None else methods, corpus)
+        self.comparison, self.gallery = Comparison(corpus), Gallery()
+        own = panel is None
+        panel = QueryPanel(corpus.set, corpus.model) if own else panel
+        super().__init__(panel, self._content(k, maps), own)
         try:
-            self.query(0) if len(retrieval_set.queries) else self._step(1)
+            panel.start()
+            if not self.results and panel.canvas.picture is not None:
+                self.show()
         except FoirError:
             self.close()
             raise
-        replace_earlier(self)
+
+    def _content(self, k, maps):
+        """The controls and the lists."""
+        self._offered |= {str(m): m for m in map(plain, self._methods)}
+        self.buttons = {
+            name: ipywidgets.ToggleButton(description=name, layout=ipywidgets.Layout(width="auto")) for name in self._offered
+        }
+        for name, button in self.buttons.items():
+            self.answers_to(button, lambda name=name: self._toggle(name))
+        self.options = Options(self.corpus, self._methods, self.answers_to, self._move)
+        self.k = ipywidgets.Dropdown(description="results (k)", options=sorted({*K, int(k)}), value=int(k), **WIDE)
+        self.maps = ipywidgets.Checkbox(maps, description="what counts", indent=False, layout=ipywidgets.Layout(width="auto"))
+        self.text = ipywidgets.Text(continuous_update=False, layout=ipywidgets.Layout(width="100%"))
+        for control in (self.k, self.maps):
+            self.answers_to(control, self.show)
+        self.answers_to(self.text, lambda: self._use(parsed(split(self.text.value), self.corpus)))
+        self.legend = ipywidgets.HTML()
+        labelled = ipywidgets.HBox([ipywidgets.Label("methods, with options"), self.text])
+        more = ipywidgets.Accordion([ipywidgets.VBox([wrapped(*self.buttons.values(), gap="4px"), labelled])], selected_index=None)
+        more.titles = ("methods",)
+        self.gallery.on_pick(self._picked)
+        self.quietly(self._settle)
+        return [wrapped(self.options.box, self.k, self.maps), more, self.legend, self.gallery]
 
     def __repr__(self):
-        asked = f"{self.canvas.label}, {self.canvas.asks or 'no prompt'}"
-        return f"RetrievalExplorer ({self.set.name}, {self.model.name}, {', '.join(self._methods)}: {asked})"
-
-    # ---- for Python
+        asks = f"{self.canvas.label}, {self.canvas.asks or 'no prompt'}"
+        return f"{type(self).__name__} ({self.corpus.set.name}, {self.corpus.model.name}, {', '.join(map(str, self._methods))}: {asks})"
 
     @property
-    def methods(self):
+    def methods(self) -> tuple[Retriever, ...]:
         """What stands side by side, in order; ranks are compared with the first. Set it to choose others."""
         return self._methods
 
     @methods.setter
-    def methods(self, methods):
-        with self._told():
-            self._use(checked(methods))
+    def methods(self, methods) -> None:
+        with self.saying():
+            self._use(parsed(methods, self.corpus))
 
-    def ask(self, prompt=None, picture=None):
-        """Ask with ``prompt`` on ``picture`` (PIL, an image id, or None: the present one), as a browser would."""
-        with self._told():
-            if isinstance(picture, Image.Image):
-                self.canvas.show(picture, prompt, "own picture")
-            elif picture is not None:
-                self._open(picture, prompt)
-            else:
-                self.canvas.prompt = prompt
+    @property
+    def state(self) -> dict:
+        """As of any explorer; and the methods, the ids and scores of each list, and the heads that each method kept."""
+        lists = {name: table["row"].tolist() for name, table in self.results.items()}
+        scores = {name: [round(float(s), 6) for s in table["score"]] for name, table in self.results.items()}
+        heads = {name: heads.nonzero()[0].tolist() for name, heads in self._heads.items()}
+        return super().state | {"methods": [str(m) for m in self._methods], "lists": lists, "scores": scores, "heads": heads}
 
-    def query(self, row):
-        """Open a row of ``retrieval_set.queries``: its picture, prompt and label."""
-        with self._told():
-            image_id, prompt, label = retrieval_rows.query_of(self.set, row)
-            self._open(image_id, prompt, label)
-
-    def reveal(self):
-        """Scroll the page to the query."""
-        self.canvas.reveal()
-
-    def close(self):
-        """Leave the page: every part is closed, threads end, nothing is called any more."""
-        if self.comm is None:
+    def show(self) -> None:
+        panel, k = self.panel, self.k.value
+        if panel.canvas.picture is None:
             return
-        self._comparison.close()
-        close_parts(self)
-        super().close()
+        answers = self.comparison.answers(panel.canvas.picture, panel.canvas.asks, self._methods, panel.image_id)
+        first, right = str(self._methods[0]), rows.verdicts(self.corpus.set, panel.label)
+        results, explained, shown = {}, {}, []
+        for retriever in self._methods:
+            name = str(retriever)
+            answer, before = answers[name], answers[first].ids if len(answers[first].ids) else None
+            table = rows.table(answer.scores, answer.ids, self.comparison.ids, k, right, before)
+            results[name] = rows.nothing() if answer.lacks else table
+            shown.append(self.comparison.row(name, results[name], None if name == first else first, answer))
+            if self.maps.value and not answer.lacks:
+                explained[name] = self.comparison.explained(retriever, results[name]["row"].to_numpy())
+                if explained[name] is None:
+                    shown[-1]["note"] += f" · {retriever.name} can't say what counts"
+                else:
+                    shown.append(self.comparison.maps_row(name, results[name], explained[name]))
+        self.gallery.show(shown)
+        self.results, self.explained = results, explained
+        self._heads = {name: answer.heads for name, answer in answers.items() if answer.heads is not None}
+        self.quietly(self._settle)
+
+    def close(self) -> None:
+        if self.comm is not None:
+            self.comparison.close()
+            super().close()
 
     # ---- what happens on the page
 
-    def _build(self, k, h_on):
-        """Make the controls, lay everything out and listen."""
-        self._controls = parts = Controls(METHODS, self._methods, k, h_on, self.model.n_heads, self.set)
-        self.k, self.h_on, self.roi = parts.k, parts.h_on, parts.roi
-        self.label, self.objects = parts.label, parts.objects
-        for control in (self.k, self.h_on, self.roi, self.label):
-            control.observe(self._moved, "value")
-        self.objects.observe(self._object_chosen, "value")
-        for button in parts.methods.values():
-            button.observe(self._toggled, "value")
-        for button, step in zip(parts.steps, (-1, 0, 1), strict=True):
-            button.on_click(lambda _, step=step: self._clicked(lambda: self._step(step)))
-        self.canvas.on_change(self._changed)
-        self.gallery.on_pick(self._picked)
-        super().__init__([parts.layout(self.canvas, self.gallery)])
+    _heads = {}
 
-    def _changed(self, canvas):
-        """Another picture or another prompt."""
-        image_id, label = self._coming
-        if canvas.number != self._number:
-            self._number, self._image_id = canvas.number, image_id
-            self._place = self._place_of.get(image_id, self._place)
-        elif self._image_id is None and label is None:
-            label = self.label.value  # nothing is known of an own photograph: what was said stays
-        self._quietly(lambda: self._controls.describe(*self._about(), self.canvas.prompt))
-        self._show(self._guess() if label is None else label)
-
-    def _about(self):
-        """The set's own objects on the present picture: rows of ``objects``; and where it stands among the queries."""
-        place = f"{self._place + 1} of {len(self._asking)}" if self._image_id in self._place_of else ""
-        return self._objects.get(self._image_id, ()), place
-
-    def _guess(self):
-        """The label of the annotated object that the prompt points at, or ""."""
-        rows, canvas = self._about()[0], self.canvas
-        row = retrieval_rows.pointed_at(self.set.objects, rows, canvas.prompt, canvas.size)
-        return "" if row < 0 else self.set.objects["label"].iloc[row]
-
-    def _show(self, label):
-        """Compute everything, then show it."""
-        asked = Asked(self._number, self.canvas.asks, self.h_on.value, self.roi.value)
-        sight = self.canvas.sight(self.model)
-        tables, rows = self._comparison.answer(sight, asked, self._methods, label, self.k.value, self._image_id)
-        self.gallery.show(rows)
-        self.results = tables
-        self._quietly(lambda: self._controls.settle(self._methods, label))
+    def _settle(self):
+        """Controls, legend and summary as the methods and the label are."""
+        active = {str(plain(m)) for m in self._methods}
+        for name, button in self.buttons.items():
+            button.value, button.icon = name in active, "check" if name in active else ""
+        self.options.settle(self._methods)
+        self.text.value = ", ".join(map(str, self._methods))
+        known = [f"{words} by {name}" for name, table in self.results.items() if (words := rows.tally(table))]
+        self.summary = f"right: {', '.join(known)}" if known else ""
+        words = ["<b>✓</b> right, <b>✗</b> wrong"] if known else []
+        words += [f"<b>▲▼</b> places gained or lost against {self._methods[0]}"] if len(self._methods) > 1 else []
+        self.legend.value = "; ".join([*words, "click a picture to ask with it"]) + "."
 
     def _use(self, methods):
         before, self._methods = self._methods, methods
         try:
-            self._show(self.label.value)
+            self.show()
         except FoirError:
             self._methods = before
             raise
 
-    def _open(self, image_id, prompt=None, label=None):
-        picture = self.set.open(image_id)
-        with self._expecting(image_id, label):
-            self.canvas.show(picture, prompt, f"picture {plain(image_id)}")
+    def _toggle(self, name):
+        """Take a method in, with the options as they were moved, or out."""
+        if self.buttons[name].value:
+            self._use(parsed([*self._methods, with_options(self._offered[name], self.options.moved)], self.corpus))
+        else:
+            self._use(parsed([m for m in self._methods if str(plain(m)) != name], self.corpus))
 
-    @contextmanager
-    def _expecting(self, image_id, label):
-        """What the next change of the canvas is about; one that nobody announced is an own photograph, or a drawing."""
-        self._coming = (image_id, label)
-        try:
-            yield
-        finally:
-            self._coming = (None, None)
-
-    def _step(self, step):
-        """The next (1), the previous (-1) or any (0) query picture, with its first query."""
-        n = len(self._asking)
-        self._place = int(self._random.integers(n)) if step == 0 else (self._place + step) % n
-        image_id = self._asking[self._place]
-        rows = np.flatnonzero(self.set.queries["image_id"] == image_id)
-        self.query(rows[0]) if len(rows) else self.ask(picture=image_id)
+    def _move(self, name, value):
+        """Another value of an option, of all methods that have it."""
+        self._use(parsed([with_options(m, {name: value}) for m in self._methods], self.corpus))
+        self.options.moved[name] = value
 
     def _picked(self, row):
-        self._clicked(lambda: self._open(self._comparison.ids[row]))
-
-    def _object_chosen(self, change):
-        if not self._busy and change["new"]:
-            self._clicked(lambda: self._point_at(change["new"]), lambda: _put_back(change))
-
-    def _point_at(self, chosen):
-        prompt, label = self._controls.prompt(chosen)
-        with self._expecting(self._image_id, label):
-            self.canvas.prompt = prompt
-
-    def _moved(self, change):
-        if not self._busy:
-            self._clicked(lambda: self._show(self.label.value), lambda: _put_back(change))
-
-    def _toggled(self, change):
-        if not self._busy:
-            name = change["owner"].description
-            chosen = [m for m in self._methods if m != name] + [name] * change["new"]
-            self._clicked(lambda: self._use(checked(chosen)), lambda: _put_back(change))
-
-    # ---- errors
-
-    def _clicked(self, work, otherwise=None):
-        """Do what was asked on the page; what goes wrong is said there and ``otherwise`` puts the control back."""
-        try:
-            with self._told():
-                work()
-        except FoirError:
-            if otherwise:
-                self._quietly(otherwise)
-
-    @contextmanager
-    def _told(self):
-        """What goes wrong stands below the picture until something goes well."""
-        try:
-            if self.comm is None:
-                raise InputError(
-                    "This explorer was closed when its cell ran again: run the cells that use it again too."
-                )
-            yield
-        except FoirError as error:
-            self._complained = True
-            self.canvas.say(error, error=True)
-            raise
-        if self._complained:
-            self._complained = False
-            self.canvas.say("")
-
-    def _quietly(self, work):
-        """Set controls without answering to them."""
-        self._busy = True
-        try:
-            work()
-        finally:
-            self._busy = False
-
-
-def _put_back(change):
-    change["owner"].value = change["old"]
+        self.clicked(lambda: self.panel.ask(picture=self.comparison.ids[row]))

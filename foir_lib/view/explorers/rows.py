@@ -1,37 +1,40 @@
-"""From one answer of the database to a table and to a row of the gallery: plain functions, no widget."""
+"""From one ranking to a table and to a row of the gallery: plain functions, no widget."""
 
-import numbers
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from foir_lib.data.checks import CORNERS
+from foir_lib.data.protocol import Protocol
+from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.prompts import Point
+from foir_lib.prompts import Box, Mask, Point
+from foir_lib.view.widgets.thumbs import Thumb
 
+Prompt = Box | Point | Mask
 COLUMNS = ["image_id", "row", "score", "right", "before", "rank"]
-NO_PROMPT = "Draw a prompt on the picture: {} looks for what you point at."
+PROTOCOLS = ("contains", "medium")  # whose verdicts are shown, where a set has several
+FRAMES = {True: "right", False: "wrong", None: ""}
 
 
-def query_of(retrieval_set, row):
+def query_of(retrieval_set: RetrievalSet, row: int) -> tuple:
     """(image id, prompt, label) of a row of ``retrieval_set.queries``. Raises InputError when there is no such row."""
     queries = retrieval_set.queries
-    if isinstance(row, bool) or not isinstance(row, numbers.Integral) or not 0 <= row < len(queries):
+    if isinstance(row, bool) or not isinstance(row, int | np.integer) or not 0 <= row < len(queries):
         raise InputError(f"There is no query {row!r}: {retrieval_set.name} has {len(queries)}, counted from 0.")
     return tuple(queries[["image_id", "prompt", "label"]].iloc[int(row)])
 
 
-def objects_of(retrieval_set):
+def objects_of(retrieval_set: RetrievalSet) -> dict:
     """Image id -> its rows of ``objects`` (array), without ignored ones (crowd, difficult)."""
     objects = retrieval_set.objects
     counted = np.flatnonzero(~objects["ignore"].to_numpy(dtype=bool))
-    return {
-        i: counted[at]
-        for i, at in objects["image_id"].iloc[counted].groupby(objects["image_id"].iloc[counted]).indices.items()
-    }
+    ids = objects["image_id"].iloc[counted]
+    return {image_id: counted[at] for image_id, at in ids.groupby(ids).indices.items()}
 
 
-def best_match(boxes, prompt, size):
+def best_match(boxes, prompt: Prompt | None, size: tuple[int, int]) -> int:
     """Which of ``boxes`` (n, 4) a prompt points at: the largest IoU, for a point the smallest that holds it; -1 if none."""
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     if prompt is None or not len(boxes):
@@ -48,56 +51,79 @@ def best_match(boxes, prompt, size):
     return int(iou.argmax()) if iou.max() > 0 else -1
 
 
-def pointed_at(objects, rows, prompt, size):
+def pointed_at(objects: pd.DataFrame, rows, prompt: Prompt | None, size: tuple[int, int]) -> int:
     """The row of ``objects``, among ``rows``, that a prompt points at (:func:`best_match`), or -1."""
     at = best_match(objects[CORNERS].iloc[np.asarray(rows, dtype=np.int64)].to_numpy(), prompt, size)
     return -1 if at < 0 else int(rows[at])
 
 
-def verdicts(retrieval_set, label):
-    """Per database row True (right for ``label``), False, or None (counts neither way); None when nobody knows."""
-    protocol = retrieval_set.protocols.get("contains")
-    if protocol is None or label not in protocol.positive:
+def protocol_of(retrieval_set: RetrievalSet) -> Protocol | None:
+    """The protocol whose verdicts are shown, or None."""
+    known = retrieval_set.protocols
+    return next((known[name] for name in (*PROTOCOLS, *known) if name in known), None)
+
+
+def labels_of(retrieval_set: RetrievalSet) -> list:
+    """The labels of which a protocol knows what is right, in order."""
+    protocol = protocol_of(retrieval_set)
+    if protocol is None:
+        return []
+    groups = protocol.positive if set(retrieval_set.queries["label"]) <= set(protocol.positive) else retrieval_set.queries["label"]
+    return sorted(set(groups), key=str)
+
+
+def verdicts(retrieval_set: RetrievalSet, label) -> np.ndarray | None:
+    """Per database row True (right for ``label``), False, or None (counts neither way); None when nobody knows.
+
+    Where a protocol is of queries, not of labels, it is that of the label's first query.
+    """
+    protocol, at = protocol_of(retrieval_set), np.flatnonzero(retrieval_set.queries["label"] == label)
+    if protocol is None or not label or (label not in protocol.positive and not len(at)):
         return None
-    right = np.zeros(len(retrieval_set.database), dtype=object)
-    right[:] = False
-    right[protocol.positive[label]] = True
-    right[protocol.ignored[label]] = None
+    group = label if label in protocol.positive else protocol.groups[at[0]]
+    right = np.full(len(retrieval_set.database), False, dtype=object)
+    right[protocol.positive[group]] = True
+    right[protocol.ignored[group]] = None
     return right
 
 
-def table(found, image_ids, k, right=None, first=None):
-    """The first ``k`` answers of ``found`` (:class:`~foir_lib.search.asking.Found`), one per line, ranks from 1.
+def table(scores, ids, image_ids: np.ndarray, k: int, right: np.ndarray | None = None, first=None) -> pd.DataFrame:
+    """The first ``k`` of a ranking, one per line, ranks from 1.
 
-    image_ids (n,): of all database rows; right: :func:`verdicts`; first: the Found whose ranks are ``before``.
+    ``scores``, ``ids`` (n,): of database rows, best first; image_ids: of all database rows; right: :func:`verdicts`; ``first``
+    (n,): the ids whose ranks are ``before``.
     """
-    rows = found.ids[:k]
+    rows = np.asarray(ids)[:k]
     before = pd.array([pd.NA] * len(rows), dtype="Int64")
     if first is not None:
-        place = np.zeros(len(image_ids), dtype=np.int64)
-        place[first.ids] = np.arange(1, len(first.ids) + 1)
-        before = pd.array(place[rows], dtype="Int64")
+        place = {row: rank for rank, row in enumerate(first, start=1)}
+        before = pd.array([place.get(row, pd.NA) for row in rows], dtype="Int64")
     known = np.full(len(rows), None, dtype=object) if right is None else right[rows]
-    columns = (image_ids[rows], rows, found.scores[:k], known, before, np.arange(1, len(rows) + 1))
+    columns = (image_ids[rows], rows, np.asarray(scores)[:k], known, before, np.arange(1, len(rows) + 1))
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
-def nothing():
-    """The table of a method that has no answer."""
+def nothing() -> pd.DataFrame:
+    """The table of a method that has no results."""
     return pd.DataFrame({name: [] for name in COLUMNS})
 
 
-def change(before, rank):
+def change(before, rank: int) -> str:
     """Rank change as a glyph and a number: ▲ up, ▼ down, = none; "" where ``before`` is unknown."""
     if pd.isna(before):
         return ""
     return "=" if before == rank else f"{'▲' if before > rank else '▼'}{abs(int(before) - int(rank))}"
 
 
-def note(answers, heads=None, ms=None):
-    """What is known of an answer in one line: how many are right, which heads were kept, how long it took."""
-    judged = [right for right in answers["right"] if right is not None]
-    parts = [f"{sum(judged)} of {len(judged)} right"] if judged else []
+def tally(results: pd.DataFrame) -> str:
+    """"3 of 10", how many results are right of those that can be judged, or ""."""
+    judged = [right for right in results["right"] if right is not None]
+    return f"{sum(judged)} of {len(judged)}" if judged else ""
+
+
+def note(results: pd.DataFrame, heads: np.ndarray | None = None, ms: float | None = None) -> str:
+    """What is known of results in one line: how many are right, which heads (h,) were kept, how long it took."""
+    parts = [f"{words} right"] if (words := tally(results)) else []
     if heads is not None:
         chosen = np.flatnonzero(heads)
         parts.append(f"head{'s' * (len(chosen) != 1)} {', '.join(map(str, chosen))}")
@@ -106,30 +132,40 @@ def note(answers, heads=None, ms=None):
     return " · ".join(parts)
 
 
-def row(method, answers, thumbs, first=None, heads=None, ms=None):
-    """One row of the gallery: the table ``answers`` of a method with their ``thumbs``.
+def row(
+    method: str, results: pd.DataFrame, thumbs: Sequence[Thumb], first: str | None = None, heads: np.ndarray | None = None,
+    ms: float | None = None,
+) -> dict:  # fmt: skip
+    """One row of the gallery: the table ``results`` of a method with their ``thumbs``.
 
     ``first``: name of the method whose ranks the changes count from, None for that method's own row.
     """
-    items = [_item(a, thumb, first) for a, thumb in zip(answers.itertuples(), thumbs, strict=True)]
-    return {"title": method, "note": note(answers, heads, ms), "items": items}
+    items = [_item(result, thumb, first) for result, thumb in zip(results.itertuples(), thumbs, strict=True)]
+    return {"title": method, "note": note(results, heads, ms), "items": items}
 
 
-def without_prompt(method):
-    """The row of a method that can't answer without a prompt."""
-    return {"title": method, "note": "", "items": [], "empty": NO_PROMPT.format(method)}
+def maps_row(method: str, results: pd.DataFrame, files: Sequence[bytes]) -> dict:
+    """A row of the gallery: where each result looks like the prompt (:meth:`Retriever.explain`)."""
+    items = [
+        {"key": int(r.row), "image": file, "caption": f"{r.rank}", "alt": f"map of {method} over {_words(r)}, picture {r.image_id}"}
+        for r, file in zip(results.itertuples(), files, strict=True)
+    ]
+    return {"title": f"{method}: what counts", "note": "all maps on one scale, bright: much", "items": items}
 
 
-def _item(answer, thumb, first):
-    moved = "" if first is None else change(answer.before, answer.rank)
-    words = [f"rank {answer.rank}", f"score {answer.score:.3f}"]
-    if answer.right is not None:
-        words.append("right" if answer.right else "wrong")
+def _words(result) -> str:
+    verdict = {True: ", right", False: ", wrong", None: ""}[result.right]
+    return f"rank {result.rank}, score {result.score:.3f}{verdict}"
+
+
+def _item(result, thumb, first):
+    moved = "" if first is None else change(result.before, result.rank)
+    words = [_words(result)]
     if moved:
         places = f"{moved[1:]} place{'s' * (moved != '▲1' and moved != '▼1')} {'higher' if moved[0] == '▲' else 'lower'} than"
         words.append(f"{'as' if moved == '=' else places} with {first}")
-    words.append(f"picture {answer.image_id}" + (f" can't be shown: {thumb.problem}" if thumb.problem else ""))
+    words.append(f"picture {result.image_id}" + (f" can't be shown: {thumb.problem}" if thumb.problem else ""))
     return {
-        "key": int(answer.row), "image": thumb.image, "caption": f"{answer.rank} · {answer.score:.3f} {moved}".rstrip(),
-        "alt": ", ".join(words), "frame": {True: "right", False: "wrong", None: ""}[answer.right],
+        "key": int(result.row), "image": thumb.image, "caption": f"{result.rank} · {result.score:.3f} {moved}".rstrip(),
+        "alt": ", ".join(words), "frame": FRAMES[result.right],
     }  # fmt: skip

@@ -1,0 +1,29 @@
+"""All figures of the workbook. Functions take data and return a closed matplotlib ``Figure``: a notebook shows it once, as the
+value of its cell; ``figure.savefig(path)`` writes it.
+"""
+
+from foir_lib.view.figures import looks as looks
+from foir_lib.view.figures import parts as parts
+from foir_lib.view.figures.bars import bars, histogram
+from foir_lib.view.figures.coattention import coattention_maps, local_features
+from foir_lib.view.figures.curves import curve, relative, scan
+from foir_lib.view.figures.gains import gains
+from foir_lib.view.figures.heads import (
+    attention_maps,
+    case,
+    compare_methods,
+    compare_sizes,
+    head_maps,
+    heads_of_models,
+    roi_bars,
+)  # fmt: skip
+from foir_lib.view.figures.looks import canvas
+from foir_lib.view.figures.matches import matches
+from foir_lib.view.figures.pictures import attention_compare, compare_lists, contact_sheet, prompt
+from foir_lib.view.figures.regions import regions
+
+__all__ = [
+    "attention_compare", "attention_maps", "bars", "canvas", "case", "coattention_maps", "compare_lists",
+    "compare_methods", "compare_sizes", "contact_sheet", "curve", "gains", "head_maps", "heads_of_models", "histogram",
+    "local_features", "matches", "prompt", "regions", "relative", "roi_bars", "scan",
+]  # fmt: skip

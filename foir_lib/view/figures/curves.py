@@ -1,90 +1,100 @@
-"""Plots of landmark tables: methods down with ours beside the published, scans over N, K and T. Both return a ``Figure``.
+"""Rows of a table as curves: scores over an option of the method, gains by number of objects.
 
-``rows`` are those of :func:`foir_lib.bench.landmark_rows.run`: dataset, model, method, metric, published, ours, and for
-Figure 9 x.
+``rows`` are those of a table run: dataset, model, method, metric, ours (percent), and x.
 """
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from foir_lib.bench.published import COSTS
 from foir_lib.bench.tables.coattention import CHOSEN
-from foir_lib.view import BLUE, GREY, ORANGE, canvas
-from foir_lib.view.figures import bars
+from foir_lib.view.figures import looks
 
-GUEST = "guest"  # the model of rows that somebody else's file gave
-LINE = 0.165  # inches of a method
-WORDS = {"N": "local features of a picture", "K": "clusters of a picture", "T": "temperature of the softmax"}
+WORDS = {
+    "h_on": "selected heads", "N": "local features of a picture", "K": "clusters of a picture", "T": "temperature of the softmax",
+}  # fmt: skip
+OVER = " over "  # "GeM+CA over N": the method, and the option that x holds; without it x is h_on
 
 
-def comparison(rows, title=None):
-    """A table as bars, methods down in its order: data sets across and metrics down, or the metrics of one set across.
+def curve(axes: Axes, part: pd.DataFrame, name: str, look: dict, best: bool = False) -> None:
+    """``part``, rows of one line, over x; ``best``: a ring around the highest."""
+    part = part.sort_values("x")
+    look = {key: look[key] for key in ("color", "marker", "linestyle")}
+    axes.plot(part["x"], part["ours"], label=name, linewidth=1.5, markersize=4.5, **look)
+    if best:
+        top = part.loc[part["ours"].idxmax()]
+        axes.plot(top["x"], top["ours"], "o", markersize=10, markerfacecolor="none", color="black")
 
-    Ours are blue bars, guests' orange and hatched; a black diamond, and the number in brackets, is the published value, alone
-    where only the paper has the system; "n/a" is a score that can't be had.
+
+def relative(rows: pd.DataFrame, over: str = "objects", title: str | None = None) -> Figure:
+    """Gain over CBIR by number of objects (PHS Figs. 4, 5, A2): a panel per data set, a row of them per model.
+
+    ``over``: "objects" (exactly x, the last one: or more) or "objects or more" (at least x).
     """
-    rows = bars.checked(rows, "dataset", "model", "method", "metric", "ours")
-    rows = rows.assign(published=rows["published"] if "published" in rows else np.nan)
-    datasets, metrics = list(dict.fromkeys(rows["dataset"])), list(dict.fromkeys(rows["metric"]))
-    several = rows.loc[rows["model"] != GUEST, "model"].nunique() > 1
-    keys = list(dict.fromkeys(zip(rows["method"], rows["model"])))
-    names = [f"{method}, {model}" if several and model != GUEST else method for method, model in keys]
-    across, down = (len(datasets), len(metrics)) if len(datasets) > 1 else (len(metrics), 1)
-    with canvas(down * (LINE * len(keys) + 0.55) + 0.6) as figure:
-        panels = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
-        places = [(d, m) for m in metrics for d in datasets]
-        for axes, (dataset, metric) in zip(panels, places, strict=True):
-            alike = rows[rows["metric"] == metric]
-            part = alike[alike["dataset"] == dataset]
-            _bars(axes, part, [keys.index(key) for key in zip(part["method"], part["model"])])
-            comma = ",\n" if across > 2 else ", "
-            unit = "" if metric in COSTS or "%" in metric else " (%)"
-            axes.set(title=f"{dataset}{comma}{metric}{unit}", ylim=(len(keys) - 0.4, -0.6))
-            axes.set_yticks(range(len(keys)), names)
-            axes.tick_params(axis="y", length=0)
-            values = alike[["ours", "published"]]
-            room = 1.45 if values.notna().all(axis=1).any() else 1.18  # for the numbers
-            axes.set_xlim(0, room * (np.nanmax(values.to_numpy(float), initial=0) or 1))
-        bars.finish(figure, panels, across, "", "", title)
+    rows = looks.checked(rows, "dataset", "model", "method", "x", "ours")
+    rows = rows[rows["method"] != "CBIR"]
+    datasets, models = list(dict.fromkeys(rows["dataset"])), list(dict.fromkeys(rows["model"]))
+    styles, least = looks.looks_of(dict.fromkeys(rows["method"])), over.endswith("more")
+    with looks.canvas(2.1 * len(models) + 0.5) as figure:
+        panels = figure.subplots(len(models), len(datasets), sharex=True, squeeze=False)
+        for model, line in zip(models, panels, strict=True):
+            for dataset, axes in zip(datasets, line, strict=True):
+                part = rows[(rows["model"] == model) & (rows["dataset"] == dataset)]
+                for method, look in styles.items():
+                    curve(axes, part[part["method"] == method], method, look)
+                axes.axhline(0, color=looks.GREY, linestyle=(0, (2, 2)), linewidth=1.2, label="CBIR", zorder=1)
+                axes.set_title(f"{dataset}, {model}")
+                axes.grid(axis="y", linewidth=0.3)
+        below = f"{'at least this many ' if least else ''}objects in the query image"
+        last = rows["x"].max()
+        ticks = np.arange(rows["x"].min(), last + 1)
+        plus = "" if least or last < 10 else "+"
+        panels[-1, -1].set_xticks(ticks, [f"{x:g}" + (plus if x == last else "") for x in ticks])
+        looks.finish(figure, panels.ravel(), len(datasets), "gain over CBIR (%)", below, title)
     return figure
 
 
-def _bars(axes, part, at):
-    """Bars of one panel at the lines ``at``, with their numbers."""
-    at, ours, theirs = np.array(at), part["ours"].to_numpy(float), part["published"].to_numpy(float)
-    guest = (part["model"] == GUEST).to_numpy()
-    for who, label, look in ((~guest, "ours", {"color": BLUE}), (guest, "guest", {"color": ORANGE, "hatch": "///"})):
-        drawn = who & ~np.isnan(ours)
-        if drawn.any():
-            axes.barh(at[drawn], ours[drawn], 0.78, label=label, edgecolor="black", linewidth=0.4, **look)
-    known = ~np.isnan(theirs)
-    if known.any():
-        diamond = {"marker": "D", "s": 14, "color": "black", "edgecolors": "white", "linewidths": 0.5, "zorder": 3}
-        axes.scatter(theirs[known], at[known], label="published", **diamond)
-    for y, mine, printed in zip(at, ours, theirs, strict=True):
-        told = ["" if np.isnan(mine) else f"{mine:.1f}", "" if np.isnan(printed) else f"({printed:.1f})"]
-        place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 6.5}
-        axes.annotate(" ".join(filter(None, told)) or "n/a", (np.nanmax([mine, printed, 0]), y), **place)
+def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None) -> Figure:
+    """Scores over an option (PHS Figures 8, A1; co-attention Figure 9): a panel per data set and option, lines for what varies.
 
-
-def scan(rows, title=None):
-    """Scores over N, K and T (co-attention Figure 9): a panel for each, a line for each data set, model and metric.
-
-    A dotted line is the paper's choice; guests are left out, they have no such options.
+    A ring marks the best of each line, a dotted line the paper's choice. Rows without x are levels, dashed in their model's
+    colour, as long as the model's lines; guests, which have no such options, are left out. ``metric``: only this one.
     """
-    rows = bars.checked(rows, "dataset", "model", "method", "metric", "x", "ours")
-    rows = rows[rows["x"].notna() & rows["ours"].notna()]
-    panels = list(dict.fromkeys(rows["method"]))
-    kinds = ["dataset", "model", "metric"]
-    named = [kind for kind in kinds if kind == "metric" or rows[kind].nunique() > 1]
-    with canvas(2.5) as figure:
-        found = figure.subplots(1, max(len(panels), 1), sharey=True, squeeze=False).ravel()
-        for axes, method in zip(found, panels):
-            for i, (key, part) in enumerate(rows[rows["method"] == method].groupby(kinds, sort=False)):
-                label = ", ".join(value for kind, value in zip(kinds, key, strict=True) if kind in named)
-                bars.curve(axes, part, label, bars.nth_look(i + 1))
-            option = method.rpartition(" ")[2]
-            axes.axvline(CHOSEN[option], color=GREY, linestyle=":", linewidth=1, label="the paper's choice", zorder=1)
-            axes.set_title(f"{option}, {WORDS[option]}")
+    rows = looks.checked(rows, "dataset", "model", "method", "metric", "x", "ours", metric=metric)
+    rows = rows[rows["ours"].notna() & (rows["model"] != looks.GUEST)]
+    split = rows["method"].str.partition(OVER)
+    rows = rows.assign(method=split[0], option=split[2].where(split[2] != "", "h_on"))
+    lines, levels = rows[rows["x"].notna()], rows[rows["x"].isna()]
+    datasets, options = (list(dict.fromkeys(lines[c])) for c in ("dataset", "option"))
+    metrics = list(dict.fromkeys(rows["metric"]))
+    kinds = ["model", "method", "metric"]
+    varying = [kind for kind in kinds if lines[kind].nunique() > 1] or ["method"]
+    colours = {model: looks.COLOURS[1:][i % 7] for i, model in enumerate(dict.fromkeys(lines["model"]))}
+    colours = colours if len(colours) > 1 else {}
+    names = list(dict.fromkeys(zip(*(lines[kind] for kind in kinds))))
+    styles = looks.looks_of(dict.fromkeys(lines["method"]))
+    down, across = (len(datasets), len(options)) if len(options) > 1 else (1, max(1, len(datasets)))
+    with looks.canvas(2.4 * down + 0.5, min(looks.WIDTH, 3.0 + 2.75 * across)) as figure:
+        panels = figure.subplots(down, across, sharey=len(options) > 1, squeeze=False).ravel()
+        for axes, (dataset, option) in zip(panels, [(d, o) for d in datasets for o in options]):
+            here = lines[(lines["dataset"] == dataset) & (lines["option"] == option)]
+            for key, part in here.groupby(kinds, sort=False):
+                look = styles[key[1]] if varying == ["method"] else looks.nth_look(names.index(key) + 1)
+                look = look | {"color": colours.get(key[0], look["color"])}
+                curve(axes, part, ", ".join(v for k, v in zip(kinds, key, strict=True) if k in varying), look, best=True)
+            for level in levels[levels["dataset"] == dataset].itertuples():
+                reach = here.loc[here["model"] == level.model, "x"].max()  # h_on: as far as the model has heads
+                style = {"color": colours.get(level.model, looks.GREY), "linestyle": "--", "linewidth": 1, "zorder": 1}
+                axes.hlines(level.ours, 1, reach, **style)
+            for method in dict.fromkeys(levels["method"]):
+                label = method + " of each model" * bool(colours)
+                axes.plot([], [], color=looks.GREY, linestyle="--", linewidth=1, label=label)
+            if option in CHOSEN:
+                dotted = {"color": looks.GREY, "linestyle": ":", "linewidth": 1, "zorder": 1}
+                axes.axvline(CHOSEN[option], label="the paper's choice", **dotted)
+            axes.set(title=dataset, xlabel=f"{WORDS.get(option, 'value')}, {option}")
             axes.grid(axis="y", linewidth=0.3)
-        bars.finish(figure, found, len(found), "mAP (%)", "", title)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        looks.finish(figure, panels, across, f"{metrics[0]} (%)" if len(metrics) == 1 else "score (%)", None, title)
     return figure

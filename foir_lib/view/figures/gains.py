@@ -5,16 +5,19 @@ the picture) and n_objects of each query.
 """
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
-from foir_lib.view import BLUE, GREY, canvas
+from foir_lib.view.figures.looks import BLUE, GREY, canvas
 
 
-def points(gain, digits=1):
+def points(gain: float, digits: int = 1) -> str:
     """A gain in points, with its sign."""
     return f"{round(100 * gain, digits) + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def summary(table):
+def summary(table: pd.DataFrame) -> str:
+    """The mean gain of a table, and the shares that gain, lose and tie."""
     if not len(table):
         return "nothing to average."
     signs = np.sign(table["gain"])
@@ -22,14 +25,14 @@ def summary(table):
     return f"{points(table['gain'].mean())} on average; {shares}."
 
 
-def figure(table, n_queries, a, b, metric):
+def gains(table: pd.DataFrame, n_queries: int, a: str, b: str, metric: str) -> Figure:
     """Gain against object size and number of objects: every query, and means with counts.
 
     ``n_queries``: how many there are in all; ``a``, ``b``, ``metric``: names of what was compared.
     """
     columns = {"size": "object size (% of the picture)", "n_objects": "objects in the query picture"}
-    with canvas(3.1) as made:
-        panels = made.subplots(1, 2, sharey=True)
+    with canvas(3.1) as figure:
+        panels = figure.subplots(1, 2, sharey=True)
         for axes, (column, label) in zip(panels, columns.items(), strict=True):
             axes.axhline(0, color=GREY, linestyle="--", linewidth=1)
             axes.set_xlabel(label)
@@ -40,12 +43,12 @@ def figure(table, n_queries, a, b, metric):
             low, high = panels[0].get_ylim()
             panels[0].set_ylim(bottom=low - 0.15 * (high - low))  # room for the counts
             entries = panels[0].get_legend_handles_labels()
-            for dots in made.legend(*entries, loc="outside lower center", ncols=2, frameon=False).legend_handles:
+            for dots in figure.legend(*entries, loc="outside lower center", ncols=2, frameon=False).legend_handles:
                 dots.set_alpha(1)
         panels[0].set_ylabel(f"gain in {metric} (points)")
         words = f"{points(table['gain'].mean())} on average" if len(table) else "none passes the filters"
-        made.suptitle(f"{a} against {b}, {len(table):,} of {n_queries:,} queries: {words}")
-    return made
+        figure.suptitle(f"{a} against {b}, {len(table):,} of {n_queries:,} queries: {words}")
+    return figure
 
 
 def _plot(axes, x, gains):

@@ -1,103 +1,153 @@
-"""The paper's figures of attention maps and its case study, PHS Figures 6, 7, A3, A4 and A5. Each returns a ``Figure``.
+"""Attention of heads, and the paper's figures of it with its case study, PHS Figures 6, 7, A3, A4 and A5.
 
 The map of a model is the mean over heads of what CLS takes from every patch in the last block: over all heads
 ("Vanilla"), over all heads under the foveal bias ("FA"), or over the kept heads ("PHS").
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
 
 from foir_lib.bench import metrics
 from foir_lib.errors import InputError
 from foir_lib.methods import foveal, head_selection
+from foir_lib.models.vit import ViT
 from foir_lib.search.asking import Sight
-from foir_lib.view import BLUE, WIDTH, canvas
 from foir_lib.view.figures import parts
-from foir_lib.view.figures import pictures as figures
+from foir_lib.view.figures.looks import BLUE, ORANGE, WIDTH, canvas
+from foir_lib.view.figures.pictures import Grid, Prompt, attention_compare, compare_lists
 
 
-def maps(sight, prompt, h_on=5, roi="sum"):
+def head_maps(
+    picture: Image.Image, attention, grid: Grid, heads=None, roi=None, columns: int = 6, title: str | None = None
+) -> Figure:
+    """Every head's attention from CLS to the patches, ``attention`` (h, N), all on one scale.
+
+    ``heads`` (h,) bool: the chosen ones get an orange frame and a star. ``roi`` (N,) bool: outlined on every
+    map, and each title tells the head's ROI attention (PHS eq. 7) in percent of all its attention.
+    """
+    attention = parts.checked(attention, 2, grid, "attention")
+    heads = np.zeros(len(attention), bool) if heads is None else parts.checked(heads, 1).astype(bool)
+    if len(heads) != len(attention):
+        raise InputError(f"{len(heads)} head choices don't fit {len(attention)} heads: give one for each.")
+    roi = None if roi is None else parts.checked(roi, 1, grid, "roi").astype(bool)
+    columns = min(columns, len(attention))
+    rows, side = math.ceil(len(attention) / columns), (WIDTH - 0.7) / (columns + 1)
+    with canvas(rows * (side * parts.tall(picture) + 0.25) + 0.5) as figure:
+        cells = figure.add_gridspec(rows, columns + 1)
+        axes = figure.add_subplot(cells[0, 0])
+        parts.show(axes, picture)
+        parts.frame(axes, BLUE, "")
+        axes.set_title("query" if roi is None else "query and ROI")
+        panels, scale = [axes], parts.scale_of(100 * attention)
+        for i, row in enumerate(attention):
+            axes = figure.add_subplot(cells[i // columns, 1 + i % columns])
+            image = parts.head_map(axes, i, row, grid, picture, scale, roi, heads[i])
+            panels.append(axes)
+        if roi is not None:
+            parts.outline(panels[0], roi.reshape(grid), picture.size)
+        parts.colour_bar(figure, image, panels, values=100 * attention)
+        legend = [f"\N{BLACK STAR} {int(heads.sum())} of {len(heads)} heads chosen"] if heads.any() else []
+        legend += [] if roi is None else ["percent: attention on the ROI"]
+        figure.suptitle(title or ", ".join(legend))
+    return figure
+
+
+def roi_bars(roi_attention, heads=None, title: str | None = None) -> Figure:
+    """ROI attention of every head, ``roi_attention`` (h,), as bars; the chosen ``heads`` orange and hatched."""
+    values = 100 * parts.checked(roi_attention, 1)
+    heads = np.zeros(len(values), bool) if heads is None else parts.checked(heads, 1).astype(bool)
+    with canvas(2.1, min(WIDTH, 1.5 + 0.4 * len(values))) as figure:
+        axes = figure.add_subplot()
+        for chosen, style in ((False, {"color": "#C8C8C8"}), (True, {"color": ORANGE, "hatch": "///"})):
+            at = np.flatnonzero(heads == chosen)
+            if len(at):
+                name = ("chosen" if chosen else "not chosen") if heads.any() else None
+                bars = axes.bar(at, values[at], edgecolor="black", linewidth=0.5, label=name, **style)
+                axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
+        axes.set(xticks=range(len(values)), xlabel="head", ylabel="attention on the ROI (%)", title=title or "")
+        axes.margins(x=0.02, y=0.12)
+        if heads.any():
+            axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def attention_maps(model: ViT, picture: Image.Image, prompt: Prompt, h_on: int = 5, roi: str = "sum") -> dict[str, np.ndarray]:
     """The three maps of one picture under a prompt: name -> (N,) attention, "Vanilla", "FA" and "PHS".
 
-    ``sight``: a :class:`~foir_lib.search.asking.Sight`; a model with fewer than ``h_on`` heads keeps all of them.
+    A model with fewer than ``h_on`` heads keeps all of them.
     """
-    model, plain = sight.model, sight.state.attention[0]
-    heads = head_selection.select(sight.state, sight.roi(prompt), min(h_on, model.n_heads), roi)[0]
-    bias = foveal.bias(prompt, model.grid, sight.size)
-    x = model.preprocess(sight.picture)[None]
-    biased = model.cls_state(x, bias, min(4, model.depth)).attention[0]
-    return {"Vanilla": _mean(plain), "FA": _mean(biased), "PHS": _mean(plain[heads])}
+    x, inside = model.preprocess(picture)[None], torch.from_numpy(prompt.tokens(model.grid, picture.size))[None]
+    state = model.cls_state(x)
+    heads = head_selection.select(state, inside, min(h_on, model.n_heads), roi)[0]
+    biased = model.cls_state(x, foveal.bias(prompt, model.grid, picture.size), min(4, model.depth))
+    maps = {"Vanilla": state.attention[0], "FA": biased.attention[0], "PHS": state.attention[0][heads]}
+    return {name: attention.mean(0).cpu().numpy() for name, attention in maps.items()}
 
 
-def _mean(attention):
-    return attention.mean(0).cpu().numpy()
-
-
-def compare_methods(model, pictures, prompts, h_on=5, roi="sum", title=None):
+def compare_methods(
+    model: ViT, pictures: Sequence[Image.Image], prompts: Sequence[Prompt], h_on: int = 5, roi: str = "sum", title: str | None = None
+) -> Figure:
     """One row per picture: the query, then the maps of Vanilla, FA and PHS on one scale (PHS Figures 6, A3)."""
     _paired(pictures, prompts)
-    found = [maps(Sight(model, p), prompt, h_on, roi) for p, prompt in zip(pictures, prompts)]
-    return figures.attention_compare(
-        pictures,
-        prompts,
-        {name: np.stack([one[name] for one in found]) for name in found[0]},
-        model.grid,
-        title or f"Attention from CLS in the last block of {model.name}, PHS with {_kept(model, h_on)}",
-        "Look in each row at what is bright inside the prompt and outside it. FA adds a little inside, PHS leaves out the heads that "
-        "look elsewhere; nothing is cut out, what the kept heads see of the surroundings stays.",
-    )
+    maps = [attention_maps(model, picture, prompt, h_on, roi) for picture, prompt in zip(pictures, prompts)]
+    title = title or f"Attention from CLS in the last block of {model.name}, PHS with {_kept(model, h_on)}"
+    caption = "Look in each row at what is bright inside the prompt and outside it. FA adds a little inside, PHS leaves out the heads "
+    caption += "that look elsewhere; nothing is cut out, what the kept heads see of the surroundings stays."
+    by_name = {name: np.stack([one[name] for one in maps]) for name in maps[0]}
+    return attention_compare(pictures, prompts, by_name, model.grid, title, caption)
 
 
-def compare_sizes(models, pictures, prompts, h_on=5, roi="sum", title=None):
+def compare_sizes(
+    models: Sequence[ViT], pictures: Sequence[Image.Image], prompts: Sequence[Prompt], h_on: int = 5, roi: str = "sum",
+    title: str | None = None,
+) -> Figure:  # fmt: skip
     """One row per picture: the query, then the PHS map of every model on one scale (PHS Figure A5)."""
     _paired(pictures, prompts)
     _some(models)
-    found = {
-        f"{model.name}\n{_kept(model, h_on)}": [
-            maps(Sight(model, p), q, h_on, roi)["PHS"] for p, q in zip(pictures, prompts)
-        ]
-        for model in models
-    }
-    grids = {name: model.grid for name, model in zip(found, models)}
-    return figures.attention_compare(
-        pictures,
-        prompts,
-        {name: np.stack(rows) for name, rows in found.items()},
-        grids,
-        title or "PHS: mean attention of the kept heads in the last block, by model",
-        "Look along each row: do the bright patches keep closer to the prompt where there are more heads to choose from?",
-    )
+    maps, grids = {}, {}
+    for model in models:
+        name = f"{model.name}\n{_kept(model, h_on)}"
+        rows = [attention_maps(model, picture, prompt, h_on, roi)["PHS"] for picture, prompt in zip(pictures, prompts)]
+        maps[name], grids[name] = np.stack(rows), model.grid
+    title = title or "PHS: mean attention of the kept heads in the last block, by model"
+    caption = "Look along each row: do the bright patches keep closer to the prompt where there are more heads to choose from?"
+    return attention_compare(pictures, prompts, maps, grids, title, caption)
 
 
-def heads_of_models(models, picture, prompt=None, columns=8, title=None):
+def heads_of_models(
+    models: Sequence[ViT], picture: Image.Image, prompt: Prompt | None = None, columns: int = 8, title: str | None = None
+) -> Figure:
     """All heads of every model's last block on one picture, a band per model, all on one scale (PHS Figure A4).
 
     ``prompt``: its patches are outlined on every map, titles tell each head's ROI attention.
     """
     _some(models)
-    sights = [Sight(model, picture) for model in models]
     rows = [math.ceil(model.n_heads / columns) for model in models]
-    attention = [sight.state.attention[0].cpu().numpy() for sight in sights]
-    every = np.concatenate([a.ravel() for a in attention])
-    side, top, panels = (WIDTH - 0.7) / (columns + 1), parts.scale_of(every), []
+    attention = [model.cls_state(model.preprocess(picture)[None]).attention[0].cpu().numpy() for model in models]
+    values = 100 * np.concatenate([a.ravel() for a in attention])
+    side, top, panels = (WIDTH - 0.7) / (columns + 1), parts.scale_of(values), []
     caption = "Look in each band for heads that are bright in different places: only where they differ can a prompt choose among them."
     with canvas(sum(rows) * (side * parts.tall(picture) + 0.25) + 0.9) as figure:
         cells = figure.add_gridspec(sum(rows), columns + 1)
-        for model, sight, maps, row in zip(models, sights, attention, np.cumsum([0, *rows])):
+        for model, heads, row in zip(models, attention, np.cumsum([0, *rows])):
             axes = figure.add_subplot(cells[row, 0])
             parts.show(axes, picture)
             parts.frame(axes, BLUE, "")
             axes.set_title(f"{model.name}\n{model.n_heads} heads", fontweight="bold", fontsize=7.5)
-            inside = None if prompt is None else sight.roi(prompt)[0].cpu().numpy()
+            inside = None if prompt is None else prompt.tokens(model.grid, picture.size)
             if prompt is not None:
                 parts.draw_prompt(axes, prompt, picture.size, model.grid)
             panels.append(axes)
-            for i, values in enumerate(maps):
+            for i, head in enumerate(heads):
                 axes = figure.add_subplot(cells[row + i // columns, 1 + i % columns])
-                image = parts.head_map(axes, i, values, model.grid, picture, top, inside)
+                image = parts.head_map(axes, i, head, model.grid, picture, top, inside)
                 panels.append(axes)
-        parts.colour_bar(figure, image, panels, every, top)
+        parts.colour_bar(figure, image, panels, values=values)
         parts.words(figure, title or "Attention from CLS in the last block, every head by itself", caption)
     return figure
 
@@ -124,7 +174,7 @@ def case(rs, database, query_row, methods=("CBIR", "Mask", "Crop", "PHS"), k=100
         name = f"{method}\nP@{k}: {100 * metrics.precision_at_k(relevance, k):.0f} %"
         results[name] = (found.ids, found.scores, relevance)
     title = title or f"{query['label']}, {database.model.name}: does the method need what stands around the object?"
-    return figures.compare_lists(rs, query_row, results, k=shown, title=title)
+    return compare_lists(rs, query_row, results, k=shown, title=title)
 
 
 def _kept(model, h_on):

@@ -3,21 +3,25 @@
 from textwrap import fill
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from PIL import Image
 
+from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, Point
-from foir_lib.view import BLUE, GREEN, GREY, ORANGE, RED
+from foir_lib.view.figures import looks
+from foir_lib.view.figures.looks import BLUE, GREEN, GREY, ORANGE, RED
 
 HALO = [withStroke(linewidth=3, foreground="white")]
 VERDICTS = {True: (GREEN, "\N{CHECK MARK}"), False: (RED, "\N{BALLOT X}"), None: (GREY, "")}
 THUMB = 240  # pixels, longest side at which a picture is embedded
 
 
-def checked(values, ndim, grid=None, name="array"):
+def checked(values, ndim: int, grid: tuple[int, int] | None = None, name: str = "array") -> np.ndarray:
     """Numpy array of a tensor or list; InputError when its last axis isn't the grid's tokens."""
     values = np.asarray(
         values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64
@@ -32,12 +36,12 @@ def checked(values, ndim, grid=None, name="array"):
     return values
 
 
-def tall(picture):
+def tall(picture: Image.Image) -> float:
     """Height over width, for laying out rows; at most 2."""
     return min(2.0, picture.height / picture.width)
 
 
-def show(axes, picture, longest=THUMB, **options):
+def show(axes: Axes, picture: Image.Image, longest: int = THUMB, **options) -> None:
     """The picture in its own pixel coordinates, embedded small."""
     small = picture.convert("RGB")
     small.thumbnail((longest, longest))
@@ -47,7 +51,7 @@ def show(axes, picture, longest=THUMB, **options):
         spine.set(visible=True, linewidth=0.5, color=GREY)
 
 
-def frame(axes, colour, mark):
+def frame(axes: Axes, colour: str, mark: str) -> None:
     """A thick frame and, in its corner, the mark that says the same as its colour."""
     for spine in axes.spines.values():
         spine.set(visible=True, linewidth=3, color=colour)
@@ -65,7 +69,7 @@ def frame(axes, colour, mark):
         )
 
 
-def draw_prompt(axes, prompt, size, grid=None):
+def draw_prompt(axes: Axes, prompt: Box | Point | Mask, size: tuple[int, int], grid: tuple[int, int] | None = None) -> None:
     """Box: its outline. Point: a cross in a ring, with its window where the grid is known. Mask: its edge."""
     line = {"color": BLUE, "linewidth": 1.6, "path_effects": HALO}
     if isinstance(prompt, Mask):
@@ -98,7 +102,7 @@ def draw_prompt(axes, prompt, size, grid=None):
         )
 
 
-def draw_patches(axes, inside, size):
+def draw_patches(axes: Axes, inside: np.ndarray, size: tuple[int, int]) -> None:
     """The patch grid, and the patches of the prompt shaded."""
     rows, columns = inside.shape
     tint = np.zeros((rows, columns, 4))
@@ -112,7 +116,7 @@ def draw_patches(axes, inside, size):
     axes.add_collection(LineCollection(lines, colors="white", linewidths=0.5, alpha=0.7))
 
 
-def outline(axes, inside, size, color="white", linewidth=1.2, path_effects=None):
+def outline(axes: Axes, inside: np.ndarray, size, color="white", linewidth=1.2, path_effects=None) -> None:
     """The border of a bool region (rows, columns) laid over the picture, along cell edges."""
     padded = np.pad(inside, 1)
     dx, dy = size[0] / inside.shape[1], size[1] / inside.shape[0]
@@ -132,31 +136,26 @@ def outline(axes, inside, size, color="white", linewidth=1.2, path_effects=None)
     )
 
 
-def scale_of(maps):
+def scale_of(values) -> float:
     """Upper end of a scale shared by maps: the 99.5th percentile, so that one bright patch can't blacken all."""
-    return 100 * float(np.quantile(maps, 0.995)) or 1.0
+    return float(np.quantile(values, 0.995)) or 1.0
 
 
-def heat_map(axes, values, grid, picture, top):
-    """Attention (N,) in percent over the picture in grey; patches stay patches."""
+def heat_map(axes: Axes, picture: Image.Image, values, top: float, low: float = 0.0):
+    """A map (rows, columns) over the picture in grey, on a linear scale from ``low`` to ``top``; cells stay cells."""
+    values = checked(values, 2, name="map")
     show(axes, picture.convert("L"))
     extent = (0, picture.width, picture.height, 0)
-    image = axes.imshow(
-        100 * values.reshape(grid),
-        cmap="magma",
-        norm=PowerNorm(0.5, 0, top),
-        extent=extent,
-        alpha=0.75,
-        interpolation="nearest",
-    )
+    style = {"cmap": looks.HEAT, "alpha": looks.COVER, "interpolation": "nearest"}
+    image = axes.imshow(values, vmin=low, vmax=top, extent=extent, **style)
     axes.set_aspect("equal")
     return image
 
 
-def head_map(axes, head, values, grid, picture, top, roi=None, chosen=False):
-    """One head's map; ``roi`` bool (N,): outlined, with the head's attention on it in the title; ``chosen``: framed."""
-    image = heat_map(axes, values, grid, picture, top)
-    share = "" if roi is None else f": {100 * values[roi].sum():.0f}%"
+def head_map(axes: Axes, head: int, attention, grid, picture: Image.Image, top: float, roi=None, chosen: bool = False):
+    """One head's attention (N,) in percent; ``roi`` bool (N,): outlined, with the attention on it in the title; ``chosen``: framed."""
+    image = heat_map(axes, picture, 100 * attention.reshape(grid), top)
+    share = "" if roi is None else f": {100 * attention[roi].sum():.0f}%"
     axes.set_title(f"head {head}{share}", fontweight="bold" if chosen else None, fontsize=7.5)
     if chosen:
         frame(axes, ORANGE, "\N{BLACK STAR}")
@@ -165,43 +164,36 @@ def head_map(axes, head, values, grid, picture, top, roi=None, chosen=False):
     return image
 
 
-def words(figure, title=None, caption=None):
+def words(figure: Figure, title: str | None = None, caption: str | None = None) -> None:
     """A title above the figure and, below it, a caption that says what to look for."""
     figure.suptitle(title or "")
     if caption:
         figure.supxlabel(fill(caption, int(16 * figure.get_figwidth())), fontsize=8, x=0.01, ha="left")
 
 
-def colour_bar(figure, image, panels, maps, top):
-    """One colour bar for ``panels``, with an arrow when something lies above the scale."""
-    extend = "max" if 100 * maps.max() > top * (1 + 1e-9) else "neither"
-    bar = figure.colorbar(image, ax=panels, extend=extend, fraction=0.03, pad=0.01, aspect=30)
-    bar.set_label(
-        "attention per patch (%)"
-    )  # in steps of its square root: small values stay visible
+def colour_bar(figure: Figure, image, panels, label: str = "attention per patch (%)", values=None) -> None:
+    """One colour bar with its unit for ``panels``, with an arrow when some of ``values`` lie above the scale."""
+    above = values is not None and values.max() > image.norm.vmax * (1 + 1e-9)
+    style = {"extend": "max" if above else "neither", "fraction": 0.03, "pad": 0.01, "aspect": 30}
+    figure.colorbar(image, ax=panels, **style).set_label(label)
 
 
-def first_results(ids, scores, relevance, k):
-    """The first ``k`` results, without the places where nothing was found; None where nothing is known."""
+def first_results(ids, scores, relevance, k: int) -> list:
+    """The first ``k`` ids (-1: no result, left out), scores and verdicts; a list of None where nothing is known."""
     ids = np.asarray(ids)[:k]
-    found = ids >= 0
-    parts = [ids[found].tolist()]
+    filled = ids >= 0
+    columns = [ids[filled].tolist()]
     for values in (scores, relevance):
         if values is not None and len(values) < len(ids):
-            raise InputError(
-                f"{len(values)} scores or verdicts don't fit {len(ids)} results: give one for each."
-            )
-        parts.append(
-            [None] * int(found.sum())
-            if values is None
-            else np.asarray(values)[: len(ids)][found].tolist()
-        )
-    return parts
+            raise InputError(f"{len(values)} scores or verdicts don't fit {len(ids)} results: give one for each.")
+        none = [None] * int(filled.sum())
+        columns.append(none if values is None else np.asarray(values)[: len(ids)][filled].tolist())
+    return columns
 
 
-def draw_query(axes, rs, query_row, prompt=None, longest=THUMB):
+def draw_query(axes: Axes, rs: RetrievalSet, query: int, prompt=None, longest: int = THUMB) -> None:
     """The query with its prompt in a blue frame."""
-    query = rs.queries.iloc[query_row]
+    query = rs.queries.iloc[query]
     picture = rs.open(query["image_id"])
     show(axes, picture, longest)
     prompt = query["prompt"] if prompt is None else prompt
@@ -210,7 +202,7 @@ def draw_query(axes, rs, query_row, prompt=None, longest=THUMB):
     axes.set_title(f"query: {query['label']}", color=BLUE, fontweight="bold")
 
 
-def draw_result(axes, rs, row, rank, score, right):
+def draw_result(axes: Axes, rs: RetrievalSet, row: int, rank: int, score: float | None, right: bool | None) -> None:
     """One database picture, framed and marked by its verdict, rank and score beneath."""
     show(axes, rs.open(rs.database["image_id"].iloc[row]))
     frame(axes, *VERDICTS[None if right is None else bool(right)])

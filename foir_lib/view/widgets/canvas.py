@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import anywidget
@@ -12,11 +13,12 @@ from PIL import Image
 
 from foir_lib.errors import FoirError, InputError
 from foir_lib.images import open_image
-from foir_lib.prompts import Point
+from foir_lib.prompts import Box, Mask, Point
 from foir_lib.view.widgets import upload
 from foir_lib.view.widgets.live import close_parts, replace_earlier
 from foir_lib.view.widgets.state import PromptState
 
+Prompt = Box | Point | Mask
 STATIC = Path(__file__).parent / "static"
 LONGEST = 1600  # pixels, longest side of the picture that goes to the browser
 PATIENCE = 0.01  # seconds: edits that follow each other faster are answered once
@@ -45,10 +47,10 @@ class PromptCanvas(anywidget.AnyWidget):
 
     def __init__(self, picture=None, prompt=None, label="query picture", grid=None, **options):
         self.picture = self.state = None
-        self._callbacks, self._sights, self._uploads = [], {}, upload.Uploads()
+        self._callbacks, self._uploads = [], upload.Uploads()
         self._timer, self._asked = None, (0, None)
         super().__init__(label=label, grid=grid, **options)
-        self.on_msg(self._receive)
+        self.on_msg(self._message)
         if picture is not None:
             self._open(picture, prompt, label)
             self._asked = (self.number, self.prompt)
@@ -63,18 +65,18 @@ class PromptCanvas(anywidget.AnyWidget):
 
     # ---- for Python
 
-    def show(self, picture, prompt=None, label=None):
+    def show(self, picture: Image.Image | str | Path, prompt: Prompt | None = None, label: str | None = None) -> None:
         """Another picture (PIL, or a path), with an empty history. With a ``prompt`` off it: InputError, the old stays."""
         self._open(picture, prompt, label)
         self._ask()
 
     @property
-    def prompts(self):
+    def prompts(self) -> tuple[Prompt, ...]:
         """All prompts on the picture."""
         return () if self.state is None else self.state.prompts
 
     @property
-    def prompt(self):
+    def prompt(self) -> Prompt | None:
         """The selected prompt, or None. Set it: it takes the place of the present one; None clears all."""
         return None if self.state is None else self.state.prompt
 
@@ -88,12 +90,12 @@ class PromptCanvas(anywidget.AnyWidget):
             self.edit("replace", prompt)
 
     @property
-    def asks(self):
+    def asks(self) -> Prompt | None:
         """The prompt that asks: the selected one; where none is, the last that was, as long as it is on the picture."""
         number, last = self._asked
         return last if self.prompt is None and number == self.number and last in self.prompts else self.prompt
 
-    def edit(self, name, *arguments):
+    def edit(self, name: str, *arguments) -> None:
         """Any edit of :class:`PromptState` by its name, ``edit("undo")``; callbacks run before it returns."""
         try:
             if self.state is None:
@@ -106,42 +108,41 @@ class PromptCanvas(anywidget.AnyWidget):
         self._draw()
         self._ask()
 
-    def on_change(self, callback, remove=False):
+    def on_change(self, callback: Callable, remove: bool = False) -> None:
         """Call ``callback(canvas)`` after the picture or the prompt that asks changed; ``remove``: don't any more."""
         if remove:
             self._callbacks = [known for known in self._callbacks if known != callback]
         elif callback not in self._callbacks:
             self._callbacks.append(callback)
 
-    def say(self, sentence, error=False):
+    def say(self, sentence, error: bool = False) -> None:
         """Show a sentence below the picture (``error``: as one)."""
         self.message = {"text": str(sentence), "error": bool(error), "n": self.message["n"] + 1}
 
-    def reveal(self):
+    def reveal(self) -> None:
         """Scroll the page to the picture."""
         self.send({"reveal": True})
 
-    def sight(self, model):
-        """The picture as ``model`` sees it (:class:`~foir_lib.search.asking.Sight`), kept until the next picture."""
-        from foir_lib.search.asking import Sight  # brings torch along, which a canvas alone doesn't need
-
-        if self.picture is None:
-            raise InputError("There is no picture yet: show one, or upload a photograph.")
-        if id(model) not in self._sights:
-            self._sights[id(model)] = Sight(model, self.picture)  # holds the model: its id stays its own
-        return self._sights[id(model)]
+    def wait(self) -> None:
+        """Answer at once what waits for its timer: after it, callbacks have seen the last edit."""
+        if self._timer is not None:
+            self._cancel()
+            self._answer()
 
     def close(self):
-        """Leave the page; forget callbacks, sights and what was still to be answered."""
+        """Leave the page; forget callbacks and what was still to be answered."""
         self._cancel()
-        self._callbacks, self._sights, self._uploads = [], {}, upload.Uploads()
-        self.on_msg(self._receive, remove=True)
+        self._callbacks, self._uploads = [], upload.Uploads()
+        self.on_msg(self._message, remove=True)
         close_parts(self)
         super().close()
 
     # ---- from the browser
 
-    def _receive(self, _, content, buffers):
+    def _message(self, _, content, buffers):
+        self.receive(content, buffers)
+
+    def receive(self, content: dict, buffers=()) -> None:
         """One edit ``{"view", "n", "picture", "op", ...}``: into the state at once, answered after the last that waits."""
         try:
             if content.get("op") == "upload":
@@ -185,8 +186,8 @@ class PromptCanvas(anywidget.AnyWidget):
                 except Exception as error:
                     errors.append(error)
         if errors:
-            told = isinstance(errors[0], FoirError)
-            self.say(errors[0] if told else f"{type(errors[0]).__name__} in the answer: {errors[0]}", error=True)
+            sentence = isinstance(errors[0], FoirError)
+            self.say(errors[0] if sentence else f"{type(errors[0]).__name__} in the answer: {errors[0]}", error=True)
         self.answered = accepted
         if errors:
             raise errors[0]
@@ -203,7 +204,7 @@ class PromptCanvas(anywidget.AnyWidget):
         state = PromptState(picture.size)
         if prompt is not None:
             state.add(prompt)
-        self.picture, self.state, self._sights, self.bases = picture, state, {}, {}
+        self.picture, self.state, self.bases = picture, state, {}
         with self.hold_sync():
             self.image, self.size, self.number = _encoded(picture, "JPEG", quality=92), picture.size, self.number + 1
             self.label = self.label if label is None else label

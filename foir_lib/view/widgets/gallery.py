@@ -3,6 +3,7 @@
 import json
 import logging
 import numbers
+from collections.abc import Callable
 from pathlib import Path
 
 import anywidget
@@ -32,12 +33,12 @@ class Gallery(anywidget.AnyWidget):
     def __init__(self, **options):
         super().__init__(**options)
         self._callbacks = []
-        self.on_msg(self._picked)
+        self.on_msg(self._message)
 
     def __repr__(self):
         return f"Gallery ({', '.join(str(len(row['items'])) for row in self.rows) or 'no'} pictures)"
 
-    def show(self, rows):
+    def show(self, rows: list[dict]) -> None:
         """Show ``rows`` in place of the present ones; raises InputError for what can't be shown.
 
         A row: title, note (beside the title), items, empty (said when there are no items). An item: key (any
@@ -50,7 +51,7 @@ class Gallery(anywidget.AnyWidget):
         with self.hold_sync():
             self.rows, self.shown, self.message = rows, self.shown + 1, ""
 
-    def on_pick(self, callback, remove=False):
+    def on_pick(self, callback: Callable, remove: bool = False) -> None:
         """Call ``callback(key)`` whenever a picture is picked; ``remove``: don't any more."""
         if remove:
             self._callbacks = [known for known in self._callbacks if known != callback]
@@ -60,17 +61,20 @@ class Gallery(anywidget.AnyWidget):
     def close(self):
         """Leave the page and forget the callbacks."""
         self._callbacks = []
-        self.on_msg(self._picked, remove=True)
+        self.on_msg(self._message, remove=True)
         close_parts(self)
         super().close()
 
-    def _picked(self, _, content, buffers):
-        if "pick" not in content:
-            return
+    def _message(self, _, content, buffers):
+        if "pick" in content:
+            self.pick(content["pick"])
+
+    def pick(self, key) -> None:
+        """Pick the item of that key, as a click does; what a callback complains of stands in :attr:`message`."""
         self.message = ""
         for callback in list(self._callbacks):
             try:
-                callback(content["pick"])
+                callback(key)
             except FoirError as error:
                 self.message = str(error)
             except Exception as error:
@@ -78,15 +82,14 @@ class Gallery(anywidget.AnyWidget):
                 self.message = f"{type(error).__name__} while opening this picture: {error}"
 
 
-def _filled(given, default, what):
-    unknown = set(given) - set(default)
-    if unknown:
-        raise InputError(f"{what} has an unknown field {min(unknown)!r}: choose from {', '.join(default)}.")
-    return {**default, **given}
+def _filled(fields, default, what):
+    if strange := set(fields) - set(default):
+        raise InputError(f"{what} has an unknown field {min(strange)!r}: choose from {', '.join(default)}.")
+    return {**default, **fields}
 
 
-def _item(given):
-    item = _filled(given, _ITEM, "Item")
+def _item(fields):
+    item = _filled(fields, _ITEM, "Item")
     if item["frame"] not in FRAMES:
         raise InputError(f"Frame {item['frame']!r} is unknown: choose one of {', '.join(map(repr, FRAMES))}.")
     if not isinstance(item["image"], (bytes, bytearray, memoryview)):

@@ -1,14 +1,14 @@
-"""Widgets that don't outlive their cell: running a notebook cell again closes what its earlier run had made."""
+"""Widgets that don't outlive their cell: running a notebook cell again closes the widgets of its earlier run."""
 
 import weakref
 
 import ipywidgets
 from ipykernel.kernelbase import Kernel
 
-_made = {}  # cell id -> (id of the run's message, weak references to the widgets of that run)
+_widgets = {}  # cell id -> (id of the run's message, weak references to the widgets of that run)
 
 
-def _run():
+def current_run() -> tuple[str | None, str | None]:
     """(cell id, message id) of the notebook cell that is running; (None, None) where there is none."""
     if not Kernel.initialized():
         return None, None
@@ -16,25 +16,25 @@ def _run():
     return (parent.get("metadata") or {}).get("cellId"), (parent.get("header") or {}).get("msg_id")
 
 
-def replace_earlier(widget):
-    """Close the widgets that an earlier run of the present cell made; ``widget`` will be closed by the next one.
+def replace_earlier(widget: ipywidgets.Widget) -> None:
+    """Close the widgets of an earlier run of the present cell; ``widget`` will be closed by the next run.
 
-    Several widgets made in one run live side by side. Nothing is kept alive by being known here.
+    Several widgets of one run live side by side. Nothing is kept alive by being known here.
     """
-    cell, run = _run()
+    cell, run = current_run()
     if cell is None:
         return
-    earlier, widgets = _made.get(cell, (run, []))
+    earlier, widgets = _widgets.get(cell, (run, []))
     if earlier != run:
         for old in (reference() for reference in widgets):
             if old is not None:
                 old.close()
         widgets = []
-    _made[cell] = (run, [w for w in widgets if w() is not None] + [weakref.ref(widget)])
+    _widgets[cell] = (run, [w for w in widgets if w() is not None] + [weakref.ref(widget)])
 
 
-def close_parts(widget, keep=None):
-    """Close all that a widget is made of: children but for ``keep``, layouts and styles, and callbacks with them."""
+def close_parts(widget: ipywidgets.Widget, keep: ipywidgets.Widget | None = None) -> None:
+    """Close all parts of a widget: children but for ``keep``, layouts and styles, and callbacks with them."""
     for child in getattr(widget, "children", ()):
         if child is not keep:
             close_parts(child, keep)

@@ -1,6 +1,6 @@
 """Attention maps, bars and a colour bar as small pictures and SVG: what a widget redraws at once, without a figure.
 
-They look as in :mod:`foir_lib.view.figures.pictures`: magma in steps of the square root over the picture in grey, one scale.
+They look as in :mod:`foir_lib.view.figures`: magma over the picture in grey, one linear scale.
 """
 
 import base64
@@ -11,34 +11,33 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-from foir_lib.view import GREY, ORANGE
-from foir_lib.view.figures import parts
+from foir_lib.view.figures import looks, parts
+from foir_lib.view.figures.looks import GREY, ORANGE
 
-SIDE, ALPHA = 160, 0.75  # pixels of the longest side; how much of the map covers the picture
-MAGMA = (255 * colormaps["magma"](np.arange(256))[:, :3]).astype(np.float32)
+SIDE = 160  # pixels of the longest side
+MAGMA = (255 * colormaps[looks.HEAT](np.arange(256))[:, :3]).astype(np.float32)
 TALL = 110  # pixels, the height of the highest bar
 
 
-def colours(values, top):
-    """Attention (...) in percent as magma (..., 3) 0..255, from 0 to ``top`` in steps of the square root."""
-    return MAGMA[(255 * np.sqrt(np.clip(values / top, 0, 1)) + 0.5).astype(int)]
+def colours(values, top: float) -> np.ndarray:
+    """Values (...) as magma (..., 3) 0..255, from 0 to ``top``."""
+    return MAGMA[(255 * np.clip(values / top, 0, 1) + 0.5).astype(int)]
 
 
-def overlays(picture, attention, grid, top, roi=None, side=SIDE):
-    """Every map of ``attention`` (h, N) over the picture (PIL) in grey, JPEG bytes, all from 0 to ``top`` percent.
+def overlays(picture: Image.Image, values, top: float, roi=None, side: int = SIDE) -> list[bytes]:
+    """Every map of ``values`` (n, rows, columns) over the picture in grey, JPEG bytes, all from 0 to ``top``.
 
-    ``roi`` bool (N,): outlined in white on every one.
+    ``roi`` bool (rows, columns): outlined in white on every one.
     """
-    attention = parts.checked(attention, 2, grid, "attention")
+    values = parts.checked(values, 3, name="maps")
     size = tuple(max(1, round(n * side / max(picture.size))) for n in picture.size)
     grey = picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2).convert("L")
-    ground = (1 - ALPHA) * np.asarray(grey, np.float32)[..., None]
-    rows, columns = (np.arange(n) * g // n for n, g in zip(ground.shape, grid))  # the patch under every pixel
-    painted = ALPHA * colours(100 * attention.reshape(-1, *grid), top)
-    white, black = _edges(None if roi is None else np.asarray(roi, bool).reshape(grid)[rows][:, columns])
+    ground = (1 - looks.COVER) * np.asarray(grey, np.float32)[..., None]
+    rows, columns = (np.arange(n) * g // n for n, g in zip(ground.shape, values.shape[1:]))  # the cell under every pixel
+    white, black = _edges(None if roi is None else np.asarray(roi, bool)[rows][:, columns])
     files = []
-    for head in painted:
-        pixels = ground + head[rows][:, columns]
+    for one in looks.COVER * colours(values, top):
+        pixels = ground + one[rows][:, columns]
         if roi is not None:
             pixels[black], pixels[white] = 0, 255
         files.append(_file(Image.fromarray(pixels.astype(np.uint8)), "JPEG", quality=85))
@@ -64,20 +63,19 @@ def _file(image, kind, **options):
     return file.getvalue()
 
 
-def colour_bar(top):
+def colour_bar(top: float) -> str:
     """The scale of :func:`overlays` as HTML: its colours from 0 to ``top`` percent, with its unit."""
-    values = top * np.linspace(0, 1, 128) ** 2  # even steps along the bar are even steps of the square root
-    pixels = ALPHA * colours(values, top) + (1 - ALPHA) * 128  # as over middle grey
+    pixels = looks.COVER * colours(np.linspace(0, top, 128), top) + (1 - looks.COVER) * 128  # as over middle grey
     url = base64.b64encode(_file(Image.fromarray(pixels.astype(np.uint8)[None].repeat(8, 0)), "PNG")).decode()
-    ticks = "".join(f"<span>{tick:.{0 if tick >= 9.95 or not tick else 1}f}</span>" for tick in (0, top / 4, top))
+    ticks = "".join(f"<span>{tick:.{0 if tick >= 9.95 or not tick else 1}f}</span>" for tick in (0, top / 2, top))
     return (
-        '<div data-foir="scale" style="display:inline-block;width:220px;font-size:12px;line-height:1.3">attention per patch (%)'
+        '<div data-foir="scale" style="display:inline-block;width:220px;font-size:13px;line-height:1.3">attention per patch (%)'
         f'<img alt="colours from 0 to {top:.1f} percent" src="data:image/png;base64,{url}" style="display:block;width:100%;height:10px">'
         f'<div style="display:flex;justify-content:space-between">{ticks}</div></div>'
     )
 
 
-def bars(shares, heads=None, cut=None, title="attention on the ROI (%)", name="bars"):
+def bars(shares, heads=None, cut: float | None = None, title: str = "attention on the ROI (%)", name: str = "bars") -> str:
     """ROI attention of every head, ``shares`` (h,) from 0 to 1, as SVG text.
 
     The chosen ``heads`` (h,) bool are orange, hatched and starred; ``cut``: a dashed line at the value that the

@@ -1,5 +1,7 @@
 """What a run will still take, by hand; its words; what is remembered of earlier runs."""
 
+import json
+
 import pytest
 
 from foir_lib.bench.runs import minutes
@@ -33,6 +35,7 @@ def test_what_a_table_took_in_words():
 
 def test_seconds_are_remembered_beside_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(minutes, "manifest_root", lambda: tmp_path)
     assert minutes.remembered() == {}
     minutes.remember("phs-1 mini mini cpu", 331.0)
     minutes.remember("ca-1 mini mini cpu", 405.0)
@@ -45,3 +48,10 @@ def test_seconds_are_remembered_beside_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "file"))  # can't be written
     minutes.remember("a", 1.0)
     assert minutes.remembered() == {}
+    (tmp_path / "measured").mkdir()
+    (tmp_path / "measured" / "minutes.json").write_text('{"a": 2, "b": 3}')  # shipped: another machine's
+    assert minutes.remembered() == {"a": 2.0, "b": 3.0}
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
+    minutes.remember("a", 1.0)
+    assert minutes.remembered() == {"a": 1.0, "b": 3.0}
+    assert json.loads((tmp_path / "cache" / "minutes.json").read_text()) == {"a": 1.0}

@@ -1,0 +1,188 @@
+"""What all explorers share: one canvas to ask on, where what goes wrong is said, and what is shown as plain values."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import ipywidgets
+import traitlets
+from ipywidgets import Layout
+
+from foir_lib.errors import FoirError, InputError
+from foir_lib.view.widgets.canvas import PromptCanvas
+from foir_lib.view.widgets.gallery import Gallery
+from foir_lib.view.widgets.live import close_parts, replace_earlier
+
+WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
+
+
+def wrapped(*widgets: ipywidgets.Widget, gap: str = "0 12px", **layout) -> ipywidgets.Box:
+    """Widgets in a line that wraps."""
+    return ipywidgets.HBox(widgets, layout=Layout(flex_flow="row wrap", align_items="flex-start", grid_gap=gap, **layout))
+
+
+class Part(ipywidgets.VBox):
+    """A part of the page beside a canvas: what goes wrong in it stands below the picture, and the control goes back."""
+
+    canvas: PromptCanvas | None = None
+    gallery: Gallery | None = None
+    _busy = _complained = False
+
+    @contextmanager
+    def saying(self) -> Iterator[None]:
+        """What goes wrong in here stands on the page until something goes well, and is raised."""
+        try:
+            if self.comm is None:
+                raise InputError("This explorer was closed when its cell ran again: run the cells that use it again too.")
+            yield
+        except FoirError as error:
+            self._complained = True
+            self._say(error)
+            raise
+        if self._complained:
+            self._complained = False
+            self._say("")
+
+    def clicked(self, work: Callable[[], object], otherwise: Callable[[], object] | None = None) -> None:
+        """Do what was asked on the page; what goes wrong is said there alone, and ``otherwise`` puts the control back."""
+        try:
+            with self.saying():
+                work()
+        except FoirError:
+            if otherwise:
+                self.quietly(otherwise)
+
+    def quietly(self, work: Callable[[], object]) -> None:
+        """Set controls without answering to them."""
+        self._busy = True
+        try:
+            work()
+        finally:
+            self._busy = False
+
+    def answers_to(self, control: ipywidgets.Widget, work: Callable[[], object]) -> ipywidgets.Widget:
+        """``control`` whose moves are answered by ``work()``; where that fails it goes back."""
+
+        def moved(change):
+            if not self._busy:
+                self.clicked(work, lambda: setattr(control, "value", change["old"]))
+
+        control.observe(moved, "value")
+        return control
+
+    def close(self) -> None:
+        """Leave the page: every part is closed (what is shared stays) and nothing is called any more."""
+        if self.comm is not None:
+            close_parts(self)
+            super().close()
+
+    def _say(self, words):
+        if self.canvas is not None:
+            self.canvas.say(words, error=bool(str(words)))
+        elif self.gallery is not None:
+            self.gallery.message = str(words)
+
+
+class Explorer(Part):
+    """One tab: ``content`` that answers to a query panel (its picture, prompt and label), or stands by itself.
+
+    ``own``: the panel belongs to this explorer alone and is laid out at its left. summary: what is shown, in a line. While
+    :attr:`active` is False nothing is computed; what came in between is answered when it is True again.
+    """
+
+    summary = traitlets.Unicode()
+    name = ""
+
+    def __init__(self, panel, content: list[ipywidgets.Widget], own: bool):
+        self.panel, self._own, self._active, self._stale = panel, own, True, False
+        self.canvas = panel.canvas if panel is not None else None
+        if own:
+            left = ipywidgets.VBox([panel], layout=Layout(flex="1 1 320px", min_width="0", max_width="460px"))
+            right = ipywidgets.VBox(content, layout=Layout(flex="1000 1 460px", min_width="0"))
+            content = [wrapped(left, right, gap="12px 20px")]
+        super().__init__(content)
+        if panel is not None:
+            panel.on_change(self._query_changed)
+            panel.canvas.observe(self._canvas_closed, "comm")
+        replace_earlier(self)
+
+    @classmethod
+    def tab(cls, corpus, panel) -> "Explorer":
+        """The explorer as a tab of a page: of a :class:`Corpus`, on the panel of the page."""
+        return cls(corpus, panel=panel)
+
+    @classmethod
+    def lacks(cls, corpus) -> str:
+        """Why it can't be had on this corpus, in a sentence's words, or ""."""
+        return ""
+
+    def show(self) -> None:
+        """Compute everything, then show it: all or nothing."""
+        raise NotImplementedError
+
+    @property
+    def state(self) -> dict:
+        """What is shown, as plain values: picture, prompt, label, rows, summary, message (and whether it is an error)."""
+        canvas, gallery = self.canvas, self.gallery
+        asks = None if canvas is None or canvas.asks is None else str(canvas.asks)
+        rows = [
+            {**{name: row[name] for name in ("title", "note", "empty")},
+             **{f"{name}s": [item[name] for item in row["items"]] for name in ("key", "frame", "caption")}}
+            for row in gallery.rows
+        ]  # fmt: skip
+        message = {"text": gallery.message, "error": bool(gallery.message)} if canvas is None else canvas.message
+        label = "" if self.panel is None else self.panel.label
+        picture = "" if canvas is None else canvas.label
+        return {
+            "picture": picture, "prompt": asks, "label": label, "rows": rows, "summary": self.summary,
+            "message": message["text"], "error": message["error"],
+        }  # fmt: skip
+
+    def wait(self) -> None:
+        """Answer at once what still waits for a timer: after it, :attr:`state` is that of the last edit."""
+        if self.canvas is not None:
+            self.canvas.wait()
+
+    @property
+    def active(self) -> bool:
+        """Whether it answers; a tab that is hidden doesn't."""
+        return self._active
+
+    @active.setter
+    def active(self, active: bool) -> None:
+        self._active = bool(active)
+        if active and self._stale:
+            self.clicked(self._answer)
+
+    def ask(self, prompt=None, picture=None) -> None:
+        """Ask with ``prompt`` on ``picture`` (PIL, an image id, or None: the present one), as a browser would."""
+        with self.saying():
+            self.panel.ask(prompt, picture)
+
+    def query(self, row: int) -> None:
+        """Open a row of the set's queries: its picture, prompt and label."""
+        with self.saying():
+            self.panel.query(row)
+
+    def close(self) -> None:
+        if self.comm is None:
+            return
+        if self.panel is not None:
+            self.panel.on_change(self._query_changed, remove=True)
+            self.canvas.unobserve(self._canvas_closed, "comm")
+            if self._own:
+                self.panel.close()
+        close_parts(self)
+        super().close()
+
+    def _query_changed(self, panel):
+        self._stale = True
+        if self._active:
+            self._answer()
+
+    def _answer(self):
+        self.show()
+        self._stale = False
+
+    def _canvas_closed(self, change):
+        if change["new"] is None:
+            self.close()

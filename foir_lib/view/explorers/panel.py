@@ -1,0 +1,222 @@
+"""The query at the left of every explorer: the canvas, where its picture comes from, and what is looked for."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import ipywidgets
+import numpy as np
+from ipywidgets import Layout
+from PIL import Image
+
+from foir_lib.data.checks import CORNERS, plain
+from foir_lib.data.sets import RetrievalSet
+from foir_lib.errors import InputError
+from foir_lib.prompts import Box
+from foir_lib.view.explorers import rows as results
+from foir_lib.view.explorers.base import WIDE, Part, wrapped
+from foir_lib.view.widgets.canvas import PromptCanvas
+
+NO_LABEL, NO_OBJECT = "(no label)", "(choose one)"
+
+
+class QueryPanel(Part):
+    """A canvas, with the queries, annotated objects and labels of a set beside it; without a set the canvas alone.
+
+    ``model``: whose patches or cells are shown; set it when another one answers. image_id: the picture's id in the set, None for
+    one's own. The label is guessed from the annotated object that a prompt points at, until it is set by hand.
+    """
+
+    def __init__(self, retrieval_set: RetrievalSet | None = None, model=None, picture: Image.Image | None = None, prompt=None):
+        self.set, self.image_id, self._model = retrieval_set, None, model
+        self._callbacks, self._coming, self._number = [], (None, None), 0  # coming: image id, label
+        self.canvas = PromptCanvas(label="query picture")
+        super().__init__([self.canvas])
+        if retrieval_set is not None:
+            self._of_set()
+        self.canvas.on_change(self._changed)
+        if picture is not None:
+            self.canvas.show(picture, prompt)
+
+    def _of_set(self):
+        """The controls of a set."""
+        rs = self.set
+        images = rs.query_images if len(rs.query_images) else rs.database
+        self._ids, self._place, self._random = images["image_id"].tolist(), -1, np.random.default_rng(0)
+        self._place_of = {image_id: place for place, image_id in enumerate(self._ids)}
+        self._objects, self._mask = results.objects_of(rs), (None, None)  # the mask that an entry of objects became
+        self.steps = [
+            ipywidgets.Button(description=name, tooltip=f"{name} query picture", layout=Layout(width="auto"))
+            for name in ("Previous", "Random", "Next")
+        ]
+        for button, step in zip(self.steps, (-1, 0, 1), strict=True):
+            button.on_click(lambda _, step=step: self.clicked(lambda: self.step(step)))
+        self.place = ipywidgets.Label()
+        self.objects = ipywidgets.Dropdown(description="annotated objects", options=[(NO_OBJECT, "")], **WIDE)
+        labels = [(str(label), label) for label in results.labels_of(rs)]
+        self._label = ipywidgets.Dropdown(
+            description="looking for", options=[(NO_LABEL, ""), *labels],
+            tooltip="What counts as right; chosen by itself from what you point at", **WIDE,
+        )  # fmt: skip
+        self.answers_to(self._label, self.notify)
+        self.answers_to(self.objects, self._point_at)
+        for control, shown in ((self._label, labels), (self.objects, len(rs.objects))):
+            control.layout.display = None if shown else "none"
+        self.children = [wrapped(*self.steps, self.place), self.canvas, self._label, self.objects]
+
+    @property
+    def label(self):
+        """What is looked for, or "". Set it: results are judged by it."""
+        return "" if self.set is None else self._label.value
+
+    @label.setter
+    def label(self, label) -> None:
+        if label not in dict(self._label.options).values():
+            raise InputError(f"Nobody knows what is right for {label!r}: choose one of {', '.join(map(str, self.labels))}.")
+        self._label.value = label
+
+    @property
+    def labels(self) -> list:
+        """What can be looked for."""
+        return [] if self.set is None else [label for _, label in self._label.options if label != ""]
+
+    @property
+    def model(self):
+        """The model whose grid lies over the picture."""
+        return self._model
+
+    @model.setter
+    def model(self, model) -> None:
+        self._model = model
+        self._lay_grid()
+
+    def on_change(self, callback: Callable, remove: bool = False) -> None:
+        """Call ``callback(panel)`` after picture, prompt or label changed; ``remove``: don't any more."""
+        if remove:
+            self._callbacks = [known for known in self._callbacks if known != callback]
+        elif callback not in self._callbacks:
+            self._callbacks.append(callback)
+
+    def notify(self) -> None:
+        """Run the callbacks, all of them; the first error is raised."""
+        errors = []
+        for callback in list(self._callbacks):
+            try:
+                callback(self)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def ask(self, prompt=None, picture: Image.Image | int | str | None = None) -> None:
+        """Ask with ``prompt`` on ``picture`` (PIL, an image id, or None: the present one), as a browser would."""
+        with self.saying():
+            if isinstance(picture, Image.Image):
+                self.canvas.show(picture, prompt, "own picture")
+            elif picture is not None:
+                self._open(picture, prompt, None)
+            else:
+                self.canvas.prompt = prompt
+
+    def query(self, row: int) -> None:
+        """Open a row of the set's queries: its picture, prompt and label."""
+        with self.saying():
+            if self.set is None:
+                raise InputError(f"There is no query {row!r}: the canvas belongs to no set.")
+            self._open(*results.query_of(self.set, row))
+
+    def step(self, step: int) -> None:
+        """The next (1), the previous (-1) or any (0) query picture, with its first query."""
+        n = len(self._ids)
+        self._place = int(self._random.integers(n)) if step == 0 else (self._place + step) % n
+        image_id = self._ids[self._place]
+        rows = np.flatnonzero(self.set.queries["image_id"] == image_id)
+        self.query(rows[0]) if len(rows) else self.ask(picture=image_id)
+
+    def start(self) -> None:
+        """Open the first query, or the first picture where there are none, unless a picture is open."""
+        if self.set is not None and self.canvas.picture is None:
+            self.query(0) if len(self.set.queries) else self.step(1)
+
+    def reveal(self) -> None:
+        """Scroll the page to the query."""
+        self.canvas.reveal()
+
+    def close(self) -> None:
+        self._callbacks = []
+        super().close()
+
+    def _open(self, image_id, prompt, label):
+        picture = self.set.open(image_id)
+        with self._expecting(image_id, label):
+            self.canvas.show(picture, prompt, f"picture {plain(image_id)}")
+
+    @contextmanager
+    def _expecting(self, image_id, label):
+        """What the next change of the canvas is about; one that nobody announced is an own photograph, or a drawing."""
+        self._coming = (image_id, label)
+        try:
+            yield
+        finally:
+            self._coming = (None, None)
+
+    def _changed(self, canvas):
+        """Another picture or another prompt."""
+        image_id, label = self._coming
+        if canvas.number != self._number:
+            self._number, self.image_id = canvas.number, image_id
+            self._lay_grid()
+        elif self.image_id is None and label is None:
+            label = self.label  # nothing is known of an own photograph: what was said stays
+        if self.set is not None:
+            self._place = self._place_of.get(self.image_id, self._place)
+            self.quietly(lambda: self._describe(self._guess() if label is None else label))
+        self.notify()
+
+    def _lay_grid(self):
+        if self._model is not None and self.canvas.picture is not None:
+            self.canvas.grid = self._model.grid_of(self.canvas.picture.size)
+
+    def _rows(self):
+        return self._objects.get(self.image_id, ())
+
+    def _guess(self):
+        """The label of the annotated object that the prompt points at, or ""."""
+        row = results.pointed_at(self.set.objects, self._rows(), self.canvas.prompt, self.canvas.size)
+        return "" if row < 0 else self.set.objects["label"].iloc[row]
+
+    def _describe(self, label):
+        """Place, annotated objects and label of the present picture and prompt."""
+        known = self.image_id in self._place_of
+        self.place.value = f"{self._place + 1} of {len(self._ids)}" if known else ""
+        counts, options = {}, [(NO_OBJECT, "")]
+        for row in self._rows():
+            item = self.set.objects.iloc[row]
+            counts[item["label"]] = n = counts.get(item["label"], 0) + 1
+            name = item["label"] if n == 1 else f"{item['label']} {n}"
+            options.append((f"{name} (box)", (int(row), "box")))
+            if isinstance(item["segmentation"], (list, tuple, dict)) and item["segmentation"]:
+                options.append((f"{name} (mask)", (int(row), "mask")))
+        if self.objects.options != tuple(options):
+            self.objects.options = tuple(options)
+        value = self._entry(self.canvas.prompt)
+        self.objects.value = value if value in dict(options).values() else ""
+        self._label.value = label if label in dict(self._label.options).values() else ""
+
+    def _entry(self, prompt):
+        """The entry of ``objects`` that a prompt is, or ""."""
+        if prompt is not None and prompt is self._mask[1]:
+            return self._mask[0]
+        corners = (prompt.x0, prompt.y0, prompt.x1, prompt.y1) if isinstance(prompt, Box) else None
+        at = [row for row in self._rows() if corners == tuple(self.set.objects[CORNERS].iloc[row])]
+        return (int(at[0]), "box") if at else ""
+
+    def _point_at(self):
+        """Ask with the annotated object that was chosen."""
+        if not self.objects.value:
+            return
+        row, kind = self.objects.value
+        item = self.set.objects.iloc[row]
+        if kind == "mask":
+            self._mask = ((row, kind), self.set.mask(row))
+        with self._expecting(self.image_id, item["label"]):
+            self.canvas.prompt = Box(*item[CORNERS]) if kind == "box" else self._mask[1]
