@@ -5,8 +5,8 @@ import pytest
 from foir_lib.bench import published as module
 from foir_lib.bench.published import claims, published, tables
 from foir_lib.data.getting.download import manifest_root
-from foir_lib.errors import InputError
-from foir_lib.models import IntegrityError, zoo
+from foir_lib.errors import InputError, IntegrityError
+from foir_lib.models import zoo
 
 # rows: counted by hand from the printed grids, e.g. table 1 = 3 sets x 4 sizes x 8 columns;
 # A2 = 3 x (4 x 3 DINOv2 + 2 x 3 CLIP); A7 = 3 x (4 x 2 + 2 x 2)
