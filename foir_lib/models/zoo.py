@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import json
 import logging
 import numbers
 import os
@@ -12,38 +13,21 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 
 from foir_lib import registry
 from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.files import manifest_root
 from foir_lib.models import cnn, cnn_weights, devices
 from foir_lib.models import weights as weights_file
 from foir_lib.models.mini import cnn as mini_cnn
 from foir_lib.models.mini import vit
 from foir_lib.models.vit import ViT
 
-MODELS = {
-    "dinov2-small": "vit_small_patch14_reg4_dinov2.lvd142m",
-    "dinov2-base": "vit_base_patch14_reg4_dinov2.lvd142m",
-    "dinov2-large": "vit_large_patch14_reg4_dinov2.lvd142m",
-    "dinov2-giant": "vit_giant_patch14_reg4_dinov2.lvd142m",
-    "dinov2-small-noreg": "vit_small_patch14_dinov2.lvd142m",
-    "dinov2-base-noreg": "vit_base_patch14_dinov2.lvd142m",
-    "dinov2-large-noreg": "vit_large_patch14_dinov2.lvd142m",
-    "dinov2-giant-noreg": "vit_giant_patch14_dinov2.lvd142m",
-    "clip-base": "vit_base_patch16_clip_quickgelu_224.openai",
-    "clip-large": "vit_large_patch14_clip_quickgelu_224.openai",
-    "openclip-base": "vit_base_patch16_clip_224.laion2b",
-    "openclip-large": "vit_large_patch14_clip_224.laion2b",
-    "dino-small": "vit_small_patch16_224.dino",
-    "dino-base": "vit_base_patch16_224.dino",
-    "deit-tiny": "deit_tiny_patch16_224.fb_in1k",
-    "deit-small": "deit_small_patch16_224.fb_in1k",
-    "deit-base": "deit_base_patch16_224.fb_in1k",
-    "mini-vit-small": "mini-vit-small",
-    "mini-vit": "mini-vit",
-    "mini-vit-large": "mini-vit-large",
-    "mini-cnn": "mini-cnn",
-}
+MANIFEST = json.loads((manifest_root() / "models.json").read_text(encoding="utf-8"))["models"]
+MODELS: dict[str, str] = {model["name"]: model["timm"] or model["name"] for model in MANIFEST}
 
 
-def load_model(name, pretrained=True, weights=None, device="auto", image_size=None, out_index=-1, half=False):
+def load_model(
+    name: str, pretrained: bool = True, weights: str | os.PathLike | None = None, device: str | torch.device | None = "auto",
+    image_size: int | None = None, out_index: int = -1, half: bool = False,
+) -> ViT | cnn.CNN:  # fmt: skip
     """A frozen :class:`~foir_lib.models.vit.ViT` or :class:`~foir_lib.models.cnn.CNN` by friendly name or timm name.
 
     ``weights``: a local .safetensors or .pth/.pt/.bin state dict (opened safely, never unpickled code)
@@ -148,7 +132,7 @@ def _check_published(name, timm_name, pretrained):
 
 @contextmanager
 def _quiet_hub():
-    """No log lines of the hub's client about every attempt: what goes wrong is told once, by us."""
+    """No log lines of the hub's client about every attempt: what goes wrong is said once, by us."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
