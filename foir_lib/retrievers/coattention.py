@@ -102,7 +102,7 @@ class LocalRetriever(Retriever):
         return part.each(what, describe, clustering)
 
     def _features(self, part, m):
-        return local_features.of_item(part, m, self.n_scales, self.n_of(part.corpus)).features.to(part.corpus.model.device)
+        return local_features.strongest(part, m, self.n_scales, self.n_of(part.corpus))
 
 
 @register("retriever", "NormAttention")
