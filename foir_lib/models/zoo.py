@@ -9,6 +9,7 @@ import os
 from contextlib import contextmanager
 
 import timm
+import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 
 from foir_lib import registry

@@ -24,7 +24,7 @@ def swapped(old: tuple, new: tuple) -> float:
 
     A result that only one of the two has counts by its distance from the other's last.
     """
-    (old_scores, old_ids), (new_scores, new_ids) = old, new
+    (_, old_ids), (new_scores, new_ids) = old, new
     gap = 0.0
     for query in np.flatnonzero((old_ids != new_ids).any(1)):
         place = {i: s for i, s in zip(new_ids[query].tolist(), new_scores[query].tolist())}
