@@ -5,12 +5,11 @@ it; what a prompt changes afterwards is a short tail, or, for FA and the attenti
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 
-from foir_lib.errors import InputError, count
 from foir_lib.methods import baselines, foveal, head_selection
 from foir_lib.models.vit import ClsState
 from foir_lib.registry import register
@@ -151,16 +150,10 @@ class PHS(_Heads):
     """
 
     h_on: int = 5
-    roi: str = "sum"
-    strategy: str = "before+scale"
+    roi: Literal[head_selection.ROI_STRATEGIES] = "sum"
+    strategy: Literal[head_selection.STRATEGIES] = "before+scale"
     foveal: bool = False
     query_db: bool = False
-
-    def __post_init__(self):
-        count(self.h_on, "h_on")
-        for option, known in (("roi", head_selection.ROI_STRATEGIES), ("strategy", head_selection.STRATEGIES)):
-            if getattr(self, option) not in known:
-                raise InputError(f"{option}={getattr(self, option)!r} is unknown to PHS: choose one of {', '.join(known)}.")
 
     def _asked(self, part):
         model, on = part.corpus.model, self._on(part)
@@ -197,9 +190,6 @@ class RandomHeads(_Heads):
 
     h_on: int = 5
     seed: int | None = None
-
-    def __post_init__(self):
-        count(self.h_on, "h_on")
 
     def _asked(self, part):
         return Arrays({"descriptor": described(part.corpus.model, states(part.pictures), part.image_row, self._on(part))})
