@@ -72,7 +72,8 @@ class Retriever(Named):
     def lacks(self, corpus) -> str:
         """Why the method can't be had on this corpus, in a sentence's words, or ""."""
         lacking = [tap for tap in self.needs if not hasattr(corpus.model, tap)]
-        kinds = {"cls_state": "no attention heads: name a ViT such as mini-vit", "maps": "no feature maps: name a CNN such as mini-cnn"}
+        heads, maps = "no attention heads: name a ViT such as mini-vit", "no feature maps: name a CNN such as mini-cnn"
+        kinds = {"cls_state": heads, "maps": maps, "locals": maps}
         return f"{corpus.model.name} has {kinds.get(lacking[0], 'no ' + lacking[0])}" if lacking else ""
 
     def describe(self, part):
