@@ -37,6 +37,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """The :class:`tiny.World` that all tests share."""
+    from tiny import World
+
+    return World(tmp_path_factory.mktemp("tiny"))
+
+
 # ---- the tier of claims
 
 
