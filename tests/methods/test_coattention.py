@@ -275,7 +275,7 @@ def test_the_order_of_clusters_and_pictures_does_not_matter(seed):
             lambda q, x: ca.scores(q, x.index_fill(0, torch.tensor(3), math.nan), chunk=2),
             "Clusters of picture 3 hold NaN",
         ),
-        (lambda q, x: ca.one_to_many(q, x, "median"), "'median' is unknown: choose one of max, mean, softmax"),
+        (lambda q, x: ca.one_to_many(q, x, "median"), "no reduction 'median': did you mean mean"),
         (lambda q, x: ca.many_to_many(x[0], x, "max", "sum"), "'sum' is unknown"),
         (lambda q, x: ca.many_to_many(q, x), "(8,) must be (K, d)"),
     ],
