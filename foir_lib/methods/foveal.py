@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Grid, Prompt
 
 
 def bias(
-    box: Point | Box | Mask, grid: tuple[int, int], size: tuple[int, int], v: float = 0.2, sigma: float = 100.0, e: float = 1e-6
+    box: Prompt, grid: Grid, size: tuple[int, int], v: float = 0.2, sigma: float = 100.0, e: float = 1e-6
 ) -> Float[Tensor, " N"]:
     """Additive logits (N,) float32 for ``model.cls_state(x, bias=..., last=4)``; zero outside the box.
 
