@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from jaxtyping import install_import_hook
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("foir", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("foir")
+install_import_hook("foir_lib.methods", "shapes.checked")  # the shapes in annotations are checked at every call
 
 
 @pytest.fixture(scope="session")

@@ -313,7 +313,7 @@ def test_h_on_follows_the_model(three_heads):
 
 @pytest.mark.parametrize("h_on", [0, -1, 2.5, "5"])
 def test_h_on_that_is_no_number_of_heads(model, h_on):
-    with pytest.raises(InputError, match="h_on=.* whole number between 1 and 12"):
+    with pytest.raises(InputError, match="h_on=.* whole number, from 1 to 12"):
         HeadExplorer(model, photograph(), h_on=h_on)
 
 

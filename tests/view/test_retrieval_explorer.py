@@ -8,6 +8,7 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
+from foir_lib.search.asking import Found
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
@@ -15,7 +16,6 @@ from foir_lib import Box, Mask, Point, load_model, load_set
 from foir_lib.bench.experiment import Experiment
 from foir_lib.data import Protocol, RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.search.asking import Found
 from foir_lib.view.explorers import rows as retrieval_rows
 from foir_lib.view.explorers.comparison import Comparison
 from foir_lib.view.explorers.retrieval import RetrievalExplorer
@@ -601,6 +601,7 @@ def test_thumbs_are_small_ordered_and_kept(experiment, monkeypatch):
 
 def test_a_comparison_needs_no_page(experiment):
     from foir_lib.search.asking import Sight
+
     from foir_lib.view.explorers.comparison import Asked
 
     comparison = Comparison(experiment.set, experiment.model, experiment.database())
