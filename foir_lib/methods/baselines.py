@@ -1,4 +1,4 @@
-"""What prompts did before head selection: blank the surroundings, cut the object out, or mask the attention."""
+"""What prompts did before head selection: blank the surroundings or mask the attention; *Crop* is `prompts.crop`."""
 
 import numpy as np
 import torch
@@ -14,13 +14,6 @@ def masked(picture, prompt, mean, grid=None):
     fill = np.round(np.asarray(mean) * 255).astype(np.uint8)
     inside = prompt.pixels(picture.size, grid)
     return Image.fromarray(np.where(inside[..., None], np.asarray(picture.convert("RGB")), fill))
-
-
-def cropped(picture, prompt, grid=None):
-    """*Crop*, image region as query: the prompt's box cut out (whole pixels); preprocessing resizes it."""
-    box = prompt.box(picture.size, grid)
-    x0, y0 = int(np.floor(box.x0)), int(np.floor(box.y0))
-    return picture.crop((x0, y0, int(np.ceil(box.x1)), int(np.ceil(box.y1))))
 
 
 def attention_mask(roi):

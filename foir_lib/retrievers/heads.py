@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from foir_lib.errors import InputError, count
 from foir_lib.methods import baselines, foveal, head_selection, pooling
 from foir_lib.models.vit import ClsState
+from foir_lib.prompts import crop
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.parts import once
@@ -183,7 +184,7 @@ class Crop(_Altered):
     denoise: bool = False
 
     def altered(self, picture, prompt, model):
-        return baselines.cropped(picture, prompt, getattr(model, "grid", None))
+        return crop(picture, prompt, getattr(model, "grid", None))[0]
 
     def lacks(self, corpus):
         if self.denoise and not hasattr(corpus.model, "cls_state"):

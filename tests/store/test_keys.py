@@ -31,29 +31,29 @@ def package(tmp_path, monkeypatch):
     return copy
 
 
-def edit(path, old, new):
+def edit(path, old="", new=""):
     text = path.read_text()
     assert old in text
-    path.write_text(text.replace(old, new, 1))
+    path.write_text(text.replace(old, new, 1) if old else text + "\n\nEDITED = 1\n")
 
 
 def test_an_edited_tap_changes_what_uses_it_and_nothing_else(package):
     of_tap, of_reader = keys.code_of(ViT), keys.code_of(coco)
     assert keys.code_of(ViT) == of_tap and of_tap.split(" ")[1:] == ["foir_lib.models.vit"]
-    edit(package / "models" / "vit.py", "import torch\n", "import torch\n\nEDITED = 1\n")
+    edit(package / "models" / "vit.py")
     assert keys.code_of(ViT) != of_tap and keys.code_of(coco) == of_reader
     assert keys.code_of(ViT, coco) != keys.code_of(coco)
 
 
 def test_an_edited_reader_changes_its_own_set_alone(package):
     of_tap, of_reader = keys.code_of(ViT), keys.code_of(coco)
-    edit(package / "data" / "readers" / "coco.py", "\ndef load(", "\nEDITED = 1\n\n\ndef load(")
+    edit(package / "data" / "readers" / "coco.py")
     assert keys.code_of(ViT) == of_tap and keys.code_of(coco) != of_reader
 
 
 def test_what_is_reached_only_through_another_module_counts(package):
     before = keys.code_of(coco)
-    edit(package / "errors.py", "import difflib\n", "import difflib\n\nEDITED = 1\n")
+    edit(package / "errors.py")
     assert keys.code_of(coco) != before
 
 
@@ -180,7 +180,7 @@ def test_a_plugins_edit_counts_and_what_stands_beside_it(plugin, package):
     for path, old, new in (
         (plugin, "factor = 1", "factor = 2"),
         (plugin.parent / "helper.py", "2", "3"),
-        (package / "models" / "vit.py", "import torch\n", "import torch\n\nEDITED = 1\n"),
+        (package / "models" / "vit.py"),
     ):
         edit(path, old, new)
         codes.add(keys.code_of(plugin))
@@ -240,7 +240,7 @@ def test_files_left_out_are_not_looked_at(package):
     left_out = [package / "models" / "vit.py"]
     code = keys.code_of(package / "models" / "zoo.py", without=left_out)
     assert code != keys.code_of(package / "models" / "zoo.py")
-    edit(package / "models" / "vit.py", "import torch\n", "import torch\n\nEDITED = 1\n")
+    edit(package / "models" / "vit.py")
     assert keys.code_of(package / "models" / "zoo.py", without=left_out) == code
 
 
@@ -314,7 +314,7 @@ def test_what_a_notebook_defines_counts_by_definition():
 def test_a_code_is_current_until_what_it_names_changes(package):
     code, reader = keys.code_of(ViT), keys.code_of(coco)
     assert keys.is_current(code) is keys.is_current(reader) is True
-    edit(package / "models" / "vit.py", "import torch\n", "import torch\n\nEDITED = 1\n")
+    edit(package / "models" / "vit.py")
     assert keys.is_current(code) is False and keys.is_current(reader) is True
     (package / "models" / "vit.py").unlink()
     assert keys.is_current(code) is False

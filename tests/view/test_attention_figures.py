@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from foir_lib.search.asking import Database, Sight
 from PIL import Image
 
 from foir_lib import Box, Point, load_model, load_set
@@ -16,7 +17,6 @@ from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.methods import foveal, head_selection
-from foir_lib.search.asking import Database, Sight
 from foir_lib.view import figures
 from foir_lib.view.figures.looks import BLUE, DPI, GREEN, RED, WIDTH
 

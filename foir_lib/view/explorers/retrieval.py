@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import ipywidgets
-import pandas as pd
 
 from foir_lib.errors import FoirError, count
 from foir_lib.registry import register, split
