@@ -88,10 +88,11 @@ class Comparison:
         self._picture, self._question, self._part, self._answers, self._maps = None, None, None, {}, {}
 
     def _answer(self, retriever, part, prompt, own):
-        start, n = time.perf_counter(), len(self.ids)
+        n = len(self.ids)
         try:
-            query = self.corpus.described(retriever, part)
             database = self.corpus.described(retriever, self.corpus.database)
+            start = time.perf_counter()
+            query = self.corpus.described(retriever, part)
             scores, ids = retriever.score(self.corpus, query, database, n)
             scores, ids = without(np.asarray(scores), np.asarray(ids), np.array([own]), n - (own >= 0))
             ranking = Ranking(np.zeros(1, int), ids, scores, n)  # refuses NaN, other shapes, unknown rows
