@@ -1,6 +1,8 @@
 # Each target sets up .venv by itself and re-uses it while lock, pyproject.toml and Python stay.
 #   make reproduce   every table of the papers on the mini world -> runs/mini/report.html
+#   make quick       ruff and the tests that take no more than seconds: while you work
 #   make test        ruff, all tests, all notebooks run again and compared (nbval)
+#   make claims      what takes hours: held-out worlds, long fuzz, kills, a million rows -> data_manifests/measured/claims.csv
 #   make lab         JupyterLab at the first notebook
 #   make demo        one page to point, drag and paint on, in the browser (ARGS=--no-browser, ARGS="--theme=dark")
 #   make bench       what the design saves, measured -> bench.json
@@ -17,7 +19,9 @@ STAMP := $(VENV)/.stamp-$(KEY)
 START = $(firstword $(sort $(wildcard notebooks/0*.ipynb)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: reproduce test lab demo bench lock clean
+PYTEST = $(RUN) -m pytest --durations 15
+
+.PHONY: reproduce quick test claims lab demo bench lock clean
 .DELETE_ON_ERROR:
 
 reproduce: $(STAMP)
@@ -25,7 +29,14 @@ reproduce: $(STAMP)
 
 test: $(STAMP)
 	$(RUN) -m ruff check
-	OMP_NUM_THREADS=1 $(RUN) -m pytest --nbval-lax --numprocesses 2 --dist loadfile --durations 15
+	$(PYTEST) --nbval-lax --numprocesses 2 --dist loadfile
+
+quick: $(STAMP)
+	$(RUN) -m ruff check
+	$(PYTEST) --numprocesses 2 --dist loadfile -m "not (slow or browser or real or claims)" tests
+
+claims: $(STAMP)
+	FOIR_CLAIMS=data_manifests/measured/claims.csv $(PYTEST) -m claims tests
 
 lab: $(STAMP)
 	$(RUN) -m jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=. $(START)
@@ -43,7 +54,7 @@ lock: $(STAMP)
 		--output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(STAMP):
 	@test -n "$(KEY)" || { echo "$(PYTHON) can't be run: name a Python >= 3.10, as make PYTHON=python3.12 test"; exit 1; }

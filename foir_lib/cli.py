@@ -82,7 +82,7 @@ def models():
 @app.command()
 def tables():
     """List the tables of the papers that can be reproduced."""
-    from foir_lib.bench.tables.heads import EVERY
+    from foir_lib.bench.tables.catalogue import EVERY
 
     for name, table in EVERY.items():
         typer.echo(f"{name:10}  {table.title}")
@@ -103,7 +103,13 @@ def reproduce(
     guest: Annotated[
         str | None, typer.Option(metavar="NAME=FILE", help="Another system's rankings or descriptors (ca, ra).")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1")] = None,
+    methods: Annotated[
+        str | None, typer.Option(metavar="NAMES", help='Columns in place of the table\'s own: "CBIR, PHS(h_on=3), Mine".')
+    ] = None,
+    plugin: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Python file that registers methods, models or sets of your own.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto (cuda, mps or cpu), cpu, cuda, cuda:1, mps")] = None,
     seed: Annotated[str | None, typer.Option(help="A whole number.")] = None,
     parameter: Annotated[
         list[str] | None,
@@ -116,16 +122,17 @@ def reproduce(
 
     What is done is kept, a failed table doesn't stop the others; exit 1 if one failed.
     """
-    given = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights}
-    given |= {"training_root": training_root, "guest": guest, "device": device, "seed": seed}
-    given |= _pairs(parameter or [], given)
+    values = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights}
+    values |= {"training_root": training_root, "guest": guest, "methods": methods, "plugin": plugin}
+    values |= {"device": device, "seed": seed}
+    values |= _pairs(parameter or [], values)
     from foir_lib.bench.runs import runner
 
     try:
-        folder, failures = runner.reproduce(tables, given, out, fresh)
+        folder, failures = runner.reproduce(tables, values, out, fresh)
     except KeyboardInterrupt:
-        told = "stopped: what is finished is kept, the same command goes on from there"
-        raise typer.Exit(_say(told, 130)) from None
+        sentence = "stopped: what is finished is kept, the same command goes on from there"
+        raise typer.Exit(_say(sentence, 130)) from None
     typer.echo(f"{folder / 'report.html'}")
     for name, sentence in failures.items():
         typer.echo(f"failed: {name}: {sentence}", err=True)
@@ -138,7 +145,7 @@ def bench(
     model: Annotated[
         str, typer.Option(help="See foir models; its weights are random.")
     ] = "dinov2-small",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Timings per measure.")] = 7,
     n_states: Annotated[
         int, typer.Option(min=1, help="Database images of the searches.")
@@ -185,17 +192,17 @@ def _join_pairs(arguments):
     return joined
 
 
-def _pairs(words, given):
-    """The parameters of ``-p``; InputError for one without a value or given twice."""
-    found = {}
+def _pairs(words, options):
+    """The parameters of ``-p``; InputError for one without a value or given twice, also among ``options``."""
+    pairs = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
             raise InputError(f"-p {word} has no value: write -p {word} VALUE.")
-        if name in found or given.get(name) is not None:
+        if name in pairs or options.get(name) is not None:
             raise InputError(f"Parameter {name} is given twice: give it once.")
-        found[name] = value
-    return found
+        pairs[name] = value
+    return pairs
 
 
 def _table(rows):

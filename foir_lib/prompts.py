@@ -8,10 +8,15 @@ covers ``width / columns`` by ``height / rows`` pixels of the original.
 import math
 import numbers
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from PIL import Image
 
 from foir_lib.errors import InputError
+
+Size: TypeAlias = tuple[int, int]  # (width, height) in pixels
+Grid: TypeAlias = tuple[int, int]  # (rows, columns) of patch tokens
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Box:
     def __str__(self):
         return f"Box ({', '.join(_short(v) for v in (self.x0, self.y0, self.x1, self.y1))})"
 
-    def box(self, size, grid=None):
+    def box(self, size: Size, grid: Grid | None = None) -> "Box":
         """The part of the box inside a picture of ``size``. Raises InputError when nothing is."""
         width, height = _size(size)
         x0, y0, x1, y1 = max(self.x0, 0), max(self.y0, 0), min(self.x1, width), min(self.y1, height)
@@ -42,7 +47,7 @@ class Box:
             raise InputError(f"{self} lies outside the {width} x {height} picture: draw it on the picture.")
         return Box(x0, y0, x1, y1)
 
-    def pixels(self, size, grid=None):
+    def pixels(self, size: Size, grid: Grid | None = None) -> np.ndarray:
         """Pixels of the box, bool ``(height, width)``: every pixel it touches."""
         width, height = _size(size)
         b = self.box(size)
@@ -50,7 +55,7 @@ class Box:
         inside[math.floor(b.y0) : math.ceil(b.y1), math.floor(b.x0) : math.ceil(b.x1)] = True
         return inside
 
-    def tokens(self, grid, size, coverage=0.0):
+    def tokens(self, grid: Grid, size: Size, coverage: float = 0.0) -> np.ndarray:
         """Patch tokens of the box, bool ``(N,)``.
 
         A patch counts when the box covers at least ``coverage`` of it (0: any overlap). If none does,
@@ -91,14 +96,14 @@ class Point:
         return (max(row - reach, 0), min(row + reach + 1, rows),
                 max(column - reach, 0), min(column + reach + 1, columns))  # fmt: skip
 
-    def tokens(self, grid, size, coverage=0.0):
+    def tokens(self, grid: Grid, size: Size, coverage: float = 0.0) -> np.ndarray:
         """Patch tokens of the window, bool ``(N,)``; ``coverage`` plays no part, patches are whole."""
         row0, row1, column0, column1 = self._patches(grid, size)
         inside = np.zeros(_grid(grid), dtype=bool)
         inside[row0:row1, column0:column1] = True
         return inside.ravel()
 
-    def box(self, size, grid=None):
+    def box(self, size: Size, grid: Grid | None = None) -> "Box":
         """The window as a pixel box. Raises InputError without a ``grid``: a window is made of patches."""
         if grid is None:
             raise InputError(f"{self} has a window of patches: give the model's grid to turn it into pixels.")
@@ -106,7 +111,7 @@ class Point:
         row0, row1, column0, column1 = self._patches(grid, size)
         return Box(column0 * width / columns, row0 * height / rows, column1 * width / columns, row1 * height / rows)
 
-    def pixels(self, size, grid=None):
+    def pixels(self, size: Size, grid: Grid | None = None) -> np.ndarray:
         """Pixels of the window, bool ``(height, width)``."""
         return self.box(size, grid).pixels(size)
 
@@ -137,7 +142,7 @@ class Mask:
     def __str__(self):
         return f"Mask ({int(self.array.sum())} of {self.array.shape[1]} x {self.array.shape[0]} pixels)"
 
-    def pixels(self, size, grid=None):
+    def pixels(self, size: Size, grid: Grid | None = None) -> np.ndarray:
         """The mask itself. Raises InputError when it hasn't the picture's ``size``."""
         width, height = _size(size)
         if self.array.shape != (height, width):
@@ -147,17 +152,30 @@ class Mask:
             )
         return self.array
 
-    def box(self, size, grid=None):
+    def box(self, size: Size, grid: Grid | None = None) -> "Box":
         """The tight box around the mask."""
         pixels = self.pixels(size)
         ys, xs = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
         return Box(float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1))
 
-    def tokens(self, grid, size, coverage=0.0):
+    def tokens(self, grid: Grid, size: Size, coverage: float = 0.0) -> np.ndarray:
         """Patch tokens of the mask, bool ``(N,)``; ``coverage`` and the fall-back as for :class:`Box`."""
         pixels = self.pixels(size)
         centre = tuple(float(c.mean()) + 0.5 for c in np.nonzero(pixels)[::-1])
         return _choose(_area(pixels, _grid(grid)), coverage, centre, size)
+
+
+Prompt: TypeAlias = Box | Point | Mask
+
+
+def crop(picture: Image.Image, prompt: Prompt, grid: Grid | None = None) -> tuple[Image.Image, tuple[int, int]]:
+    """The part of a picture in the box of ``prompt``, every pixel it touches, and where its corner (x0, y0) was.
+
+    A point needs the model's ``grid``. Raises InputError for a prompt off the picture.
+    """
+    box = prompt.box(picture.size, grid)
+    x0, y0 = math.floor(box.x0), math.floor(box.y0)
+    return picture.crop((x0, y0, math.ceil(box.x1), math.ceil(box.y1))), (x0, y0)
 
 
 def _finite(value):

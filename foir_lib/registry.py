@@ -1,4 +1,4 @@
-"""What there is, by name: retrievers, rerankers, localisers, models, sets, explorers; ours and those of plug-ins.
+"""What there is, by name: retrievers, rerankers, localisers, models, sets, training sets, explorers; ours and those of plug-ins.
 
 A thing registers itself where it is defined, ``@register("retriever", "PHS")``. Ours are found by importing the package of
 their kind when a name is first asked for, those of installed packages by the entry-point group ``foir``, those of a
@@ -23,7 +23,8 @@ HOMES = {  # kind -> packages whose modules register things of it
     "reranker": ("foir_lib.retrievers",),
     "localiser": ("foir_lib.retrievers",),
     "model": ("foir_lib.models",),
-    "set": ("foir_lib.data.readers", "foir_lib.data.mini"),
+    "set": ("foir_lib.data.mini", "foir_lib.data.readers"),
+    "training set": ("foir_lib.data",),
     "explorer": ("foir_lib.view.explorers",),
 }
 _entries: dict[str, dict[str, object]] = {kind: {} for kind in HOMES}

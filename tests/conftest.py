@@ -1,12 +1,16 @@
-"""What all tests share: two threads, hypothesis without a deadline, the folder of real data."""
+"""What all tests share: one thread, hypothesis without a deadline, the folder of real data, the record of ``make claims``."""
 
+import csv
 import os
+import platform
+import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("foir", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("foir")
 
@@ -31,3 +35,53 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+# ---- the tier of claims
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("claims"):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_configure(config):
+    if os.environ.get("FOIR_CLAIMS") and not hasattr(config, "workerinput"):  # one process writes
+        config.pluginmanager.register(Claims(Path(os.environ["FOIR_CLAIMS"]).resolve()))
+
+
+class Claims:
+    """Writes the CSV of ``make claims``: a row per test with what it measured (``record_property``) and a stamp.
+
+    A claim that is tested again replaces its row, the others stay. Skipped tests write none.
+    """
+
+    def __init__(self, path):
+        self.path, self.rows = path, {}
+
+    def pytest_runtest_logreport(self, report):
+        done = report.failed or (report.when == "call" and report.passed)
+        if done and "claims" in report.keywords:
+            measured = "; ".join(f"{name} {value}" for name, value in report.user_properties)
+            self.rows[report.nodeid] = {
+                "claim": report.nodeid.removeprefix("tests/"), "outcome": report.outcome, "measured": measured,
+                "minutes": f"{report.duration / 60:.1f}",
+            }  # fmt: skip
+
+    def pytest_sessionfinish(self):
+        from foir_lib.bench.runs import stamp
+
+        made = {"date": time.strftime("%Y-%m-%d"), "commit": stamp.commit()["commit"], "python": platform.python_version(), "torch": version("torch")}
+        made |= {"machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"}
+        rows = [row | made for row in self.rows.values()]
+        if self.path.exists():
+            with self.path.open(newline="") as file:
+                old = list(csv.DictReader(file))
+            rows += [row for row in old if row["claim"] not in {new["claim"] for new in rows}]
+        if rows:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("w", newline="") as file:
+                writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(sorted(rows, key=lambda row: row["claim"]))

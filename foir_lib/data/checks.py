@@ -1,9 +1,14 @@
 """What the tables of a RetrievalSet must be: every check says in words what is wrong and where."""
 
+import math
+from collections.abc import Iterable
+from numbers import Real
+
 import numpy as np
 import pandas as pd
 
-from foir_lib.errors import InputError
+from foir_lib.data.protocol import Protocol
+from foir_lib.errors import InputError, count, unknown
 from foir_lib.prompts import Box
 
 CORNERS = ["x0", "y0", "x1", "y1"]
@@ -13,9 +18,12 @@ COLUMNS = {
     "queries": ["image_id", "prompt", "label", "object"],
 }
 SPLITS = ("query", "database", "both")
+UNITS = {"picture": "image_id", "landmark": "label"}  # what queries are independent by, and its column of the queries
+COUNTS = ("noise_pixels", "n_features", "n_kept", "n_words", "codebook_features", "n_asking", "n_training")
+SETTINGS = (*COUNTS, "enlarged", "training", "unit")
 
 
-def columns(name, table, frame):
+def columns(name: str, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """The table with its rows numbered from 0. Raises InputError when it lacks one of its COLUMNS."""
     missing = [column for column in COLUMNS[table] if column not in getattr(frame, "columns", ())]
     if missing:
@@ -23,7 +31,7 @@ def columns(name, table, frame):
     return frame.reset_index(drop=True)
 
 
-def images(name, frame):
+def images(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """The images table with whole-numbered sizes. Raises InputError for bad ids, splits and sizes, or no database."""
 
     def refuse(bad, problem):
@@ -42,7 +50,7 @@ def images(name, frame):
     return frame.assign(**sizes.astype(np.int64))
 
 
-def objects(name, frame, images):
+def objects(name: str, frame: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """The objects table with float boxes. Raises InputError for unknown images, no label, boxes that don't fit."""
     frame = frame.assign(**frame[CORNERS].apply(pd.to_numeric, errors="coerce").astype(np.float64))
 
@@ -60,7 +68,7 @@ def objects(name, frame, images):
     return frame
 
 
-def queries(name, frame, images, objects):
+def queries(name: str, frame: pd.DataFrame, images: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
     """The queries table with whole object rows. Raises InputError for prompts, images or objects that don't fit."""
 
     def refuse(bad, problem):
@@ -68,7 +76,7 @@ def queries(name, frame, images, objects):
 
     if not len(frame):
         if len(objects):
-            raise InputError(f"{name} has no queries: no query image holds an object that may be asked for.")
+            raise InputError(f"{name} has no queries: no query image holds an object that may be a query.")
         return frame
     rows = pd.Index(images["image_id"]).get_indexer(frame["image_id"])
     refuse(rows < 0, "is in no images table: every query needs its image")
@@ -80,8 +88,8 @@ def queries(name, frame, images, objects):
     outside = _outside(corners(frame["prompt"]), images, rows)
     refuse(outside, "has a prompt that reaches outside its picture: clip it")
     at = pd.to_numeric(frame["object"], errors="coerce").to_numpy(dtype=float)
-    unknown = ~((at >= -1) & (at < len(objects)) & (at % 1 == 0))
-    refuse(unknown, "names no row of objects: give its row, or -1 for none")
+    stray = ~((at >= -1) & (at < len(objects)) & (at % 1 == 0))
+    refuse(stray, "names no row of objects: give its row, or -1 for none")
     at = at.astype(np.int64)
     named, other = objects.iloc[at[at >= 0]], np.zeros(len(frame), dtype=bool)
     for column in ("image_id", "label"):
@@ -90,9 +98,9 @@ def queries(name, frame, images, objects):
     return frame.assign(object=at)
 
 
-def protocols(name, found, n_queries, n_database):
+def protocols(name: str, protocols: dict[str, Protocol], n_queries: int, n_database: int) -> None:
     """Raises InputError for a protocol that speaks of other queries or database rows than there are."""
-    for key, protocol in found.items():
+    for key, protocol in protocols.items():
         if len(protocol.groups) != n_queries:
             raise InputError(
                 f"{name}: protocol {key!r} speaks of {len(protocol.groups)} queries, the table has {n_queries}."
@@ -105,12 +113,27 @@ def protocols(name, found, n_queries, n_database):
             )
 
 
-def corners(boxes):
+def settings(name: str, settings: dict) -> None:
+    """Raises InputError for a setting that isn't one of SETTINGS, or is no value of its kind."""
+    for key, value in settings.items():
+        if key not in SETTINGS:
+            raise unknown(f"setting of {name}", key, SETTINGS)
+        if key in COUNTS:
+            count(value, f"{name}: the setting {key}")
+        elif key == "enlarged" and not (type(value) is not bool and isinstance(value, Real) and 0 < value < math.inf):
+            raise InputError(f"{name}: the setting enlarged={value!r} must be a factor above 0.")
+        elif key == "training" and not (isinstance(value, str) and value):
+            raise InputError(f"{name}: the setting training={value!r} must be the name of training pictures.")
+        elif key == "unit" and value not in UNITS:
+            raise unknown(f"unit for the queries of {name}", value, UNITS)
+
+
+def corners(boxes: Iterable[Box]) -> np.ndarray:
     """Boxes as float64 (n, 4)."""
     return np.array([(b.x0, b.y0, b.x1, b.y1) for b in boxes], dtype=np.float64).reshape(-1, 4)
 
 
-def plain(image_id):
+def plain(image_id: int | str | np.generic) -> int | str:
     """An id as plain int or str: sentences say 7, not np.int64(7)."""
     return image_id.item() if isinstance(image_id, np.generic) else image_id
 
@@ -125,8 +148,8 @@ def _refuse(name, table, frame, bad, problem):
     if table == "objects":
         box = ", ".join(f"{v:g}" for v in frame[CORNERS].iloc[row])
         where += f", label {frame['label'].iloc[row]!r}, box ({box})"
-    count = f" ({bad.sum()} such rows)" if bad.sum() > 1 else ""
-    raise InputError(f"{name}: image {plain(image_id)!r} ({where}) {problem}{count}.")
+    more = f" ({bad.sum()} such rows)" if bad.sum() > 1 else ""
+    raise InputError(f"{name}: image {plain(image_id)!r} ({where}) {problem}{more}.")
 
 
 def _outside(boxes, images, rows):

@@ -13,7 +13,9 @@ LEVELS = {  # protocol: (positives, ignored); Radenović et al., CVPR 2018
 CLASSIC = {"classic": (("good", "ok"), ("junk",))}  # Philbin et al., CVPR 2007
 
 
-def protocols(truth, n_database, levels=LEVELS, where="The ground truth"):
+def protocols(
+    truth: list[dict], n_database: int, levels: dict = LEVELS, where: str = "The ground truth"
+) -> dict[str, Protocol]:
     """Protocols by name from ``truth``: for each query a dict with lists of database rows (easy, hard, junk, ...).
 
     Each query is a group of its own, named by its row. Needs no pictures. Raises InputError for a query that lacks
@@ -25,14 +27,14 @@ def protocols(truth, n_database, levels=LEVELS, where="The ground truth"):
         for key in dict.fromkeys(key for parts in levels.values() for part in parts for key in part):
             if not isinstance(lists, dict) or key not in lists:
                 raise InputError(f"{where} of query {query} lacks the list {key!r}: get the file again.")
-            found = np.asarray(lists[key])
-            whole = found.size == 0 or (found.ndim == 1 and found.dtype.kind in "iu")
-            if not whole or (found.size and not 0 <= found.min() <= found.max() < n_database):
+            listed = np.asarray(lists[key])
+            whole = listed.size == 0 or (listed.ndim == 1 and listed.dtype.kind in "iu")
+            if not whole or (listed.size and not 0 <= listed.min() <= listed.max() < n_database):
                 raise InputError(
                     f"{where} of query {query} has a list {key!r} that doesn't hold rows from 0 to {n_database - 1}: "
                     "get the file again."
                 )
-            rows[-1][key] = found.astype(np.int64)
+            rows[-1][key] = listed.astype(np.int64)
         every = np.concatenate(list(rows[-1].values()))
         if len(np.unique(every)) < len(every):
             values, counts = np.unique(every, return_counts=True)

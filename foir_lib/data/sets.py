@@ -1,17 +1,19 @@
-"""One shape for every benchmark: pictures, what is on them, what is asked, and which answers are right."""
+"""One shape for every benchmark: pictures, the objects on them, queries, and which database images are right."""
 
 import hashlib
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from foir_lib.data import checks
-from foir_lib.data.checks import COLUMNS, CORNERS, corners, plain
+from foir_lib.data.checks import COLUMNS, CORNERS, UNITS, corners, plain
 from foir_lib.data.masks import decode
+from foir_lib.data.protocol import Protocol
 from foir_lib.errors import InputError, MissingError
 from foir_lib.images import open_image
 from foir_lib.prompts import Box, Mask
@@ -25,6 +27,7 @@ class RetrievalSet:
     objects: image_id, label, x0, y0, x1, y1 (pixels, exclusive end, inside the picture), ignore (crowd or
     difficult), segmentation (None, COCO polygons or COCO RLE). queries: image_id, prompt (Box), label,
     object (its row in objects, or -1). protocols: name -> Protocol; "contains" is the one of PHS.
+    settings: numbers that belong to the data (checks.SETTINGS), e.g. the unit of the queries, or local features a picture.
     A set without objects may have no queries: one's own photographs, searched with one's own prompts.
 
     Everything is checked here, once; InputError says what is wrong and where.
@@ -34,7 +37,8 @@ class RetrievalSet:
     images: pd.DataFrame
     objects: pd.DataFrame
     queries: pd.DataFrame
-    protocols: dict
+    protocols: dict[str, Protocol]
+    settings: dict = field(default_factory=dict)
 
     def __post_init__(self):
         tables = {name: checks.columns(self.name, name, getattr(self, name)) for name in COLUMNS}
@@ -44,16 +48,27 @@ class RetrievalSet:
         for name, table in zip(COLUMNS, (images, objects, queries), strict=True):
             object.__setattr__(self, name, table)
         checks.protocols(self.name, self.protocols, len(queries), len(self.database))
+        checks.settings(self.name, self.settings)
 
     @cached_property
-    def database(self):
-        """Rows of images that can be found, in order, index from 0: what Ranking and Protocol count by."""
+    def database(self) -> pd.DataFrame:
+        """Rows of images that are searched, in order, index from 0: what Ranking and Protocol count by."""
         return self.images[self.images["split"] != "query"].reset_index(drop=True)
 
     @cached_property
-    def query_images(self):
-        """Rows of images that can be asked about, in order, index from 0."""
+    def query_images(self) -> pd.DataFrame:
+        """Rows of images that queries may point into, in order, index from 0."""
         return self.images[self.images["split"] != "database"].reset_index(drop=True)
+
+    @property
+    def unit(self) -> str:
+        """What queries are independent by: "picture" (those on one picture belong together) or "landmark"."""
+        return self.settings.get("unit", "picture")
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """The :attr:`unit` of each query as a number from 0, int (Q,)."""
+        return pd.factorize(self.queries[UNITS[self.unit]])[0]
 
     @cached_property
     def _image_row(self):
@@ -71,7 +86,7 @@ class RetrievalSet:
             )
         return self._image_row[image_id]
 
-    def open(self, image_id, longest=None):
+    def open(self, image_id: int | str, longest: int | None = None) -> Image.Image:
         """The picture as RGB PIL image; with ``longest``, a small copy of at most so many pixels on its longer side.
 
         Raises InputError for an unknown id or a broken file, and for a query image whose file has
@@ -85,12 +100,12 @@ class RetrievalSet:
             )
         return picture
 
-    def n_objects(self, image_id):
+    def n_objects(self, image_id: int | str) -> int:
         """Number of objects of an image, without ignored ones (crowd, difficult)."""
         self._row(image_id)
         return self._object_counts.get(image_id, 0)
 
-    def mask(self, object_row):
+    def mask(self, object_row: int) -> Mask:
         """Segmentation of an object (row of objects) as Mask of the picture's size; a sliver that covers no
         whole pixel becomes its box. Raises InputError without a segmentation or with a broken one.
         """
@@ -105,14 +120,14 @@ class RetrievalSet:
         return Mask(pixels if pixels.any() else Box(*item[CORNERS]).pixels(size))
 
     @cached_property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Hex sha256 of what features are made of: name, pictures (id, split, size, bytes and time of the file)
         and prompts (boxes and masks of the queries). Moving the folder leaves it as it is; MissingError without a file.
         """
         digest = hashlib.sha256(self.name.encode())
         for image_id, path, width, height, split in self.images[COLUMNS["images"]].itertuples(index=False, name=None):
             try:
-                file = Path(path).stat()
+                file = os.stat(path)
             except OSError as error:
                 raise MissingError(f"There is no picture at {path}: check the data root of {self.name}.") from error
             digest.update(repr((str(image_id), width, height, split, file.st_size, file.st_mtime_ns)).encode())

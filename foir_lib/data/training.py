@@ -1,35 +1,35 @@
 """Pictures to train on: labelled ones (mini-landmarks' training towns, GLDv2, ImageNet-style folders), and tuples."""
 
-import inspect
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from foir_lib.data.getting.download import data_root
-from foir_lib.data.mini import landmarks
-from foir_lib.data.mini import town as scenes
+from foir_lib.data.mini import landmarks, town
 from foir_lib.data.mini.drawn import drawn_once
+from foir_lib.data.opening import opened
 from foir_lib.data.readers import gldv2 as google
-from foir_lib.data.readers import pictures, reading
+from foir_lib.data.readers import reading
 from foir_lib.data.readers.pickles import load_plain
-from foir_lib.errors import InputError
-from foir_lib.images import EXTENSIONS, open_image
-from foir_lib.prompts import Box
+from foir_lib.errors import InputError, count
+from foir_lib.images import below, open_image
+from foir_lib.prompts import Box, Mask
+from foir_lib.registry import register
 
 
 class _Pictures:
     """What pictures to train on have in common: ``paths``, and ``boxes`` or None."""
 
-    def open(self, row, longest=None):
+    def open(self, row: int, longest: int | None = None) -> Image.Image:
         """Picture of a row as RGB PIL image; longest as in `images.open_image`."""
         return open_image(self.paths[row], longest=longest)
 
-    def box(self, row):
+    def box(self, row: int) -> Box | None:
         """Where the labelled thing of a row is, or None."""
         return None if self.boxes is None else Box(*self.boxes[row])
 
@@ -43,9 +43,9 @@ class TrainingSet(_Pictures):
     """
 
     name: str
-    paths: list
+    paths: list[str]
     labels: np.ndarray
-    names: list
+    names: list[str]
     boxes: np.ndarray | None = None
 
     def __post_init__(self):
@@ -64,16 +64,15 @@ class TrainingSet(_Pictures):
         return len(self.paths)
 
 
-def mini_landmarks(n_landmarks=200, per_landmark=30, seed=0):
+@register("training set", "mini-landmarks")
+def mini_landmarks(n_landmarks: int = 200, per_landmark: int = 30, seed: int = 0) -> TrainingSet:
     """A training town of mini-landmarks as a TrainingSet with boxes, drawn once, then read from the cache.
 
     Its landmarks are others than those of any benchmark seed. Of a landmark's pictures about half show it large,
     the others small beside larger ones, from the side, hidden or by night: crop to the box, or don't.
     """
-    for label, value in (("n_landmarks", n_landmarks), ("per_landmark", per_landmark), ("seed", seed)):
-        low = 0 if label == "seed" else 2 if label == "n_landmarks" else 1
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value < 2**32:
-            raise InputError(f"{label}={value!r} of mini-landmarks must be a whole number of at least {low}.")
+    for label, value, low in (("n_landmarks", n_landmarks, 2), ("per_landmark", per_landmark, 1), ("seed", seed, 0)):
+        count(value, f"mini-landmarks: {label}", low, 2**32 - 1)
     folder = f"mini-landmarks-training-v{landmarks.VERSION}-seed{seed}-{n_landmarks}-{per_landmark}"
     root = drawn_once(folder, lambda folder: _draw(folder, int(n_landmarks), int(per_landmark), int(seed)))
     content = reading.read_json(root / "training.json")
@@ -84,42 +83,40 @@ def mini_landmarks(n_landmarks=200, per_landmark=30, seed=0):
 
 
 def _draw(folder, n_landmarks, per_landmark, seed):
-    town = scenes.world(scenes.TRAINING, seed, n_landmarks)
+    world = town.world(town.TRAINING, seed, n_landmarks)
     folder.mkdir(parents=True)
-    content = {"names": [facade.name for facade in town.facades[:n_landmarks]], "files": [], "labels": [], "boxes": []}
+    content = {"names": [facade.name for facade in world.facades[:n_landmarks]], "files": [], "labels": [], "boxes": []}
     for index in tqdm(range(n_landmarks * per_landmark), desc="drawing mini-landmarks for training", unit="picture"):
         main = index % n_landmarks
-        pixels, seen, _, _ = scenes.scene(town, scenes.stream(1, seed, scenes.DATABASE, index), main, "training")
-        mask = next(one.mask for one in seen if one.landmark == main)
-        rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        if not len(rows):
+        stream = town.stream(town.TRAINING, seed, town.DATABASE, index)
+        pixels, instances, _, _ = town.scene(world, stream, main, "training")
+        mask = next(one.mask for one in instances if one.landmark == main)
+        if not mask.any():
             continue
         file = f"{index + 1:08d}.png"
         Image.fromarray(pixels).save(folder / file, compress_level=1)
-        box = [int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1]
+        box = [int(v) for v in astuple(Mask(mask).box(mask.shape[::-1]))]
         for key, value in zip(("files", "labels", "boxes"), (file, main, box), strict=True):
             content[key].append(value)
     (folder / "training.json").write_text(json.dumps(content))
 
 
-def folders(root):
+@register("training set", "folders")
+def folders(root: str | PathLike) -> TrainingSet:
     """ImageNet-style folders (one per label, pictures below it) as a TrainingSet: root/<label>/**/*.jpg."""
     root = reading.need(root, "folder of training pictures", "expected one folder per label, with pictures.")
-    names, paths, labels = [], [], []
-    for folder in sorted(path for path in Path(root).iterdir() if path.is_dir() and not path.name.startswith(".")):
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS and not p.name.startswith("."))
-        if found:
-            paths += [str(path) for path in found]
-            labels += [len(names)] * len(found)
-            names.append(folder.name)
-    if not names:
+    inside = {path: Path(path).relative_to(root).parts for path in below(root)}
+    labelled = {path: parts[0] for path, parts in inside.items() if len(parts) > 1}
+    if not labelled:
         raise InputError(
             f"There are no pictures in folders below {root}: expected one folder per label, as in ImageNet."
         )
-    return TrainingSet(Path(root).name, paths, np.array(labels), names)
+    names, labels = np.unique(list(labelled.values()), return_inverse=True)
+    return TrainingSet(root.name, list(labelled), labels, names.tolist())
 
 
-def gldv2(root, clean=True, check_files=True):
+@register("training set", "gldv2")
+def gldv2(root: str | PathLike, clean: bool = True, check_files: bool = True) -> TrainingSet:
     """Training pictures of Google Landmarks v2 as a TrainingSet; layout in `data/gldv2.py`.
 
     clean: those of train_clean.csv (1,580,470 pictures of 81,313 landmarks), else all of train.csv. check_files: see
@@ -137,12 +134,12 @@ def gldv2(root, clean=True, check_files=True):
     return TrainingSet("gldv2", paths, labels, names.tolist())
 
 
-def sample(root, n=None, seed=0):
+def sample(root: str | PathLike, n: int | None = None, seed: int = 0) -> list[str]:
     """Paths of ``n`` pictures (all, if there are no more or None is given) drawn from those below ``root``, sorted.
 
     For what needs no labels, as PCA-whitening learned on Landmarks (Babenko et al., ECCV 2014) or on distractors.
     """
-    paths = pictures.below(reading.need(root, "folder of pictures", "give the folder that holds them."))
+    paths = below(reading.need(root, "folder of pictures", "give the folder that holds them."))
     if n is None or n >= len(paths):
         return paths
     return sorted(np.random.default_rng(seed).choice(paths, n, replace=False).tolist())
@@ -155,14 +152,15 @@ class TupleSet(_Pictures):
     """
 
     name: str
-    paths: list
+    paths: list[str]
     cluster: np.ndarray
     query: np.ndarray
     positive: np.ndarray
     boxes: np.ndarray | None = None
 
 
-def rsfm120k(root, part="train", check_files=True):
+@register("training set", "rsfm120k")
+def rsfm120k(root: str | PathLike, part: str = "train", check_files: bool = True) -> TupleSet:
     """rSfM-120k (Radenović et al., TPAMI 2018) as a TupleSet of its part "train" or "val".
 
     Layout: root/retrieval-SfM-120k.pkl, a dict of the two parts with lists cids (names of pictures), cluster, qidxs and
@@ -172,13 +170,13 @@ def rsfm120k(root, part="train", check_files=True):
     root = reading.need(root, "rSfM-120k folder", "expected retrieval-SfM-120k.pkl and ims/; see `foir data list`.")
     path = root / "retrieval-SfM-120k.pkl"
     parts = load_plain(path)
-    found = parts.get(part) if isinstance(parts, dict) else None
-    if not isinstance(found, dict) or part not in ("train", "val"):
+    lists = parts.get(part) if isinstance(parts, dict) else None
+    if not isinstance(lists, dict) or part not in ("train", "val"):
         raise InputError(f"{path} has no part {part!r}: choose train or val, or get the file again.")
-    missing = [key for key in ("cids", "cluster", "qidxs", "pidxs") if not isinstance(found.get(key), list)]
+    missing = [key for key in ("cids", "cluster", "qidxs", "pidxs") if not isinstance(lists.get(key), list)]
     if missing:
         raise InputError(f"{path}, {part}, has no list {missing[0]!r}: get the file again.")
-    cids, cluster, query, positive = (found[key] for key in ("cids", "cluster", "qidxs", "pidxs"))
+    cids, cluster, query, positive = (lists[key] for key in ("cids", "cluster", "qidxs", "pidxs"))
     bad = [c for c in cids if not isinstance(c, str) or not re.fullmatch(r"\w{6,}", c)]
     bad += [c for c in cluster if not isinstance(c, int | str)]
     if bad:
@@ -194,7 +192,7 @@ def rsfm120k(root, part="train", check_files=True):
     return TupleSet(f"rSfM-120k {part}", paths, np.array(cluster), *pairs)
 
 
-def pairs(pictures, seed=0):
+def pairs(pictures: TrainingSet, seed: int = 0) -> TupleSet:
     """Each picture of a TrainingSet with another of its label, as a TupleSet: the clusters are the labels."""
     order = np.random.default_rng(seed).permutation(len(pictures))
     order = order[np.argsort(pictures.labels[order], kind="stable")]
@@ -206,20 +204,15 @@ def pairs(pictures, seed=0):
     return TupleSet(pictures.name, pictures.paths, pictures.labels, query, positive, pictures.boxes)
 
 
-def load(name, loss="arcface", root="", **options):
+def load(name: str, loss: str = "arcface", root: str | PathLike = "", **options) -> TrainingSet | TupleSet:
     """Training pictures by name as a loss wants them: a TrainingSet for "arcface", a TupleSet for "contrastive".
 
-    name: "mini-landmarks", "gldv2", "rsfm120k" (pairs alone, no labels) or "folders"; root: of real ones, where
-    `foir data get` puts them unless given; options: of the function that reads them. Raises InputError and MissingError.
+    name: one that is registered as a "training set"; root: of real ones, where `foir data get` puts them unless given;
+    options: of the function that is registered. Raises InputError and MissingError.
     """
-    readers = {"mini-landmarks": mini_landmarks, "gldv2": gldv2, "rsfm120k": rsfm120k, "folders": folders}
-    if name not in readers or (name == "rsfm120k" and loss == "arcface"):
-        fit = [one for one in readers if one != "rsfm120k" or loss != "arcface"]
-        raise InputError(
-            f"There are no training pictures {name!r} for the loss {loss}: choose one of {', '.join(fit)}."
-        )
-    unknown = [option for option in options if option not in inspect.signature(readers[name]).parameters]
-    if unknown:
-        raise InputError(f"Training pictures of {name} take no option {unknown[0]!r}.")
-    found = readers[name](**options) if name == "mini-landmarks" else readers[name](root or data_root(name), **options)
-    return pairs(found) if loss == "contrastive" and hasattr(found, "labels") else found
+    pictures = opened("training set", name, root, options)
+    if loss == "contrastive":
+        return pairs(pictures) if isinstance(pictures, TrainingSet) else pictures
+    if not isinstance(pictures, TrainingSet):
+        raise InputError(f"{name} has pairs of pictures and no labels: train on it with the contrastive loss.")
+    return pictures

@@ -12,10 +12,10 @@ from foir_lib.errors import InputError
 from foir_lib.methods import regions
 
 
-def power_mean(x, p=3.0, dim=-1, eps=1e-6):
+def power_mean(x, p=3.0, dim=-1, eps=1e-6, weights=None):
     """Generalised mean of ``x`` along ``dim`` (co-attention eq. 1); values below ``eps`` count as ``eps``, p may be inf.
 
-    Raises InputError when p isn't positive.
+    ``weights``, as ``x`` or 1 wide: how much each value counts (unless p is inf); all alike unless given. Raises InputError when p isn't positive.
     """
     value = float(p.detach() if isinstance(p, torch.Tensor) else p)
     if not value > 0:
@@ -24,7 +24,12 @@ def power_mean(x, p=3.0, dim=-1, eps=1e-6):
     top = x.amax(dim, keepdim=True).detach()
     if value == math.inf:
         return x.amax(dim)
-    return ((x / top).pow(p).mean(dim, keepdim=True).pow(1 / p) * top).squeeze(dim)  # scaled: no power overflows
+    powers = (x / top).pow(p)  # scaled: no power overflows
+    if weights is None:
+        mean = powers.mean(dim, keepdim=True)
+    else:
+        mean = (powers * weights).sum(dim, keepdim=True) / weights.sum(dim, keepdim=True)
+    return (mean.pow(1 / p) * top).squeeze(dim)
 
 
 def gem(x, p=3.0, eps=1e-6):

@@ -7,11 +7,10 @@ import os
 from contextlib import contextmanager
 
 import timm
-import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.models import cnn, cnn_weights
+from foir_lib.models import cnn, cnn_weights, devices
 from foir_lib.models import weights as weights_file
 from foir_lib.models.mini import cnn as mini_cnn
 from foir_lib.models.mini import vit
@@ -55,7 +54,7 @@ def load_model(name, pretrained=True, weights=None, device="auto", image_size=No
         raise InputError(f"Model {name!r} is no name: give one of `foir models` or any timm ViT or CNN name.")
     if weights and not isinstance(weights, (str, os.PathLike)):
         raise InputError(f"Weights {weights!r} of {name} are no path: give that of a .safetensors or .pth file.")
-    device = _device(device)
+    device = devices.choose(device)
     if _is_cnn(name):
         if name == mini_cnn.NAME and pretrained:
             weights = weights or mini_cnn.weights_path()
@@ -159,17 +158,6 @@ def _unknown(name):
     close = difflib.get_close_matches(name, [*MODELS, *timm.list_models()], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "`foir models` lists them."
     return f"There is no model {name!r}: {hint} Any timm ViT or CNN name works too."
-
-
-def _device(device):
-    if device in ("auto", None, ""):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise InputError(f"Device {str(device)!r} can't be used here: choose auto, cpu or cuda.") from error
-    return device
 
 
 def _load_vit(net, path, name):

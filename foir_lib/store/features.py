@@ -13,8 +13,6 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +21,8 @@ from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, IntegrityError
-from foir_lib.files import PACKAGE, atomic_write, cache_root
+from foir_lib.files import atomic_write, cache_root
 from foir_lib.store import shards
-from foir_lib.store.keys import LIBRARIES
 
 VERSION = 1
 log = logging.getLogger(__name__)
@@ -184,21 +181,6 @@ def by_row(describe, workers=1):
 def array_digest(*arrays):
     """Names arrays, for a key."""
     return hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in arrays)).hexdigest()[:16]
-
-
-@cache
-def code_digest(*patterns):
-    """Names the code that stored arrays depend on, for a key: after a change of it they are made again.
-
-    Raises InputError for a pattern that no file matches. ``patterns``: of files of foir_lib, e.g. "methods/*.py"; the versions of the libraries below them count too.
-    """
-    lists = {pattern: sorted(PACKAGE.glob(pattern)) for pattern in patterns}
-    if empty := [pattern for pattern, paths in lists.items() if not paths]:
-        raise InputError(f"No file of foir_lib matches {empty[0]!r}: name the code that stored arrays depend on.")
-    paths = [path for paths in lists.values() for path in paths]
-    found = hashlib.sha256(b"".join(path.read_bytes() for path in paths))
-    found.update(repr([version(name) for name in LIBRARIES]).encode())
-    return found.hexdigest()[:16]
 
 
 def _digest(key, n, shard):

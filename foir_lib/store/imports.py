@@ -92,7 +92,7 @@ def _is_idle(node: ast.stmt) -> bool:
     """True for a statement without effect: a docstring, or a block for type checkers."""
     if isinstance(node, ast.If):
         return ast.unparse(node.test).endswith("TYPE_CHECKING") and not node.orelse
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def targets(source: Source, path: Path) -> tuple[Path | str, ...]:

@@ -6,6 +6,7 @@ program runs can't be followed: what they load takes part as an object of its ow
 """
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -22,6 +23,7 @@ from foir_lib.store import imports
 
 LIBRARIES = ("timm", "torch", "torchvision", "pillow", "faiss-cpu")
 NOTEBOOK = "notebook"  # the label of what a notebook defines
+BOOKKEEPING = ("keys", "imports", "caches")  # modules of store that name and list results, and compute none
 
 
 class Cell(NamedTuple):
@@ -34,15 +36,15 @@ class Cell(NamedTuple):
 Node = Path | Cell | str  # a file, a definition of a notebook, the name of a library
 
 
-def code_of(*objects) -> str:
+def code_of(*objects, without: Iterable[Path] = ()) -> str:
     """Names the code that ``objects`` can reach: a digest, then the modules it starts from, e.g. "1f2e... foir_lib.models.vit".
 
-    Each is a class, function, instance (with what stands in a dataclass's fields), module, or the Path of a Python file, that
-    needn't be imported. Its code: the file that defines it and all of foir_lib that this one imports, and so on; for a plug-in,
+    Each is a class, function (with what it captured), instance (of a dataclass: with the objects in its fields), module, or the
+    Path of a Python file, that needn't be imported. Files ``without`` aren't looked at. Its code: the file that defines it and all of foir_lib that this one imports, and so on; for a plug-in,
     what it imports beside it too; in a notebook, definition by definition. Raises InputError for an object without source, a
     module that can't be found and a plug-in that was changed after it was loaded, MissingError for a path without a file.
     """
-    return _code({node for thing in objects for node in _homes(thing)})
+    return _code({node for thing in objects for node in _homes(thing)}, without)
 
 
 def code_in(program: str, folder: str | Path) -> str:
@@ -64,11 +66,12 @@ def is_current(code: str) -> bool | None:
         return False
 
 
-def _code(roots: Iterable[Node]) -> str:
+def _code(roots: Iterable[Node], without: Iterable[Path] = ()) -> str:
     reached, todo = {}, list(roots)
+    left_out = {*without, *(files.PACKAGE / "store" / f"{name}.py" for name in BOOKKEEPING)}
     while todo:
         node = todo.pop()
-        if node in reached:
+        if node in reached or node in left_out:
             continue
         if isinstance(node, Path):
             source = imports.read(node)
@@ -105,9 +108,27 @@ def _homes(thing) -> Iterator[Node]:
         raise InputError(f"{thing!r} has no code of its own: give a class, function, instance, module or the Path of a .py file.")
     yield _home(thing, name)
     if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
-        for value in (getattr(thing, field.name) for field in dataclasses.fields(thing)):
-            if callable(value) or dataclasses.is_dataclass(value):
-                yield from _homes(value)
+        yield from _parts([getattr(thing, field.name) for field in dataclasses.fields(thing)])
+    elif inspect.isfunction(thing):
+        yield from _parts(_captured(thing))
+
+
+def _parts(values: Iterable) -> Iterator[Node]:
+    """What defines the objects among the values of fields, also in lists and dicts; plain data have no code."""
+    for value in values:
+        if isinstance(value, (list, tuple, dict)):
+            yield from _parts(value.values() if isinstance(value, dict) else value)
+        elif hasattr(value, "__module__") and not isinstance(value, Path):
+            yield from _homes(value)
+
+
+def _captured(function) -> Iterator:
+    """What a function inside another takes from it and can call: its method, other functions, networks."""
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # still empty
+            value = cell.cell_contents
+            if value is not function and (callable(value) or dataclasses.is_dataclass(value)):
+                yield value
 
 
 def _home(thing, name: str) -> Node:

@@ -1,11 +1,13 @@
 """Pictures as a retrieval CNN sees them in training: random cuts with labels, and tuples with mined negatives."""
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torchvision.transforms import v2
 
+from foir_lib.data.training import TrainingSet, TupleSet
 from foir_lib.errors import FoirError
 from foir_lib.prompts import Box
 
@@ -19,7 +21,9 @@ class Cuts(torch.utils.data.Dataset):
     cuts are the box and some of what is around, as a query is cut. ``plain``: the whole picture, unchanged but in size.
     """
 
-    def __init__(self, pictures, size, mean, std, plain=False):
+    def __init__(
+        self, pictures: TrainingSet | TupleSet, size: int, mean: Sequence[float], std: Sequence[float], plain: bool = False
+    ):
         self.set, self.size, self.plain = pictures, size, plain
         self.labels = getattr(pictures, "labels", None)
         self.crop = v2.RandomResizedCrop(size, scale=(0.25, 1.0), ratio=(0.66, 1.5), antialias=True)
@@ -30,13 +34,13 @@ class Cuts(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.set.paths)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, int]:
         row, seed = key
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return self.cut(row), 0 if self.labels is None else int(self.labels[row])
 
-    def cut(self, row):
+    def cut(self, row: int) -> torch.Tensor:
         """A cut of a row's picture, by torch's random numbers."""
         box = self.set.box(row) if getattr(self.set, "boxes", None) is not None else None
         picture = self.set.open(row, longest=4 * self.size if box is None else None)
@@ -54,13 +58,13 @@ class Cuts(torch.utils.data.Dataset):
 class Tuples(torch.utils.data.Dataset):
     """Tuples (2 + n, 3, size, size) of a TupleSet's query, positive and mined negatives, cut as in ``cuts``."""
 
-    def __init__(self, cuts, rows):
+    def __init__(self, cuts: Cuts, rows: np.ndarray | torch.Tensor):
         self.cuts, self.rows = cuts, rows
 
     def __len__(self):
         return len(self.rows)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, int]:
         row, seed = key
         return torch.stack([self.cuts[int(one), seed + i][0] for i, one in enumerate(self.rows[row])]), 0
 
@@ -68,27 +72,27 @@ class Tuples(torch.utils.data.Dataset):
 class Draws:
     """Batches of (row, seed) for a DataLoader's ``batch_sampler``: every row once, in an order that ``key`` fixes.
 
-    The last batch, if it isn't full, is left out; so are the first ``skip`` batches, which a resumed run has behind it.
+    The last batch, if it isn't full, is left out.
     """
 
     drop_last = True
 
-    def __init__(self, n, batch, key, skip=0):
-        self.n, self.batch_size, self.key, self.skip = n, min(batch, n), key, skip
+    def __init__(self, n: int, batch: int, key: int | tuple[int, ...]):
+        self.n, self.batch_size, self.key = n, min(batch, n), key
 
     def __len__(self):
-        return self.n // self.batch_size - self.skip
+        return self.n // self.batch_size
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         rng = np.random.default_rng(self.key)
         order, seeds = rng.permutation(self.n), rng.integers(2**31, size=self.n)
-        for i in range(self.skip, self.n // self.batch_size):
+        for i in range(len(self)):
             some = order[i * self.batch_size : (i + 1) * self.batch_size]
             yield [(int(row), int(seeds[row])) for row in some]
 
 
-def told(loader):
-    """The batches of a DataLoader; a fault that a worker process meets is told in its own sentence."""
+def loaded(loader: Iterable) -> Iterator:
+    """The batches of a DataLoader; a fault that a worker process meets is raised with its own sentence."""
     try:
         yield from loader
     except FoirError as error:
@@ -96,7 +100,10 @@ def told(loader):
         raise type(error)(re.sub(r"^foir_lib\.errors\.\w+: ", "", last)) from error
 
 
-def mine(queries, positives, pool, cluster, descriptors, n_negatives=5):
+def mine(
+    queries: np.ndarray, positives: np.ndarray, pool: np.ndarray, cluster: np.ndarray,
+    descriptors: Callable[[np.ndarray], torch.Tensor], n_negatives: int = 5,
+) -> np.ndarray:  # fmt: skip
     """Rows (Q, 2 + n): query, positive and the hardest negatives, each of another cluster than all others of the tuple.
 
     ``queries``, ``positives``, ``pool``: rows; ``cluster`` (n,) of all rows; ``descriptors``: a function from rows to unit
@@ -105,10 +112,10 @@ def mine(queries, positives, pool, cluster, descriptors, n_negatives=5):
     order = (descriptors(queries) @ descriptors(pool).T).argsort(1, descending=True).cpu().numpy()
     tuples = []
     for query, positive, nearest in zip(queries, positives, order):
-        seen, negatives = {cluster[query]}, []
+        clusters, negatives = {cluster[query]}, []
         for row in pool[nearest]:
-            if cluster[row] not in seen:
-                seen.add(cluster[row])
+            if cluster[row] not in clusters:
+                clusters.add(cluster[row])
                 negatives.append(row)
             if len(negatives) == n_negatives:
                 tuples.append([query, positive, *negatives])

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from foir_lib.methods.pooling import power_mean
+
 EDGE = 1e-6  # how near to 1 a cosine may come: beyond it the arc has no finite slope
 
 
@@ -17,13 +19,15 @@ class Retriever(nn.Module):
     batch norm keeps its statistics in training. Source: co-attention section 3.2, eq. 1; the parts are ours.
     """
 
-    def __init__(self, net, dim=None, p=3.0, part=0.0, freeze_norm=False):
+    def __init__(
+        self, net: nn.Module, dim: int | None = None, p: float = 3.0, part: float = 0.0, freeze_norm: bool = False
+    ):
         super().__init__()
         self.net, self.p, self.part, self.freeze_norm = net, float(p), float(part), bool(freeze_norm)
         net.reset_classifier(0)  # a layer without gradients would make processes wait for them
         self.whiten = nn.Linear(net.num_features, dim or net.num_features)
 
-    def train(self, mode=True):
+    def train(self, mode: bool = True):
         """As of any module, but for frozen batch norm."""
         super().train(mode)
         for module in self.net.modules():
@@ -31,17 +35,16 @@ class Retriever(nn.Module):
                 module.eval()
         return self
 
-    def forward(self, x):
-        x = self.net.forward_features(x).float().clamp(min=1e-6).flatten(2)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.net.forward_features(x).float().flatten(2)
         share = x.new_ones(len(x), 1, x.shape[2])
         if self.training and self.part:
             chosen = torch.rand(len(x), 1, 1, device=x.device) < self.part
-            share = torch.where(chosen, parts(x.detach()), share)
-        x = (x.pow(self.p) * share).sum(2) / share.sum(2)
-        return F.normalize(self.whiten(x.pow(1 / self.p)).float(), dim=-1)
+            share = torch.where(chosen, parts(x.detach().clamp(min=1e-6)), share)
+        return F.normalize(self.whiten(power_mean(x, self.p, 2, weights=share)).float(), dim=-1)
 
 
-def parts(x):
+def parts(x: torch.Tensor) -> torch.Tensor:
     """A part of each map (B, C, N) as ones (B, 1, N): a random cell, by norm, and up to all of the cells most like it."""
     n, norm = x.shape[2], x.norm(dim=1)
     seed = torch.multinomial(norm, 1)
@@ -56,12 +59,12 @@ class ArcFace(nn.Module):
     Source: co-attention eqs. 4-5, section 6.1.
     """
 
-    def __init__(self, n_classes, dim, scale=30.0, margin=0.15):
+    def __init__(self, n_classes: int, dim: int, scale: float = 30.0, margin: float = 0.15):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_classes, dim) / math.sqrt(dim))
         self.scale, self.margin = nn.Parameter(torch.tensor(float(scale))), float(margin)
 
-    def forward(self, descriptors, labels):
+    def forward(self, descriptors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         cosine = (descriptors.float() @ F.normalize(self.weight, dim=-1).T).clamp(-1 + EDGE, 1 - EDGE)
         own = F.one_hot(labels, len(self.weight)).bool()
         pushed = torch.where(own, torch.cos(torch.acos(cosine) + self.margin), cosine)
@@ -77,11 +80,11 @@ class Contrastive(nn.Module):
     networks). The co-attention paper, section 7.8, follows them and names no margin.
     """
 
-    def __init__(self, margin=0.85):
+    def __init__(self, margin: float = 0.85):
         super().__init__()
         self.margin = float(margin)
 
-    def forward(self, descriptors, labels=None):
+    def forward(self, descriptors: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         query, others = descriptors[:, :1], descriptors[:, 1:]
         distance = (others - query).square().sum(-1).clamp(min=EDGE**2).sqrt()
         far = F.relu(self.margin - distance[:, 1:])
@@ -94,10 +97,10 @@ class Task(nn.Module):
     Images (B, 3, S, S), or (B, 2 + n, 3, S, S) for tuples.
     """
 
-    def __init__(self, retriever, loss):
+    def __init__(self, retriever: Retriever, loss: nn.Module):
         super().__init__()
         self.retriever, self.loss = retriever, loss
 
-    def forward(self, x, labels):
-        found = self.retriever(x.flatten(0, -4).contiguous(memory_format=torch.channels_last))
-        return self.loss(found.unflatten(0, x.shape[:-3]), labels)
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        descriptors = self.retriever(x.flatten(0, -4).contiguous(memory_format=torch.channels_last))
+        return self.loss(descriptors.unflatten(0, x.shape[:-3]), labels)

@@ -14,7 +14,7 @@ from accelerate import PartialState
 
 from foir_lib.data import training
 from foir_lib.data.readers import reading
-from foir_lib.errors import FoirError, InputError
+from foir_lib.errors import FoirError, InputError, unknown
 from foir_lib.files import atomic_write
 from foir_lib.models.zoo import load_model
 from foir_lib.training import retrieval
@@ -22,7 +22,7 @@ from foir_lib.training import retrieval
 DEFAULTS = {"loss": "arcface", "data_root": "", "options": {}, "weights": "", "train": {}}
 NEEDED = ("name", "data", "model")
 SMALL = {"optimiser": "adamw", "weight_decay": 0.02, "size": 96}
-RECIPES = {  # options of `cnn_train.train`; a batch is that of all processes
+RECIPES = {  # options of `retrieval.train`; a batch is that of all processes
     "mini": {
         "arcface": SMALL | {"lr": 1e-3, "epochs": 8, "batch": 24},
         "contrastive": SMALL | {"lr": 3e-4, "epochs": 2, "batch": 6, "freeze_norm": True},
@@ -37,7 +37,7 @@ RECIPES = {  # options of `cnn_train.train`; a batch is that of all processes
 }  # fmt: skip
 
 
-def recipe(loss, data, model, processes=1, train=None, **keys):
+def recipe(loss: str, data: str, model: str, processes: int = 1, train: dict | None = None, **keys) -> dict:
     """A recipe (dict) for :func:`launch`, with the small settings for mini-landmarks, else the papers'.
 
     Those are co-attention section 6.1 for ArcFace, and section 7.8 for the contrastive loss, with Adam's rate, size and
@@ -45,7 +45,7 @@ def recipe(loss, data, model, processes=1, train=None, **keys):
     of :func:`run`.
     """
     if loss not in RECIPES["mini"]:
-        raise InputError(f"Loss {loss!r} is unknown: choose {' or '.join(RECIPES['mini'])}.")
+        raise unknown("loss", loss, RECIPES["mini"])
     train = RECIPES["mini" if data == "mini-landmarks" else "paper"][loss] | (train or {})
     if train["batch"] % processes:
         raise InputError(
@@ -55,12 +55,12 @@ def recipe(loss, data, model, processes=1, train=None, **keys):
     return {"name": f"{model}-{data}-{loss}", "model": model, "data": data, "loss": loss, "train": train} | keys
 
 
-def run(path):
+def run(path: str | Path) -> list[float]:
     """Train as the recipe at ``path`` says; at the end <name>.safetensors and its card <name>.json lie beside it.
 
     Keys: ``name``; ``model`` and ``weights`` to start from (the published ones unless given; a whitening layer is always
     new); ``loss``; ``data``, ``data_root`` and ``options`` of `training.load`; ``train``, further options of
-    `cnn_train.train`. The state is kept in <name>.checkpoint: to run a recipe again is to go on with it. All processes of
+    `retrieval.train`. The state is kept in <name>.checkpoint: to run a recipe again is to go on with it. All processes of
     a run call this function. Returns the losses. Raises what those two raise, and
     InputError for a recipe that lacks a key or has one too many.
     """
@@ -79,7 +79,7 @@ def run(path):
     return losses
 
 
-def launch(recipe, folder, processes=1):
+def launch(recipe: dict, folder: str | Path, processes: int = 1) -> dict:
     """Write a recipe (dict) to ``folder`` and run it, here or as :func:`command` says; returns the card of its weights.
 
     The output of processes goes to <name>.log. Raises InputError with its last line when they fail.
@@ -96,12 +96,12 @@ def launch(recipe, folder, processes=1):
         with log.open("w") as file:
             done = subprocess.run(command(path, processes), stdout=file, stderr=subprocess.STDOUT)
         if done.returncode:
-            told = [line for line in log.read_text().splitlines() if line.startswith("foir: ")]
-            raise InputError(told[-1][6:] if told else f"The processes of {name} failed: see {log}.")
+            sentences = [line for line in log.read_text().splitlines() if line.startswith("foir: ")]
+            raise InputError(sentences[-1][6:] if sentences else f"The processes of {name} failed: see {log}.")
     return json.loads((folder / f"{name}.json").read_text())
 
 
-def command(path, processes):
+def command(path: str | Path, processes: int) -> list[str]:
     """What starts a recipe in many processes of one machine: torchrun, a list of words."""
     run_of = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return [*run_of, "-m", "foir_lib.training.recipes", str(path)]
@@ -118,7 +118,7 @@ def _read(path):
     more = [key for key in recipe if key not in (*NEEDED, *DEFAULTS)]
     more += [key for key in recipe.get("train", ()) if key not in known]
     if more:
-        raise InputError(f"Recipe {path} has {more[0]!r}, which is no option of a run or of cnn_train.train.")
+        raise InputError(f"Recipe {path} has {more[0]!r}, which is no option of a run or of retrieval.train.")
     return DEFAULTS | recipe
 
 

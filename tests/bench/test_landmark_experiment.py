@@ -9,11 +9,11 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from foir_lib.bench.landmark_experiment import LandmarkExperiment, scores_of
+from foir_lib.bench.landmark_pictures import cropped
 
 from foir_lib import load_model, load_set
 from foir_lib.bench import landmark_experiment, landmark_rows
-from foir_lib.bench.landmark_experiment import LandmarkExperiment, scores_of
-from foir_lib.bench.landmark_pictures import cropped
 from foir_lib.bench.published import published
 from foir_lib.bench.runs import report
 from foir_lib.bench.tables import coattention as landmark_tables

@@ -16,9 +16,7 @@ from foir_lib.bench.metrics import (
     average_precision,
     focus_precision,
     precision_at_k,
-    recall_at_k,
     revisited,
-    revisited_ap,
     score,
 )
 from foir_lib.data.readers.pickles import load_plain
@@ -65,12 +63,7 @@ def test_moving_a_positive_up_helps(ranks, extra):
     assume(free)
     for definition in ("textbook", "trapezoid"):
         before = average_precision(ranks, len(ranks) + extra, definition)
-        assert (
-            0
-            <= before
-            < average_precision(ranks[:-1] + free[:1], len(ranks) + extra, definition)
-            <= 1
-        )
+        assert 0 <= before < average_precision(ranks[:-1] + free[:1], len(ranks) + extra, definition) <= 1
 
 
 @pytest.mark.parametrize(
@@ -90,19 +83,16 @@ def test_average_precision_refuses(arguments, message):
         average_precision(*arguments)
 
 
-# --- P@k and R@k ---
+# --- P@k ---
 
 
-def test_precision_and_recall_by_hand():
+def test_precision_by_hand():
     relevance = np.array([[1, 0, 1, 1], [0, 0, 0, 1]], bool)
     np.testing.assert_allclose(precision_at_k(relevance, 2), [0.5, 0])
     np.testing.assert_allclose(precision_at_k(relevance, 3), [2 / 3, 0])
     assert precision_at_k([True, False], 1) == 1
-    np.testing.assert_allclose(recall_at_k(relevance, 3, [4, 1]), [0.5, 0])
     with pytest.warns(UserWarning, match="Only 4 images are ranked: scores are at k = 4, not 100"):
         np.testing.assert_allclose(precision_at_k(relevance, 100), [0.75, 0.25])
-    with pytest.raises(InputError, match="count all that exist"):
-        recall_at_k(relevance, 4, [2, 1])
     with pytest.raises(InputError, match="k = 0"):
         precision_at_k(relevance, 0)
     with pytest.raises(InputError, match="True and False"):
@@ -174,13 +164,9 @@ def test_focus_precision_equals_the_equations_and_ignores_order(queries, data):
     result = focus_precision(relevance, image_ids, labels, k)
     assert (result.mp, result.map) == pytest.approx(plain(relevance, image_ids, labels, k))
     order = data.draw(st.permutations(range(len(queries))))
-    shuffled = focus_precision(
-        *(np.array(part)[list(order)] for part in (relevance, image_ids, labels)), k
-    )
+    shuffled = focus_precision(*(np.array(part)[list(order)] for part in (relevance, image_ids, labels)), k)
     assert (shuffled.mp, shuffled.map) == pytest.approx((result.mp, result.map))
-    for row, p, ap in zip(
-        relevance, result.per_query["precision"], result.per_query["average_precision"], strict=True
-    ):
+    for row, p, ap in zip(relevance, result.per_query["precision"], result.per_query["average_precision"], strict=True):
         assert 0 <= p <= 1 and 0 <= ap <= 1
         if any(row[:k]):  # AP@k is scikit-learn's AP of the list cut at k
             assert ap == pytest.approx(average_precision_score(row[:k], -np.arange(k)))
@@ -220,9 +206,7 @@ def small_set(ignored=()):
 
     def relevance(ids):
         assert len(ids) == 3  # one row per query of the set
-        return np.array(
-            [np.isin(row, positive[label]) for row, label in zip(ids, labels, strict=True)]
-        )
+        return np.array([np.isin(row, positive[label]) for row, label in zip(ids, labels, strict=True)])
 
     rules = types.SimpleNamespace(relevance=relevance, ignored={"cat": np.array(ignored, int)})
     return types.SimpleNamespace(
@@ -234,9 +218,7 @@ def small_set(ignored=()):
 
 
 def ranking(rows, ids, n_database=4):
-    return Ranking(
-        np.array(rows), np.array(ids), -np.arange(len(ids[0]))[None].repeat(len(ids), 0), n_database
-    )
+    return Ranking(np.array(rows), np.array(ids), -np.arange(len(ids[0]))[None].repeat(len(ids), 0), n_database)
 
 
 def test_score_by_hand():
@@ -267,13 +249,13 @@ def test_score_of_a_small_database_warns():
         (([0], [[0, 2]]), {"k": 100}, "keeps 2 of 4 images per query: search with k=100"),
         (([0], [[0, 2]], 5), {"k": 2}, "is of 5 images .* not of small with 4 images"),
         (([3], [[0, 2]]), {"k": 2}, "query rows up to 3"),
-        (([0], [[0, 2]]), {"protocol": "hard"}, "'hard' is unknown, small has: contains"),
+        (([0], [[0, 2]]), {"protocol": "hard"}, "no protocol of small 'hard': known are contains"),
     ],
 )
 def test_score_refuses(arguments, options, message):
     with pytest.raises(InputError, match=message):
         score(ranking(*arguments), small_set(), **options)
-    with pytest.raises(InputError, match="score it with revisited"):
+    with pytest.raises(InputError, match="score it with mean_average_precision"):
         score(ranking([0], [[0, 2]]), small_set(ignored=[1]), k=2)
 
 
@@ -284,34 +266,31 @@ LISTS = [[0, 5, 3, 4, 1, 2], [2, 0, 1, 3, 4, 5]]
 
 
 def test_revisited_by_hand():
-    # query 0, easy: 0, 5 and 1 go -> 3 4 2: rank 0 of 1; query 1 has no easy positives
-    np.testing.assert_array_equal(revisited_ap(LISTS, TRUTH, "easy"), [1, np.nan])
+    # query 0, easy: 0, 5 and 1 go -> 3 4 2: rank 0 of 1; query 1 has no easy positives and doesn't count
     assert revisited(LISTS, TRUTH, "easy") == 1
     # medium: 0 goes -> 5 3 4 1 2: ranks 0, 1, 3; hard: 0 and 3 go -> 5 4 1 2: ranks 0, 2
     medium = (1 + 1 + (2 / 3 + 3 / 4) / 2) / 3
     hard = (1 + (1 / 2 + 2 / 3) / 2) / 2
-    np.testing.assert_allclose(revisited_ap(LISTS, TRUTH, "medium"), [medium, 1])
-    np.testing.assert_allclose(revisited_ap(LISTS, TRUTH, "hard"), [hard, 1])
+    assert revisited(LISTS, TRUTH, "medium") == pytest.approx((medium + 1) / 2)
     assert revisited(LISTS, TRUTH, "hard") == pytest.approx((hard + 1) / 2)
     assert revisited(LISTS, TRUTH, "hard", "textbook") == pytest.approx(((1 + 2 / 3) / 2 + 1) / 2)
 
 
 def test_revisited_takes_rows_columns_and_short_lists():
-    want = revisited_ap(LISTS, TRUTH, "medium")
-    np.testing.assert_array_equal(revisited_ap(np.array(LISTS), TRUTH, "medium"), want)
-    np.testing.assert_array_equal(revisited_ap(np.array(LISTS).T, TRUTH, "medium"), want)
-    short = revisited_ap([[5], [0, 2]], TRUTH, "hard")
-    np.testing.assert_allclose(short, [1 / 2, (0 + 1 / 2) / 2])
+    want = revisited(LISTS, TRUTH, "medium")
+    assert revisited(np.array(LISTS), TRUTH, "medium") == revisited(np.array(LISTS).T, TRUTH, "medium") == want
+    assert revisited([[5], [0, 2]], TRUTH, "hard") == pytest.approx((1 / 2 + (0 + 1 / 2) / 2) / 2)
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((LISTS, TRUTH, "difficult"), "Level 'difficult' is unknown"),
+        ((LISTS, TRUTH, "hrad"), "no level 'hrad': did you mean hard"),
         ((LISTS[:1], TRUTH, "easy"), "of 1 queries, the ground truth of 2"),
         (([[0, 0], [1, 2]], TRUTH, "easy"), "query 0 names a database row twice"),
-        ((LISTS, [TRUTH[0], {"easy": [1], "hard": []}], "easy"), "query 1 lacks junk"),
-        ((LISTS[1:], TRUTH[1:], "easy"), "No query has easy positives"),
+        ((LISTS, [TRUTH[0], {"easy": [1], "hard": []}], "easy"), "query 1 lacks the list 'junk'"),
+        ((LISTS, [TRUTH[0], {"easy": [1], "hard": [1], "junk": []}], "easy"), "query 1 lists image 1 twice"),
+        ((LISTS[1:], TRUTH[1:], "easy"), "No query has positives"),
     ],
 )
 def test_revisited_refuses(arguments, message):

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from foir_lib import files
 from foir_lib.bench import landmark_rows
-from foir_lib.bench.runs import page, parameters, report, runner, stamp
+from foir_lib.bench.runs import parameters, report, runner, stamp
+from foir_lib.bench.runs.page import Page
 from foir_lib.bench.tables import heads as tables
 from foir_lib.errors import InputError, IntegrityError, MissingError
 
@@ -37,7 +39,7 @@ names: list[str] = ["a", "b"]
 limit: int | None = None
 out: str = \"\""""
 WORK = """import pandas as pd
-from foir_lib.bench import report
+from foir_lib.bench.runs import report
 if table == "phs-2" and seed == 0:
     raise ValueError("no such luck")
 if table == "phs-3":
@@ -61,6 +63,12 @@ def write_notebook(path, source=PARAMETERS, work=WORK):
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
     return path
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Minutes of the tables made here are nobody else's."""
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -165,7 +173,7 @@ def test_values_of_another_type_are_refused(name, text):
 
 
 def test_unknown_names_are_refused_with_the_nearest(notebooks, tmp_path):
-    with pytest.raises(InputError, match="no parameter 'datset': did you mean dataset"):
+    with pytest.raises(InputError, match="no phs.ipynb parameter 'datset': did you mean dataset"):
         runner.reproduce(["phs-1"], {"datset": "coco"}, tmp_path / "o", notebooks=notebooks)
     with pytest.raises(InputError, match="did you mean phs-1"):
         runner.reproduce(["phs-11"], {}, tmp_path / "o", notebooks=notebooks)
@@ -209,9 +217,9 @@ def test_a_parameter_that_some_tables_lack_is_refused_before_anything_runs(noteb
         runner.plan(["ca-1,phs-1"], {"h_on": "2"}, notebooks)
     with pytest.raises(InputError, match="guest is known to ca-1 but not to phs-1"):
         runner.plan(["mini"], {"guest": "A=a.npy"}, notebooks)
-    with pytest.raises(InputError, match="ca.ipynb has no parameter 'h_on'"):
+    with pytest.raises(InputError, match="no ca.ipynb parameter 'h_on'"):
         runner.plan(["ca-1"], {"h_on": "2"}, notebooks)
-    with pytest.raises(InputError, match="no parameter 'sed': did you mean seed"):
+    with pytest.raises(InputError, match="no .*parameter 'sed': did you mean seed"):
         runner.plan(["ca-1,phs-1"], {"sed": "2"}, notebooks)
 
 
@@ -311,6 +319,56 @@ def test_the_notebooks_bars_reach_the_terminal_and_not_the_saved_notebook(notebo
 
 
 @pytest.mark.slow
+def test_the_report_grows_and_one_table_after_another_is_made_in_one_kernel(notebooks, tmp_path, capsys):
+    watch = "import os, shutil\nfrom pathlib import Path\nhome = Path(out).parents[1]\n"
+    watch += "shutil.copy(home / 'report.html', home / f'before-{table}.html')\n"
+    watch += "(home / f'{table}.pid').write_text(str(os.getpid()))\n"
+    watch += "if table == 'phs-a2': os.kill(os.getpid(), 9)\n"
+    write_notebook(notebooks / "phs.ipynb", work=watch + WORK)
+    names, out = ["phs-1", "phs-a1", "phs-2", "phs-a2", "phs-a4"], tmp_path / "out"
+    _, failures = runner.reproduce(names, {}, out, notebooks=notebooks)
+    assert list(failures) == ["phs-2", "phs-a2"] and "kernel died" in failures["phs-a2"]
+    pids = [(out / f"{name}.pid").read_text() for name in names]
+    assert pids[0] == pids[1] == pids[2] and len(set(pids)) == 3  # another after a failure, another after a death
+
+    pages = [(out / f"before-{name}.html").read_text() for name in names]
+    assert "Under way: 0 of 5 tables done, time left not known yet." in pages[0] and "<section" not in pages[0]
+    assert re.search("Under way: 1 of 5 tables done, (less than a|about .*) minutes? left[.]", pages[1])
+    assert [text.count("<section id=") for text in pages] == [0, 1, 2, 2, 2]
+    assert "phs-2 failed.</b> ValueError: no such luck" in pages[3] and "phs-2 failed" not in pages[2]
+    final = (out / "report.html").read_text()
+    assert final.count("<section id=") == 3 and "Under way" not in final and "Stopped" not in final
+    assert '<a href="#phs-a4">' in final and '<span class=faint>' in final.split("</nav>")[0]  # minutes of each table
+    known = json.loads((tmp_path / "cache" / "minutes.json").read_text())
+    assert list(known) == [f"{name} mini mini cpu" for name in ("phs-1", "phs-a1", "phs-a4")]
+    assert re.search(r"tables: 4/5 \[.*phs-a4, (less than a|about .*) minutes? left", capsys.readouterr().err)
+
+
+@pytest.mark.slow
+def test_rows_are_kept_and_figures_drawn_again_when_only_what_draws_has_changed(notebooks, tmp_path, monkeypatch, capsys):
+    redraw = WORK.replace("rows = pd.DataFrame(rows, columns=columns)", "kept = report.kept_rows(out)\n"
+        "rows = pd.DataFrame(rows, columns=columns) if kept is None else kept\nprint('computed', kept is None)")  # fmt: skip
+    write_notebook(notebooks / "phs.ipynb", work=redraw)
+    original, drawn, out = stamp.stamp, ["one"], tmp_path / "out"
+    monkeypatch.setattr(stamp, "stamp", lambda *inputs: original(*inputs) | {"key": "k", "drawn": drawn[0]})
+
+    def result():
+        runner.reproduce(["phs-1"], {}, out, notebooks=notebooks)
+        cell = nbformat.read(out / "phs-1.ipynb", as_version=4).cells[-1]
+        return *report.load(out / "phs-1.json"), cell.outputs[0].text, (out / "phs-1.json").stat().st_mtime_ns
+
+    rows, mark, printed, time_1 = result()
+    assert printed == "computed True\n" and mark["drawn"] == "one" and mark["seconds"] > 0
+    assert result()[3] == time_1  # done
+    drawn[0] = "two"
+    capsys.readouterr()
+    again, second, printed, time_2 = result()
+    assert printed == "computed False\n" and time_2 > time_1 and "(drawn again)" in capsys.readouterr().out
+    assert second == mark | {"drawn": "two"}  # date and seconds are those of the rows
+    pd.testing.assert_frame_equal(again, rows)
+
+
+@pytest.mark.slow
 def test_a_failing_rerun_keeps_the_earlier_result(notebooks, tmp_path):
     out = tmp_path / "out"
     runner.reproduce(["phs-1"], {}, out, notebooks=notebooks)
@@ -361,7 +419,7 @@ def test_an_interrupted_run_keeps_finished_tables_and_goes_on(notebooks, tmp_pat
     out = tmp_path / "out"
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it is ignored
-        "from foir_lib.bench import runner\n"
+        "from foir_lib.bench.runs import runner\n"
         f"runner.reproduce(['phs-1', 'phs-a4', 'phs-a5'], {{}}, {str(out)!r}, notebooks={str(notebooks)!r})"
     )
     process = subprocess.Popen(
@@ -378,7 +436,8 @@ def test_an_interrupted_run_keeps_finished_tables_and_goes_on(notebooks, tmp_pat
     assert process.returncode != 0 and b"KeyboardInterrupt" in told
     assert report.load(out / "phs-1.json")[1]["key"]
     assert not (out / "phs-a4.json").exists() and not (out / "phs-a5.json").exists()
-    assert "Table 1" in (out / "report.html").read_text()
+    text = (out / "report.html").read_text()
+    assert "Table 1" in text and "Stopped: 1 of 3 tables done." in text
 
 
 # ---- stamps
@@ -419,15 +478,6 @@ def test_files_of_guests_are_looked_at_too(tmp_path):
     found = stamp._touched(f"HOW={tmp_path}/a.npy, DELG = {tmp_path}/b.npz,C={tmp_path}/no")
     assert [(Path(path).name, size) for path, size, _ in found] == [("a.npy", 1), ("b.npz", 2)]
     assert stamp._touched(f"{tmp_path}/a.npy,{tmp_path}/b.npz") == found
-
-
-def test_the_device_of_a_stamp_is_the_one_asked_for(monkeypatch):
-    assert stamp._device("cpu") == "cpu"
-    monkeypatch.setattr(stamp.torch.cuda, "is_available", lambda: False)
-    assert (stamp._device("auto"), stamp._device(""), stamp._device("cuda:1")) == ("cpu", "cpu", "cuda:1")
-    monkeypatch.setattr(stamp.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(stamp.torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
-    assert stamp._device("cuda:1") == "cuda (GPU 1)" and stamp._device("auto") == "cuda (GPU None)"
 
 
 def test_commit_and_dirty_flag(tmp_path):
@@ -525,7 +575,7 @@ def test_why_a_score_cannot_be_had_is_told_everywhere(tmp_path):
     path = report.save(LANDMARKS, "ca-1", tmp_path)
     assert "\n\nCAM: no classifier.\n\n" in (tmp_path / "ca-1.md").read_text()
     assert report.notes(report.load(path)[0]) == ["CAM: no classifier."]
-    text = page.write(tmp_path).read_text()
+    text = Page(tmp_path).write().read_text()
     assert "<p class=faint>CAM: no classifier.</p>" in text and text.count("<td class=number>-</td>") == 2
     assert "<td class=number>- (73.0)</td>" in text
 
@@ -545,7 +595,7 @@ def test_saved_files_by_hand(tmp_path):
     rows, mark = report.load(path)
     assert mark is None and rows["ours"].tolist() == [52.64, 50.04, 7.0]
     assert rows["difference"].tolist()[:2] == pytest.approx([-1.46, 0.04])
-    assert {p.name for p in tmp_path.iterdir()} == {"phs-1.json", "phs-1.csv", "phs-1.md"}
+    assert {p.name for p in tmp_path.iterdir()} == {"phs-1.json", "phs-1.csv", "phs-1.md", "phs-1.tex"}
 
 
 def test_the_papers_numbers_stand_below_when_none_stands_beside(tmp_path):
@@ -554,6 +604,18 @@ def test_the_papers_numbers_stand_below_when_none_stands_beside(tmp_path):
     text = (tmp_path / "phs-1.md").read_text()
     assert "Printed in the paper" in text and "dinov2-large" in text
     assert report.of_paper(report.checked(ROWS, "phs-1")) is None
+
+
+def test_a_stamp_that_was_handed_over_is_written_with_the_rows_once(tmp_path):
+    assert report.kept_rows("") is report.kept_rows(tmp_path) is None
+    report.hand_over(tmp_path, {"key": "k"})
+    assert report.kept_rows(tmp_path) is None
+    rows, mark = report.load(report.save(ROWS, "phs-1", tmp_path))
+    assert mark == {"key": "k", "seconds": mark["seconds"]} and 0 <= mark["seconds"] < 60
+    report.hand_over(tmp_path, {"key": "k", "seconds": 331.0}, rows)
+    kept = report.kept_rows(tmp_path)
+    pd.testing.assert_frame_equal(report.checked(kept, "phs-1"), rows)
+    assert report.load(report.save(kept, "phs-1", tmp_path))[1]["seconds"] == 331.0
 
 
 @pytest.mark.parametrize(
@@ -588,7 +650,7 @@ def test_figures_become_files_and_stand_in_the_page(tmp_path):
     report.save(ROWS.assign(method=["<b>", "CBIR", "PHS"]), "phs-1", tmp_path, {"bars": figure})
     assert (tmp_path / "phs-1-bars.png").read_bytes()[:4] == b"\x89PNG"
     (tmp_path / "phs-2.json").write_text('{"rows": [')
-    text = page.write(tmp_path, {"phs-a1": "it <broke>"}).read_text()
+    text = Page(tmp_path).write({"phs-a1": "it <broke>"}).read_text()
     assert "data:image/png;base64," in text and "&lt;b&gt;" in text and "<b>CBIR" not in text
     assert "it &lt;broke&gt;" in text and text.index("broke") < text.index("<nav")
     assert "phs-2.json holds no rows" in text

@@ -7,11 +7,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from foir_lib.search.asking import Database, Sight
 
 from foir_lib import load_model
 from foir_lib.bench.speed import coattention, heads
-from foir_lib.search.asking import Database, Sight
-from foir_lib.store import features as store
 
 FEW = (("mini-vit", 30, ("CBIR", "PHS")), ("mini-vit", 30, ("PHS (query-db)",)))
 

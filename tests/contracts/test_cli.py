@@ -3,14 +3,16 @@
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from foir_lib import cli
+from foir_lib import cli, files
 from foir_lib.bench.runs import runner
 from foir_lib.bench.speed import heads
 from foir_lib.data.getting import download
 from foir_lib.errors import InputError, MissingError
+from foir_lib.store import features
 
 
 @pytest.fixture
@@ -72,6 +74,13 @@ def test_the_tables_of_all_papers_are_listed(run):
 def test_guests_and_training_pictures_are_handed_on(run, asked):
     run("reproduce", "ca-1,ra-3", "--guest", "HOW=a.npy, B=b.npz", "--training-root", "sfm")
     assert asked[0][1] == {"guest": "HOW=a.npy, B=b.npz", "training_root": "sfm"}
+
+
+def test_methods_and_a_plugin_are_handed_on(run, asked):
+    run("reproduce", "phs-1,ca-1", "--methods", "CBIR, PHS(h_on=3), Mine", "--plugin", "my/mine.py")
+    assert asked[0][1] == {"methods": "CBIR, PHS(h_on=3), Mine", "plugin": "my/mine.py"}
+    code, _, err = run("reproduce", "phs-1", "--plugin", "a.py", "-p", "plugin", "b.py")
+    assert code == 2 and "plugin is given twice" in err
 
 
 def test_negative_and_spaced_values_of_p(run, asked):
@@ -173,3 +182,21 @@ def test_help_needs_no_torch():
     code = "import sys; sys.argv = ['foir', '--help']\nfrom foir_lib.cli import main\ntry: main()\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.endswith("False\n"), done.stdout + done.stderr
+
+
+def test_the_cache_is_listed_and_pruned(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
+    assert run("cache", "list")[:2] == (0, f"0 entries, 0 B in all ({tmp_path / 'cache'})\n")
+    features.build({"what": "old states", "model": "m", "code": "0"}, 2, lambda a, b: {"x": np.ones((b - a, 1))}, progress=False)
+    files.cached("sizes", {"what": "sizes of pictures", "n": 7}, lambda: bytes(1500))
+    code, out, _ = run("cache", "list")
+    head, stale, small, total = out.splitlines()
+    assert code == 0 and head.split() == "kind what model items size last used code folder".split()
+    assert "old states" in stale and " stale " in stale and "1.6 kB" in small and " 7 " in small
+    assert total.startswith("2 entries, ") and "in all" in total
+    assert "1 entries" in run("cache", "prune", "--dry-run")[1] and "2 entries" in run("cache", "list")[1]
+    code, out, _ = run("cache", "prune")
+    assert code == 0 and "old states" in out and "removed" in out and "1 entries" in run("cache", "list")[1]
+    assert "sizes of pictures" in run("cache", "prune", "--all")[1] and "0 entries" in run("cache", "list")[1]
+    code, _, err = run("cache", "prune", "--days", "-2")
+    assert code == 2 and "days=-2.0 must be 0 or more" in err

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from foir_lib import files
-from foir_lib.data import names
+from foir_lib import files, registry
+from foir_lib.data import checks
 from foir_lib.data.getting import archives, download
 from foir_lib.errors import InputError, IntegrityError, MissingError
 
@@ -212,7 +212,18 @@ def test_every_archive_brings_something_that_can_be_counted():
 
 def test_every_set_that_can_be_loaded_has_a_manifest():
     named = {name for e in download._manifests() for name in (e["name"], *e.get("variants", ()))}
-    assert set(names()) - {"folder"} <= named
+    assert set(registry.names("set")) - {"folder"} <= named
+
+
+def test_settings_of_manifests_are_settings_of_sets():
+    settings = {e["name"]: e["settings"] for e in download._manifests() if "settings" in e}
+    for name, values in settings.items():
+        checks.settings(name, values)
+    sets = {name: download.manifest(name)["name"] for name in registry.names("set") if name != "folder"}
+    assert set(sets.values()) == set(settings), "every set that can be loaded names the unit of its queries"
+    assert all("unit" in values for values in settings.values())
+    training = {values["training"] for values in settings.values() if "training" in values}
+    assert training <= set(registry.names("training set"))
 
 
 def test_voc_lists_add_up_to_the_database():
@@ -588,7 +599,7 @@ def test_kill_while_unpacking_leaves_nothing_half_and_the_next_run_completes(tmp
     script = textwrap.dedent(
         f"""
         import shutil, time
-        from foir_lib.data import archives
+        from foir_lib.data.getting import archives
         copy = shutil.copyfileobj
         def slow(source, sink, size):
             sink.write(b"half"); sink.flush(); print("at work", flush=True); time.sleep(0.01)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from foir_lib import registry
 from foir_lib.bench import landmark_rows
-from foir_lib.data import load_set, names, training
+from foir_lib.data import load_set, training
 from foir_lib.data.readers import pictures, revisited
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.prompts import Box
@@ -144,7 +145,7 @@ def test_missing_and_damaged_pictures(roxford):
 
 def test_sizes_are_measured_once(roxford, monkeypatch):
     first = load_set("roxford5k", root=roxford)
-    monkeypatch.setattr(pictures, "_size", None)
+    monkeypatch.setattr(pictures, "size", None)
     assert load_set("roxford5k", root=roxford).fingerprint == first.fingerprint
 
 
@@ -292,6 +293,13 @@ def test_gldv2_by_hand(google):
     assert both.protocols["retrieval"].positives(1).tolist() == [0]
 
 
+def test_what_landmark_queries_are_independent_by(google, roxford):
+    assert load_set("roxford5k", root=roxford).units.tolist() == [0, 1]
+    assert load_set("roxford5k", root=roxford).unit == "landmark"
+    assert load_set("gldv2", root=google, usage="all").units.tolist() == [0, 1], "its landmarks aren't published"
+    assert {p.metric for p in load_set("roxford5k", root=roxford).protocols.values()} == {"mAP"}
+
+
 def test_gldv2_faults(google):
     with pytest.raises(InputError, match="usage='private'"):
         load_set("gldv2", root=google, usage="private")
@@ -425,13 +433,30 @@ def test_training_sets_check_themselves(parts, words):
         training.TrainingSet("t", parts[0], np.array(parts[1]), parts[2])
 
 
+def test_training_pictures_by_name_as_a_loss_wants_them(sfm, google, tmp_path, monkeypatch):
+    labelled = training.load("gldv2", "arcface", google, clean=False)
+    assert isinstance(labelled, training.TrainingSet) and len(labelled) == 3
+    tuples = training.load("gldv2", "contrastive", str(google))
+    assert isinstance(tuples, training.TupleSet) and sorted(tuples.query.tolist()) == [0, 1]
+    assert training.load("rsfm120k", "contrastive", sfm, part="val").query.tolist() == [2]
+    with pytest.raises(InputError, match="rsfm120k has pairs of pictures and no labels: .* contrastive loss"):
+        training.load("rsfm120k", "arcface", sfm)
+    with pytest.raises(InputError, match="mini-landmarks is made from a seed and has no root"):
+        training.load("mini-landmarks", root=tmp_path)
+    monkeypatch.setenv("FOIR_DATA", str(tmp_path))  # where both fixtures lie
+    assert training.load("gldv2").paths == training.load("gldv2", root=google).paths
+    monkeypatch.setenv("FOIR_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="gldv2 needs a root: .*foir data get gldv2"):
+        training.load("gldv2")
+
+
 @pytest.mark.parametrize("name", ["roxford5k", "rparis6k", "oxford5k", "paris6k", "gldv2"])
 def test_all_of_them_are_named_and_need_a_root(name, tmp_path, monkeypatch):
-    assert name in names()
+    assert name in registry.names("set")
     monkeypatch.setenv("FOIR_DATA", str(tmp_path))
     with pytest.raises(InputError, match=f"{name} needs a root"):
         load_set(name)
     with pytest.raises(MissingError, match="nowhere"):
         load_set(name, root=tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no option 'distractor'"):
+    with pytest.raises(InputError, match=f"no {name} option 'distractor'"):
         load_set(name, root=tmp_path, distractor=tmp_path)

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foir_lib.data import ground_truth, load_set, training
-from foir_lib.data.mini import facade_parts, facades, landmarks, streets
-from foir_lib.data.mini import town as scenes
+from foir_lib.data.mini import facade_parts, facades, landmarks, streets, town
 from foir_lib.errors import InputError
 from foir_lib.images import open_image
 
@@ -18,8 +17,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @pytest.fixture(scope="module")
-def town():
-    return scenes.world(scenes.BENCHMARK, 0, 6)
+def world():
+    return town.world(town.BENCHMARK, 0, 6)
 
 
 # --- facades
@@ -89,12 +88,12 @@ def test_tracing_back_inverts_the_projection_of_a_turned_plane(turn, near, u, v)
     angle = np.arctan(turn)
     depth = 1 + near * u * np.sin(angle)  # distance over that of the centre
     x, y = 90 + 80 * u * np.cos(angle) / depth, 70 + 80 * v / depth
-    found = streets.trace(view, np.array(x), np.array(y))
-    assert found[2] and found[0] == pytest.approx(u, abs=1e-9) and found[1] == pytest.approx(v, abs=1e-9)
+    *back, before = streets.trace(view, np.array(x), np.array(y))
+    assert before and back == pytest.approx([u, v], abs=1e-9)
 
 
-def test_a_turned_facade_is_narrower_and_its_nearer_side_taller(town):
-    levels = town.sheets(0)
+def test_a_turned_facade_is_narrower_and_its_nearer_side_taller(world):
+    levels = world.sheets(0)
     (_, cols), front, whole = streets.project(levels, FRONTAL)
     (_, turned), side, less = streets.project(levels, FRONTAL._replace(turn=1.5))
     assert turned.stop - turned.start < 0.8 * (cols.stop - cols.start) and less < 0.75 * whole
@@ -102,8 +101,8 @@ def test_a_turned_facade_is_narrower_and_its_nearer_side_taller(town):
     assert max(heights) > min(heights)
 
 
-def test_area_counts_what_lies_outside_the_frame(town):
-    levels = town.sheets(1)
+def test_area_counts_what_lies_outside_the_frame(world):
+    levels = world.sheets(1)
     _, inside, whole = streets.project(levels, FRONTAL)
     _, part, same = streets.project(levels, FRONTAL._replace(x=0.0))
     assert same == pytest.approx(whole, rel=0.05)
@@ -111,13 +110,13 @@ def test_area_counts_what_lies_outside_the_frame(town):
     assert (part[..., 3] > 0.5).sum() == pytest.approx(whole / 2, rel=0.25)
 
 
-def test_a_facade_wholly_outside_paints_nothing(town):
-    (rows, cols), seen, _ = streets.project(town.sheets(0), FRONTAL._replace(x=-400.0))
-    assert not seen.size and rows == cols == slice(0, 0)
+def test_a_facade_wholly_outside_paints_nothing(world):
+    (rows, cols), window, _ = streets.project(world.sheets(0), FRONTAL._replace(x=-400.0))
+    assert not window.size and rows == cols == slice(0, 0)
 
 
-def test_halved_sheets_keep_their_mean(town):
-    levels = town.sheets(2)
+def test_halved_sheets_keep_their_mean(world):
+    levels = world.sheets(2)
     assert all(len(b) == -(-len(a) // 2) for a, b in zip(levels, levels[1:], strict=False))
     total = [level[..., 3].sum() * 4**i for i, level in enumerate(levels)]
     assert total == pytest.approx([total[0]] * len(total), rel=1e-9)
@@ -129,26 +128,26 @@ def test_halved_sheets_keep_their_mean(town):
 @settings(max_examples=8)
 @given(SEEDS, st.sampled_from(["query", "easy", "hard", "junk", "none", "training"]))
 def test_a_scene_is_what_it_was_made_to_be(seed, grade):
-    made = scenes.world(scenes.BENCHMARK, 0, 6)
+    world = town.world(town.BENCHMARK, 0, 6)
     main = -1 if grade == "none" else seed % 6
-    pixels, seen, light, grades = scenes.scene(made, np.random.default_rng(seed), main, grade)
+    pixels, instances, light, grades = town.scene(world, np.random.default_rng(seed), main, grade)
     assert pixels.shape == (streets.HEIGHT, streets.WIDTH, 3) and pixels.dtype == np.uint8
-    assert np.sum([one.mask for one in seen], axis=0).max() <= 1, "visible masks may not overlap"
-    assert all(0 <= one.share <= 1 for one in seen)
-    found = {one.landmark: g for one, g in zip(seen, grades, strict=True)}
-    assert len(found) == len(seen), "each landmark is there once"
+    assert np.sum([one.mask for one in instances], axis=0).max() <= 1, "visible masks may not overlap"
+    assert all(0 <= one.share <= 1 for one in instances)
+    grade_of = {one.landmark: g for one, g in zip(instances, grades, strict=True)}
+    assert len(grade_of) == len(instances), "each landmark is there once"
     if grade == "none":
-        assert all(number >= made.n_asked for number in found)
+        assert all(number >= world.n_targets for number in grade_of)
     elif grade in ("easy", "hard", "junk"):
-        assert found[main] == grade
+        assert grade_of[main] == grade
     elif grade == "query":
-        assert light != "night" and next(one.share for one in seen if one.landmark == main) > 0.8
+        assert light != "night" and next(one.share for one in instances if one.landmark == main) > 0.8
 
 
-def seen(pixels, share=1.0, turn=0.0, landmark=0):
+def instance(pixels, share=1.0, turn=0.0, landmark=0):
     mask = np.zeros((streets.HEIGHT, streets.WIDTH), bool)
     mask.ravel()[:pixels] = True
-    return streets.Seen(landmark, mask, share, turn)
+    return streets.Instance(landmark, mask, share, turn)
 
 
 ALL = streets.HEIGHT * streets.WIDTH
@@ -157,44 +156,44 @@ ALL = streets.HEIGHT * streets.WIDTH
 @pytest.mark.parametrize(
     "one, others, light, grade",
     [
-        (seen(ALL // 4), [], "day", "easy"),
-        (seen(ALL // 4), [seen(ALL // 10)], "evening", "easy"),
-        (seen(ALL // 4), [seen(ALL // 6)], "day", "hard"),  # beside one more than half as large
-        (seen(ALL // 4), [], "night", "hard"),
-        (seen(ALL // 4, turn=-0.8), [], "day", "hard"),
-        (seen(ALL // 4, share=0.6), [], "day", "hard"),
-        (seen(ALL // 10), [], "day", "hard"),  # less than 12 %
-        (seen(ALL // 4, share=0.2), [], "day", "junk"),
-        (seen(ALL // 200), [], "day", "junk"),
+        (instance(ALL // 4), [], "day", "easy"),
+        (instance(ALL // 4), [instance(ALL // 10)], "evening", "easy"),
+        (instance(ALL // 4), [instance(ALL // 6)], "day", "hard"),  # beside one more than half as large
+        (instance(ALL // 4), [], "night", "hard"),
+        (instance(ALL // 4, turn=-0.8), [], "day", "hard"),
+        (instance(ALL // 4, share=0.6), [], "day", "hard"),
+        (instance(ALL // 10), [], "day", "hard"),  # less than 12 %
+        (instance(ALL // 4, share=0.2), [], "day", "junk"),
+        (instance(ALL // 200), [], "day", "junk"),
     ],
 )
 def test_grades_by_hand(one, others, light, grade):
-    assert scenes.grade_of(one, [one, *others], light) == grade
+    assert town.grade_of(one, [one, *others], light) == grade
 
 
 @settings(max_examples=30)
 @given(SEEDS, SEEDS, st.integers(0, 2), st.integers(0, 5000))
 def test_no_training_scene_is_a_benchmark_scene_whatever_the_seeds(a, b, part, index):
-    ours, theirs = (scenes.stream(use, seed, part, index).random(4) for use, seed in ((0, a), (1, b)))
+    ours, theirs = (town.stream(use, seed, part, index).random(4) for use, seed in ((0, a), (1, b)))
     assert not np.array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_training_facades_are_not_in_the_benchmark(seed):
-    benchmark = [f[1:] for f in scenes.world(scenes.BENCHMARK, 0, 72).facades]
-    assert not [f for f in scenes.world(scenes.TRAINING, seed, 100).facades if f[1:] in benchmark]
+    benchmark = [f[1:] for f in town.world(town.BENCHMARK, 0, 72).facades]
+    assert not [f for f in town.world(town.TRAINING, seed, 100).facades if f[1:] in benchmark]
 
 
 def digest(part, n):
-    made, sha = scenes.world(scenes.BENCHMARK, 0, 6), hashlib.sha256()
+    world, sha = town.world(town.BENCHMARK, 0, 6), hashlib.sha256()
     for index, grade in enumerate(["query", "easy", "hard", "hard", "junk", "none"][:n]):
-        pixels, found, _, grades = scenes.scene(
-            made, scenes.stream(0, 0, part, index), -1 if grade == "none" else index, grade
+        pixels, instances, _, grades = town.scene(
+            world, town.stream(0, 0, part, index), -1 if grade == "none" else index, grade
         )
         sha.update(
-            pixels.tobytes() + json.dumps([[one.landmark, g] for one, g in zip(found, grades, strict=True)]).encode()
+            pixels.tobytes() + json.dumps([[one.landmark, g] for one, g in zip(instances, grades, strict=True)]).encode()
         )
-        sha.update(np.array([one.mask for one in found]).tobytes())
+        sha.update(np.array([one.mask for one in instances]).tobytes())
     return sha.hexdigest()[:16]
 
 
@@ -221,7 +220,7 @@ def small(tmp_path_factory):
 def test_queries_and_objects(small):
     _, made = small
     assert len(made.queries) == 6 and len(made.database) == 48 and set(made.protocols) == {"easy", "medium", "hard"}
-    names = [facade.name for facade in scenes.world(scenes.BENCHMARK, 3, 3).facades]
+    names = [facade.name for facade in town.world(town.BENCHMARK, 3, 3).facades]
     assert made.queries["label"].tolist() == names[:3] * 2
     for row in made.queries.itertuples():
         item = made.objects.iloc[row.object]
@@ -258,12 +257,12 @@ def test_distractors_show_no_landmark_that_is_asked_for(small):
 
 def test_pictures_are_the_scenes(small):
     _, made = small
-    town = scenes.world(scenes.BENCHMARK, 3, 3)
-    pixels, found, _, _ = scenes.scene(town, scenes.stream(0, 3, 1, 4), 1, "easy")
+    world = town.world(town.BENCHMARK, 3, 3)
+    pixels, instances, _, _ = town.scene(world, town.stream(0, 3, 1, 4), 1, "easy")
     image_id = made.database["image_id"][4]
     np.testing.assert_array_equal(np.asarray(made.open(image_id)), pixels)
     objects = made.objects[made.objects["image_id"] == image_id]
-    masks = {town.facades[one.landmark].name: one.mask for one in found if one.mask.any()}
+    masks = {world.facades[one.landmark].name: one.mask for one in instances if one.mask.any()}
     assert set(objects["label"]) == set(masks)
     for row, label in objects["label"].items():
         np.testing.assert_array_equal(made.mask(row).array, masks[label])
@@ -272,7 +271,8 @@ def test_pictures_are_the_scenes(small):
 def test_load_set_draws_once_and_rereads(cache, monkeypatch):
     options = {"n_landmarks": 2, "n_queries": 2, "n_database": 3}
     first = load_set("mini-landmarks", seed=1, **options)
-    assert first.name == "mini-landmarks (seed 1)"
+    assert first.name == "mini-landmarks (seed 1)" and first.units.tolist() == [0, 1]
+    assert first.settings["training"] == "mini-landmarks" and first.settings["n_features"] == 150
     monkeypatch.setattr(landmarks, "write", None)
     assert load_set("mini-landmarks", seed=1, **options).fingerprint == first.fingerprint
 
@@ -281,7 +281,7 @@ def test_a_killed_run_leaves_nothing_that_counts(cache, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scenes, "scene", killed)
+    monkeypatch.setattr(town, "scene", killed)
     with pytest.raises(KeyboardInterrupt):
         landmarks.load(n_landmarks=2, n_queries=1, n_database=1)
     assert not list((cache / "mini").iterdir())
@@ -313,12 +313,12 @@ def test_a_full_disk_is_one_sentence(cache, monkeypatch):
 def test_training_towns(cache):
     made = training.mini_landmarks(n_landmarks=3, per_landmark=4, seed=2)
     assert len(made) == 12 and made.labels.tolist() == [0, 1, 2] * 4 and len(made.names) == 3
-    town = scenes.world(scenes.TRAINING, 2, 3)
-    assert made.names == [facade.name for facade in town.facades[:3]]
+    world = town.world(town.TRAINING, 2, 3)
+    assert made.names == [facade.name for facade in world.facades[:3]]
     for row in (0, 7):
-        pixels, found, _, _ = scenes.scene(town, scenes.stream(1, 2, 1, row), int(made.labels[row]), "training")
+        pixels, instances, _, _ = town.scene(world, town.stream(1, 2, 1, row), int(made.labels[row]), "training")
         np.testing.assert_array_equal(np.asarray(made.open(row)), pixels)
-        mask = next(one.mask for one in found if one.landmark == made.labels[row])
+        mask = next(one.mask for one in instances if one.landmark == made.labels[row])
         y, x = np.nonzero(mask)
         assert made.boxes[row].tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
     assert open_image(made.paths[0]).size == (streets.WIDTH, streets.HEIGHT)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foir_lib.data import load_set
 from foir_lib.data.mini import focus
 from foir_lib.data.mini import render as draw
 from foir_lib.errors import InputError
@@ -160,8 +161,9 @@ def test_load_gives_the_scenes_with_tight_boxes_and_masks(cache):
 def test_a_set_is_drawn_once_and_reread(cache, monkeypatch):
     first = focus.load("mini-focus-dense", n_query=1, n_database=2)
     monkeypatch.setattr(focus, "scene", None)
-    again = focus.load("mini-focus-dense", n_query=1, n_database=2)
+    again = load_set("mini-focus-dense", n_query=1, n_database=2)
     assert again.fingerprint == first.fingerprint
+    assert again.settings == {"noise_pixels": 9, "unit": "picture"}
 
 
 def test_a_killed_run_leaves_nothing_that_counts(cache, monkeypatch):

@@ -572,7 +572,7 @@ def test_folder_leaves_out_what_cannot_be_read(photos):
 
 
 def test_folder_of_nothing(tmp_path):
-    with pytest.raises(MissingError, match=r"no pictures under .*\.jpg"):
+    with pytest.raises(MissingError, match=r"no pictures below .*\.jpg"):
         load_set("folder", root=tmp_path)
     (tmp_path / "a.jpg").write_bytes(b"no")
     (tmp_path / "b.jpg").write_bytes(b"")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as rle
 
+from foir_lib import registry
 from foir_lib.data import RetrievalSet, load_set
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.readers.reading import make_set
@@ -290,12 +291,59 @@ def test_protocols_must_fit_the_set(tables):
     assert isinstance(kept, RetrievalSet) and list(kept.protocols) == ["p"]
 
 
+# --- settings ---
+
+
+def test_queries_are_independent_by_picture_or_by_landmark(tables):
+    street = make_set("street", *tables)
+    assert street.settings == {} and street.unit == "picture"
+    assert street.units.tolist() == [0, 0, 1]  # q1, q1, q2
+    queries = street.queries.assign(image_id=["q1", "q2", "q2"], object=[0, -1, 3], label=["dog", "cat", "cat"])
+    by_label = dataclasses.replace(street, queries=queries, settings={"unit": "landmark"})
+    assert by_label.unit == "landmark" and by_label.units.tolist() == [0, 1, 1]
+    assert dataclasses.replace(by_label, settings={}).units.tolist() == [0, 1, 1]  # q1, q2, q2
+    assert by_label.units.dtype.kind == "i"
+
+
+def test_settings_are_no_part_of_what_features_are_made_of(tables):
+    street = make_set("street", *tables)
+    assert dataclasses.replace(street, settings={"n_features": 7}).fingerprint == street.fingerprint
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"n_feature": 7}, "no setting of street 'n_feature': did you mean n_features"),
+        ({"n_features": 0}, "street: the setting n_features=0 must be a whole number"),
+        ({"n_words": 7.5}, "n_words=7.5 must be a whole number"),
+        ({"noise_pixels": "9"}, "noise_pixels='9' must be a whole number"),
+        ({"enlarged": 0}, "enlarged=0 must be a factor above 0"),
+        ({"enlarged": True}, "enlarged=True must be a factor"),
+        ({"enlarged": float("nan")}, "enlarged=nan must be a factor"),
+        ({"enlarged": float("inf")}, "enlarged=inf must be a factor"),
+        ({"training": ""}, "training='' must be the name"),
+        ({"training": 3}, "training=3 must be the name"),
+        ({"unit": "pictures"}, "no unit for the queries of street 'pictures': did you mean picture"),
+    ],
+)
+def test_bad_settings_are_refused_in_words(tables, settings, words):
+    with pytest.raises(InputError, match=words):
+        dataclasses.replace(make_set("street", *tables), settings=settings)
+
+
 # --- protocols ---
+
+
+def test_the_metric_of_a_protocol(tables):
+    assert make_set("street", *tables).protocols["contains"].metric == "focus"
+    assert Protocol(("x",), {"x": [0]}).metric == "mAP"
+    assert Protocol(("x",), {"x": [0]}, metric="focus").definition == "trapezoid"
 
 
 @pytest.mark.parametrize(
     "make, words",
     [
+        (lambda: Protocol(("x",), {"x": [0]}, metric="map"), "no metric of protocols 'map': known are focus, mAP"),
         (lambda: Protocol(("x", "y"), {"x": [0]}), "'y' .* has no entry in positive"),
         (lambda: Protocol(("x",), {"x": [0, -1]}), "must list database rows"),
         (lambda: Protocol(("x",), {"x": [0.5]}), "must list database rows"),
@@ -368,11 +416,12 @@ def test_contains_against_plain_sets(rows, ask_ignored, count_ignored):
 
 
 def test_load_set_names():
-    with pytest.raises(InputError, match="did you mean 'coco'.*mini-focus-dense.*folder"):
+    with pytest.raises(InputError, match="did you mean coco.*mini-focus-dense") as error:
         load_set("cocoo")
-    with pytest.raises(InputError, match="known are mini-focus"):
+    assert "folder" in str(error.value)
+    with pytest.raises(InputError, match="no set 'xyzzy': known are"):
         load_set("xyzzy")
-    with pytest.raises(InputError, match="no data set None"):
+    with pytest.raises(InputError, match="no set None"):
         load_set(None)
 
 
@@ -383,12 +432,74 @@ def test_load_set_real_sets_need_a_root(name, tmp_path, monkeypatch):
         load_set(name)
     with pytest.raises(MissingError, match="nowhere"):
         load_set(name, root=tmp_path / "nowhere")
-    with pytest.raises(InputError, match="no option 'chek_files': it takes .*check_files"):
+    with pytest.raises(InputError, match=f"no {name} option 'chek_files': did you mean check_files"):
         load_set(name, root=tmp_path, chek_files=True)
 
 
 def test_load_set_mini_has_no_root(tmp_path):
     with pytest.raises(InputError, match="made from a seed"):
         load_set("mini-focus", root=tmp_path)
-    with pytest.raises(InputError, match="no option 'n_querry'.*n_query"):
+    with pytest.raises(InputError, match="no mini-focus option 'n_querry': did you mean n_query"):
         load_set("mini-focus", n_querry=3)
+
+
+PLUGIN = """
+import dataclasses
+from foir_lib import load_set
+from foir_lib.registry import register
+
+@register("set", "mine")
+def mine(root=None, seed=0, size=3):
+    own = load_set("folder", root=root or FOLDER, check_files=False)
+    return dataclasses.replace(own, name=f"mine {seed}", settings={"n_features": size})
+
+@register("set", "rooted")
+def rooted(root):
+    return mine(root)
+
+@register("set", "nothing")
+def nothing():
+    return []
+"""
+
+
+@pytest.fixture
+def plugin(tables, tmp_path):
+    """Sets of a plug-in, which are gone after the test."""
+    path = tmp_path / "mine.py"
+    path.write_text(f"FOLDER = {str(tmp_path)!r}\n{PLUGIN}")
+    registry.load_plugin(path)
+    yield tmp_path
+    path.write_text(f"# nothing is left of {tmp_path}")
+    registry.load_plugin(path)
+    assert "mine" not in registry.names("set")
+
+
+def test_a_set_of_one_s_own(plugin):
+    first = load_set("mine")
+    assert isinstance(first, RetrievalSet) and first.name == "mine 0" and first.settings == {"n_features": 3}
+    assert load_set("mine", root=str(plugin), seed=7, size=4).settings == {"n_features": 4}
+    assert load_set("mine", seed=7).name == "mine 7" and len(first.images) == len(IMAGES)
+    with pytest.raises(InputError, match="no mine option 'sise': did you mean size.* are seed, size"):
+        load_set("mine", sise=3)
+    with pytest.raises(InputError, match="did you mean mine"):
+        load_set("min")
+
+
+def test_sets_of_one_s_own_that_need_a_root_or_are_none(plugin, monkeypatch):
+    monkeypatch.setenv("FOIR_DATA", str(plugin))
+    (plugin / "rooted").mkdir()
+    assert load_set("rooted", root=plugin).name == "mine 0"
+    with pytest.raises(InputError, match="rooted needs a root: give the folder with your photographs"):
+        load_set("rooted")  # it is no set that is fetched, whatever lies there
+    with pytest.raises(InputError, match="set 'nothing' opens as list: let its function return a RetrievalSet"):
+        load_set("nothing")
+    with pytest.raises(InputError, match="no nothing option 'n': known are none"):
+        load_set("nothing", n=3)
+    with pytest.raises(InputError, match="nothing is made from a seed and has no root"):
+        load_set("nothing", root=plugin)
+
+
+def test_settings_come_from_the_manifest_and_the_set_s_own_win(plugin, monkeypatch):
+    monkeypatch.setattr("foir_lib.data.manifest", lambda name: {"settings": {"unit": "landmark", "n_features": 9}})
+    assert load_set("mine").settings == {"unit": "landmark", "n_features": 3}

@@ -1,5 +1,6 @@
 """Any photograph opens as plain RGB or says in one sentence why not; files are written whole or not at all."""
 
+import contextlib
 import errno
 import io
 import os
@@ -16,7 +17,7 @@ from PIL import Image
 
 from foir_lib.errors import InputError, MissingError
 from foir_lib.files import atomic_path, atomic_write, cache_root
-from foir_lib.images import open_image
+from foir_lib.images import EXTENSIONS, below, open_image, size
 
 
 def says(error):
@@ -117,6 +118,43 @@ def test_first_frame_of_an_animation(tmp_path):
     assert (opened(tmp_path / "a.gif") == [255, 0, 0]).all()
 
 
+@given(
+    st.sampled_from(["JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP"]),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.integers(0, 9) | st.none(),
+    st.sampled_from(["RGB", "L", "P"]),
+)
+def test_the_size_of_a_header_is_that_of_the_picture(kind, stored, orientation, mode):
+    file, exif = io.BytesIO(), Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    image = Image.new("L" if mode == "P" and kind in ("JPEG", "WEBP") else mode, stored)
+    image.save(file, kind, **({} if kind in ("GIF", "BMP") else {"exif": exif}))
+    turned = orientation in (5, 6, 7, 8) and kind not in ("GIF", "BMP")
+    assert size(file) == (stored[::-1] if turned else stored)
+    file.seek(0)
+    assert size(file) == open_image(file).size
+
+
+def test_a_size_that_cannot_be_had(tmp_path):
+    with pytest.raises(MissingError, match="no picture at .*gone"):
+        size(tmp_path / "gone.png")
+    (tmp_path / "a.png").write_bytes(b"no")
+    with pytest.raises(InputError, match="a.png can't be read"):
+        size(tmp_path / "a.png")
+
+
+def test_pictures_below_a_folder(tmp_path):
+    names = ["b.JPG", "a-b/x.png", "a/y.webp", "a/deep/z.tiff", "notes.txt", ".hidden/x.jpg", "._b.jpg", "jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert below(tmp_path) == sorted(str(tmp_path / name) for name in names[:4])
+    for root in (tmp_path / ".hidden" / "nowhere", tmp_path / "notes.txt"):
+        with pytest.raises(MissingError, match=rf"no pictures below .*{EXTENSIONS[0]}"):
+            below(root)
+
+
 # --- what can't be opened --------------------------------------------------------------------------
 
 
@@ -213,6 +251,8 @@ def test_damaged_files_open_or_raise_our_own_error(content, changes, data):
     content = (
         content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
     )
+    with contextlib.suppress(InputError):
+        size(io.BytesIO(content))
     try:
         image = open_image(io.BytesIO(content), max_pixels=10**6)
     except InputError:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Box, Mask, Point, crop
 
 
 def drawn(*rows):
@@ -309,3 +310,40 @@ def test_bad_prompts_are_named_in_one_sentence(make, names):
     text = says(error)
     for name in names:
         assert name in text
+
+
+# --- crops -----------------------------------------------------------------------------------------
+
+PICTURE = Image.fromarray(np.arange(30 * 40 * 3, dtype=np.uint16).reshape(30, 40, 3).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "grid", "x", "y"),
+    [(Box(2, 1, 5, 3), None, (2, 5), (1, 3)), (Box(2.5, 0.9, 4.1, 1.0), None, (2, 5), (0, 1)),
+     (Box(-9, 3, 3, 99), None, (0, 3), (3, 30)), (Box(39.9, 29.9, 40, 30), None, (39, 40), (29, 30)),
+     (Point(15, 15), (3, 4), (0, 30), (0, 30)), (mask_of(40, 30, (7, 8, 9, 9)), None, (7, 9), (8, 9))],
+)  # fmt: skip
+def test_crops_by_hand(prompt, grid, x, y):
+    part, corner = crop(PICTURE, prompt, grid)
+    np.testing.assert_array_equal(part, np.asarray(PICTURE)[slice(*y), slice(*x)])
+    assert corner == (x[0], y[0]) and all(type(c) is int for c in corner)
+
+
+@given(st.tuples(st.floats(-5, 45), st.floats(-5, 35)), st.tuples(st.floats(1e-9, 60), st.floats(1e-9, 60)))
+def test_a_crop_is_every_pixel_that_the_box_touches(low, length):
+    high = [a + b for a, b in zip(low, length)]
+    if not all(a < b for a, b in zip(low, high)) or low[0] >= 40 or low[1] >= 30 or min(high) <= 0:
+        return
+    box = Box(*low, *high)
+    part, (x0, y0) = crop(PICTURE, box)
+    want = np.zeros((30, 40), bool)
+    want[y0 : y0 + part.height, x0 : x0 + part.width] = True
+    np.testing.assert_array_equal(box.pixels(PICTURE.size), want)
+    assert min(part.size) >= 1
+
+
+def test_a_crop_off_the_picture_is_refused():
+    with pytest.raises(InputError, match="outside the 40 x 30 picture"):
+        crop(PICTURE, Box(40, 0, 41, 3))
+    with pytest.raises(InputError, match="grid"):
+        crop(PICTURE, Point(5, 5))

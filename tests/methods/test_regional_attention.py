@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from foir_lib.bench.landmark_experiment import LandmarkExperiment
 from PIL import Image
 from safetensors.torch import save_file
 from small_cnn import colours, tiny
 
 from foir_lib import load_model, load_set
 from foir_lib.bench import landmark_rows
-from foir_lib.bench.landmark_experiment import LandmarkExperiment
 from foir_lib.data.training import TrainingSet
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.methods import pooling, regional_attention, regions, whitening
@@ -215,13 +215,13 @@ def test_kept_maps_are_those_of_the_pictures_in_every_order(model, pictures):
     kept, fresh = (Maps(model, pictures, 32, batch=4, seed=5, keep=keep) for keep in (True, False))
     assert len(kept) == len(fresh) == 3
     for number in (0, 1):
-        a, b = list(kept.epoch(number, "a")), list(fresh.epoch(number, "b"))
+        a, b = list(kept.epoch(number)), list(fresh.epoch(number))
         assert [y.tolist() for _, y in a] == [y.tolist() for _, y in b] and len(a) == 3
         rows = [row for rows in regional_training.Draws(12, 4, (5, number)) for row, _ in rows]
         whole = torch.cat([model.maps(kept.cuts[row, 5][0][None]) for row in rows])
         torch.testing.assert_close(torch.cat([x for x, _ in a]), whole, atol=0.01, rtol=0.01)
     assert not torch.equal(
-        torch.cat([x for x, _ in fresh.epoch(0, "b")]), torch.cat([x for x, _ in kept.epoch(0, "a")])
+        torch.cat([x for x, _ in fresh.epoch(0)]), torch.cat([x for x, _ in kept.epoch(0)])
     )
 
 
@@ -231,7 +231,7 @@ def test_attention_learns_through_a_classifier(model, pictures, scales):
     classifier, losses = regional_training.train_classifier(maps, scales, epochs=20, lr=0.1)
     assert classifier[0].shape == (3, 16) and losses[-1] < 0.8 * losses[0]
     attention, found = regional_training.train_regional_attention(
-        maps, classifier, hidden=4, epochs=(6, 2), rates=(0.05, 0.005), scales=2
+        maps, classifier, hidden=4, epochs=(6, 2), rate=0.05, scales=2
     )
     assert len(found) == 8 and np.mean(found[-3:]) < found[0] and not attention.W_c.weight.requires_grad
     x = model.maps(torch.randn(2, 3, 64, 64))
@@ -241,7 +241,7 @@ def test_attention_learns_through_a_classifier(model, pictures, scales):
 def test_the_classifier_reads_what_attention_gives_it(model, pictures):
     """With a rate of nearly 0 the first loss is that of the layer as it was drawn, on the vectors it should read."""
     maps = Maps(model, pictures, 64, batch=12, keep=True)
-    x, y = next(maps.epoch(0, ""))
+    x, y = next(maps.epoch(0))
     at = regions.grid(4, 4, 2)
     eq_4 = torch.stack([x[..., r : r + s, c : c + s].amax((2, 3)) for r, c, s in at]).mean(0)
     for scales, vectors in ((None, x.mean((2, 3))), (2, eq_4)):
@@ -274,13 +274,13 @@ def test_attention_learns_by_retrieval(model, pictures, context):
         Maps(model, pictures, 64, keep=True, cuts=c) for c in (regional_training.Squares, regional_training.Boxes)
     )
     whiten = regional_training.pca(scenes, scales=2)
-    kept = [scenes.kept([0]).clone(), boxes.kept([0]).clone()]
+    kept = [scenes.of([0]).clone(), boxes.of([0]).clone()]
     attention, losses = regional_training.train_for_retrieval(
         scenes, boxes, whiten, context, hidden=4, steps=60, rate=0.02, n_boxes=6, n_scenes=12, scales=2
     )
     assert len(losses) == 60 and np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.01
     assert attention.context == context and not attention.W_c.weight.requires_grad
-    assert all(torch.equal(a, b) for a, b in zip(kept, (scenes.kept([0]), boxes.kept([0]))))
+    assert all(torch.equal(a, b) for a, b in zip(kept, (scenes.of([0]), boxes.of([0]))))
     again = regional_training.train_for_retrieval(
         scenes, boxes, whiten, context, hidden=4, steps=60, rate=0.02, n_boxes=6, n_scenes=12, scales=2
     )

@@ -107,11 +107,11 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(scenes, tmp_path, 
     _, straight = vit.train("mini-vit-small", 4, *scenes, batch=8)
     clip, calls = torch.nn.utils.clip_grad_norm_, []
 
-    def kill(*args):
+    def kill(*args, **options):
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return clip(*args)
+        return clip(*args, **options)
 
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", kill)
     with pytest.raises(KeyboardInterrupt):

@@ -1,7 +1,6 @@
 """The rules every notebook meets (ARCHITECTURE: Notebooks), and that nbval sees a changed output."""
 
 import ast
-import json
 import re
 import subprocess
 import sys
@@ -162,50 +161,41 @@ def test_method_notebooks_have_a_cell_by_hand_that_asserts(path):
 
 # ---- nbval
 
+PROGRESS = """import sys
+from tqdm import notebook, std
+for bar in (std.tqdm, notebook.tqdm):
+    for number in bar([2]):
+        print(number, end=" ")
+print("a warning", file=sys.stderr)
+print(2 + 2)"""
+
 
 def small_notebook(path, shown):
-    """A notebook with one checked cell that prints 4, and shows ``shown``."""
-    shown = [new_output("stream", name="stdout", text=shown)]
-    checked = new_code_cell("print(2 + 2)", execution_count=2, outputs=shown)
-    checked.metadata["tags"] = [CHECKED]
-    free = new_output("stream", name="stdout", text="yesterday\n")
+    """A notebook whose checked cell prints 2 2 4 while bars grow, and holds the text ``shown``."""
     cells = [
         new_markdown_cell("# T"),
         new_code_cell(f"import sys\nassert sys.prefix == {sys.prefix!r}", execution_count=1),
-        checked,
-        new_code_cell("print('today')", execution_count=3, outputs=[free]),
+        new_code_cell(PROGRESS, execution_count=2, outputs=[new_output("stream", name="stdout", text=shown)]),
+        new_code_cell("print('today')", execution_count=3, outputs=[new_output("stream", name="stdout", text="yesterday\n")]),
     ]
-    notebook = new_notebook(cells=cells)
-    notebook.metadata["kernelspec"] = {
-        "name": "python3",
-        "display_name": "Python 3",
-        "language": "python",
-    }
-    nbformat.write(notebook, path)
+    cells[2].metadata["tags"] = [CHECKED]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
 
 
-def nbval(path):
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--nbval-lax",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        str(path),
-    ]
-    return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, timeout=300)
+def nbval(folder, *options):
+    """The cells that fail when nbval runs the notebooks of ``folder``, and the last line of its report."""
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "-rfE", *options]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return re.findall(r"^FAILED (\S+::Cell \d)", done.stdout, re.MULTILINE), done.stdout.splitlines()[-1]
 
 
 @pytest.mark.slow
-def test_nbval_fails_on_a_hand_edited_output_and_only_then(tmp_path):
+def test_nbval_fails_on_a_hand_edited_output_and_not_on_progress(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    honest, edited = tmp_path / "honest.ipynb", tmp_path / "edited.ipynb"
-    small_notebook(honest, "4\n")
-    small_notebook(edited, "5\n")
-    good = nbval(honest)
-    assert good.returncode == 0 and "3 passed" in good.stdout, good.stdout
-    bad = nbval(edited)
-    assert bad.returncode == 1 and "1 failed" in bad.stdout, bad.stdout
-    assert json.loads(edited.read_text())  # nbval leaves the file alone
+    (tmp_path / "conftest.py").write_bytes((FOLDER / "conftest.py").read_bytes())
+    small_notebook(tmp_path / "honest.ipynb", "2 2 4\n")
+    assert nbval(tmp_path, "--noconftest")[0] == ["honest.ipynb::Cell 1"], "the bars are there"
+    small_notebook(tmp_path / "edited.ipynb", "2 2 5\n")
+    failed, last = nbval(tmp_path)
+    assert failed == ["edited.ipynb::Cell 1"] and "1 failed, 5 passed" in last

@@ -133,7 +133,7 @@ def printed(cell, names):
 
 @pytest.mark.slow
 @each
-def test_checks_tell_right_from_wrong_and_every_slip_has_its_hint(path):
+def test_solutions_run_and_checks_tell_right_from_wrong_and_every_slip_has_its_hint(path):
     cells = code_of(path)
     names, seen = {"__name__": "__main__"}, []
 
@@ -143,12 +143,13 @@ def test_checks_tell_right_from_wrong_and_every_slip_has_its_hint(path):
 
     for question, cell in zip([None, *cells], cells, strict=False):
         names |= {"check": watched} if "check" in names else {}
+        seen.clear()
+        lines = printed(cell, names)
+        assert lines == told(cell) or not tagged(cell, "nbval-check-output"), cell.source
         if not tagged(cell, "check"):
-            printed(cell, names)
             continue
         asked = answers(question)
-        seen.clear()
-        assert verdicts(printed(cell, names), asked) == len(asked) * [RIGHT]
+        assert verdicts(lines, asked) == len(asked) * [RIGHT]
         for i, (name, call) in enumerate(zip(asked, list(seen), strict=True)):
             for given in (..., *WRONG):
                 said = verdicts(printed(cell, names | {name: given}), asked)[i]

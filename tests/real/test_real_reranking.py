@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from foir_lib.bench.landmark_experiment import RERANKINGS, LandmarkExperiment
 from PIL import Image
 
 from foir_lib import load_model
-from foir_lib.bench.landmark_experiment import RERANKINGS, LandmarkExperiment
 from foir_lib.data.ground_truth import CLASSIC, protocols
-from foir_lib.data.readers import pictures
-from foir_lib.data.readers.revisited import asked
+from foir_lib.data.readers import pictures, reading
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 
@@ -36,7 +35,7 @@ def experiment(foir_data, tmp_path_factory):
     names = [f"{path.parent.name}-{path.stem}" for path in [*queries, *database]]
     images = pictures.table(names, [str(path) for path in [*queries, *database]], "database", "frames")
     images.loc[: len(queries) - 1, "split"] = "query"
-    tables = asked(names[: len(queries)], list(frames), np.array(boxes, float))[::-1]
+    tables = reading.query_tables(names[: len(queries)], list(frames), np.array(boxes, float))[::-1]
     truth = [{"good": list(range(i, i + N_FRAMES)), "ok": [], "junk": []} for i in range(0, len(database), N_FRAMES)]
     found = RetrievalSet("frames", images, *tables, protocols(truth, len(database), CLASSIC))
     model = load_model("resnet18", weights=weights, out_index=3, image_size=LONGEST, device="cpu")

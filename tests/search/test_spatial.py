@@ -104,7 +104,7 @@ def test_positions_are_those_of_the_whole_picture():
         found = spatial.verify(part, spatial.keypoints(picture), threshold=3)
         assert found.inliers > 10 and np.median(np.abs(found.a - found.b)) < 0.5
     assert len(spatial.keypoints(picture, n_features=7).points) == 7
-    with pytest.raises(InputError, match="outside the picture"):
+    with pytest.raises(InputError, match="outside the 400 x 300 picture"):
         spatial.keypoints(picture, Box(500, 500, 600, 600))
     with pytest.raises(InputError, match="'rigid' is unknown"):
         spatial.verify(inside, inside, "rigid")

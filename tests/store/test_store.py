@@ -16,9 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foir_lib.bench import landmark_pictures
 from foir_lib.errors import InputError, IntegrityError
-from foir_lib.search import local_views
 from foir_lib.store import features as store
 from foir_lib.store import shards
 from foir_lib.store.features import build
@@ -384,7 +382,7 @@ def finish_200(root, maker):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [*range(5), *(pytest.param(seed, marks=pytest.mark.claims) for seed in range(5, 100))])
 def test_killed_run_continues_bit_for_bit(tmp_path, seed):
     process = child(tmp_path / "killed", 0.02)
     for _ in range(random.Random(seed).randint(1, 15)):  # shards begun before the blow
@@ -431,13 +429,7 @@ def test_one_item_at_a_time_in_threads_is_the_same(tmp_path):
     assert kept.layout == {"a": ("float32", (2,)), "n": ("int32", ())}
 
 
-def test_digests_name_arrays_and_code():
+def test_digests_name_arrays():
     a = np.arange(6.0)
     assert store.array_digest(a) == store.array_digest(a.copy()) == store.array_digest(a[:3], a[3:])
     assert store.array_digest(a) != store.array_digest(a + 1)
-    both = store.code_digest("methods/pooling.py", "methods/regions.py")
-    assert both == store.code_digest("methods/pool*.py", "methods/regions.py") != store.code_digest("methods/pooling.py")
-    root = Path(store.__file__).parents[1]
-    assert all(list(root.glob(pattern)) for pattern in [*local_views.CODE, *landmark_pictures.CODE])
-    with pytest.raises(InputError, match=r"No file of foir_lib matches 'methods/nothing\*\.py'"):
-        store.code_digest("methods/pooling.py", "methods/nothing*.py")

@@ -1,23 +1,22 @@
-"""Retrieval metrics: MP@k and MAP@k of the head-selection paper, two kinds of AP, Revisited AP.
-
-All are fractions in [0, 1]; ranks count from 0.
-"""
+"""MP@k and MAP@k of the head-selection paper (PHS, supplement A2): fractions in [0, 1]."""
 
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from foir_lib.data.ground_truth import LEVELS
-from foir_lib.errors import InputError
+from foir_lib.data import RetrievalSet
+from foir_lib.errors import InputError, unknown
+from foir_lib.search.ranking import Ranking
 
 
 class FocusResult(NamedTuple):
     """MP@k and MAP@k with the tables they are means of.
 
-    per_category: label, n_images, n_queries, precision, average_precision. per_query: image_id,
-    label, precision (P@k), average_precision (AP@k), one row per query, in the order of the input.
+    per_category: label, n_images, n_queries, precision, average_precision. per_query: image_id, label, precision (P@k),
+    average_precision (AP@k), one row per query, in the order of the input.
     """
 
     mp: float
@@ -27,36 +26,7 @@ class FocusResult(NamedTuple):
     k: int
 
 
-def average_precision(ranks, n_positive, definition="textbook"):
-    """AP of one query from the ranks (from 0) of the positives found; ``n_positive`` exist in all.
-
-    "textbook": mean over positives of (j+1)/(r+1), j-th positive at rank r. "trapezoid": mean of
-    (p0 + p1)/2 with p0 = j/r (1 at r = 0) and p1 = (j+1)/(r+1), as in Oxford5k and its revisited
-    protocol. Positives not among ``ranks`` count 0. Raises InputError for ranks that repeat or are
-    negative, and for fewer positives than ranks.
-    """
-    ranks = np.sort(np.asarray(ranks))
-    whole = ranks.ndim == 1 and (ranks.dtype.kind in "iu" or not ranks.size)
-    if not whole or (ranks < 0).any() or (np.diff(ranks) == 0).any():
-        raise InputError(
-            f"Ranks {ranks.tolist()} can't be scored: whole numbers from 0 on, each once."
-        )
-    if n_positive < max(1, len(ranks)):
-        raise InputError(
-            f"n_positive = {n_positive} is too few for {len(ranks)} positives found: "
-            "count all that exist."
-        )
-    if definition not in ("textbook", "trapezoid"):
-        raise InputError(f"AP definition '{definition}' is unknown: 'textbook' or 'trapezoid'.")
-    found = np.arange(len(ranks))
-    after = (found + 1) / (ranks + 1)
-    if definition == "textbook":
-        return float(after.sum() / n_positive)
-    before = np.where(ranks == 0, 1.0, found / np.maximum(ranks, 1))
-    return float((before + after).sum() / 2 / n_positive)
-
-
-def precision_at_k(relevance, k):
+def precision_at_k(relevance: np.ndarray, k: int) -> np.ndarray:
     """Share of correct ones among the first k: relevance (..., n) bool, best first -> (...).
 
     With n < k the first n are used, with a warning.
@@ -65,26 +35,13 @@ def precision_at_k(relevance, k):
     return relevance[..., :k].mean(axis=-1)
 
 
-def recall_at_k(relevance, k, n_positive):
-    """Share of the ``n_positive`` (...) positives found among the first k.
+def focus_precision(relevance: np.ndarray, image_ids: Sequence, labels: Sequence, k: int = 100) -> FocusResult:
+    """MP@k and MAP@k over prompts (PHS eq. A1-A8).
 
-    relevance (..., n) bool, best first -> (...). With n < k the first n are used, with a warning.
-    """
-    relevance, k = _depth(relevance, k)
-    if np.any(np.asarray(n_positive) < np.maximum(1, relevance.sum(axis=-1))):
-        raise InputError(
-            "n_positive is smaller than the positives found (or than 1): count all that exist."
-        )
-    return relevance[..., :k].sum(axis=-1) / np.asarray(n_positive)
-
-
-def focus_precision(relevance, image_ids, labels, k=100):
-    """MP@k and MAP@k over prompts (PHS eq. A1-A8), as :class:`FocusResult`.
-
-    relevance (Q, >= k) bool: does the image at that rank contain the prompted category; image_ids,
-    labels (Q,): query image and category of each prompt. AP@k of a prompt is the mean of P@k' over
-    its *correct* ranks k' <= k, 0 if there are none. Fewer than k columns (a database smaller than
-    k): all are used, with a warning.
+    relevance (Q, >= k) bool: does the image at that rank contain the prompted category; image_ids, labels (Q,): query
+    image and category of each prompt. AP@k of a prompt is the mean of P@k' over its *correct* ranks k' <= k, 0 if there
+    are none. Fewer than k columns (a database smaller than k): all are used, with a warning. Raises InputError for
+    lengths that differ.
     """
     relevance, k = _depth(relevance, k)
     if relevance.ndim != 2 or not (len(relevance) == len(image_ids) == len(labels) > 0):
@@ -93,24 +50,22 @@ def focus_precision(relevance, image_ids, labels, k=100):
             "don't belong together: one row each per query, at least one."
         )
     relevance = relevance[:, :k]
-    found = relevance.sum(axis=1)
+    n_right = relevance.sum(axis=1)
     precision = relevance.cumsum(axis=1) / np.arange(1, k + 1)
-    per_query = pd.DataFrame(
-        {
-            "image_id": np.asarray(image_ids),
-            "label": np.asarray(labels),
-            "precision": found / k,
-            "average_precision": (precision * relevance).sum(axis=1) / np.maximum(found, 1),
-        }
-    )
+    per_query = pd.DataFrame({
+        "image_id": np.asarray(image_ids),
+        "label": np.asarray(labels),
+        "precision": n_right / k,
+        "average_precision": (precision * relevance).sum(axis=1) / np.maximum(n_right, 1),
+    })  # fmt: skip
     return average(per_query, k)
 
 
-def average(per_query, k):
+def average(per_query: pd.DataFrame, k: int) -> FocusResult:
     """Means over prompts of one image and category, then images, then categories (PHS A3-4, A7-8).
 
-    ``per_query`` as in :class:`FocusResult`; for subsets too: rows chosen from a table, or its mean
-    over several prompts of one object.
+    ``per_query`` as in :class:`FocusResult`; for subsets too: rows chosen from a table, or its mean over several prompts
+    of one object.
     """
     columns = ["precision", "average_precision"]
     groups = per_query.groupby(["label", "image_id"], sort=True)
@@ -122,93 +77,38 @@ def average(per_query, k):
     return FocusResult(float(mp), float(mean_ap), per_category.reset_index(), per_query, k)
 
 
-def score(ranking, retrieval_set, protocol="contains", k=100):
-    """MP@k and MAP@k of a Ranking under a protocol of its RetrievalSet, as :class:`FocusResult`.
+def score(ranking: Ranking, retrieval_set: RetrievalSet, protocol: str = "contains", k: int = 100) -> FocusResult:
+    """MP@k and MAP@k of a ranking under a protocol of its set.
 
-    ``per_query`` also has query (row of ``retrieval_set.queries``) and n_objects (of its image).
-    Raises InputError for an unknown protocol, one that ignores images (use :func:`revisited`), a
-    ranking of another set, and one cut off before k.
+    ``per_query`` also has query (row of ``retrieval_set.queries``) and n_objects (of its image). Raises InputError for an
+    unknown protocol, one that ignores images (use :func:`~foir_lib.bench.metrics.mean_average_precision`), a ranking of
+    another set, and one cut off before k.
     """
     if protocol not in retrieval_set.protocols:
-        names = ", ".join(retrieval_set.protocols)
-        raise InputError(f"Protocol '{protocol}' is unknown, {retrieval_set.name} has: {names}.")
+        raise unknown(f"protocol of {retrieval_set.name}", protocol, retrieval_set.protocols)
     rules = retrieval_set.protocols[protocol]
     if any(len(ignored) for ignored in rules.ignored.values()):
         raise InputError(
-            f"Protocol '{protocol}' ignores images, unknown to P@k: score it with revisited()."
+            f"Protocol '{protocol}' ignores images, unknown to P@k: score it with mean_average_precision()."
         )
-    n_kept, queries = ranking.ids.shape[1], retrieval_set.queries
-    if n_kept < min(k, ranking.n_database - 1):  # one may be the query itself
-        raise InputError(
-            f"The ranking keeps {n_kept} of {ranking.n_database} images per query: search "
-            f"with k={k}."
-        )
-    if ranking.query_rows.max() >= len(queries) or ranking.n_database != len(
-        retrieval_set.database
-    ):
+    depth, queries = ranking.ids.shape[1], retrieval_set.queries
+    if depth < min(k, ranking.n_database - 1):  # one may be the query itself
+        raise InputError(f"The ranking keeps {depth} of {ranking.n_database} images per query: search with k={k}.")
+    if ranking.query_rows.max() >= len(queries) or ranking.n_database != len(retrieval_set.database):
         raise InputError(
             f"The ranking is of {ranking.n_database} images and query rows up to "
             f"{ranking.query_rows.max()}, not of {retrieval_set.name} with "
             f"{len(retrieval_set.database)} images and {len(queries)} queries."
         )
-    ids = np.full((len(queries), min(k, n_kept)), -1)
+    ids = np.full((len(queries), min(k, depth)), -1)
     ids[ranking.query_rows] = ranking.ids[:, :k]
-    asked = queries.iloc[ranking.query_rows]
+    ranked = queries.iloc[ranking.query_rows]
     relevance = rules.relevance(ids)[ranking.query_rows]
-    result = focus_precision(relevance, asked["image_id"].to_numpy(), asked["label"].to_numpy(), k)
+    result = focus_precision(relevance, ranked["image_id"].to_numpy(), ranked["label"].to_numpy(), k)
     result.per_query.insert(0, "query", ranking.query_rows)
-    counts = {
-        image_id: retrieval_set.n_objects(image_id) for image_id in asked["image_id"].unique()
-    }
+    counts = {image_id: retrieval_set.n_objects(image_id) for image_id in ranked["image_id"].unique()}
     result.per_query["n_objects"] = result.per_query["image_id"].map(counts)
     return result
-
-
-def revisited(ranking, ground_truth, level, definition="trapezoid"):
-    """Mean AP over the queries that have positives, by the Revisited Oxford and Paris protocol.
-
-    See :func:`revisited_ap`. Raises InputError when no query has positives.
-    """
-    aps = revisited_ap(ranking, ground_truth, level, definition)
-    if np.isnan(aps).all():
-        raise InputError(f"No query has {level} positives: nothing can be averaged.")
-    return float(np.nanmean(aps))
-
-
-def revisited_ap(ranking, ground_truth, level, definition="trapezoid"):
-    """AP (Q,) of each query by the Revisited Oxford and Paris protocol; NaN without positives.
-
-    ranking: database rows, best first, for each query: (Q, n), a list of Q arrays, or (n, Q), the
-    layout of the published evaluation code (when Q = n: rows are queries). ground_truth: Q dicts
-    with lists "easy", "hard", "junk" of database rows. level: "easy" (easy count, hard and junk are
-    ignored), "medium" (easy and hard; junk ignored) or "hard" (hard; easy and junk ignored). An
-    ignored image is taken out of the list before ranks are counted; positives not in it count 0.
-    """
-    if level not in LEVELS:
-        raise InputError(f"Level '{level}' is unknown: easy, medium or hard.")
-    if isinstance(ranking, np.ndarray) and ranking.ndim == 2 and len(ranking) != len(ground_truth):
-        ranking = ranking.T
-    if len(ranking) != len(ground_truth):
-        raise InputError(
-            f"The ranking is of {len(ranking)} queries, the ground truth of {len(ground_truth)}: "
-            "there must be one each."
-        )
-    aps = np.full(len(ground_truth), np.nan)
-    for query, (ids, truth) in enumerate(zip(ranking, ground_truth, strict=True)):
-        if missing := {"easy", "hard", "junk"} - set(truth):
-            raise InputError(f"Ground truth of query {query} lacks {', '.join(sorted(missing))}.")
-        positive, ignored = (
-            np.concatenate([np.asarray(truth[key], int) for key in keys]) for keys in LEVELS[level]
-        )
-        ids = np.asarray(ids)
-        if len(np.unique(ids)) < len(ids):
-            raise InputError(f"The ranking of query {query} names a database row twice.")
-        if len(positive):
-            ids = ids[~np.isin(ids, ignored)]
-            aps[query] = average_precision(
-                np.flatnonzero(np.isin(ids, positive)), len(positive), definition
-            )
-    return aps
 
 
 def _depth(relevance, k):

@@ -1,27 +1,56 @@
-"""mAP of a ranking under a named protocol of a landmark benchmark: revisited, classic, or mini-landmarks'."""
+"""Average precision, and mAP of a ranking under a protocol: revisited, classic, or mini-landmarks'."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from foir_lib.bench.metrics.focus import average_precision
-from foir_lib.errors import InputError
+from foir_lib.data import Protocol, ground_truth
+from foir_lib.errors import InputError, unknown
+from foir_lib.search.ranking import Ranking
 
 
-class LandmarkScore(NamedTuple):
+class MeanAPResult(NamedTuple):
     """mAP over the queries that have positives; average_precision (Q,): AP of each query, NaN without positives."""
 
     map: float
     average_precision: np.ndarray
 
 
-def mean_average_precision(ranking, protocol, definition=None):
-    """mAP of a ranking under a Protocol, as :class:`LandmarkScore`.
+def average_precision(ranks: Sequence[int], n_positive: int, definition: str = "textbook") -> float:
+    """AP of one query from the ranks (from 0) of the positives that were retrieved; ``n_positive`` exist in all.
+
+    "textbook": mean over positives of (j+1)/(r+1), j-th positive at rank r. "trapezoid": mean of (p0 + p1)/2 with
+    p0 = j/r (1 at r = 0) and p1 = (j+1)/(r+1), as in Oxford5k and its revisited protocol. Positives not among ``ranks``
+    count 0. Raises InputError for ranks that repeat or are negative, and for fewer positives than ranks.
+    """
+    ranks = np.sort(np.asarray(ranks))
+    whole = ranks.ndim == 1 and (ranks.dtype.kind in "iu" or not ranks.size)
+    if not whole or (ranks < 0).any() or (np.diff(ranks) == 0).any():
+        raise InputError(f"Ranks {ranks.tolist()} can't be scored: whole numbers from 0 on, each once.")
+    if n_positive < max(1, len(ranks)):
+        raise InputError(
+            f"n_positive = {n_positive} is too few for {len(ranks)} positives found: count all that exist."
+        )
+    if definition not in ("textbook", "trapezoid"):
+        raise InputError(f"AP definition '{definition}' is unknown: 'textbook' or 'trapezoid'.")
+    earlier = np.arange(len(ranks))
+    after = (earlier + 1) / (ranks + 1)
+    if definition == "textbook":
+        return float(after.sum() / n_positive)
+    before = np.where(ranks == 0, 1.0, earlier / np.maximum(ranks, 1))
+    return float((before + after).sum() / 2 / n_positive)
+
+
+def mean_average_precision(
+    ranking: Ranking | Sequence[np.ndarray], protocol: Protocol, definition: str | None = None
+) -> MeanAPResult:
+    """mAP of a ranking under a protocol.
 
     ranking: a Ranking of all queries, or database rows, best first, for each query: (Q, n) or a list of Q arrays; -1
     stands for a place where nothing was found. Ignored images (and the query's own, where the protocol names it) are
     taken out of the list before ranks are counted; positives not in it count 0. definition: the protocol's own unless
-    given; "textbook" or "trapezoid" (see `metrics.average_precision`), or "textbook@100", which looks at the first 100
+    given; "textbook" or "trapezoid" (see :func:`average_precision`), or "textbook@100", which looks at the first 100
     ranks and divides by min(positives, 100) (GLDv2: Weyand et al., CVPR 2020, section 3). Raises InputError for a ranking
     of other queries, what are no rows (scores, NaN), an image twice in one query's list, and when no query has positives.
     """
@@ -29,33 +58,54 @@ def mean_average_precision(ranking, protocol, definition=None):
     first, formula = (100, "textbook") if definition == "textbook@100" else (None, definition)
     aps = np.full(len(protocol.groups), np.nan)
     for query, ids in enumerate(_lists(ranking, len(protocol.groups))):
-        positives = protocol.positives(query)
-        if not len(positives):
-            continue
         ids = np.asarray(ids)
         if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu"):
             raise InputError(
                 f"The ranking of query {query} is {ids.dtype} {ids.shape}: give database rows, whole numbers."
             )
-        found = ids[ids >= 0]
-        if len(np.unique(found)) < len(found):
+        if len(np.unique(ids[ids >= 0])) < (ids >= 0).sum():
             raise InputError(f"The ranking of query {query} names a database row twice.")
-        out = np.isin(ids, protocol.ignored_of(query)) | ((ids == protocol.own[query]) & (ids >= 0))
-        ranks = np.flatnonzero(np.isin(ids[~out][:first], positives))
-        aps[query] = average_precision(ranks, min(len(positives), first or len(positives)), formula)
+        positives = protocol.positives(query)
+        if len(positives):
+            out = np.isin(ids, protocol.ignored_of(query)) | ((ids == protocol.own[query]) & (ids >= 0))
+            ranks = np.flatnonzero(np.isin(ids[~out][:first], positives))
+            aps[query] = average_precision(ranks, min(len(positives), first or len(positives)), formula)
     if np.isnan(aps).all():
         raise InputError("No query has positives: nothing can be averaged.")
-    return LandmarkScore(float(np.nanmean(aps)), aps)
+    return MeanAPResult(float(np.nanmean(aps)), aps)
+
+
+def revisited(
+    ranking: Sequence[np.ndarray],
+    truth: Sequence[Mapping[str, Sequence[int]]],
+    level: str,
+    definition: str = "trapezoid",
+) -> float:
+    """mAP over the queries that have positives, by the Revisited Oxford and Paris protocol (Radenović et al., CVPR 2018).
+
+    ranking: as for :func:`mean_average_precision`, or (n, Q), the layout of the published evaluation code (when Q = n:
+    rows are queries). truth: Q dicts with lists "easy", "hard", "junk" of database rows. level: "easy" (easy count, hard
+    and junk are ignored), "medium" (easy and hard; junk ignored) or "hard" (hard; easy and junk ignored). Raises InputError
+    as there, for an unknown level and for ground truth that lacks a list or names an image twice.
+    """
+    if level not in ground_truth.LEVELS:
+        raise unknown("level", level, ground_truth.LEVELS)
+    if isinstance(ranking, np.ndarray) and ranking.ndim == 2 and len(ranking) != len(truth):
+        ranking = ranking.T
+    rules = ground_truth.protocols(truth, np.inf, {level: ground_truth.LEVELS[level]})[level]
+    return mean_average_precision(ranking, rules, definition).map
 
 
 def _lists(ranking, n_queries):
     """Database rows for each query in order."""
-    if not hasattr(ranking, "query_rows"):
+    if not isinstance(ranking, Ranking):
         if len(ranking) != n_queries:
             raise InputError(
-                f"The ranking is of {len(ranking)} queries, the protocol of {n_queries}: there must be one each."
+                f"The ranking is of {len(ranking)} queries, the ground truth of {n_queries}: there must be one each."
             )
         return ranking
     if sorted(ranking.query_rows.tolist()) != list(range(n_queries)):
-        raise InputError(f"The ranking is of {len(ranking)} queries, the protocol of {n_queries}: rank all of them.")
+        raise InputError(
+            f"The ranking is of {len(ranking)} queries, the ground truth of {n_queries}: rank all of them."
+        )
     return ranking.ids[np.argsort(ranking.query_rows)]

@@ -2,50 +2,65 @@
 
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from foir_lib.bench.published import published, tables
-from foir_lib.bench.tables.heads import EVERY
+from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, best, latex, number, pipes, with_differences
+from foir_lib.bench.tables.catalogue import EVERY
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import atomic_write
 
 KEYS = ["table", "dataset", "model", "method", "metric"]
 SCORES = ["published", "ours", "difference"]
-DECIMALS = 1
+BOUNDS = ["low", "high"]  # of the 95 % interval of the difference to the first method, percent points
+HANDED = "run.json"  # in the folder that a notebook writes to
 
 
-def save(rows, table, out, figures=None, stamp=None):
-    """Write ``<table>.json``, ``.csv``, ``.md`` and a PNG per figure into the folder ``out``.
+def hand_over(out: str | Path, stamp: dict, rows: pd.DataFrame | None = None) -> None:
+    """Leave in the folder ``out`` what :func:`save` writes beside the rows: the stamp, whose seconds start now.
 
-    ``rows``: long format with the columns :data:`KEYS`, "ours", and where known "published"
-    (percent), besides any others such as x, n_queries, n_database; "difference" is computed.
-    ``figures``: name -> matplotlib Figure, written as ``<table>-<name>.png``. Each file appears
-    whole or not at all; the JSON, which holds ``stamp`` and unrounded rows without NaN, comes last.
-    Returns its path. Raises InputError for rows that lack a column, are none, repeat a cell or
-    belong to another table.
+    ``rows``: rows of an earlier run that are still right, for :func:`kept_rows`; only the figures are drawn again.
     """
-    rows = checked(rows, table)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    records = None if rows is None else _records(rows)
+    write_json(Path(out) / HANDED, {"stamp": stamp, "started": time.time(), "rows": records})
+
+
+def kept_rows(out: str | Path) -> pd.DataFrame | None:
+    """The rows that :func:`hand_over` left in the folder ``out`` to be drawn again; None if they are to be computed."""
+    rows = _handed(out).get("rows")
+    return pd.DataFrame(rows) if rows else None
+
+
+def _handed(out):
+    path = Path(out) / HANDED
+    return json.loads(path.read_text(encoding="utf-8")) if out and path.is_file() else {}
+
+
+def save(rows: pd.DataFrame, table: str, out: str | Path, figures: dict | None = None) -> Path:
+    """Write ``<table>.json``, ``.csv``, ``.md``, ``.tex`` and a PNG per figure into the folder ``out``.
+
+    ``rows``: long format with the columns :data:`KEYS`, "ours", and where known "published" (percent), besides any others
+    such as x, n_queries, n_database; "difference" is computed. ``figures``: name -> matplotlib Figure, written as
+    ``<table>-<name>.png``. Each file appears whole or not at all; the JSON, which holds unrounded rows without NaN and
+    the stamp of :func:`hand_over` (None without), comes last. Returns its path. Raises InputError for rows that lack a
+    column, are none, repeat a cell or belong to another table.
+    """
+    rows, folder = checked(rows, table), Path(out)
     for name, figure in (figures or {}).items():
         picture = io.BytesIO()
-        figure.savefig(
-            picture, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None}
-        )
+        figure.savefig(picture, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
         atomic_write(folder / f"{table}-{name}.png", picture.getvalue())
     atomic_write(folder / f"{table}.csv", rounded(rows).to_csv(index=False, lineterminator="\n"))
     atomic_write(folder / f"{table}.md", markdown(rows))
-    path = folder / f"{table}.json"
-    write_rows(path, rows, stamp)
+    atomic_write(folder / f"{table}.tex", latex(wide(rows, bold=BOLD).reset_index()))
+    handed, path = _handed(folder), folder / f"{table}.json"
+    stamp = {"seconds": round(time.time() - handed["started"], 1)} | handed["stamp"] if handed else None
+    write_json(path, {"table": table, "stamp": stamp, "rows": _records(rows)})
     return path
-
-
-def write_rows(path, rows, stamp):
-    """Write checked rows and their stamp as strict JSON, atomically."""
-    write_json(path, {"table": rows["table"].iloc[0], "stamp": stamp, "rows": _records(rows)})
 
 
 def checked(rows, table):
@@ -82,38 +97,42 @@ def load(path):
         raise IntegrityError(f"{path} holds no rows of a table ({error}): run it again.") from error
 
 
-def rounded(rows):
+def rounded(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with one decimal as text ("" for none); the difference is that of the printed numbers."""
     ours, theirs = rows["ours"].round(DECIMALS), rows["published"].round(DECIMALS)
-    numbers = {"published": theirs, "ours": ours, "difference": ours - theirs}
-    text = {
-        n: [_number(v, sign=n == "difference") for v in column] for n, column in numbers.items()
-    }
-    others = {c: [_plain(v) for v in rows[c]] for c in rows if c not in KEYS + SCORES}
+    numbers = {"published": theirs, "ours": ours, "difference": ours - theirs} | {c: rows[c] for c in BOUNDS if c in rows}
+    text = {n: [number(v, n in ("difference", *BOUNDS)) for v in column] for n, column in numbers.items()}
+    others = {c: [_plain(v) for v in rows[c]] for c in rows if c not in [*KEYS, *numbers]}
     return rows.assign(**text, **others)
 
 
-def wide(rows):
+def wide(rows: pd.DataFrame, intervals: bool = True, bold: str = "{}") -> pd.DataFrame:
     """The table as a person reads it, its methods across or down as the paper prints them; text cells.
 
     Methods across: a line for each data set, model, and where there are several metric and x. Methods down: a line for
     each method, model and x, a column for each data set and metric. A cell is our score, behind it the published one in
-    brackets where there is one: "52.6 (54.1)"; "-" is a score that can't be had (:func:`notes`). Lines and columns stand in
+    brackets where there is one: "52.6 (54.1)"; "52.6 ± 0.4" has a spread over seeds; "-" is a score that can't be had (:func:`notes`). ``intervals``: where rows
+    have them, the difference to the first method with its 95 % interval stands below or beside: "+11.3 [9.8, 12.9]".
+    ``bold``: how the best of a line is written where it is so beyond chance, e.g. "**{}**". Lines and columns stand in
     the order in which ``rows`` first name them. No column for models where there are none.
     """
-    name = rows["table"].iloc[0]
+    name, text = rows["table"].iloc[0], rounded(rows)
+    alone = text["note"].map(lambda note: "-" if note else "") if "note" in text else [""] * len(text)
+    ours = [bold.format(o) if sure else o for o, sure in zip(text["ours"], best(rows))]
+    if "spread" in rows:
+        ours = [f"{o} ± {number(s)}" if s == s else o for o, s in zip(ours, rows["spread"])]
+    cells = [f"{o or '-'} ({p})" if p else o or a for o, p, a in zip(ours, text["published"], alone)]
+    text = text.assign(cell=cells)
+    if intervals and "low" in rows:
+        text = with_differences(text, rows)
     across = ["dataset", "metric"] if name in EVERY and EVERY[name].methods == "down" else ["method"]
-    several = {c for c in ("metric", "x") if c in rows and rows[c].nunique(dropna=False) > 1}
+    several = {c for c in ("metric", "x") if c in text and text[c].nunique(dropna=False) > 1}
     shown = {"dataset", "method"} | several | ({"model"} if rows["model"].any() else set())
     down = [c for c in ("dataset", "method", "model", "metric", "x") if c in shown - set(across)]
-    text = rounded(rows)
-    alone = text["note"].map(lambda note: "-" if note else "") if "note" in text else [""] * len(text)
-    cells = [f"{o or '-'} ({p})" if p else o or a for o, p, a in zip(text["ours"], text["published"], alone)]
-    text = text.assign(cell=cells, method=text["method"].replace("", "ours"))
+    text = text.assign(method=text["method"].replace("", "ours"))
     head = text[[c for c in across if c in shown]].agg(", ".join, axis=1).str.removeprefix("any, ")
-    text = text.assign(head=head)
     index = text[down].drop_duplicates()
-    table = text.set_index([*down, "head"])["cell"].unstack("head", fill_value="")
+    table = text.assign(head=head).set_index([*down, "head"])["cell"].unstack("head", fill_value="")
     index = pd.MultiIndex.from_frame(index) if len(down) > 1 else pd.Index(index[down[0]])
     return table.reindex(index=index, columns=head.drop_duplicates()).fillna("").rename_axis(columns=None)
 
@@ -135,11 +154,11 @@ def title(table):
 def markdown(rows):
     """The wide table, the paper's own numbers, and every cell with published, ours, difference."""
     table = rows["table"].iloc[0]
-    parts = [f"# {title(table)}", caption(rows), _pipes(wide(rows).reset_index()), *notes(rows)]
+    parts = [f"# {title(table)}", caption(rows), pipes(wide(rows, bold=BOLD).reset_index()), *notes(rows)]
     theirs = of_paper(rows)
     if theirs is not None:
-        parts += ["## Printed in the paper", _pipes(theirs.reset_index())]
-    parts += ["## Cell by cell", _pipes(rounded(rows).drop(columns="table"))]
+        parts += ["## Printed in the paper", pipes(theirs.reset_index())]
+    parts += ["## Cell by cell", pipes(rounded(rows).drop(columns="table"))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -148,9 +167,8 @@ def caption(rows):
     what = ", ".join(dict.fromkeys(rows["metric"]))
     if "ap" in rows:  # which average precision: definitions differ by several points
         what += f" (AP: {', '.join(dict.fromkeys(rows['ap']))})"
-    return what + (
-        "; in brackets the published number." if rows["published"].notna().any() else "."
-    )
+    what += "; in brackets the published number" if rows["published"].notna().any() else ""
+    return what + ("; vs: the difference to the first method and its 95 % interval." if "low" in rows else ".")
 
 
 def of_paper(rows):
@@ -183,23 +201,9 @@ def _strict(value):
     return round(value, 6) if isinstance(value, float) else value
 
 
-def _number(value, sign=False):
-    """One decimal, "" for NaN, never "-0.0"."""
-    if np.isnan(value):
-        return ""
-    return f"{round(value, DECIMALS) + 0.0:{'+' if sign else ''}.{DECIMALS}f}"
-
-
 def _plain(value):
     """A cell of another column: "" for none, whole floats without a point."""
     value = _strict(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return "" if value is None else value
-
-
-def _pipes(table):
-    """A DataFrame without its index as a Markdown table."""
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

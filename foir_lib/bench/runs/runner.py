@@ -1,10 +1,8 @@
 """Tables as batch jobs: notebooks with strict parameters, resumed, stamped, bound into one report."""
 
-import logging
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,21 +11,15 @@ import nbformat
 import papermill
 from tqdm.auto import tqdm
 
-from foir_lib.bench.runs import page, parameters, report, stamp
-from foir_lib.bench.tables.heads import EVERY, find
+from foir_lib.bench.runs import minutes, parameters, report, stamp
+from foir_lib.bench.runs.kernel import Kernel
+from foir_lib.bench.runs.page import Page
+from foir_lib.bench.tables.catalogue import EVERY, find
 from foir_lib.errors import FoirError, InputError, IntegrityError, MissingError
 from foir_lib.files import notebooks_root
 
-TEXT_BARS = """import os, warnings
-os.environ.setdefault("TQDM_MININTERVAL", "1")
-import tqdm.std
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import tqdm.autonotebook
-tqdm.autonotebook.tqdm, tqdm.autonotebook.trange = tqdm.std.tqdm, tqdm.std.trange
-del os, warnings, tqdm"""  # run first in the kernel: progress bars as text that a terminal can show
 UNNAMED = ("device", "out")  # parameters that don't name a run's folder
-PLACES = ("data_root", "weights", "training_root", "attention", "detector", "guest")  # paths, several with commas
+PLACES = ("data_root", "weights", "training_root", "attention", "detector", "guest", "plugin")  # paths, several with commas
 
 
 class Job(NamedTuple):
@@ -38,61 +30,66 @@ class Job(NamedTuple):
     values: dict
 
 
-def reproduce(tables, given=None, out=None, fresh=False, notebooks=None):
+def reproduce(
+    tables: list[str],
+    values: dict | None = None,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    notebooks: str | Path | None = None,
+) -> tuple[Path, dict[str, str]]:
     """Make tables into a folder; returns ``(folder, failures)``, failures a dict table -> sentence.
 
     ``tables``: ids, each possibly several separated by commas, or "mini" for those of all papers on
-    the mini world. ``given``: parameter name -> value (or command-line text). What the folder ``out``
+    the mini world. ``values``: parameter name -> value (or command-line text). What the folder ``out``
     (default ``runs/<names>``) holds already, made by the same code, lock and parameters, is kept
     unless ``fresh``. A table that fails doesn't stop the others. Raises InputError before anything
     runs for an unknown table or parameter, one that some of the tables lack, a value of a wrong type,
     or a folder in use.
     """
-    given = {name: value for name, value in (given or {}).items() if value is not None}
-    jobs = plan(tables, given, notebooks)
-    folder = Path(out) if out else Path("runs") / _name(tables, given)
+    values = {name: value for name, value in (values or {}).items() if value is not None}
+    jobs = plan(tables, values, notebooks)
+    folder = Path(out) if out else Path("runs") / _name(tables, values)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / ".lock", timeout=0):
             return folder, _run_all(jobs, folder, fresh)
     except filelock.Timeout as error:
-        raise InputError(
-            f"Another run is at work in {folder}: wait or choose another --out."
-        ) from error
+        raise InputError(f"Another run is at work in {folder}: wait or choose another --out.") from error
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise InputError(f"Results can't be written to {folder} ({error.strerror}).") from error
 
 
-def plan(tables, given, notebooks=None):
-    """The jobs of a run, all checked: list of :class:`Job`; errors as :func:`reproduce`."""
+def plan(tables: list[str], values: dict, notebooks: str | Path | None = None) -> list[Job]:
+    """The jobs of a run, all checked; errors as :func:`reproduce`."""
     root = Path(notebooks) if notebooks else notebooks_root() / "tables"
-    if "out" in given:
+    if "out" in values:
         raise InputError("Parameter out is the folder of the run: give it as --out.")
     names = [name.strip() for text in tables for name in text.split(",") if name.strip()]
     if not names:
         raise InputError("There is nothing to reproduce: name mini or tables such as phs-1.")
     if "mini" in names:
-        _only_mini(names, given)
+        _only_mini(names, values)
         names = [t for t in EVERY if _notebook(t, root).is_file()]
         if not names:
             raise MissingError(f"There are no notebooks of tables in {root}: check the checkout.")
     names = list(dict.fromkeys(names))
     for name in names:
         find(name)
-    known = {name: parameters.read(_notebook(name, root)) for name in names}
-    _for_all(known, given)
+    read = {path: parameters.read(path) for path in dict.fromkeys(_notebook(name, root) for name in names)}
+    known = {name: read[_notebook(name, root)] for name in names}
+    _for_all(known, values)
     jobs = []
-    for name, asked in known.items():
+    for name, own in known.items():
         notebook = _notebook(name, root)
-        watched = {"progress": True} if "progress" in asked else {}  # a batch is watched, a lesson isn't
-        values = parameters.fill(asked, {**watched, **given, "table": name}, notebook.name)
-        jobs.append(Job(name, notebook, {k: v for k, v in values.items() if k != "out"}))
+        watched = {"progress": True} if "progress" in own else {}  # a batch is watched, a lesson isn't
+        filled = parameters.fill(own, {**watched, **values, "table": name}, notebook.name)
+        jobs.append(Job(name, notebook, {k: v for k, v in filled.items() if k != "out"}))
     return jobs
 
 
-def _for_all(known, given):
+def _for_all(known, values):
     """InputError for a parameter that some tables of a run have (``known``: table -> its parameters) and others lack."""
-    for parameter in given:
+    for parameter in values:
         having = [table for table in known if parameter in known[table]]
         lacking = [table for table in known if parameter not in known[table]]
         if having and lacking:
@@ -106,8 +103,8 @@ def _notebook(table, root):
     return root / f"{table.split('-')[0]}.ipynb"
 
 
-def _only_mini(names, given):
-    real = [name for name in ("dataset", "data_root", "model", "weights") if name in given]
+def _only_mini(names, values):
+    real = [name for name in ("dataset", "data_root", "model", "weights") if name in values]
     if len(names) > 1:
         raise InputError(f"mini is all tables: name it alone, not with {names}.")
     if real:
@@ -116,11 +113,11 @@ def _only_mini(names, given):
         )
 
 
-def _name(tables, given):
+def _name(tables, values):
     """The folder of a run: tables and what else was asked for."""
     parts = [name.strip() for text in tables for name in text.split(",")]
     parts = ["+".join(dict.fromkeys(parts))]
-    parts += [_part(k, v) for k, v in given.items() if k not in UNNAMED]
+    parts += [_part(k, v) for k, v in values.items() if k not in UNNAMED]
     text = "-".join(filter(None, parts))
     return "".join(c if c.isalnum() or c in "+-_." else "_" for c in text)[:120]
 
@@ -134,100 +131,98 @@ def _part(name, value):
 
 
 def _run_all(jobs, folder, fresh):
-    """Run what isn't done, tell each table, bind the report even when interrupted."""
-    failures = {}
+    """Run what isn't done, one table after the other in one kernel; the report grows, even when interrupted."""
+    page, failures, measured, earlier = Page(folder), {}, {}, minutes.remembered()
+    done = [job for job in jobs if _standing(job, page, fresh)[2]]
+    for job in done:
+        _show(job.table, page, "done before, by the same code and parameters")
+    ahead = [job for job in jobs if job not in done]
+    bar_format = "{desc}: {n_fmt}/{total_fmt} [{elapsed}{postfix}]"  # its own time left takes all tables for alike
     try:
-        with tqdm(jobs, desc="tables", unit="table", disable=len(jobs) == 1) as bar:
-            for job in bar:
-                bar.set_postfix_str(job.table)
-                sentence = _run(job, folder, fresh)
-                if sentence:
-                    failures[job.table] = sentence
+        with (
+            Kernel() as kernel,
+            tqdm(total=len(jobs), initial=len(done), desc="tables", disable=len(jobs) == 1, bar_format=bar_format) as bar,
+        ):
+            while ahead:
+                left = minutes.words(minutes.left([_called(job) for job in ahead], measured, earlier))
+                bar.set_postfix_str(f"{ahead[0].table}, {left}")
+                page.write(failures, f"Under way: {len(jobs) - len(ahead)} of {len(jobs)} tables done, {left}.")
+                try:
+                    _make(ahead[0], folder, fresh, kernel, page, measured)
+                except Exception as error:  # whatever one table meets, the others go on
+                    failures[ahead[0].table] = _sentence(error)
+                    tqdm.write(f"{ahead[0].table} failed: {failures[ahead[0].table]}", file=sys.stderr)
+                ahead.pop(0)
+                bar.set_postfix_str("", refresh=False)
+                bar.update()
     finally:
         shutil.rmtree(folder / ".running", ignore_errors=True)
         report.write_json(folder / "failures.json", failures)
-        page.write(folder, failures)
+        stopped = f"Stopped: {len(jobs) - len(ahead)} of {len(jobs)} tables done. The same command goes on from there."
+        page.write(failures, stopped if ahead else "")
     return failures
 
 
-def _run(job, folder, fresh):
-    """Make one table unless it is done; returns None or a sentence of what went wrong."""
+def _standing(job, page, fresh):
+    """``(rows, stamp, done)``: rows in the folder that are still right, or None; the stamp that the table is to have.
+
+    Not done with rows: only what draws them has changed since.
+    """
     mark = stamp.stamp(job.notebook, job.values)
-    path = folder / f"{job.table}.json"
-    if not fresh and _is_done(path, mark):
-        _tell(path, "done before, by the same code and parameters")
-        return None
-    try:
-        start = time.monotonic()
-        made = _execute(job, folder)
-        rows, _ = report.load(made / path.name)
-        mark["seconds"] = round(time.monotonic() - start, 1)
-        _keep(job, made, folder, rows, mark)
-    except Exception as error:  # whatever one table meets, the others go on
-        sentence = _sentence(error)
-        tqdm.write(f"{job.table} failed: {sentence}", file=sys.stderr)
-        return sentence
-    _tell(path, f"{mark['seconds']:.0f} s")
-    return None
+    rows, earlier = page.results.get(job.table, (None, None))
+    if fresh or not earlier or earlier.get("key") != mark["key"]:
+        return None, mark, False
+    drawn = mark.get("drawn")
+    return rows, earlier | {"drawn": drawn}, earlier.get("drawn") == drawn
 
 
-def _execute(job, folder):
-    """Run the notebook of a job in a folder of its own under ``folder``; returns that."""
-    made = (folder / ".running" / job.table).absolute()
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
-    executed = made / f"{job.table}.ipynb"
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # its own look at parameters is a guess
+def _make(job, folder, fresh, kernel, page, measured):
+    """Make one table: run its notebook in a folder of its own, move the files into the run's and put it on the page."""
+    rows, mark, _ = _standing(job, page, fresh)
+    work = (folder / ".running" / job.table).absolute()
+    shutil.rmtree(work, ignore_errors=True)
+    report.hand_over(work, mark, rows)
     try:
-        papermill.execute_notebook(
-            job.notebook,
-            executed,
-            {**job.values, "out": str(made)},
-            kernel_name="python3",
-            progress_bar=False,  # the notebook's own bars, on stderr, tell more
-            stderr_file=sys.stderr,
-            extra_arguments=["--log-level=50", f"--IPKernelApp.exec_lines={TEXT_BARS}"],
-        )
+        kernel.run(job.notebook, work / f"{job.table}.ipynb", {**job.values, "out": str(work)})
     except Exception:
-        if executed.is_file():
-            os.replace(executed, folder / f"{job.table}.failed.ipynb")
+        if (work / f"{job.table}.ipynb").is_file():
+            os.replace(work / f"{job.table}.ipynb", folder / f"{job.table}.failed.ipynb")
         raise
-    return made
+    computed = rows is None
+    rows, mark = report.load(work / f"{job.table}.json")
+    _move(job.table, work, folder, mark)
+    page.add(job.table, rows, mark)
+    if computed:
+        measured[_called(job)] = mark["seconds"]
+        minutes.remember(_called(job), mark["seconds"])
+    _show(job.table, page, minutes.took(mark["seconds"]) if computed else "drawn again")
 
 
-def _keep(job, made, folder, rows, mark):
-    """Move the files of a finished table into the run's folder, stamped and without bars; the rows come last."""
-    executed = made / f"{job.table}.ipynb"
-    notebook = nbformat.read(executed, as_version=4)
+def _called(job):
+    """What the minutes of a table are remembered by."""
+    return " ".join([job.table, *(str(job.values.get(name, "")) for name in ("dataset", "model", "device"))])
+
+
+def _move(table, work, folder, mark):
+    """Move the files of a finished table into the run's folder, its notebook stamped and without bars; rows come last."""
+    notebook = nbformat.read(work / f"{table}.ipynb", as_version=4)
     notebook.metadata["foir"] = mark
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    nbformat.write(notebook, executed)
-    final = folder / f"{job.table}.json"
-    for old in [final, folder / f"{job.table}.failed.ipynb", *folder.glob(f"{job.table}-*.png")]:
+    nbformat.write(notebook, work / f"{table}.ipynb")
+    for old in [folder / f"{table}.json", folder / f"{table}.failed.ipynb", *folder.glob(f"{table}-*.png")]:
         old.unlink(missing_ok=True)
-    for path in made.iterdir():
-        if path.name != final.name:
-            os.replace(path, folder / path.name)
-    report.write_rows(final, rows, mark)
+    (work / report.HANDED).unlink()
+    for path in sorted(work.iterdir(), key=lambda path: path.suffix == ".json"):
+        os.replace(path, folder / path.name)
 
 
-def _is_done(path, mark):
-    try:
-        done = report.load(path)[1] or {}
-        return (done.get("key"), done.get("drawn")) == (mark["key"], mark["drawn"])
-    except IntegrityError:
-        return False
-
-
-def _tell(path, how):
+def _show(table, page, how):
     """Print a finished table."""
-    rows, _ = report.load(path)
+    rows, _ = page.results[table]
     text = "\n".join([report.wide(rows).reset_index().to_string(index=False), *report.notes(rows)])
-    tqdm.write(
-        f"\n{report.title(path.stem)} ({how})\n{report.caption(rows)}\n\n{text}\n", file=sys.stdout
-    )
+    tqdm.write(f"\n{report.title(table)} ({how})\n{report.caption(rows)}\n\n{text}\n", file=sys.stdout)
 
 
 def _sentence(error):
@@ -239,4 +234,6 @@ def _sentence(error):
         return " ".join(f"{text} (cell {error.exec_count})".split())
     if isinstance(error, FoirError):
         return str(error)
+    if type(error).__name__ == "DeadKernelError":
+        return "The notebook's kernel died, perhaps for want of memory: free some and run it again."
     return " ".join(f"{type(error).__name__}: {error}".split())

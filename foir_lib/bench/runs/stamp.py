@@ -1,9 +1,11 @@
 """What made a result: code, lock, versions, device. Two runs with one key give the same rows, with one ``drawn`` the same figures."""
 
+import dataclasses
 import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from functools import cache
@@ -11,40 +13,42 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from IPython.core.inputtransformer2 import TransformerManager
 
-from foir_lib import files
-from foir_lib.errors import InputError
+from foir_lib import files, registry
+from foir_lib.errors import FoirError, InputError
 from foir_lib.files import PACKAGE, manifest_root
+from foir_lib.models import devices
 from foir_lib.store import keys
 
 ROWS = ("bench/rows.py",)  # where the code of rows starts
-TAKING_PART = ("retrievers/*.py", "models/*.py", "models/mini/*.py", "data/readers/*.py", "data/mini/*.py")
+ALL = ("retrievers/*.py", "models/*.py", "models/mini/*.py", "data/readers/*.py", "data/mini/*.py")
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pandas", "faiss-cpu", "pillow")
 
 
-def stamp(notebook, parameters, objects=()):
+def stamp(notebook, parameters):
     """The stamp of a run (dict of JSON values) of a notebook with these parameters.
 
-    ``key`` names all that may change the rows: what ``bench.rows`` and ``objects`` reach (the retrievers of its columns, models
-    and openers of sets; unless given, all that there are), the content of plug-ins, weights of the package, what manifests say of
-    the data, lock, versions, device, parameters, and for those that name a file or folder its state on disk. ``drawn`` names what
+    ``key`` names all that may change the rows: what ``bench.rows``, the table's columns and the openers of its data sets reach,
+    what the catalogue says of it, the content of plug-ins, weights of the package, what manifests say of the data, lock,
+    versions, device, parameters, and for those that name a file or folder its state on disk. ``drawn`` names what
     else shows in the result: the notebook's code and what it imports (``view``, report), and the published numbers. When only
     ``drawn`` changed, figures are drawn again from the rows that are there. The commit is part of neither: a commit that changes
     only words keeps results. Raises MissingError for a plug-in that isn't there, InputError for code that can't be found.
     """
-    plugins = [Path(name.strip()) for name in str(parameters.get("plugin") or "").split(",") if name.strip()]
+    objects, spec = _taking_part(parameters)
+    catalogue = [path for path in _files(["bench/tables/*.py"]) if path.stem != "columns"] if spec else ()
+    plugin = [Path(parameters["plugin"]).expanduser()] if parameters.get("plugin") else []
     made_by = {
-        "code": keys.code_of(*_files(ROWS), *(objects or _files(TAKING_PART)), *plugins),
+        "code": keys.code_of(*_files(ROWS), *objects, *plugin, without=catalogue),
         "lock": _lock(),
         "versions": _versions(),
-        "device": _device(parameters.get("device", "auto")),
+        "device": devices.described(parameters.get("device")),
         "parameters": parameters,
     }
     touched = {name: _touched(value) for name, value in parameters.items() if name != "plugin"}
     drawn = [_drawing(Path(notebook)), _contents(manifest_root() / "published", "*.csv")]
     return {
-        "key": _digest(json.dumps([made_by, touched, _package(), _settings()], sort_keys=True).encode()),
+        "key": _digest(json.dumps([made_by, spec, touched, _package(), _settings()], sort_keys=True).encode()),
         "drawn": _digest(json.dumps(drawn).encode()),
         "date": time.strftime("%Y-%m-%d %H:%M:%S"),
         **commit(),
@@ -77,6 +81,26 @@ def _git(root, *arguments):
     return done.stdout.strip()
 
 
+def _taking_part(parameters):
+    """The objects that compute a table's rows, and what the catalogue says of it; all there are, and "", for what is no table."""
+    from foir_lib.bench import rows  # imports every network
+    from foir_lib.bench.tables.catalogue import find
+    from foir_lib.bench.tables.coattention import DISTRACTORS
+
+    try:
+        if parameters.get("plugin"):
+            registry.load_plugin(parameters["plugin"])
+        spec = find(parameters["table"])
+        columns = rows.columns_of(spec, parameters.get("methods") or "")
+        names = rows.rows_of(parameters["table"], parameters.get("dataset", "mini"), parameters.get("model", "mini"))
+        sets = {name: DISTRACTORS.get(name, (name,)) for name in names[0]}
+        openers = [registry.lookup("set", base) for base, *_ in sets.values()]
+    except (KeyError, FoirError):  # the run itself says what is wrong
+        return _files(ALL), ""
+    spec = dataclasses.replace(spec, title="", look="", columns=columns)
+    return [*(part for one in columns for part in (one.retriever, one.rerank) if part), *openers], repr((spec, names, sets))
+
+
 def _files(patterns):
     """Files of the package; InputError for a pattern that matches none."""
     lists = {pattern: sorted(files.PACKAGE.glob(pattern)) for pattern in patterns}
@@ -104,8 +128,9 @@ def _contents(folder, pattern):
 def _drawing(notebook):
     """The code of a notebook's cells and what it imports."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "code")
-    return keys.code_in(TransformerManager().transform_cell(code), notebook.parent)
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    code = re.sub(r"^(\s*)([%!].*)$", lambda line: f"{line[1]}magic({line[2]!r})", code, flags=re.MULTILINE)
+    return keys.code_in(code, notebook.parent)
 
 
 def _lock():
@@ -121,14 +146,6 @@ def _versions():
         except PackageNotFoundError:
             found[name] = None
     return found
-
-
-def _device(name):
-    """What the device ``name`` is: "cpu", or "cuda" with the name of that very GPU."""
-    name = str(name) if name not in ("auto", "", None) else "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and torch.cuda.is_available():
-        return f"cuda ({torch.cuda.get_device_name(torch.device(name))})"
-    return name
 
 
 def _touched(value):

@@ -2,17 +2,16 @@
 
 import hashlib
 import re
-from functools import partial
 from pathlib import Path
 
-import pooch
 import requests
 from tqdm.auto import tqdm
 
 BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+PIECE = 1 << 16  # bytes
 
 
-def fetch(url, part, size=None, progress=True):
+def fetch(url: str, part: str | Path, size: int | None = None, progress: bool = True) -> None:
     """Append to the file ``part`` what is missing of ``url``; ``size``: its bytes where known.
 
     Goes on after a broken connection as long as each try brings new bytes, and starts over where a
@@ -25,55 +24,52 @@ def fetch(url, part, size=None, progress=True):
         if size is not None and have >= size:
             part.touch()
             return
-        total = {}
-        title = f"{part.stem} from {have / 1e6:.0f} MB" if have else part.stem
-        bar = tqdm(total=size or 1, unit="B", unit_scale=True, desc=title, disable=not progress)
-        with bar, open(part, "ab") as sink:
-            ranged = {"Range": f"bytes={have}-"} if have else {}
-            load = pooch.HTTPDownloader(
-                progressbar=bar,
-                chunk_size=1 << 16,
-                timeout=60,
-                headers={"Accept-Encoding": "identity", **ranged},
-                hooks={"response": partial(_align, sink=sink, have=have, total=total)},
-            )
-            try:
-                load(url, sink, None)
-            except requests.HTTPError as error:
-                if error.response.status_code != 416 or not have:  # 416: nothing more
-                    raise
-                if error.response.headers.get("Content-Range", "").endswith(f"/{have}"):
-                    return
-                sink.truncate(0)
-                continue
-            except BROKEN:
-                sink.flush()
-                if part.stat().st_size <= have:
-                    raise
-                continue
+        total = None
+        try:
+            with open(part, "ab") as sink, _request(url, have) as response:
+                if response.status_code == 416 and have:  # nothing more
+                    if response.headers.get("Content-Range", "").endswith(f"/{have}"):
+                        return
+                    sink.truncate(0)
+                    continue
+                response.raise_for_status()
+                start, total = _span(response)
+                if start != have:  # the whole file again, or nothing that fits
+                    sink.truncate(0)
+                    if start:
+                        raise requests.ConnectionError("the server sent another part than was requested")
+                title = f"{part.stem} from {start / 1e6:.0f} MB" if start else part.stem
+                with tqdm(None, title, total or size, initial=start, unit="B", unit_scale=True, disable=not progress) as bar:
+                    for piece in response.iter_content(PIECE):
+                        sink.write(piece)
+                        bar.update(len(piece))
+        except BROKEN:
+            if part.stat().st_size <= have:
+                raise
+            continue
         arrived = part.stat().st_size
-        if total.get("bytes") in (None, arrived):
+        if total in (None, arrived):
             return
-        if arrived <= have or arrived > total["bytes"]:
-            raise requests.ConnectionError(f"{arrived} bytes came instead of {total['bytes']}")
+        if arrived <= have or arrived > total:
+            raise requests.ConnectionError(f"{arrived} bytes came instead of {total}")
 
 
-def _align(response, *args, sink, have, total, **kwargs):
-    """Note the full length, and empty ``sink`` when the server sends the file from its start."""
+def _request(url, have):
+    ranged = {"Range": f"bytes={have}-"} if have else {}
+    return requests.get(url, stream=True, timeout=60, headers={"Accept-Encoding": "identity", **ranged})
+
+
+def _span(response):
+    """(first byte, bytes of the whole file or None) of what a server sends."""
     if response.status_code == 206:
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if not span or int(span[1]) != have:
-            sink.truncate(0)
-            raise requests.ConnectionError("the server sent another part than was asked for")
-        total["bytes"] = int(span[2]) if span[2] != "*" else None
-    elif response.status_code == 200:
-        sink.truncate(0)
-        plain = response.headers.get("Content-Encoding", "identity") == "identity"
-        length = response.headers.get("Content-Length")
-        total["bytes"] = int(length) if length and plain else None
+        return (int(span[1]), int(span[2]) if span[2] != "*" else None) if span else (-1, None)
+    plain = response.headers.get("Content-Encoding", "identity") == "identity"
+    length = response.headers.get("Content-Length")
+    return 0, int(length) if length and plain else None
 
 
-def checksum(path, algorithm="sha256", progress=True):
+def checksum(path: str | Path, algorithm: str = "sha256", progress: bool = True) -> str:
     """Hex digest of the file at ``path``, read in pieces with a progress bar."""
     digest, path = hashlib.new(algorithm), Path(path)
     size, title = path.stat().st_size, f"check {path.name}"
@@ -85,7 +81,7 @@ def checksum(path, algorithm="sha256", progress=True):
     return digest.hexdigest()
 
 
-def reason(error):
+def reason(error: Exception) -> str:
     """A short cause of a failed download."""
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code}"

@@ -3,14 +3,17 @@
 A sheet is float (height, width, 5): RGB, coverage, and share of window glass. Boxes are x0, y0, x1, y1 in pixels of it.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from foir_lib.data.mini.render import clip01, noise, wave
+from foir_lib.data.mini.render import Rng, clip01, noise, wave
 
+Colour = np.ndarray | tuple[float, ...]  # RGB in [0, 1]
 TALL = 176  # pixels per unit of height on the sheet a facade is drawn on
 
 
-def outline(form, x, y, half, tall):
+def outline(form: str, x: np.ndarray, y: np.ndarray, half: float, tall: float) -> np.ndarray:
     """Signed distance in pixels (negative inside) to a form of width 2 half, height 2 tall, about (0, 0); y down."""
     ax, spring = np.abs(x), half - tall
     if form == "arch":
@@ -35,7 +38,10 @@ def outline(form, x, y, half, tall):
     return np.maximum(ax - half, np.abs(y) - tall)
 
 
-def put(sheet, form, x0, y0, x1, y1, colour, shade=0.0, glass=0.0):
+def put(
+    sheet: np.ndarray, form: str, x0: float, y0: float, x1: float, y1: float,
+    colour: Colour, shade: float = 0.0, glass: float = 0.0,
+) -> None:  # fmt: skip
     """Paint a form into the box (pixels of the sheet); shade darkens its right side, as round towers do."""
     rows = slice(max(int(y0) - 1, 0), max(int(y1) + 2, 0))
     cols = slice(max(int(x0) - 1, 0), max(int(x1) + 2, 0))
@@ -46,18 +52,12 @@ def put(sheet, form, x0, y0, x1, y1, colour, shade=0.0, glass=0.0):
     x = (np.arange(window.shape[1]) + cols.start + 0.5 - (x0 + x1) / 2)[None]
     cover = clip01(0.5 - outline(form, x + 0 * y, y + 0 * x, (x1 - x0) / 2, (y1 - y0) / 2))[..., None]
     lit = 1 - shade * (0.5 + x / (x1 - x0))
-    painted = np.concatenate(
-        [
-            np.asarray(colour) * (lit + 0 * y)[..., None],
-            np.ones((*cover.shape[:2], 1)),
-            np.full((*cover.shape[:2], 1), glass),
-        ],
-        axis=2,
-    )
+    one = np.ones((*cover.shape[:2], 1))
+    painted = np.concatenate([np.asarray(colour) * (lit + 0 * y)[..., None], one, glass * one], axis=2)
     sheet[rows, cols] = window * (1 - cover) + painted * cover
 
 
-def masonry(sheet, rng, kind, trim):
+def masonry(sheet: np.ndarray, rng: Rng, kind: str, trim: Colour) -> None:
     height, width = sheet.shape[:2]
     y, x = np.arange(height)[:, None], np.arange(width)[None]
     lines = np.zeros((height, width))
@@ -73,7 +73,7 @@ def masonry(sheet, rng, kind, trim):
     sheet[..., :3] = clip01(mixed * stain[..., None])
 
 
-def tower(sheet, facade, x, foot, stretch):
+def tower(sheet: np.ndarray, facade: NamedTuple, x: float, foot: float, stretch: float) -> None:
     tower, rise = TALL * facade.shape[2], TALL * facade.shape[3] * stretch
     wall, roof, trim = (np.array(v) for v in (facade.wall, facade.roof, facade.trim))
     x0, x1, y = x - tower / 2, x + tower / 2, foot - rise
@@ -106,7 +106,9 @@ def tower(sheet, facade, x, foot, stretch):
         put(sheet, form, x - w / 2, low, x + w / 2, low + tower * 0.7, (0.10, 0.11, 0.16), glass=1.0)
 
 
-def crown(sheet, crown, x0, x1, y, wall, roof, trim):
+def crown(
+    sheet: np.ndarray, crown: str, x0: float, x1: float, y: float, wall: Colour, roof: Colour, trim: Colour
+) -> None:
     middle, wide = (x0 + x1) / 2, x1 - x0
     tall = {"gable": 0.32, "hip": 0.20, "dome": 0.30, "steps": 0.34}.get(crown, 0.05) * min(wide, 0.9 * TALL)
     if crown == "gable":
@@ -136,7 +138,7 @@ def crown(sheet, crown, x0, x1, y, wall, roof, trim):
         put(sheet, "rect", x0 - 3, y - tall, x1 + 3, y, trim * 0.9)
 
 
-def windows(sheet, facade, inner, outer, eaves, foot):
+def windows(sheet: np.ndarray, facade: NamedTuple, inner: tuple, outer: tuple, eaves: float, foot: float) -> None:
     c, trim = facade.choices, np.array(facade.trim)
     floor = (foot - eaves) / (c["floors"] + 0.35)
     form = {"twin": "arch"}.get(c["window"], c["window"])
@@ -157,7 +159,9 @@ def windows(sheet, facade, inner, outer, eaves, foot):
             put(sheet, "rect", inner[0], y - floor * 0.16, inner[1], y - floor * 0.16 + 2, trim * 0.9)
 
 
-def feature(sheet, feature, x, eaves, foot, wide, roof, trim):
+def feature(
+    sheet: np.ndarray, feature: str, x: float, eaves: float, foot: float, wide: float, roof: Colour, trim: Colour
+) -> None:
     r, y = 0.10 * wide, eaves + 0.13 * wide
     if feature in ("rose", "clock"):
         put(sheet, "round", x - r * 1.25, y - r * 1.25, x + r * 1.25, y + r * 1.25, trim * 0.85)
@@ -204,7 +208,17 @@ def feature(sheet, feature, x, eaves, foot, wide, roof, trim):
             )
 
 
-def portal(sheet, portal, x, foot, high, wide, wall, roof, trim):
+def portal(
+    sheet: np.ndarray,
+    portal: str,
+    x: float,
+    foot: float,
+    high: float,
+    wide: float,
+    wall: Colour,
+    roof: Colour,
+    trim: Colour,
+) -> None:
     h, w = 0.42 * high, 0.09 * wide
     dark, form = (0.16, 0.11, 0.08), {"arch": "arch", "three arches": "arch", "pointed": "pointed"}.get(portal, "rect")
     if portal == "columns":

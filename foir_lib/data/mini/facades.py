@@ -1,7 +1,7 @@
 """Draws the landmarks of the mini world: facades put together from parts, with numpy alone.
 
 A family shares colours, masonry, proportions and windows; its members differ in the arrangement of a
-few parts, so they are look-alikes of each other. As in `mini_render`, only + - * / sqrt, floor, min,
+few parts, so they are look-alikes of each other. As in `render`, only + - * / sqrt, floor, min,
 max and comparisons touch pixels, so that every machine draws the same pictures.
 """
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foir_lib.data.mini import facade_parts as draw
-from foir_lib.data.mini.render import between, clip01
+from foir_lib.data.mini.render import Rng, between, clip01
 
 WALLS = {
     "sandstone": (0.86, 0.74, 0.52), "brick": (0.66, 0.28, 0.20), "limestone": (0.84, 0.82, 0.76),
@@ -56,30 +56,30 @@ class Facade(NamedTuple):
     choices: dict
     grain: int  # seed of the masonry's irregularities
 
-    def visible(self):
-        """Choices that can be seen: the top of a tower that isn't there doesn't count."""
+    def visible(self) -> dict[str, object]:
+        """Choices that show: the top of a tower that isn't there doesn't count."""
         hidden = {"top"} if self.choices["towers"] == "none" else set()
         return {part: choice for part, choice in self.choices.items() if part not in hidden}
 
 
-def family(rng, size, title):
+def family(rng: Rng, size: int, title: str) -> list[Facade]:
     """``size`` look-alikes: equal in colours and proportions, two to four parts apart from the first."""
     kind, wall = KINDS[rng.integers(len(KINDS))], list(WALLS)[rng.integers(len(WALLS))]
     colour = tuple(clip01(np.array(WALLS[wall]) * between(rng, 0.9, 1.08) + 0.07 * (rng.random(3) - 0.5)))
     roof, trim = ROOFS[rng.integers(len(ROOFS))], TRIMS[rng.integers(len(TRIMS))]
     shape = (between(rng, 0.62, 1.0), between(rng, 0.40, 0.58), between(rng, 0.15, 0.24), between(rng, 0.62, 0.76))
     first = {part: _choose(rng, part, kind) for part in OPTIONS}
-    made = []
-    while len(made) < size:
+    members = []
+    while len(members) < size:
         choices = dict(first)
-        if made:
+        if members:
             for part in rng.permutation(len(PARTS))[: rng.integers(2, 5)]:
                 choices[PARTS[part]] = _choose(rng, PARTS[part], None)
-        name = f"{wall} {kind} {title}{'abcdefghij'[len(made)]}"
+        name = f"{wall} {kind} {title}{'abcdefghij'[len(members)]}"
         new = Facade(name, colour, roof, trim, shape, choices, int(rng.integers(2**31)))
-        if all(_apart(new, old) >= 2 for old in made):
-            made.append(new)
-    return made
+        if all(_apart(new, old) >= 2 for old in members):
+            members.append(new)
+    return members
 
 
 def _apart(one, other):
@@ -93,7 +93,7 @@ def _choose(rng, part, kind):
     return choices[rng.integers(len(choices))]
 
 
-def paint(facade):
+def paint(facade: Facade) -> np.ndarray:
     """The sheet of a facade, cut to its outline: float (height, width, 5), RGB, coverage, and share of window glass."""
     rng = np.random.Generator(np.random.PCG64(facade.grain))
     c, (wide, high, tower) = facade.choices, [draw.TALL * s for s in facade.shape[:3]]
@@ -119,6 +119,6 @@ def paint(facade):
     for side, x in (("left", left), ("right", right)):
         if c["towers"] in (side, "both"):
             draw.tower(sheet, facade, x, foot, 1.0)
-    seen = sheet[..., 3] > 0.5
-    rows, cols = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    outline = sheet[..., 3] > 0.5
+    rows, cols = np.flatnonzero(outline.any(1)), np.flatnonzero(outline.any(0))
     return sheet[rows[0] :, cols[0] : cols[-1] + 1]

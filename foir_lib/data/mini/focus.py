@@ -7,19 +7,21 @@ look-alikes apart. Of its two places every kind prefers one (its home, three tim
 which gives each place kinds that go together. All kinds are equally frequent.
 """
 
-import dataclasses
 import json
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as rle
 from tqdm.auto import tqdm
 
 from foir_lib.data.mini import render as draw
-from foir_lib.data.mini.drawn import drawn_once
+from foir_lib.data.mini.drawn import annotation, drawn_once
+from foir_lib.data.mini.render import Rng
 from foir_lib.data.readers import coco
-from foir_lib.errors import InputError
+from foir_lib.data.sets import RetrievalSet
+from foir_lib.errors import count, unknown
+from foir_lib.registry import register
 
 VERSION = 2
 
@@ -72,29 +74,24 @@ KINDS = _kinds()
 FLAVOURS = {
     "mini-focus": Flavour((2, 3, 4, 5, 6), (0.2, 0.4, 0.6, 0.8, 1.0), (11.0, 21.0)),
     "mini-focus-sparse": Flavour((1, 2, 3, 4), (0.64, 0.80, 0.92, 1.0), (13.0, 28.0)),
-    "mini-focus-dense": Flavour(
-        tuple(range(6, 13)), tuple((i + 1) / 7 for i in range(7)), (6.5, 11.0)
-    ),
+    "mini-focus-dense": Flavour(tuple(range(6, 13)), tuple((i + 1) / 7 for i in range(7)), (6.5, 11.0)),
 }
 
 
-def stream(use, name, seed, part, index):
-    """The random stream of one scene of a flavour.
+def stream(use: int, name: str, seed: int, part: int, index: int) -> Rng:
+    """The random stream of one scene of a flavour; no seed of one use leads to a scene of the other.
 
-    `use` (0 benchmark, 1 training) is part of the key that is hashed together with the seed, so
-    that no benchmark seed at all leads to a training scene. `part`: 0 queries, 1 database
-    (training: 1 held out).
+    `use`: 0 benchmark, 1 training. `part`: 0 queries, 1 database (training: 1 held out).
     """
-    key = (use, list(FLAVOURS).index(name), part, index)
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+    return draw.stream(seed, use, list(FLAVOURS).index(name), part, index)
 
 
-def pick(rng, cumulative):
+def pick(rng: Rng, cumulative: np.ndarray) -> int:
     """Index drawn with the given cumulative weights."""
     return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
 
 
-def scene(rng, name):
+def scene(rng: Rng, name: str) -> tuple[np.ndarray, list[int], list[np.ndarray], int]:
     """One scene of a flavour: pixels, kinds, masks, place.
 
     Pixels uint8 (height, width, 3); kinds: positions in KINDS, one per object; masks: bool
@@ -110,21 +107,19 @@ def scene(rng, name):
         hue = "stone" if stone else list(draw.HUES)[rng.integers(6)]
         radius = draw.between(rng, 3, 8) if stone else draw.between(rng, 2, 4)
         spot = (rng.random() * width, rng.random() * height)
-        draw.paint(
-            image, rng, draw.SHAPES[rng.integers(3 if stone else 8)], hue, "plain", spot, radius
-        )
+        draw.paint(image, rng, draw.SHAPES[rng.integers(3 if stone else 8)], hue, "plain", spot, radius)
     cumulative = np.cumsum([kind.weights[place] for kind in KINDS])
-    count = flavour.counts[pick(rng, flavour.chances)]
+    n_objects = flavour.counts[pick(rng, flavour.chances)]
     kinds, discs, masks = [], [], []
-    for _ in range(count):
+    for _ in range(n_objects):
         again = kinds and rng.random() < 0.15
         kinds.append(kinds[-1] if again else pick(rng, cumulative))
         discs.append(_place(rng, flavour.radius, width, height, discs))
         kind, (cx, cy, radius) = KINDS[kinds[-1]], discs[-1]
         mask = draw.paint(image, rng, kind.shape, kind.hue, kind.texture, (cx, cy), radius)
         masks = [m & ~mask for m in masks] + [mask]
-    seen = [i for i, mask in enumerate(masks) if mask.sum() >= 12]
-    return draw.develop(rng, image), [kinds[i] for i in seen], [masks[i] for i in seen], place
+    visible = [i for i, mask in enumerate(masks) if mask.sum() >= 12]
+    return draw.develop(rng, image), [kinds[i] for i in visible], [masks[i] for i in visible], place
 
 
 def _place(rng, radii, width, height, discs):
@@ -134,76 +129,48 @@ def _place(rng, radii, width, height, discs):
         x = draw.between(rng, 0.8 * radius, width - 0.8 * radius)
         y = draw.between(rng, 0.8 * radius, height - 0.8 * radius)
         near = [0.75 * (radius + r) for _, _, r in discs]
-        apart = [
-            (x - a) * (x - a) + (y - b) * (y - b) > n * n
-            for (a, b, _), n in zip(discs, near, strict=True)
-        ]
+        apart = [(x - a) * (x - a) + (y - b) * (y - b) > n * n for (a, b, _), n in zip(discs, near, strict=True)]
         if all(apart):
             break
     return x, y, radius
 
 
-def load(name, seed=0, n_query=300, n_database=1500):
+@register("set", "mini-focus")
+@register("set", "mini-focus-sparse")
+@register("set", "mini-focus-dense")
+def load(name: str, seed: int = 0, n_query: int = 300, n_database: int = 1500) -> RetrievalSet:
     """A mini set as a RetrievalSet named e.g. "mini-focus (seed 0)".
 
     It is drawn once, then read from the cache; every seed is another draw from the same world.
     Raises InputError for an unknown flavour, a bad number or a disk that can't be written.
     """
     if name not in FLAVOURS:
-        raise InputError(
-            f"There is no mini world named {name!r}: choose one of {', '.join(FLAVOURS)}."
-        )
-    for label, value, low in (
-        ("seed", seed, 0),
-        ("n_query", n_query, 1),
-        ("n_database", n_database, 1),
-    ):
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | np.integer)
-            or not low <= value < 2**32
-        ):
-            raise InputError(
-                f"{label}={value!r} of {name} must be a whole number of at least {low}."
-            )
+        raise unknown("mini world", name, FLAVOURS)
+    for label, value, low in (("seed", seed, 0), ("n_query", n_query, 1), ("n_database", n_database, 1)):
+        count(value, f"{name}: {label}", low, 2**32 - 1)
     splits = {"val2017": int(n_query), "train2017": int(n_database)}
     folder = f"{name}-v{VERSION}-seed{seed}-{n_query}-{n_database}"
     root = drawn_once(folder, lambda folder: write(folder, name, int(seed), splits))
-    return dataclasses.replace(coco.load(root), name=f"{name} (seed {seed})")
+    return coco.load(root, name=f"{name} (seed {seed})")
 
 
-def write(folder, name, seed, splits):
+def write(folder: Path, name: str, seed: int, splits: dict[str, int]) -> None:
     """Write the scenes of a seed as a COCO 2017 folder: PNG pictures, x-y-w-h boxes, RLE masks."""
     categories = [{"id": i + 1, "name": kind.name} for i, kind in enumerate(KINDS)]
     (folder / "annotations").mkdir(parents=True)
     with tqdm(total=sum(splits.values()), desc=f"drawing {name}, seed {seed}", unit="scene") as bar:
-        for part, (split, count) in enumerate(splits.items()):
+        for part, (split, n_images) in enumerate(splits.items()):
             (folder / split).mkdir()
             images, annotations = [], []
-            for index in range(count):
+            for index in range(n_images):
                 pixels, kinds, masks, _ = scene(stream(0, name, seed, part, index), name)
                 image_id = part * 10_000_000 + index + 1
                 file = f"{image_id:012d}.png"
                 Image.fromarray(pixels).save(folder / split / file, compress_level=1)
-                images.append(
-                    {
-                        "id": image_id,
-                        "file_name": file,
-                        "width": pixels.shape[1],
-                        "height": pixels.shape[0],
-                    }
-                )
+                size = {"width": pixels.shape[1], "height": pixels.shape[0]}
+                images.append({"id": image_id, "file_name": file, **size})
                 for kind, mask in zip(kinds, masks, strict=True):
-                    annotations.append(_annotation(len(annotations) + 1, image_id, kind, mask))
+                    annotations.append(annotation(len(annotations) + 1, image_id, kind + 1, mask))
                 bar.update()
             content = {"images": images, "annotations": annotations, "categories": categories}
             (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
-
-
-def _annotation(number, image_id, kind, mask):
-    code = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {
-        "id": number, "image_id": image_id, "category_id": kind + 1, "iscrowd": 0,
-        "area": int(mask.sum()), "bbox": [int(v) for v in rle.toBbox(code)],
-        "segmentation": {**code, "counts": code["counts"].decode()},
-    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Draws the pictures of the mini world with numpy alone.
+"""Draws the pictures of the mini world, and its random numbers, with numpy alone.
 
 Pixel arrays only ever see + - * / sqrt, floor, min, max and comparisons: IEEE 754 fixes the result
 of each of these to the last bit, so that every machine draws the same picture (no sin, exp, matrix
@@ -14,21 +14,31 @@ HUES = {
     "stone": (0.50, 0.47, 0.44),
 }  # fmt: skip
 SHAPES = ("disc", "square", "triangle", "star", "ring", "cross", "heart", "crescent")
-TEXTURES = ("plain", "striped", "dotted", "checked")
 PLACES = ("meadow", "sea", "town", "lagoon")
 
 
-def clip01(x):
+Rng = np.random.Generator
+
+
+def stream(seed: int, *key: int) -> Rng:
+    """The random stream of ``key`` (small whole numbers) in the world of ``seed``.
+
+    The two are hashed together, so that no seed of one key leads to the stream of another.
+    """
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def clip01(x: np.ndarray) -> np.ndarray:
     """Clip an array to [0, 1]."""
     return np.minimum(np.maximum(x, 0.0), 1.0)
 
 
-def between(rng, low, high):
+def between(rng: Rng, low: float, high: float) -> float:
     """A float drawn uniformly from [low, high)."""
     return low + (high - low) * rng.random()
 
 
-def distance(shape, u, v):
+def distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Signed distance (negative inside) to a shape of radius 1; u right, v down, equal shapes."""
     au, av = np.abs(u), np.abs(v)
     if shape == "disc":
@@ -63,12 +73,12 @@ def distance(shape, u, v):
     raise KeyError(shape)
 
 
-def wave(x):
+def wave(x: np.ndarray) -> np.ndarray:
     """Triangle wave of period 1 in [-1, 1]."""
     return 4.0 * np.abs(x - np.floor(x) - 0.5) - 1.0
 
 
-def pattern(texture, u, v, radius):
+def pattern(texture: str, u: np.ndarray, v: np.ndarray, radius: float) -> np.ndarray:
     """Share of the second colour in [0, 1] at unit coordinates of an object of `radius` pixels."""
     if texture == "plain":
         return np.zeros_like(u)
@@ -80,7 +90,7 @@ def pattern(texture, u, v, radius):
     return clip01(0.5 + (0.19 - np.sqrt(du * du + dv * dv)) * radius)
 
 
-def noise(rng, height, width, cell):
+def noise(rng: Rng, height: int, width: int, cell: float) -> np.ndarray:
     """Smooth random field in [0, 1] with features of `cell` pixels."""
     lattice = rng.random((int(height / cell) + 2, int(width / cell) + 2))
     y, x = np.arange(height) / cell, np.arange(width) / cell
@@ -92,13 +102,13 @@ def noise(rng, height, width, cell):
     return rows[:, col] * (1 - x) + rows[:, col + 1] * x
 
 
-def blend(low, high, t):
+def blend(low: tuple, high: tuple, t: np.ndarray) -> np.ndarray:
     """Colour between two RGB triples for every value of t."""
     low, high = np.asarray(low), np.asarray(high)
     return low + (high - low) * t[..., None]
 
 
-def background(rng, place, height, width):
+def background(rng: Rng, place: str, height: int, width: int) -> np.ndarray:
     """An empty scene of one of PLACES, its sky and its ground; (height, width, 3)."""
     y = np.arange(height)[:, None] + np.zeros((1, width))
     x = np.arange(width)[None] + np.zeros((height, 1))
@@ -113,20 +123,14 @@ def background(rng, place, height, width):
     elif place == "sea":
         up = blend((0.62, 0.82, 0.98), (0.98, 0.95, 0.88), clip01(0.8 * sky + 0.5 * (coarse - 0.5)))
         ripple = wave(ground * (2.2 - ground) * 7 + 1.6 * coarse + 0.5 * fine)
-        down = blend(
-            (0.13, 0.42, 0.66), (0.48, 0.78, 0.88), clip01(0.45 + 0.4 * ripple - 0.2 * ground)
-        )
+        down = blend((0.13, 0.42, 0.66), (0.48, 0.78, 0.88), clip01(0.45 + 0.4 * ripple - 0.2 * ground))
     elif place == "town":
         up = blend((0.05, 0.05, 0.16), (0.22, 0.15, 0.34), clip01(sky))
-        down = blend(
-            (0.17, 0.16, 0.23), (0.09, 0.09, 0.13), clip01(0.6 * ground + 0.7 * (fine - 0.3))
-        )
+        down = blend((0.17, 0.16, 0.23), (0.09, 0.09, 0.13), clip01(0.6 * ground + 0.7 * (fine - 0.3)))
     else:
         up = blend((0.03, 0.09, 0.14), (0.06, 0.22, 0.27), clip01(sky))
         caustic = 1 - np.abs(2 * coarse - 1) - 0.6 * np.abs(2 * fine - 1)
-        down = blend(
-            (0.02, 0.20, 0.24), (0.10, 0.50, 0.48), clip01(0.2 + 0.7 * caustic - 0.5 * ground)
-        )
+        down = blend((0.02, 0.20, 0.24), (0.10, 0.50, 0.48), clip01(0.2 + 0.7 * caustic - 0.5 * ground))
     image = up * (1 - below) + down * below
     DETAILS[place](rng, image, int(horizon), x, y)
     return image
@@ -168,11 +172,7 @@ def _town(rng, image, horizon, x, y):
 def _lagoon(rng, image, horizon, x, y):
     height, width = image.shape[:2]
     for _ in range(9):  # bubbles
-        radius, cx, cy = (
-            between(rng, 1.5, 4.5),
-            between(rng, 0, width),
-            between(rng, horizon, height),
-        )
+        radius, cx, cy = (between(rng, 1.5, 4.5), between(rng, 0, width), between(rng, horizon, height))
         rows = slice(max(int(cy) - 6, 0), int(cy) + 7)
         cols = slice(max(int(cx) - 6, 0), int(cx) + 7)
         gap = np.abs(np.sqrt((x[rows, cols] - cx) ** 2 + (y[rows, cols] - cy) ** 2) - radius)
@@ -185,7 +185,9 @@ def _lagoon(rng, image, horizon, x, y):
 DETAILS = {"meadow": _meadow, "sea": _sea, "town": _town, "lagoon": _lagoon}
 
 
-def paint(image, rng, shape, hue, texture, centre, radius):
+def paint(
+    image: np.ndarray, rng: Rng, shape: str, hue: str, texture: str, centre: tuple[float, float], radius: float
+) -> np.ndarray:
     """Paint one object into `image` in place and return its mask, bool (height, width).
 
     The object is turned by up to 20 degrees, its colour and brightness vary, light comes from the
@@ -214,16 +216,12 @@ def paint(image, rng, shape, hue, texture, centre, radius):
     return mask
 
 
-def develop(rng, image):
+def develop(rng: Rng, image: np.ndarray) -> np.ndarray:
     """Light and grain of one exposure: (height, width, 3) float -> uint8."""
     height, width = image.shape[:2]
     tint = between(rng, 0.72, 1.15) * (1 + 0.16 * (rng.random(3) - 0.5))
     across, down = between(rng, -0.22, 0.22), between(rng, -0.12, 0.12)
-    light = (
-        1
-        + across * (np.arange(width) / width - 0.5)[None]
-        + down * (np.arange(height) / height - 0.5)[:, None]
-    )
+    light = 1 + across * (np.arange(width) / width - 0.5)[None] + down * (np.arange(height) / height - 0.5)[:, None]
     grain = 0.04 * (rng.random((height, width)) - 0.5)
     image = clip01(image * light[..., None] * tint + grain[..., None])
     return np.floor(image * 255 + 0.5).astype(np.uint8)

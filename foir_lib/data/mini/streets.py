@@ -1,14 +1,14 @@
 """Photographs of drawn landmarks: streets with facades in perspective, trees, people and lamps, by day and night.
 
 Every pixel of a picture is traced back to the sheet of its facade, so a view needs no matrix; see
-`mini_render` for why only + - * / sqrt, floor, min and max are used.
+`render` for why only + - * / sqrt, floor, min and max are used.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from foir_lib.data.mini.render import between, blend, clip01, develop, noise
+from foir_lib.data.mini.render import Rng, between, blend, clip01, develop, noise
 
 WIDTH, HEIGHT = 192, 160
 LIGHTS = {  # sky above and at the horizon, colour of the light, strength
@@ -36,7 +36,7 @@ class View(NamedTuple):
     lean: float
 
 
-class Seen(NamedTuple):
+class Instance(NamedTuple):
     """One landmark of a picture: its number, visible pixels (bool), visible share of all of it, turn of its view."""
 
     landmark: int
@@ -45,18 +45,18 @@ class Seen(NamedTuple):
     turn: float
 
 
-def sheets(sheet):
+def sheets(sheet: np.ndarray) -> list[np.ndarray]:
     """A sheet and its halves, quarters, ... for views from afar."""
-    made = [sheet]
-    while min(made[-1].shape[:2]) > 12:
-        last = made[-1]
+    levels = [sheet]
+    while min(levels[-1].shape[:2]) > 12:
+        last = levels[-1]
         last = np.concatenate([last, np.zeros((len(last) % 2, *last.shape[1:]))])
         last = np.concatenate([last, np.zeros((len(last), last.shape[1] % 2, last.shape[2]))], axis=1)
-        made.append((last[::2, ::2] + last[1::2, ::2] + last[::2, 1::2] + last[1::2, 1::2]) / 4)
-    return made
+        levels.append((last[::2, ::2] + last[1::2, ::2] + last[::2, 1::2] + last[1::2, 1::2]) / 4)
+    return levels
 
 
-def trace(view, px, py):
+def trace(view: View, px: np.ndarray, py: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """From pixels to the facade: u, v in heights of it from its centre, and whether it lies before the camera."""
     a, b = (px - view.x) / view.tall, (py - view.y) / view.tall
     norm = np.sqrt(1 + view.roll * view.roll)
@@ -69,8 +69,8 @@ def trace(view, px, py):
     return u, b * depth, (below > 0.05) & (depth > 0.2)
 
 
-def project(levels, view):
-    """A facade as it is seen: the window (rows, cols) of the picture, (h, w, 5) colours, and its whole area in pixels."""
+def project(levels: list[np.ndarray], view: View) -> tuple[tuple[slice, slice], np.ndarray, float]:
+    """A facade in its view: the window (rows, cols) of the picture, (h, w, 5) colours, and its whole area in pixels."""
     sheet = levels[0]
     half = sheet.shape[1] / len(sheet) / 2
     y, x = np.meshgrid(np.arange(-HEIGHT, 2 * HEIGHT, 6) + 3.0, np.arange(-WIDTH, 2 * WIDTH, 6) + 3.0, indexing="ij")
@@ -95,8 +95,8 @@ def project(levels, view):
     while zoom > 1.4 and level < len(levels) - 1:
         level, zoom = level + 1, zoom / 2
     tall, wide = len(sheet) / 2**level, sheet.shape[1] / 2**level  # without what rounding up has added
-    found = _sample(levels[level], (u / half / 2 + 0.5) * wide, (v + 0.5) * tall)
-    return (rows, cols), np.where(before[..., None], found, 0.0), area
+    window = _sample(levels[level], (u / half / 2 + 0.5) * wide, (v + 0.5) * tall)
+    return (rows, cols), np.where(before[..., None], window, 0.0), area
 
 
 def _sample(sheet, x, y):
@@ -110,15 +110,17 @@ def _sample(sheet, x, y):
     fx, fy = (x - col)[..., None], (y - row)[..., None]
     top = padded[row, col] * (1 - fx) + padded[row, col + 1] * fx
     bottom = padded[row + 1, col] * (1 - fx) + padded[row + 1, col + 1] * fx
-    found = top * (1 - fy) + bottom * fy
-    cover = found[..., 3:4]
-    found[..., :3] = found[..., :3] / np.maximum(cover, 1e-6)  # nothing was black, not absent
-    found[..., 4:] = found[..., 4:] / np.maximum(cover, 1e-6)
-    return found
+    colours = top * (1 - fy) + bottom * fy
+    cover = colours[..., 3:4]
+    colours[..., :3] = colours[..., :3] / np.maximum(cover, 1e-6)  # nothing was black, not absent
+    colours[..., 4:] = colours[..., 4:] / np.maximum(cover, 1e-6)
+    return colours
 
 
-def photograph(rng, light, horizon, buildings, houses, fronts):
-    """A picture, uint8 (HEIGHT, WIDTH, 3), and the landmarks Seen on it, nearest last.
+def photograph(
+    rng: Rng, light: str, horizon: float, buildings: list[tuple], houses: list[list[np.ndarray]], fronts: list[tuple]
+) -> tuple[np.ndarray, list[Instance]]:
+    """A picture, uint8 (HEIGHT, WIDTH, 3), and the Instances of landmarks on it, nearest last.
 
     light: one of LIGHTS. horizon: its row. buildings: (landmark or -1, sheets, View), farthest first; houses: sheets
     of a row of houses behind all. fronts: (kind, x, foot, height in pixels) of what stands before them.
@@ -133,27 +135,29 @@ def photograph(rng, light, horizon, buildings, houses, fronts):
                 image, light, house, View(x + wide / 2, horizon + 3 - tall / 2, tall, 0.0, 0.2, 0.0, 0.0), lamp, 0.35
             )
         x += wide * between(rng, 0.9, 1.3)
-    seen = []
+    covers = []
     for landmark, levels, view in buildings:
         cover, area = _stand(image, light, levels, view, lamp, 0.0, floodlit=landmark >= 0)
-        seen = [(number, mask & ~cover, whole, turn) for number, mask, whole, turn in seen]
-        seen.append((landmark, cover, area, view.turn))
+        covers = [(number, mask & ~cover, whole, turn) for number, mask, whole, turn in covers]
+        covers.append((landmark, cover, area, view.turn))
     for kind, x, foot, tall in fronts:
         cover = _front(image, rng, kind, x, foot, tall, light)
-        seen = [(number, mask & ~cover, whole, turn) for number, mask, whole, turn in seen]
-    found = [
-        Seen(n, mask, min(float(mask.sum() / max(area, 1.0)), 1.0), turn) for n, mask, area, turn in seen if n >= 0
+        covers = [(number, mask & ~cover, whole, turn) for number, mask, whole, turn in covers]
+    instances = [
+        Instance(n, mask, min(float(mask.sum() / max(area, 1.0)), 1.0), turn)
+        for n, mask, area, turn in covers
+        if n >= 0
     ]
-    return develop(rng, clip01(image)), found
+    return develop(rng, clip01(image)), instances
 
 
 def _stand(image, light, levels, view, lamp, haze, floodlit=True):
     """Paint a building; its mask, bool (HEIGHT, WIDTH), and the area of all of it."""
-    (rows, cols), seen, area = project(levels, view)
+    (rows, cols), window, area = project(levels, view)
     mask = np.zeros(image.shape[:2], bool)
-    if not seen.size:
+    if not window.size:
         return mask, area
-    colour, cover, glass = seen[..., :3], seen[..., 3:4], seen[..., 4:5]
+    colour, cover, glass = window[..., :3], window[..., 3:4], window[..., 4:5]
     if light == "night":
         up = ((view.y + view.tall / 2 - np.arange(rows.start, rows.stop)) / view.tall)[:, None, None]
         glow = np.array((1.0, 0.82, 0.50)) * (clip01(0.95 - 0.75 * up) if floodlit else 0.25)

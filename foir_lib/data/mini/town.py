@@ -10,15 +10,15 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from foir_lib.data.mini import facades
-from foir_lib.data.mini.render import between
-from foir_lib.data.mini.streets import HEIGHT, WIDTH, View, photograph, sheets
+from foir_lib.data.mini import facades, render
+from foir_lib.data.mini.render import Rng, between
+from foir_lib.data.mini.streets import HEIGHT, WIDTH, Instance, View, photograph, sheets
 
 BENCHMARK, TRAINING = 0, 1
 QUERIES, DATABASE, DISTRACTORS, FACADES, HOUSES = range(5)
 GRADES = ("easy", "hard", "junk")
 FAMILY = 5  # look-alikes in a family
-ASKED = {BENCHMARK: 3, TRAINING: 5}  # how many of them can be asked for; the others are there to mislead
+TARGETS = {BENCHMARK: 3, TRAINING: 5}  # how many of them may be queries; the others are there to mislead
 WAYS = {  # grade a picture's main landmark is made for -> ways to be so, with their chances
     "query": (("query", 1.0),),
     "easy": (("large", 1.0),),
@@ -38,111 +38,105 @@ SIDES = {  # way -> shares of the other landmarks beside it
 }  # fmt: skip
 
 
-def stream(use, seed, part, index):
-    """Random stream of a picture. use: BENCHMARK or TRAINING, hashed with the seed, so that no seed of one leads to
-    the other; part: QUERIES, DATABASE, DISTRACTORS, or FACADES and HOUSES for what the world is made of.
+def stream(use: int, seed: int, part: int, index: int) -> Rng:
+    """Random stream of a picture; no seed of one use leads to a picture of the other.
+
+    use: BENCHMARK or TRAINING; part: QUERIES, DATABASE, DISTRACTORS, or FACADES and HOUSES for what the world is made of.
     """
-    key = (len("landmarks"), use, part, index)
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+    return render.stream(seed, len("landmarks"), use, part, index)
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """The landmarks of a seed: facades, those that are asked for first; family: number of each one's family."""
+    """The landmarks of a seed: facades, those that may be queries first; family: number of each one's family."""
 
     facades: list
     family: np.ndarray
-    n_asked: int
-    house_stream: np.random.Generator
+    n_targets: int
+    house_stream: Rng
     _drawn: dict = field(default_factory=dict)
 
-    def sheets(self, number):
+    def sheets(self, number: int) -> list[np.ndarray]:
         """Sheets of a landmark at all sizes, drawn when first wanted."""
         if number not in self._drawn:
             self._drawn[number] = sheets(facades.paint(self.facades[number]))
         return self._drawn[number]
 
     @cached_property
-    def houses(self):
+    def houses(self) -> list[list[np.ndarray]]:
         """Sheets of ordinary houses, which are nobody's landmark."""
-        made, rng = [], self.house_stream
+        houses, rng = [], self.house_stream
         for i in range(24):
             house = facades.family(rng, 1, str(i))[0]
-            plain = {
-                "towers": "none",
-                "feature": "none",
-                "portal": "door",
-                "wing": 0.0,
-                "bays": int(rng.integers(2, 5)),
-            }
-            choices = house.choices | plain | {"crown": ("gable", "hip", "flat")[rng.integers(3)]}
+            plain = {"towers": "none", "feature": "none", "portal": "door", "wing": 0.0}
+            choices = house.choices | plain | {"bays": int(rng.integers(2, 5)), "crown": ("gable", "hip", "flat")[rng.integers(3)]}
             shape = (between(rng, 0.34, 0.7), between(rng, 0.40, 0.58), 0.2, 0.7)
-            made.append(sheets(facades.paint(house._replace(choices=choices, shape=shape))))
-        return made
+            houses.append(sheets(facades.paint(house._replace(choices=choices, shape=shape))))
+        return houses
 
 
 @lru_cache(maxsize=2)
-def world(use, seed, n_asked):
-    """The World in which ``n_asked`` landmarks can be asked for."""
-    first = ASKED[use]
+def world(use: int, seed: int, n_targets: int) -> World:
+    """The World in which ``n_targets`` landmarks may be queries."""
+    first = TARGETS[use]
     families = [
-        facades.family(stream(use, seed, FACADES, i), FAMILY, f"{i + 1:02d}") for i in range(-(-n_asked // first))
+        facades.family(stream(use, seed, FACADES, i), FAMILY, f"{i + 1:02d}") for i in range(-(-n_targets // first))
     ]
     places = [(f, i) for f in range(len(families)) for i in range(FAMILY)]
-    asked = [(f, i) for f, i in places if i < first][:n_asked]
-    order = asked + [place for place in places if place not in set(asked)]
+    targets = [(f, i) for f, i in places if i < first][:n_targets]
+    order = targets + [place for place in places if place not in set(targets)]
     return World(
-        [families[f][i] for f, i in order], np.array([f for f, _ in order]), n_asked, stream(use, seed, HOUSES, 0)
+        [families[f][i] for f, i in order], np.array([f for f, _ in order]), n_targets, stream(use, seed, HOUSES, 0)
     )
 
 
-def scene(made, rng, main, grade):
-    """A picture, uint8 (HEIGHT, WIDTH, 3), what is Seen on it, its light and the grade of each Seen.
+def scene(world: World, rng: Rng, main: int, grade: str) -> tuple[np.ndarray, list[Instance], str, list[str]]:
+    """A picture, uint8 (HEIGHT, WIDTH, 3), the Instances on it, its light and the grade of each of them.
 
-    main: number of the landmark it is about, -1 for none that is asked for. grade: one of WAYS; the scene is composed
+    main: number of the landmark it is about, -1 for none of the targets. grade: one of WAYS; the scene is composed
     up to twenty times until its main landmark has that grade (a query must be easy but for what stands beside it).
     """
     ways, chances = zip(*WAYS[grade], strict=True)
     way = ways[int(np.searchsorted(np.cumsum(chances), rng.random() * 0.999999, side="right"))]
     for _ in range(20):
-        pixels, seen, light = _compose(made, rng, main, way)
-        grades = [grade_of(one, seen, light) for one in seen]
-        if grade == "none" or _fits(main, grade, seen, grades):
+        pixels, instances, light = _compose(world, rng, main, way)
+        grades = [grade_of(one, instances, light) for one in instances]
+        if grade == "none" or _fits(main, grade, instances, grades):
             break
-    return pixels, seen, light, grades
+    return pixels, instances, light, grades
 
 
-def _fits(main, grade, seen, grades):
-    at = next((i for i, one in enumerate(seen) if one.landmark == main), None)
+def _fits(main, grade, instances, grades):
+    at = next((i for i, one in enumerate(instances) if one.landmark == main), None)
     if at is None:
         return False
     if grade == "query":
-        return seen[at].share > 0.8
+        return instances[at].share > 0.8
     return grades[at] == grade if grade != "training" else grades[at] != "junk"
 
 
-def grade_of(one, seen, light):
-    """Grade of a Seen landmark among all that are seen: see the head of this file."""
+def grade_of(one: Instance, instances: list[Instance], light: str) -> str:
+    """Grade of an Instance among all of a picture: see the head of this file."""
     size = one.mask.sum() / one.mask.size
     if one.share < 0.25 or size < 0.01:
         return "junk"
-    rival = max((other.mask.sum() / other.mask.size for other in seen if other is not one), default=0.0)
+    rival = max((other.mask.sum() / other.mask.size for other in instances if other is not one), default=0.0)
     plain = light != "night" and abs(one.turn) <= 0.7 and one.share >= 0.7
     return "easy" if plain and size >= 0.12 and rival <= 0.5 * size else "hard"
 
 
-def _compose(made, rng, main, way):
+def _compose(world, rng, main, way):
     """One try at a picture."""
     light = "night" if way == "night" else ("day", "day", "cloudy", "evening")[rng.integers(4)]
     if way in ("beside", "steep", "hidden", "scrap", "others") and rng.random() < 0.12:
         light = "night"
     horizon = between(rng, 0.5, 0.76) * HEIGHT
-    buildings = [] if way == "others" else [_place(made, rng, main, between(rng, *SHARES[way]), way, horizon, [])]
+    buildings = [] if way == "others" else [_place(world, rng, main, between(rng, *SHARES[way]), way, horizon, [])]
     first, second = SIDES[way]
     count = 1 + (rng.random() < 0.5) if way in ("query", "beside", "speck", "others") else int(rng.integers(3))
     for shares in (first, second)[:count]:
-        number = _other(made, rng, main, [number for number, *_ in buildings], way)
-        buildings.append(_place(made, rng, number, between(rng, *shares), "beside", horizon, buildings))
+        number = _other(world, rng, main, [number for number, *_ in buildings], way)
+        buildings.append(_place(world, rng, number, between(rng, *shares), "beside", horizon, buildings))
     fronts = _clutter(rng)
     if way == "hidden":
         view = buildings[0][2]
@@ -152,24 +146,24 @@ def _compose(made, rng, main, way):
             fronts.append((kind, x, view.y + view.tall / 2 + between(rng, 2, 9), tall))
     fronts.sort(key=lambda front: front[2])
     buildings.sort(key=lambda building: building[2].tall)
-    placed = [(number, made.sheets(number), view) for number, _, view in buildings]
-    return *photograph(rng, light, horizon, placed, made.houses, fronts), light
+    placed = [(number, world.sheets(number), view) for number, _, view in buildings]
+    return *photograph(rng, light, horizon, placed, world.houses, fronts), light
 
 
-def _other(made, rng, main, there, way):
-    """A landmark to stand beside: often a look-alike; on a picture without asked landmarks, none of these."""
-    choice = np.arange(len(made.facades))
+def _other(world, rng, main, there, way):
+    """A landmark to stand beside: often a look-alike; on a picture without targets, none of these."""
+    choice = np.arange(len(world.facades))
     if way == "others":
-        choice = choice[made.n_asked :]
+        choice = choice[world.n_targets :]
     elif rng.random() < 0.3:
-        choice = choice[made.family == made.family[main]]
+        choice = choice[world.family == world.family[main]]
     choice = np.setdiff1d(choice, there)
     return int(choice[rng.integers(len(choice))])
 
 
-def _place(made, rng, number, share, way, horizon, there):
+def _place(world, rng, number, share, way, horizon, there):
     """A building of a share of the picture, beside those that are there if eight throws find room."""
-    levels, side = made.sheets(number), 1 if rng.random() < 0.5 else -1
+    levels, side = world.sheets(number), 1 if rng.random() < 0.5 else -1
     turn = side * {"steep": between(rng, 1.0, 1.8), "query": between(rng, 0, 0.45)}.get(way, between(rng, 0, 0.65))
     sheet = levels[0]
     filled = np.count_nonzero(sheet[..., 3] > 0.5) / len(sheet) / len(sheet)
@@ -192,11 +186,11 @@ def _place(made, rng, number, share, way, horizon, there):
 
 def _clutter(rng):
     """Trees, people, lamps and a bus here and there: (kind, x, foot, height)."""
-    found = []
+    fronts = []
     for kind, most, low, high, feet in (
         ("tree", 3, 24, 70, (0.74, 0.98)), ("person", 4, 14, 36, (0.84, 1.04)),
         ("lamp", 2, 50, 110, (0.84, 1.0)), ("bus", 2, 12, 24, (0.84, 0.98)),
     ):  # fmt: skip
         for _ in range(int(rng.integers(most))):
-            found.append((kind, between(rng, 0, WIDTH), between(rng, *feet) * HEIGHT, between(rng, low, high)))
-    return found
+            fronts.append((kind, between(rng, 0, WIDTH), between(rng, *feet) * HEIGHT, between(rng, low, high)))
+    return fronts

@@ -7,36 +7,33 @@ and decoded by ``RetrievalSet.mask``.
 """
 
 from array import array
+from os import PathLike
 
 import numpy as np
 import pandas as pd
 
 from foir_lib.data.readers import reading
-from foir_lib.data.sets import CORNERS
+from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.errors import InputError
+from foir_lib.registry import register
 
 
+@register("set", "coco")
 def load(
-    root,
-    query="val2017",
-    database="train2017",
-    crowd_queries=False,
-    crowd_positives=True,
-    check_files=True,
-):
-    """COCO as a RetrievalSet: 4,952 of the 5,000 val2017 images have boxes to ask with, 118,287 are the database.
+    root: str | PathLike, query: str = "val2017", database: str = "train2017",
+    crowd_queries: bool = False, crowd_positives: bool = True, check_files: bool = True, name: str = "coco",
+) -> RetrievalSet:  # fmt: skip
+    """COCO as a RetrievalSet: 4,952 of the 5,000 val2017 images have boxes to query with, 118,287 are the database.
 
     query, database: the splits (folder names); the same name twice searches a split in itself.
-    crowd_queries, crowd_positives: whether crowd regions ask, and whether they count as "contains"
+    crowd_queries, crowd_positives: whether crowd regions are queries, and whether they count as "contains"
     (METHODS 1). check_files: see that every picture is there. Raises MissingError and InputError.
     """
     remedy = "expected val2017/, train2017/ and annotations/instances_{val,train}2017.json; `foir data get coco --root FOLDER` fetches them."
     root = reading.need(root, "COCO folder", remedy)
     tables = []
     for split in dict.fromkeys((query, database)):
-        path = reading.need(
-            root / "annotations" / f"instances_{split}.json", "annotation file", remedy
-        )
+        path = reading.need(root / "annotations" / f"instances_{split}.json", "annotation file", remedy)
         reading.need(root / split, "picture folder", remedy)
         images, objects = read(path)
         images = images.assign(
@@ -52,10 +49,10 @@ def load(
         raise InputError(
             f"Image id {images['image_id'][twice].iloc[0]} is in both {query} and {database} ({twice.sum()} such ids): a query picture must not be in the database."
         )
-    return reading.make_set("coco", images, objects, crowd_queries, crowd_positives)
+    return reading.make_set(name, images, objects, crowd_queries, crowd_positives)
 
 
-def read(path):
+def read(path: str | PathLike) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of one annotation file: images (image_id, file_name, width, height), objects as in RetrievalSet.
 
     Boxes are clipped to their pictures, those without area left out with a warning. Raises InputError
@@ -63,18 +60,12 @@ def read(path):
     """
     content = reading.read_json(path, _compact)
     for key in ("images", "annotations", "categories"):
-        if (
-            not isinstance(content, dict)
-            or not isinstance(content.get(key), list)
-            or not content[key]
-        ):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list) or not content[key]:
             raise InputError(
                 f"{path} has no list {key!r}, or an empty one: it is no COCO instances file; get the file again."
             )
     columns = {"id": (int,), "file_name": (str,), "width": (int,), "height": (int,)}
-    images = pd.DataFrame(
-        {k: reading.column(content["images"], k, f"{path}: images", t) for k, t in columns.items()}
-    )
+    images = pd.DataFrame({k: reading.column(content["images"], k, f"{path}: images", t) for k, t in columns.items()})
     reading.unique(images["id"].tolist(), f"{path}: images")
     tiny = ((images["width"] < 1) | (images["height"] < 1)).to_numpy()
     if tiny.any():
@@ -113,19 +104,13 @@ def _objects(annotations, images, categories, path):
     try:
         boxes = np.array(boxes, dtype=np.float64).reshape(len(ids), 4)
     except (TypeError, ValueError):
-        row = next(
-            i
-            for i, b in enumerate(boxes)
-            if len(b) != 4 or not all(isinstance(v, (int, float)) for v in b)
-        )
+        row = next(i for i, b in enumerate(boxes) if len(b) != 4 or not all(isinstance(v, (int, float)) for v in b))
         raise InputError(
             f"{where}: annotation {ids[row]} has bbox {str(boxes[row])[:60]}: give four numbers x, y, width, height."
         ) from None
     boxes[:, 2:] += boxes[:, :2]
-    called = Names(ids, image_ids)
-    boxes, keep = reading.fit_boxes(
-        boxes, images[["width", "height"]].to_numpy()[rows], called, str(path)
-    )
+    names = Names(ids, image_ids)
+    boxes, keep = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[rows], names, str(path))
     objects = pd.DataFrame({"image_id": image_ids, "label": [categories[c] for c in category_ids]})
     objects[CORNERS] = boxes
     objects["ignore"] = np.array([annotation.get("iscrowd", 0) for annotation in annotations]) == 1
@@ -136,7 +121,7 @@ def _objects(annotations, images, categories, path):
 
 
 class Names:
-    """What to call annotation i in a sentence; made when needed, for there are 860,000 in train2017."""
+    """What to call annotation i in a sentence, put together when one is needed: there are 860,000 in train2017."""
 
     def __init__(self, ids, image_ids):
         self.ids, self.image_ids = ids, image_ids

@@ -1,33 +1,36 @@
 """One's own photographs: every picture under a folder is query and database; boxes are optional.
 
 Boxes come as CSV with the columns ``image,label,x0,y0,x1,y1`` (pixels, exclusive end) or as COCO instances JSON;
-a file ``boxes.csv``, else ``boxes.json``, right in the folder is found by itself.
+a file ``boxes.csv``, else ``boxes.json``, right in the folder is taken unless another is named.
 An image is named by its path below the folder, or by its file name when only one picture has it.
 """
 
-import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from itertools import compress
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from tqdm.auto import tqdm
 
-from foir_lib.data.readers import coco, reading
-from foir_lib.data.sets import COLUMNS, CORNERS
-from foir_lib.errors import InputError, MissingError
-from foir_lib.images import EXTENSIONS, open_image
+from foir_lib.data.readers import coco, pictures, reading
+from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
+from foir_lib.errors import InputError
+from foir_lib.images import below, open_image, size
+from foir_lib.registry import register
 
 
-def load(root, boxes=None, crowd_queries=False, crowd_positives=True, check_files=True):
+@register("set", "folder")
+def load(
+    root: str | PathLike, boxes: str | PathLike | None = None,
+    crowd_queries: bool = False, crowd_positives: bool = True, check_files: bool = True,
+) -> RetrievalSet:  # fmt: skip
     """A folder of photographs as a RetrievalSet; image ids are the paths below ``root``.
 
     ``boxes``: a CSV or JSON file; None takes ``root/boxes.csv``, else ``root/boxes.json``, if there is one; "" takes
     none. Without boxes there are no labelled objects and no queries: search it with prompts of your own.
-    With boxes, pictures without one can be found but do not ask. Pictures that can't be read are left
-    out with a warning; check_files=False reads only their headers, faster, and finds fewer of them.
+    With boxes, pictures without one are searched but are no queries. Pictures that can't be read are left
+    out with a warning; check_files=False reads only their headers, faster, and leaves fewer of them out.
     crowd_queries, crowd_positives: as for COCO. Raises MissingError without a folder or pictures,
     InputError when none can be read, and for boxes of unknown pictures.
     """
@@ -39,69 +42,29 @@ def load(root, boxes=None, crowd_queries=False, crowd_positives=True, check_file
         return reading.make_set("folder", images, pd.DataFrame(columns=COLUMNS["objects"]))
     path = Path(boxes).expanduser()
     path = reading.need(
-        path if path.exists() else root / path,
-        "file of boxes",
-        "give a CSV (image,label,x0,y0,x1,y1) or COCO JSON.",
+        path if path.exists() else root / path, "file of boxes", "give a CSV (image,label,x0,y0,x1,y1) or COCO JSON."
     )
     objects = (_coco if path.suffix.lower() == ".json" else _csv)(path, images, broken)
     if not len(objects):
-        raise InputError(
-            f"{path} has no box on a picture that can be read: give boxes of the pictures in {root}."
-        )
+        raise InputError(f"{path} has no box on a picture that can be read: give boxes of the pictures in {root}.")
     return reading.make_set("folder", images, objects, crowd_queries, crowd_positives)
 
 
 def _pictures(root, decode):
-    """images table of all readable pictures under ``root``, and the ids of the others."""
-    ids = []
-    for folder, below, files in os.walk(root):
-        below[:] = [name for name in below if not name.startswith(".")]
-        ids += [
-            Path(folder, f).relative_to(root).as_posix()
-            for f in files
-            if f.lower().endswith(EXTENSIONS) and not f.startswith(".")
-        ]
-    if not ids:
-        raise MissingError(
-            f"There are no pictures under {root}: put some there ({', '.join(EXTENSIONS)}; convert others, such as HEIC, first)."
-        )
-    ids.sort()
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        looked = pool.map(lambda i: _size(root / i, decode), ids)
-        sizes = list(
-            tqdm(looked, total=len(ids), desc=f"looking at {root.name}", unit="picture", delay=2)
-        )
-    broken = [i for i, size in zip(ids, sizes, strict=True) if size is None]
+    """images table of all readable pictures below ``root``, and the ids of the others."""
+    paths = below(root)
+    ids = [Path(path).relative_to(root).as_posix() for path in paths]
+    sizes = pictures.measure(paths, root.name, (lambda path: open_image(path).size) if decode else size)
+    readable = (sizes > 0).all(1)
+    broken = list(compress(ids, ~readable))
     if broken:
         some = ", ".join(broken[:20]) + (", ..." if len(broken) > 20 else "")
         if len(broken) == len(ids):
-            raise InputError(
-                f"None of the {len(ids)} pictures under {root} can be read: {some}; replace them."
-            )
+            raise InputError(f"None of the {len(ids)} pictures below {root} can be read: {some}; replace them.")
         warnings.warn(
-            f"{len(broken)} of {len(ids)} pictures under {root} can't be read and were left out: {some}.",
-            stacklevel=4,
+            f"{len(broken)} of {len(ids)} pictures below {root} can't be read and were left out: {some}.", stacklevel=4
         )
-    rows = [(i, str(root / i), *size, "both") for i, size in zip(ids, sizes, strict=True) if size]
-    return pd.DataFrame(rows, columns=COLUMNS["images"]), broken
-
-
-def _size(path, decode):
-    """(width, height) as the picture is shown, or None when it can't be read."""
-    try:
-        if decode:
-            return open_image(path).size
-        with Image.open(path) as image:
-            return image.size[::-1] if image.getexif().get(0x0112) in (5, 6, 7, 8) else image.size
-    except (
-        InputError,
-        MissingError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ):
-        return None
+    return pictures.rows(ids, paths, sizes, "both")[readable], broken
 
 
 def _match(names, images, broken, path):
@@ -110,7 +73,7 @@ def _match(names, images, broken, path):
     short = {}
     for image_id in known:
         short.setdefault(image_id.rsplit("/", 1)[-1], []).append(image_id)
-    found, unknown = {}, []
+    matched, unknown = {}, []
     for name in dict.fromkeys(names):
         plain = name.strip().replace("\\", "/").removeprefix("./")
         same = [plain] if plain in known else short.get(plain, [])
@@ -119,38 +82,22 @@ def _match(names, images, broken, path):
                 f"{path} names the picture {name!r}, which may be {same[0]} or {same[1]}: give its path below the folder."
             )
         if same:
-            found[name] = known[same[0]]
+            matched[name] = known[same[0]]
         else:
             unknown.append(name)
     if unknown:
         raise InputError(
             f"{path} names the picture {unknown[0]!r}, which is not in the folder ({len(unknown)} such): add it or remove its boxes."
         )
-    return [found[name] for name in names]
+    return [matched[name] for name in names]
 
 
 def _csv(path, images, broken):
-    reading.read_text(path)  # says when it is empty or no text
-    try:
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig"
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(
-            f"{path} is no proper CSV ({str(error).strip()}): give image,label,x0,y0,x1,y1."
-        ) from error
-    table.columns = table.columns.str.strip()
-    missing = [name for name in ("image", "label", *CORNERS) if name not in table]
-    if missing:
-        raise InputError(
-            f"{path} lacks the column {missing[0]}: its first line must be image,label,x0,y0,x1,y1."
-        )
+    table = reading.read_csv(path, ("image", "label", *CORNERS))
     lines = [f"row {row + 1} ({name})" for row, name in enumerate(table["image"])]
     nameless = (table["label"].str.strip() == "").to_numpy()
     if nameless.any():
-        raise InputError(
-            f"{path}: {lines[nameless.argmax()]} has no label: name what is in the box."
-        )
+        raise InputError(f"{path}: {lines[nameless.argmax()]} has no label: name what is in the box.")
     values = table[CORNERS].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     if not np.isfinite(values).all():
         row = int((~np.isfinite(values).all(1)).argmax())
@@ -158,15 +105,10 @@ def _csv(path, images, broken):
             f"{path}: {lines[row]} has the box ({', '.join(table[CORNERS].iloc[row])}): give four numbers, in pixels."
         )
     image_ids = pd.Series(_match(table["image"].tolist(), images, broken, path), dtype=object)
-    objects = pd.DataFrame(
-        {"image_id": image_ids, "label": table["label"].str.strip(), "ignore": False}
-    )
-    objects["segmentation"] = pd.Series([None] * len(objects), dtype=object)
+    objects = pd.DataFrame({"image_id": image_ids, "label": table["label"].str.strip(), "ignore": False})
+    objects["segmentation"] = None
     objects[CORNERS] = values
-    objects, lines = (
-        objects[image_ids.notna()].reset_index(drop=True),
-        [n for n, i in zip(lines, image_ids, strict=True) if i is not None],
-    )
+    objects, lines = objects[image_ids.notna()], list(compress(lines, image_ids.notna()))
     sizes = images.set_index("image_id")[["width", "height"]].loc[objects["image_id"]].to_numpy()
     boxes, keep = reading.fit_boxes(objects[CORNERS], sizes, lines, str(path))
     objects[CORNERS] = boxes
@@ -179,9 +121,7 @@ def _coco(path, images, broken):
     reading.unique([i for i in ids if i is not None], f"{path}: images")
     sizes = images.set_index("image_id")[["width", "height"]]
     for row, image_id in enumerate(ids):
-        if image_id is not None and tuple(sizes.loc[image_id]) != tuple(
-            listed[["width", "height"]].iloc[row]
-        ):
+        if image_id is not None and tuple(sizes.loc[image_id]) != tuple(listed[["width", "height"]].iloc[row]):
             width, height = sizes.loc[image_id]
             raise InputError(
                 f"{path} says {image_id} is {listed['width'][row]} x {listed['height'][row]} pixels, the file is {width} x {height}: scale the boxes or restore the picture."

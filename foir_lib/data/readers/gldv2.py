@@ -4,22 +4,26 @@
     root/index.csv (id)  root/retrieval_solution_v2.1.csv (id, images, Usage), or in root/metadata
     root/train.csv (id, url, landmark_id)  root/train_clean.csv (landmark_id, images)
 
-Retrieval: 761,757 index pictures are the database; of the 117,577 test pictures those with a solution ask.
+Retrieval: 761,757 index pictures are the database; of the 117,577 test pictures those with a solution are queries.
 """
+
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.readers import pictures, reading
-from foir_lib.data.readers.revisited import asked
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
+from foir_lib.registry import register
 
 REMEDY = "expected {index,test}/a/b/c/<id>.jpg, index.csv and retrieval_solution_v2.1.csv; see `foir data list`."
 
 
-def load(root, usage="Private", check_files=True):
+@register("set", "gldv2")
+def load(root: str | PathLike, usage: str = "Private", check_files: bool = True) -> RetrievalSet:
     """GLDv2 retrieval as a RetrievalSet with the protocol retrieval, scored by mAP@100: of each query the first
     100 answers count, and its AP is the sum of their precisions at right ones over min(positives, 100).
 
@@ -50,37 +54,30 @@ def load(root, usage="Private", check_files=True):
             unknown = listed[int((positive[query] < 0).argmax())]
             raise InputError(f"The solution names the picture {unknown}, which is not in index.csv: get both again.")
     boxes = np.concatenate([np.zeros((len(solution), 2)), tables[0][["width", "height"]].to_numpy()], axis=1)
-    queries, objects = asked(solution["id"].tolist(), ["landmark"] * len(solution), boxes)
-    found = Protocol(range(len(solution)), positive, definition="textbook@100")
-    return RetrievalSet("gldv2", pd.concat(tables, ignore_index=True), objects, queries, {"retrieval": found})
+    queries, objects = reading.query_tables(solution["id"].tolist(), ["landmark"] * len(solution), boxes)
+    protocol = Protocol(range(len(solution)), positive, definition="textbook@100")
+    return RetrievalSet("gldv2", pd.concat(tables, ignore_index=True), objects, queries, {"retrieval": protocol})
 
 
-def place(root, part, image_id):
+def place(root: str | PathLike, part: str, image_id: str) -> str:
     """Path of a picture of a part (index, test, train), str."""
     return f"{root}/{part}/{image_id[0]}/{image_id[1]}/{image_id[2]}/{image_id}.jpg"
 
 
-def read_csv(root, name, columns):
+def read_csv(root: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     """A table of the metadata as str, in root or root/metadata. MissingError, or InputError for lacking columns and bad ids.
 
     Of a table with the pictures of each landmark in one row there is a row for each picture, with its id.
     """
     path = root / name if (root / name).is_file() else root / "metadata" / name
     path = reading.need(path, "GLDv2 table", REMEDY)
-    reading.read_text(path)
-    try:
-        found = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path} is no proper CSV ({str(error).strip()}): get it again.") from error
-    missing = [column for column in columns if column not in found]
-    if missing:
-        raise InputError(f"{path} lacks the column {missing[0]}: it needs {', '.join(columns)}, get it again.")
+    table = reading.read_csv(path, columns)
     if "images" in columns and "landmark_id" in columns:  # a list of pictures for each landmark: a row for each picture
-        found = found.assign(id=found["images"].str.split()).explode("id", ignore_index=True).dropna(subset="id")
-    for column, form, told in (("id", "[0-9A-Za-z]{3,}", "16 letters"), ("landmark_id", "[0-9A-Za-z]+", "digits")):
-        bad = ~found[column].str.fullmatch(form) if column in found else np.zeros(0, bool)
+        table = table.assign(id=table["images"].str.split()).explode("id", ignore_index=True).dropna(subset="id")
+    for column, form, words in (("id", "[0-9A-Za-z]{3,}", "16 letters"), ("landmark_id", "[0-9A-Za-z]+", "digits")):
+        bad = ~table[column].str.fullmatch(form) if column in table else np.zeros(0, bool)
         if bad.any():
             raise InputError(
-                f"{path} has the {column} {found[column][bad].iloc[0]!r}, which should have {told}: get it again."
+                f"{path} has the {column} {table[column][bad].iloc[0]!r}, which should have {words}: get it again."
             )
-    return found
+    return table

@@ -8,15 +8,19 @@ A query file holds the picture's name (in Oxford after ``oxc1_``) and its box x0
 a line: good and ok are positive, junk is ignored. Twenty pictures of Paris are known to be damaged; they are left out.
 """
 
+from os import PathLike
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from foir_lib.data import ground_truth
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.readers import pictures, reading
-from foir_lib.data.readers.revisited import asked
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
+from foir_lib.images import below
+from foir_lib.registry import register
 
 DAMAGED = frozenset(
     f"paris_{name}"
@@ -28,11 +32,15 @@ DAMAGED = frozenset(
 )
 
 
-def load(root, name="oxford5k", distractors=None, own_counts=True):
+@register("set", "paris6k")
+@register("set", "oxford5k")
+def load(
+    root: str | PathLike, name: str = "oxford5k", distractors: str | PathLike | None = None, own_counts: bool = True
+) -> RetrievalSet:
     """oxford5k or paris6k as a RetrievalSet with the protocol classic: 55 queries, five for each of 11 landmarks.
 
     distractors: a folder of further database pictures (the 100k of Oxford105k and Paris106k). own_counts: the query's
-    own picture is in the database and counts as found, as in the published evaluation program; False takes it out.
+    own picture is in the database and counts as an answer, as in the published evaluation program; False takes it out.
     Raises MissingError for files that are lacking, InputError for broken lists and boxes off their picture.
     """
     remedy = f"expected the pictures and <landmark>_<n>_query.txt, _good, _ok and _junk; `foir data get {name} --root FOLDER` fetches them."
@@ -46,23 +54,23 @@ def load(root, name="oxford5k", distractors=None, own_counts=True):
     at = pd.Index(names).get_indexer(query_ids)
     images.loc[np.unique(at), "split"] = "both"
     boxes, _ = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[at], query_ids, name)
-    queries, objects = asked(query_ids, labels, boxes)
-    found = ground_truth.protocols(truth, len(images), ground_truth.CLASSIC)
+    queries, objects = reading.query_tables(query_ids, labels, boxes)
+    protocols = ground_truth.protocols(truth, len(images), ground_truth.CLASSIC)
     if not own_counts:
-        found = {key: Protocol(p.groups, p.positive, p.ignored, at) for key, p in found.items()}
-    return RetrievalSet(name, images, objects, queries, found)
+        protocols = {key: Protocol(p.groups, p.positive, p.ignored, at) for key, p in protocols.items()}
+    return RetrievalSet(name, images, objects, queries, protocols)
 
 
 def _pictures(root):
     """Names and paths of the pictures below root, each name once, without damaged ones."""
-    found = {}
-    for path in pictures.below(root):
-        found.setdefault(path.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0], path)
-    names = [name for name in sorted(found) if name not in DAMAGED]
-    return names, [found[name] for name in names]
+    by_name = {}
+    for path in below(root):
+        by_name.setdefault(Path(path).stem, path)
+    names = [name for name in sorted(by_name) if name not in DAMAGED]
+    return names, [by_name[name] for name in names]
 
 
-def read_lists(root, names, remedy):
+def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], list[str], np.ndarray, list[dict]]:
     """Labels, query pictures, boxes (n, 4) and for each query a dict of lists good, ok, junk of rows of ``names``."""
     files = sorted(reading.need(root, "folder", remedy).rglob("*_query.txt"))
     reading.need(files[0] if files else root / "all_souls_1_query.txt", "query file", remedy)
@@ -77,7 +85,7 @@ def read_lists(root, names, remedy):
             raise InputError(f"{file} must hold a picture's name and four numbers: get it again.") from None
         query = words[0].removeprefix("oxc1_")
         if query not in rows:
-            raise InputError(f"{file} asks with the picture {query}, which is not among the pictures: get it again.")
+            raise InputError(f"{file} names the picture {query}, which is not among the pictures: get it again.")
         stem = file.name.removesuffix("_query.txt")
         lists = {}
         for key in ("good", "ok", "junk"):

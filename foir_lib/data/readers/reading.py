@@ -3,21 +3,24 @@
 import json
 import os
 import warnings
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import compress
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from foir_lib.data.protocol import Protocol
-from foir_lib.data.sets import CORNERS, RetrievalSet
+from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
 from foir_lib.errors import InputError, MissingError
 from foir_lib.prompts import Box
 
 HAIR = 1.0  # pixels by which a box may reach outside its picture and be clipped without a word
 
 
-def need(path, what, remedy):
+def need(path: str | PathLike, what: str, remedy: str) -> Path:
     """``path`` as Path; MissingError when nothing is there."""
     path = Path(path).expanduser()
     if not path.exists():
@@ -25,24 +28,20 @@ def need(path, what, remedy):
     return path
 
 
-def read_text(path):
+def read_text(path: str | PathLike) -> str:
     """Content of a UTF-8 text file; InputError when it is empty or no text."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is no UTF-8 text (byte {error.start}): get the file again."
-        ) from error
+        raise InputError(f"{path} is no UTF-8 text (byte {error.start}): get the file again.") from error
     except OSError as error:
-        raise InputError(
-            f"{path} can't be read ({error.strerror}): check that it is a file of yours."
-        ) from error
+        raise InputError(f"{path} can't be read ({error.strerror}): check that it is a file of yours.") from error
     if not text.strip():
         raise InputError(f"{path} is empty: get the file again.")
     return text
 
 
-def read_json(path, hook=None):
+def read_json(path: str | PathLike, hook: Callable[[dict], Any] | None = None) -> Any:
     """Content of a JSON file; InputError with line and column when it is broken. hook: called with each object."""
     try:
         return json.loads(read_text(path), object_hook=hook)
@@ -51,24 +50,30 @@ def read_json(path, hook=None):
             f"{path} is broken JSON at line {error.lineno}, column {error.colno} ({error.msg}): get the file again."
         ) from error
     except RecursionError as error:
-        raise InputError(
-            f"{path} is nested too deeply to be annotations: get the file again."
-        ) from error
+        raise InputError(f"{path} is nested too deeply to be annotations: get the file again.") from error
 
 
-def column(records, key, where, types):
+def read_csv(path: str | PathLike, columns: Sequence[str]) -> pd.DataFrame:
+    """A table of str with at least these columns; InputError when it lacks one or is no CSV."""
+    read_text(path)  # says when it is empty or no text
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path} is no proper CSV ({str(error).strip()}): get or write it again.") from error
+    table.columns = table.columns.str.strip()
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise InputError(f"{path} lacks the column {missing[0]}: its first line must name {','.join(columns)}.")
+    return table
+
+
+def column(records: list, key: str, where: str, types: tuple[type, ...]) -> list:
     """``[record[key] for record in records]``; InputError names the first that lacks the key or has another type."""
     try:
         values = [record[key] for record in records]
     except (KeyError, TypeError, IndexError):
-        row = next(
-            i
-            for i, record in enumerate(records)
-            if not isinstance(record, dict) or key not in record
-        )
-        raise InputError(
-            f"{where}[{row}] lacks the key {key!r}: repair the file or get it again."
-        ) from None
+        row = next(i for i, record in enumerate(records) if not isinstance(record, dict) or key not in record)
+        raise InputError(f"{where}[{row}] lacks the key {key!r}: repair the file or get it again.") from None
     if not set(map(type, values)) <= set(types):
         row = next(i for i, value in enumerate(values) if type(value) not in types)
         kinds = " or ".join(t.__name__ for t in types)
@@ -78,15 +83,15 @@ def column(records, key, where, types):
     return values
 
 
-def unique(values, where):
+def unique(values: Sequence[Hashable], where: str) -> None:
     """InputError when an id of the list ``where`` is there twice."""
     if len(set(values)) < len(values):
-        seen = set()
-        twice = next(v for v in values if v in seen or seen.add(v))
+        known = set()
+        twice = next(v for v in values if v in known or known.add(v))
         raise InputError(f"{where} has the id {twice!r} twice: ids must be unique.")
 
 
-def need_files(paths, what):
+def need_files(paths: Sequence[str], what: str) -> None:
     """MissingError when files are lacking: names the first, counts them. Lists folders, never stats files."""
     folders = {}
     for path in paths:
@@ -102,7 +107,7 @@ def need_files(paths, what):
         )
 
 
-def listing(folder):
+def listing(folder: str | PathLike) -> set[str]:
     """Names in a folder; an empty set when there is no such folder."""
     try:
         with os.scandir(folder) as entries:
@@ -111,7 +116,9 @@ def listing(folder):
         return set()
 
 
-def fit_boxes(boxes, sizes, names, where, strict=True):
+def fit_boxes(
+    boxes: np.ndarray, sizes: np.ndarray, names: Iterable, where: str, strict: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Boxes clipped to their pictures, and which to keep: float (n, 4), bool (n,).
 
     boxes (n, 4): x0, y0, x1, y1 in pixels; sizes (n, 2): width, height; names: what to call box i in a
@@ -124,25 +131,22 @@ def fit_boxes(boxes, sizes, names, where, strict=True):
     low, high = boxes[:, :2], boxes[:, 2:]
     faults = (
         (~np.isfinite(boxes).all(1), "is not made of finite numbers: give four pixel positions"),
-        (
-            (high < low).any(1),
-            "is inverted: its end lies before its start, check x, y, width and height",
-        ),
+        ((high < low).any(1), "is inverted: its end lies before its start, check x, y, width and height"),
         (
             (low > sizes + HAIR).any(1) | (high < -HAIR).any(1),
             "lies outside its picture: the annotations belong to pictures of another size",
         ),
     )
     bad = np.zeros(len(boxes), dtype=bool)
-    for found, problem in faults:
-        if strict and found.any():
-            row = int(found.argmax())
+    for faulty, problem in faults:
+        if strict and faulty.any():
+            row = int(faulty.argmax())
             box = ", ".join(f"{v:g}" for v in boxes[row])
             size = " x ".join(f"{v:g}" for v in sizes[row])
             raise InputError(
-                f"{where}: {names[row]} has the box ({box}) on a picture of {size} pixels, which {problem} ({found.sum()} such boxes)."
+                f"{where}: {names[row]} has the box ({box}) on a picture of {size} pixels, which {problem} ({faulty.sum()} such boxes)."
             )
-        bad |= found
+        bad |= faulty
     clipped = np.clip(boxes, 0, np.tile(sizes, 2))
     far = (np.abs(clipped - boxes) > HAIR).any(1) & ~bad
     if far.any():
@@ -160,44 +164,61 @@ def fit_boxes(boxes, sizes, names, where, strict=True):
     return clipped, keep
 
 
-def make_set(name, images, objects, ignored_queries=False, ignored_positives=True):
+def query_tables(
+    image_ids: Sequence[str], labels: Sequence[str], boxes: np.ndarray
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables queries and objects in which query i is the object in box i (n, 4) of a picture.
+
+    Raises InputError for a box without area.
+    """
+    objects = pd.DataFrame({"image_id": image_ids, "label": labels, "ignore": False})
+    objects[CORNERS] = boxes
+    objects["segmentation"] = None
+    empty = (boxes[:, 2:] <= boxes[:, :2]).any(1)
+    if empty.any():
+        raise InputError(f"Query {image_ids[empty.argmax()]} has a box without area: get the ground truth again.")
+    return _queries(objects), objects[COLUMNS["objects"]]
+
+
+def make_set(
+    name: str,
+    images: pd.DataFrame,
+    objects: pd.DataFrame,
+    ignored_queries: bool = False,
+    ignored_positives: bool = True,
+) -> RetrievalSet:
     """A RetrievalSet in which every box of a query image is one query, with the protocol "contains" (PHS 4.1).
 
     Tables as in RetrievalSet. Positives are the database images with an object of the query's label.
-    Objects marked ``ignore`` ask nothing unless ``ignored_queries`` and count as contained unless
+    Objects marked ``ignore`` are no queries unless ``ignored_queries`` and count as contained unless
     ``ignored_positives`` is off. Query images without a query leave the query split (PHS 4.1).
-    Without any objects there are no queries. Raises InputError if objects are there but none may ask.
+    Without any objects there are no queries. Raises InputError if objects are there but none is a query.
     """
     images, objects = images.reset_index(drop=True), objects.reset_index(drop=True)
-    ignore = objects["ignore"].to_numpy(dtype=bool)
-    asking = images["image_id"][images["split"] != "database"]
-    asks = objects["image_id"].isin(asking).to_numpy() & (ignored_queries | ~ignore)
+    on_query = objects["image_id"].isin(images["image_id"][images["split"] != "database"]).to_numpy()
+    is_query = on_query & (ignored_queries | ~objects["ignore"].to_numpy(dtype=bool))
     if len(objects):
-        if not asks.any():
-            raise InputError(
-                f"{name} has no queries: no query image holds an object that may be asked for."
-            )
-        silent = ~images["image_id"].isin(objects["image_id"][asks]) & (
-            images["split"] != "database"
-        )
+        if not is_query.any():
+            raise InputError(f"{name} has no queries: no query image holds an object that may be a query.")
+        silent = ~images["image_id"].isin(objects["image_id"][is_query]) & (images["split"] != "database")
         split = images["split"].mask(silent & (images["split"] == "both"), "database")
         images = images.assign(split=split)[~(silent & (split == "query"))]
-        kept = objects["image_id"].isin(images["image_id"]).to_numpy()
-        objects, asks = objects[kept].reset_index(drop=True), asks[kept]
-    asked = objects[asks]
-    prompts = [Box(*corners) for corners in asked[CORNERS].to_numpy().tolist()]
-    queries = pd.DataFrame(
-        {
-            "image_id": asked["image_id"],
-            "prompt": pd.Series(prompts, asked.index, dtype=object),
-            "label": asked["label"],
-            "object": asked.index,
-        }
-    )
+        rest = objects["image_id"].isin(images["image_id"]).to_numpy()
+        objects, is_query = objects[rest].reset_index(drop=True), is_query[rest]
+    queries = _queries(objects[is_query])
     database = pd.Index(images["image_id"][images["split"] != "query"])
     rows = database.get_indexer(objects["image_id"])
     counted = (rows >= 0) & (ignored_positives | ~objects["ignore"].to_numpy(dtype=bool))
-    found = pd.Series(rows[counted]).groupby(objects["label"].to_numpy()[counted]).unique()
-    positive = {label: found.get(label, ()) for label in queries["label"].unique()}
-    protocol = Protocol(queries["label"], positive, own=database.get_indexer(queries["image_id"]))
+    rows_of = pd.Series(rows[counted]).groupby(objects["label"].to_numpy()[counted]).unique()
+    positive = {label: rows_of.get(label, ()) for label in queries["label"].unique()}
+    own = database.get_indexer(queries["image_id"])
+    protocol = Protocol(queries["label"], positive, own=own, metric="focus")
     return RetrievalSet(name, images, objects, queries, {"contains": protocol})
+
+
+def _queries(objects):
+    """The queries table in which each of ``objects`` is a query, by its box."""
+    prompts = pd.Series(
+        [Box(*corners) for corners in objects[CORNERS].to_numpy().tolist()], objects.index, dtype=object
+    )
+    return objects[["image_id", "label"]].assign(prompt=prompts, object=objects.index)[COLUMNS["queries"]]

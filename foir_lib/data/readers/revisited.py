@@ -11,20 +11,22 @@ folders below the root, as the archives of the original sets make them.
 
 import re
 from collections import Counter
+from os import PathLike
 
 import pandas as pd
 
 from foir_lib.data import ground_truth
+from foir_lib.data.protocol import Protocol
 from foir_lib.data.readers import pictures, reading
 from foir_lib.data.readers.pickles import load_plain
-from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
-from foir_lib.errors import InputError, IntegrityError
-from foir_lib.prompts import Box
-
-NAMES = ("roxford5k", "rparis6k")
+from foir_lib.data.sets import RetrievalSet
+from foir_lib.errors import IntegrityError
+from foir_lib.registry import register
 
 
-def load(root, name="roxford5k", distractors=None):
+@register("set", "rparis6k")
+@register("set", "roxford5k")
+def load(root: str | PathLike, name: str = "roxford5k", distractors: str | PathLike | None = None) -> RetrievalSet:
     """roxford5k or rparis6k as a RetrievalSet with the protocols easy, medium and hard.
 
     distractors: a folder of further database pictures, R1M. Query pictures are not in the database; a query's prompt
@@ -44,20 +46,19 @@ def load(root, name="roxford5k", distractors=None):
     boxes, _ = reading.fit_boxes(
         [query["bbx"] for query in truth["gnd"]], tables[0][["width", "height"]], truth["qimlist"], f"gnd_{name}.pkl"
     )
-    found = ground_truth.protocols(truth["gnd"], len(truth["imlist"]), where=f"gnd_{name}.pkl: ground truth")
-    queries, objects = asked(truth["qimlist"], landmarks(truth), boxes)
-    return RetrievalSet(name, images, objects, queries, found)
+    protocols = ground_truth.protocols(truth["gnd"], len(truth["imlist"]), where=f"gnd_{name}.pkl: ground truth")
+    queries, objects = reading.query_tables(truth["qimlist"], landmarks(truth), boxes)
+    return RetrievalSet(name, images, objects, queries, protocols)
 
 
-def protocols(path):
+def protocols(path: str | PathLike) -> tuple[dict[str, Protocol], int]:
     """Protocols easy, medium and hard from a ground-truth pickle alone, and the number of database pictures."""
     truth = read_truth(path)
-    return ground_truth.protocols(truth["gnd"], len(truth["imlist"]), where=f"{path}: ground truth"), len(
-        truth["imlist"]
-    )
+    n = len(truth["imlist"])
+    return ground_truth.protocols(truth["gnd"], n, where=f"{path}: ground truth"), n
 
 
-def read_truth(path):
+def read_truth(path: str | PathLike) -> dict:
     """The dict of a ``gnd_*.pkl``: imlist, qimlist, gnd. IntegrityError when it isn't one."""
     truth = load_plain(path)
     lists = isinstance(truth, dict) and all(isinstance(truth.get(key), list) for key in ("imlist", "qimlist", "gnd"))
@@ -74,32 +75,16 @@ def _is_box(box):
     return isinstance(box, list | tuple) and len(box) == 4 and all(isinstance(v, int | float) for v in box)
 
 
-def landmarks(truth):
-    """What each query asks for, by name: the pictures' names tell only what they were found by ("oxford", "general").
+def landmarks(truth: dict) -> list[str]:
+    """The landmark of each query, by name: the pictures' names tell only the word searched for ("oxford", "general").
 
     It is the commonest name among the queries whose positives are the query's own (at least half of all of the two).
     """
     names = [re.sub(r"_\d+$", "", name).removeprefix("paris_") for name in truth["qimlist"]]
     rows = [frozenset(one["easy"]) | frozenset(one["hard"]) for one in truth["gnd"]]
-    found = []
+    labels = []
     for name, own in zip(names, rows, strict=True):
         same = [n for n, other in zip(names, rows, strict=True) if own and 2 * len(own & other) >= len(own | other)]
         named = [n for n in same if n not in ("oxford", "general")]
-        found.append(Counter(named).most_common(1)[0][0] if named else name)
-    return found
-
-
-def asked(image_ids, labels, boxes):
-    """Tables queries and objects in which query i asks for the thing in box i (n, 4) of a picture.
-
-    Raises InputError for a box without area.
-    """
-    objects = pd.DataFrame({"image_id": image_ids, "label": labels, "ignore": False})
-    objects[CORNERS] = boxes
-    objects["segmentation"] = pd.Series([None] * len(objects), dtype=object)
-    empty = (boxes[:, 2:] <= boxes[:, :2]).any(1)
-    if empty.any():
-        raise InputError(f"Query {image_ids[empty.argmax()]} has a box without area: get the ground truth again.")
-    prompts = pd.Series([Box(*corners) for corners in boxes.tolist()], dtype=object)
-    queries = pd.DataFrame({"image_id": image_ids, "prompt": prompts, "label": labels, "object": range(len(objects))})
-    return queries, objects[COLUMNS["objects"]]
+        labels.append(Counter(named).most_common(1)[0][0] if named else name)
+    return labels

@@ -9,14 +9,16 @@ A list line is a file name (``2368620.jpg``, folder allowed) or a bare image id.
 import sys
 from collections import Counter
 from itertools import chain
+from os import PathLike
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from foir_lib.data.readers import reading
-from foir_lib.data.sets import CORNERS
-from foir_lib.errors import InputError
+from foir_lib.data.sets import CORNERS, RetrievalSet
+from foir_lib.errors import InputError, count
+from foir_lib.registry import register
 
 REMEDY = (
     "expected VG_100K/, VG_100K_2/, image_data.json, objects.json, object_alias.txt and the lists of SSGRL "
@@ -24,13 +26,11 @@ REMEDY = (
 )
 
 
+@register("set", "visual-genome")
 def load(
-    root,
-    query="test_list_500.txt",
-    database="train_list_500.txt",
-    n_categories=100,
-    check_files=True,
-):
+    root: str | PathLike, query: str = "test_list_500.txt", database: str = "train_list_500.txt",
+    n_categories: int = 100, check_files: bool = True,
+) -> RetrievalSet:  # fmt: skip
     """Visual Genome as a RetrievalSet; the paper has 9,880 query images (of 10,000 listed) and 82,904 in the database.
 
     Categories are the ``n_categories`` most frequent names over all annotations, after aliases, equals by
@@ -38,15 +38,14 @@ def load(
     (PHS 4.1). Boxes outside their pictures and without area are left out with a warning: they are common
     here. check_files: see that every picture is there. Raises MissingError and InputError.
     """
+    count(n_categories, "n_categories")
     root = reading.need(root, "Visual Genome folder", REMEDY)
     sizes = _sizes(reading.need(root / "image_data.json", "annotation file", REMEDY))
     lists = {
         split: _ids(reading.need(root / name, "list of images", REMEDY), sizes)
         for split, name in (("query", query), ("database", database))
     }
-    images = pd.concat(
-        [sizes.loc[ids].assign(split=split) for split, ids in lists.items()]
-    ).reset_index()
+    images = pd.concat([sizes.loc[ids].assign(split=split) for split, ids in lists.items()]).reset_index()
     twice = images["image_id"].duplicated()
     if twice.any():
         raise InputError(
@@ -54,9 +53,7 @@ def load(
         )
     folders = {folder: reading.listing(root / folder) for folder in ("VG_100K", "VG_100K_2")}
     names = [f"{image_id}.jpg" for image_id in images["image_id"]]
-    images["path"] = [
-        str(root / ("VG_100K_2" if n in folders["VG_100K_2"] else "VG_100K") / n) for n in names
-    ]
+    images["path"] = [str(root / ("VG_100K_2" if n in folders["VG_100K_2"] else "VG_100K") / n) for n in names]
     if check_files:
         reading.need_files(images["path"].tolist(), "Visual Genome")
     objects = _objects(root, n_categories)
@@ -70,7 +67,7 @@ def load(
     )
     objects[CORNERS] = boxes
     objects["ignore"] = False
-    objects["segmentation"] = pd.Series([None] * len(objects), dtype=object)
+    objects["segmentation"] = None
     return reading.make_set("visual-genome", images, objects[keep])
 
 
@@ -78,10 +75,7 @@ def _sizes(path):
     """Width and height by image id."""
     records = _list(path, reading.read_json(path))
     table = pd.DataFrame(
-        {
-            key: reading.column(records, key, str(path), (int,))
-            for key in ("image_id", "width", "height")
-        }
+        {key: reading.column(records, key, str(path), (int,)) for key in ("image_id", "width", "height")}
     )
     reading.unique(table["image_id"].tolist(), str(path))
     return table.set_index("image_id")
@@ -96,9 +90,7 @@ def _list(path, content):
 def _ids(path, sizes):
     """Image ids of a list file."""
     lines = [
-        (number, line.strip())
-        for number, line in enumerate(reading.read_text(path).splitlines(), 1)
-        if line.strip()
+        (number, line.strip()) for number, line in enumerate(reading.read_text(path).splitlines(), 1) if line.strip()
     ]
     ids = []
     for number, line in lines:
@@ -117,7 +109,7 @@ def _ids(path, sizes):
     return ids
 
 
-def aliases(path):
+def aliases(path: str | PathLike) -> dict[str, str]:
     """Name -> the name it stands for, from object_alias.txt: per line the name, then its aliases, by commas.
 
     A name already standing for another keeps that meaning for the rest of its line.
@@ -154,15 +146,10 @@ def _objects(root, n_categories):
             f"{path} has no object of a category: ask for at least one of its {len(counts)} (n_categories={n_categories})."
         )
     table = pd.DataFrame(
-        {
-            "image_id": owners[keep],
-            "label": [label for label, k in zip(labels, keep, strict=True) if k],
-        }
+        {"image_id": owners[keep], "label": [label for label, k in zip(labels, keep, strict=True) if k]}
     )
     try:
-        x, y, w, h = np.array(
-            [item[1:] for item, k in zip(objects, keep, strict=True) if k], dtype=np.float64
-        ).T
+        x, y, w, h = np.array([item[1:] for item, k in zip(objects, keep, strict=True) if k], dtype=np.float64).T
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{path} has a box that is not made of numbers ({error}): repair the file or get it again."

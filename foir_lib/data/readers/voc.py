@@ -6,6 +6,7 @@ Boxes count from 1 and include their last pixel there; here they count from 0 an
 ``x0 = xmin - 1``, ``x1 = xmax``. Image ids are e.g. ``VOC2007/000005``: unique across years.
 """
 
+from os import PathLike
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,8 +14,9 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from foir_lib.data.readers import reading
-from foir_lib.data.sets import CORNERS
+from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.errors import InputError
+from foir_lib.registry import register
 
 REMEDY = (
     "expected VOCdevkit/{VOC2007,VOC2012}/{JPEGImages,Annotations,ImageSets/Main} with the 2007 test set; "
@@ -22,50 +24,37 @@ REMEDY = (
 )
 
 
+@register("set", "voc")
 def load(
-    root,
-    query="VOC2007/test",
-    database="VOC2007/trainval,VOC2012/trainval",
-    difficult_queries=False,
-    difficult_positives=True,
-    check_files=True,
-):
+    root: str | PathLike, query: str = "VOC2007/test", database: str = "VOC2007/trainval,VOC2012/trainval",
+    difficult_queries: bool = False, difficult_positives: bool = True, check_files: bool = True,
+) -> RetrievalSet:  # fmt: skip
     """VOC as a RetrievalSet: 4,952 query images of 2007 test, 16,551 database images of 2007 + 2012 trainval.
 
     query, database: splits as year/list, several separated by commas. difficult_queries,
-    difficult_positives: whether objects marked difficult ask, and whether they count as "contains"
+    difficult_positives: whether objects marked difficult are queries, and whether they count as "contains"
     (METHODS 1). check_files: see that every picture is there. Raises MissingError and InputError.
     """
     root = reading.need(root, "VOC folder", REMEDY)
     root = root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root
-    asked, found = (
-        {i for split in splits.split(",") for i in _ids(root, split.strip())}
-        for splits in (query, database)
+    query_ids, database_ids = (
+        {i for split in splits.split(",") for i in _ids(root, split.strip())} for splits in (query, database)
     )
     images, rows = [], []
-    for image_id in tqdm(
-        sorted(asked | found), desc="reading VOC annotations", unit="image", delay=2
-    ):
+    for image_id in tqdm(sorted(query_ids | database_ids), desc="reading VOC annotations", unit="image", delay=2):
         year, name = image_id.split("/")
-        size, objects = read(
-            reading.need(root / year / "Annotations" / f"{name}.xml", "annotation", REMEDY)
-        )
-        split = (
-            "both" if image_id in asked & found else "query" if image_id in asked else "database"
-        )
+        size, objects = read(reading.need(root / year / "Annotations" / f"{name}.xml", "annotation", REMEDY))
+        split = "database" if image_id not in query_ids else "both" if image_id in database_ids else "query"
         images.append((image_id, str(root / year / "JPEGImages" / f"{name}.jpg"), *size, split))
         rows += [(image_id, *item) for item in objects]
     images = pd.DataFrame(images, columns=["image_id", "path", "width", "height", "split"])
     if check_files:
         reading.need_files(images["path"].tolist(), "VOC")
     objects = pd.DataFrame(rows, columns=["image_id", "label", *CORNERS, "ignore"])
-    objects["segmentation"] = pd.Series([None] * len(objects), dtype=object)
+    objects["segmentation"] = None
     sizes = images.set_index("image_id")[["width", "height"]].loc[objects["image_id"]].to_numpy()
-    called = [
-        f"{label} of {image_id}"
-        for image_id, label in zip(objects["image_id"], objects["label"], strict=True)
-    ]
-    boxes, keep = reading.fit_boxes(objects[CORNERS].to_numpy(), sizes, called, str(root))
+    names = (objects["label"] + " of " + objects["image_id"]).tolist()
+    boxes, keep = reading.fit_boxes(objects[CORNERS].to_numpy(), sizes, names, str(root))
     objects[CORNERS] = boxes
     return reading.make_set("voc", images, objects[keep], difficult_queries, difficult_positives)
 
@@ -73,18 +62,14 @@ def load(
 def _ids(root, split):
     """Image ids of a split such as VOC2007/test, in the order of its list."""
     year, _, name = split.partition("/")
-    path = reading.need(
-        root / year / "ImageSets" / "Main" / f"{name}.txt", "list of images", REMEDY
-    )
-    ids = [
-        f"{year}/{line.split()[0]}" for line in reading.read_text(path).splitlines() if line.strip()
-    ]
+    path = reading.need(root / year / "ImageSets" / "Main" / f"{name}.txt", "list of images", REMEDY)
+    ids = [f"{year}/{line.split()[0]}" for line in reading.read_text(path).splitlines() if line.strip()]
     reading.unique(ids, str(path))
     return ids
 
 
-def read(path):
-    """One annotation: (width, height), list of (label, x0, y0, x1, y1, difficult). InputError when broken.
+def read(path: str | PathLike) -> tuple[list[int], list[tuple]]:
+    """One annotation: [width, height], list of (label, x0, y0, x1, y1, difficult). InputError when broken.
 
     Boxes of body parts, nested in the persons of some pictures, are not objects.
     """
@@ -92,20 +77,14 @@ def read(path):
         tree = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         line, column = error.position
-        raise InputError(
-            f"{path} is broken XML at line {line}, column {column}: get the file again."
-        ) from error
+        raise InputError(f"{path} is broken XML at line {line}, column {column}: get the file again.") from error
     size = [int(_number(tree, f"size/{side}", path)) for side in ("width", "height")]
     objects = []
     for item in tree.findall("object"):
-        x0, y0, x1, y1 = (
-            _number(item, f"bndbox/{side}", path) for side in ("xmin", "ymin", "xmax", "ymax")
-        )
+        x0, y0, x1, y1 = (_number(item, f"bndbox/{side}", path) for side in ("xmin", "ymin", "xmax", "ymax"))
         name = (item.findtext("name") or "").strip()
         if not name:
-            raise InputError(
-                f"{path} has an object without a name: repair the file or get it again."
-            )
+            raise InputError(f"{path} has an object without a name: repair the file or get it again.")
         difficult = (item.findtext("difficult") or "0").strip() == "1"
         objects.append((name, x0 - 1, y0 - 1, x1, y1, difficult))
     return size, objects
@@ -118,7 +97,5 @@ def _number(element, key, path):
     except (TypeError, ValueError):
         value = np.nan
     if not np.isfinite(value):
-        raise InputError(
-            f"{path} has {text!r} as {key}, a number is needed: repair the file or get it again."
-        )
+        raise InputError(f"{path} has {text!r} as {key}, a number is needed: repair the file or get it again.")
     return value

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, count
+from foir_lib.prompts import crop
 from foir_lib.search.rerank.lists import checked, head_first
 
 LONGEST = 1024  # pixels of the longer side at which keypoints are looked for
@@ -46,11 +47,8 @@ def keypoints(picture, box=None, n_features=1000, longest=LONGEST):
     """
     corner = np.zeros(2, np.float32)
     if box is not None:
-        x0, y0 = (max(int(v), 0) for v in (box.x0, box.y0))
-        x1, y1 = min(int(np.ceil(box.x1)), picture.width), min(int(np.ceil(box.y1)), picture.height)
-        if x1 <= x0 or y1 <= y0:
-            raise InputError(f"{box} lies outside the picture of {picture.width} x {picture.height} pixels.")
-        picture, corner = picture.crop((x0, y0, x1, y1)), np.float32([x0, y0])
+        picture, corner = crop(picture, box)
+        corner = np.float32(corner)
     grey, factor = picture.convert("L"), min(1.0, longest / max(picture.size))
     size = [max(round(side * factor), 1) for side in picture.size]
     pixels = cv2.resize(np.asarray(grey), size, interpolation=cv2.INTER_AREA) if factor < 1 else np.asarray(grey)

@@ -1,5 +1,6 @@
 """How the mini ViTs were made: the CLS token learns to tell which kinds a training scene holds."""
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -8,18 +9,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
 from tqdm.auto import tqdm
 
 from foir_lib.data.mini import focus
-from foir_lib.errors import InputError
-from foir_lib.files import atomic_path
 from foir_lib.models import weights
 from foir_lib.models.mini import vit
+from foir_lib.training import loop
 
 TRAIN, HELD_OUT = 0, 1  # parts of the training streams; benchmark scenes come from other streams
 
 
-def render(start, stop, seed, part, size):
+def render(start: int, stop: int, seed: int, part: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Training scenes start..stop, squashed: uint8 (n, 3, size, size), and labels bool (n, kinds).
 
     The three flavours take turns. `mini.stream` tells why no benchmark seed can meet these scenes.
@@ -35,7 +36,9 @@ def render(start, stop, seed, part, size):
     return pixels, labels
 
 
-def scenes(n, seed, part=TRAIN, size=vit.NATIVE_SIZE, workers=2, chunk=256):
+def scenes(
+    n: int, seed: int, part: int = TRAIN, size: int = vit.NATIVE_SIZE, workers: int = 2, chunk: int = 256
+) -> tuple[torch.Tensor, torch.Tensor]:
     """`n` training scenes by `workers` processes: uint8 (n, 3, size, size), bool (n, kinds)."""
     pixels, labels = np.empty((n, 3, size, size), np.uint8), np.empty((n, len(focus.KINDS)), bool)
     starts = range(0, n, chunk)
@@ -47,60 +50,50 @@ def scenes(n, seed, part=TRAIN, size=vit.NATIVE_SIZE, workers=2, chunk=256):
     return torch.from_numpy(pixels), torch.from_numpy(labels)
 
 
-def normalise(pixels):
+def normalise(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 (B, 3, S, S) -> float, as `model.preprocess` does."""
     return (pixels.float() / 255 - vit.MEAN[0]) / vit.STD[0]
 
 
-def train(name, steps, pixels, labels, seed=0, batch=128, lr=2e-3, checkpoint=None, every=500):
-    """Train a mini ViT on scenes and labels; returns the network and its losses, one per step.
+class OneCycle(torch.optim.lr_scheduler.OneCycleLR):
+    """torch's schedule, which turns momentum too, told the number of the step as timm's are."""
+
+    def step_update(self, num_updates: int) -> None:
+        while self.last_epoch < num_updates:
+            self.step()
+
+
+def train(
+    name: str, steps: int, pixels: torch.Tensor, labels: torch.Tensor, seed: int = 0, batch: int = 128, lr: float = 2e-3,
+    checkpoint: str | Path | None = None, every: int = 500,
+) -> tuple[VisionTransformer, list[float]]:  # fmt: skip
+    """Train a mini ViT on scenes, uint8 (n, 3, S, S), and labels, bool (n, kinds); the network and its losses, one per step.
 
     Binary cross-entropy over the kinds from the CLS token, AdamW (decay 0.05), one-cycle learning
-    rate, mirrored pictures. With a `checkpoint` path the state is saved there every so many steps
-    and picked up again; a resumed run is the same run. Raises InputError for the checkpoint of
-    another run.
+    rate, mirrored pictures. ``checkpoint``, ``every`` and what is raised: see `loop.fit`.
     """
     torch.manual_seed(seed)
     net = vit.create(name, num_classes=labels.shape[1]).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(net.parameters(), lr, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.15)
-    parts, losses = {"net": net, "optimiser": optimiser, "schedule": schedule}, []
-    run = f"{name}, {steps} steps of {batch}, seed {seed}"
-    if checkpoint and Path(checkpoint).exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        if saved["run"] != run:
-            raise InputError(
-                f"Checkpoint {checkpoint} belongs to another run ({saved['run']}) than this "
-                f"one ({run}): give another path or remove it."
-            )
-        losses = saved.pop("losses")
-        for key, part in parts.items():
-            part.load_state_dict(saved[key])
-    with tqdm(total=steps, initial=len(losses), desc=name) as bar:
-        while len(losses) < steps:
-            rng = np.random.default_rng((seed, len(losses)))  # its own for each step
+    schedule = OneCycle(optimiser, lr, total_steps=steps, pct_start=0.15)
+
+    def batches(epoch, first):
+        for step in range(first, steps):
+            rng = np.random.default_rng((seed, step))  # its own for each step
             rows = torch.from_numpy(rng.integers(0, len(pixels), batch))
             mirrored = torch.from_numpy(rng.random(batch) < 0.5)[:, None, None, None]
             x = normalise(pixels[rows])
-            x = torch.where(mirrored, x.flip(-1), x)
-            loss = F.binary_cross_entropy_with_logits(net(x), labels[rows].float())
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.item())
-            bar.update()
-            bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
-            if checkpoint and (len(losses) % every == 0 or len(losses) == steps):
-                state = {key: part.state_dict() for key, part in parts.items()}
-                with atomic_path(checkpoint) as temporary:
-                    torch.save(state | {"losses": losses, "run": run}, temporary)
+            yield torch.where(mirrored, x.flip(-1), x), labels[rows].float()
+
+    task = loop.Objective(net, lambda net, x, y: F.binary_cross_entropy_with_logits(net(x), y))
+    run = {"name": name, "steps": steps, "batch": batch, "lr": lr, "scenes": len(pixels), "seed": seed}
+    saving = {"checkpoint": checkpoint, "every": every, "run": run}
+    losses = loop.fit(task, optimiser, batches, steps, schedule, clip=1.0, seed=seed, label=name, **saving)
     return net.eval(), losses
 
 
 @torch.inference_mode()
-def held_out(net, pixels, labels, batch=256):
+def held_out(net: Callable, pixels: torch.Tensor, labels: torch.Tensor, batch: int = 256) -> float:
     """Mean average precision over the kinds (textbook) of the classifier on scenes it never saw."""
     logits = torch.cat([net(normalise(x)) for x in pixels.split(batch)])
     hits = labels.gather(0, logits.argsort(0, descending=True)).double()
@@ -108,7 +101,7 @@ def held_out(net, pixels, labels, batch=256):
     return float(((precision * hits).sum(0) / hits.sum(0)).mean())
 
 
-def save(net, name, folder, losses, facts):
+def save(net: VisionTransformer, name: str, folder: str | Path, losses: list[float], facts: dict) -> dict:
     """Write `<name>.safetensors` (matrices in float16, no classifier) and its model card (JSON).
 
     `facts`: what the card should say of data, recipe, time and held-out score. The loss curve is

@@ -1,0 +1,111 @@
+"""One kernel for many notebooks: libraries are imported once, what a table loaded may serve the next."""
+
+import logging
+import sys
+from pathlib import Path
+
+import papermill
+import psutil
+from jupyter_client.manager import KernelManager
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import Engine, papermill_engines
+
+from foir_lib.files import PACKAGE
+
+FRESH = """import os, warnings
+os.environ.setdefault("TQDM_MININTERVAL", "1")
+import tqdm.std
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import tqdm.autonotebook
+tqdm.autonotebook.tqdm, tqdm.autonotebook.trange = tqdm.std.tqdm, tqdm.std.trange  # bars as text that a terminal can show
+import sys
+if "matplotlib.pyplot" in sys.modules:
+    sys.modules["matplotlib.pyplot"].close("all")
+get_ipython().reset(new_session=True)  # no name of the notebook before is left, cells count from 1
+import gc
+gc.collect()
+del gc"""  # run before each notebook
+SHARE = 0.5  # of the machine's memory: a kernel that holds more makes room for a new one
+
+
+class Kernel:
+    """A Python kernel that runs notebooks one after the other, each in a namespace of its own.
+
+    One that died, in which a cell failed or was interrupted, that holds more than :data:`SHARE` of the machine's memory
+    or is older than the package's code is followed by a new one. A context manager: at its end the kernel is shut down.
+    """
+
+    def __init__(self):
+        self.manager = self.client = self.code = None
+
+    def __enter__(self) -> "Kernel":
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def run(self, notebook: str | Path, executed: str | Path, values: dict) -> None:
+        """Execute ``notebook`` with parameter ``values`` and write the executed one to ``executed``, failed or not.
+
+        What the notebook writes to stderr (bars) goes to ours too. Raises papermill's PapermillExecutionError for a cell
+        that fails and nbclient's DeadKernelError for a kernel that dies.
+        """
+        logging.getLogger("papermill").setLevel(logging.ERROR)  # its own look at parameters is a guess
+        try:
+            self._prepare()
+            papermill.execute_notebook(
+                notebook, executed, values, kernel_name="python3", engine_name=__name__, progress_bar=False, kernel=self
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Shut the kernel down, if there is one."""
+        if self.client is not None:
+            self.client.stop_channels()
+        if self.manager is not None and self.manager.has_kernel:
+            self.manager.shutdown_kernel(now=True)
+        self.manager = self.client = None
+
+    def _prepare(self):
+        """A living, small enough kernel that runs the code as it stands on disk."""
+        code = max(path.stat().st_mtime_ns for path in PACKAGE.rglob("*.py"))
+        if self.manager is not None:
+            if not self.manager.is_alive() or code != self.code or self._share() > SHARE:
+                self.close()
+        if self.manager is None:
+            self.code, self.manager = code, KernelManager(kernel_name="python3")
+            self.manager.client_class = "jupyter_client.asynchronous.AsyncKernelClient"  # what nbclient waits on
+            self.manager.start_kernel(extra_arguments=["--log-level=50"])
+
+    def _share(self):
+        """The part of the machine's memory that the kernel holds."""
+        return psutil.Process(self.manager.provisioner.pid).memory_percent() / 100
+
+
+class _Client(PapermillNotebookClient):
+    """papermill's client, on a kernel that is emptied first."""
+
+    def papermill_execute_cells(self):
+        reply = self.wait_for_reply(self.kc.execute(FRESH, silent=True, store_history=False))
+        if reply["content"]["status"] != "ok":
+            raise RuntimeError(f"The kernel can't be emptied: {reply['content'].get('evalue')}")
+        super().papermill_execute_cells()
+
+
+class _Engine(Engine):
+    """papermill's way to a :class:`Kernel`."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, kernel, **kwargs):
+        client = _Client(nb_man, km=kernel.manager, stderr_file=sys.stderr, timeout=None)
+        client.kc = kernel.client
+        try:
+            client.execute()
+        finally:
+            kernel.client = client.kc
+
+
+papermill_engines.register(__name__, _Engine)

@@ -1,0 +1,70 @@
+"""Cells of tables as text: numbers, differences to the first method with their 95 % intervals, Markdown and LaTeX.
+
+``rows``: a table in long format (:mod:`foir_lib.bench.runs.report`); its columns low and high, percent points, are the
+interval of the difference to the first method of the same data set, model and metric, which has none itself.
+"""
+
+import numpy as np
+import pandas as pd
+
+GROUP = ["dataset", "model", "metric"]
+DECIMALS = 1
+BOLD = "**{}**"  # Markdown
+LATEX = str.maketrans({c: f"\\{c}" for c in "_%&#$"})
+
+
+def with_differences(text: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """``text`` (``rows`` with texts in a column cell), and after the rows of each metric that has intervals those of
+    "<metric> vs <first method>", with cells such as "+11.3 [9.8, 12.9]"."""
+    first = rows.groupby(GROUP, sort=False).transform("first")
+    relative = rows["metric"].str.contains("relative to")  # the score itself is a difference
+    ends = zip((rows["ours"] - first["ours"]).mask(relative), rows["low"], rows["high"])
+    cells = [
+        f"{number(g, True)} [{number(low)}, {number(high)}]".strip() if low == low else "" for g, low, high in ends
+    ]
+    name = (rows["metric"] + " vs " + first["method"]).mask(relative, "95 % interval")
+    some = rows.groupby(GROUP)["low"].transform("count") > 0
+    return pd.concat([text, text.assign(metric=name, cell=cells)[some]]).sort_index(kind="stable")
+
+
+def best(rows: pd.DataFrame) -> pd.Series:
+    """Which scores (n,) bool are the best of their data set, model and metric beyond chance: their difference to the first
+    method lies above 0; the first one, if every other's lies below. None without intervals, none of a figure (x)."""
+    if "low" not in rows or "x" in rows:
+        return pd.Series(False, rows.index)
+    groups, ours = rows.groupby(GROUP, sort=False), rows["ours"].round(DECIMALS)
+    first = (groups.cumcount() == 0) & (groups["low"].transform("count") > 0)
+    rivals = (
+        rows.assign(rival=~((rows["high"] < 0) | rows["ours"].isna() | first)).groupby(GROUP)["rival"].transform("any")
+    )
+    return (ours == groups["ours"].transform("max").round(DECIMALS)) & ((rows["low"] > 0) | (first & ~rivals))
+
+
+def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
+    """How often each method is ahead of the first one, level with it, or behind: the interval of its difference lies above 0,
+    holds 0, or lies below. Index method; scores without an interval don't count."""
+    low, high = (rows[bound] if bound in rows else pd.Series(np.nan, rows.index) for bound in ("low", "high"))
+    counts = pd.DataFrame({"ahead": low > 0, "level": (low <= 0) & (high >= 0), "behind": high < 0})
+    return counts[low.notna()].groupby(rows["method"], sort=False).sum()
+
+
+def number(value: float, sign: bool = False) -> str:
+    """One decimal, "" for NaN, never "-0.0"; ``sign``: "+" too."""
+    return "" if np.isnan(value) else f"{round(value, DECIMALS) + 0.0:{'+' if sign else ''}.{DECIMALS}f}"
+
+
+def pipes(table: pd.DataFrame) -> str:
+    """A table without its index as Markdown."""
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def latex(table: pd.DataFrame) -> str:
+    """A table without its index as LaTeX (needs the package booktabs); cells in ``**`` are bold."""
+    table = table.rename(columns=str).astype(str)
+    table.columns = table.columns.str.translate(LATEX)
+    table = table.apply(
+        lambda column: column.str.translate(LATEX).str.replace(r"\*\*(.+?)\*\*", r"\\textbf{\1}", regex=True)
+    )
+    return table.to_latex(index=False, column_format="l" * len(table.columns))

@@ -1,0 +1,52 @@
+"""Opening what is registered by name, with the options that it takes: benchmarks and training pictures."""
+
+import inspect
+from os import PathLike
+from typing import Any
+
+from foir_lib import registry
+from foir_lib.data.getting import download
+from foir_lib.errors import InputError, unknown
+
+
+def opened(kind: str, name: str, root: str | PathLike | None, options: dict, seed: int | None = None) -> Any:
+    """What the function registered as a ``kind`` of that ``name`` returns for a ``root`` and ``options``.
+
+    Without a root, the folder where `foir data get` puts the set; ``seed`` goes to functions that take one, ``name`` to
+    those that serve several. Raises InputError for an unknown name or option, and for a root that is lacking or unasked for.
+    """
+    opener = registry.lookup(kind, name)
+    takes = inspect.signature(opener).parameters
+    known = [parameter for parameter in takes if parameter not in ("name", "root")]
+    for option in options:
+        if option not in known:
+            raise unknown(f"{name} option", option, known or ["none"])
+    arguments = {key: value for key, value in (("name", name), ("seed", seed)) if key in takes and value is not None}
+    if "root" in takes:
+        root = root or _fetched(name)
+        if root is not None:
+            arguments["root"] = root
+        elif takes["root"].default is inspect.Parameter.empty:
+            fetched = f"the files that `foir data get {name} --root FOLDER` fetches"
+            raise InputError(
+                f"{name} needs a root: give the folder with {fetched if manifest(name) else 'your photographs'}."
+            )
+    elif root:
+        raise InputError(
+            f"{name} is made from a seed and has no root (got {root}): leave the root away, or name a real data set."
+        )
+    return opener(**arguments | options)
+
+
+def manifest(name: str) -> dict:
+    """The manifest of a data set, empty for one that has none: one's own folder, a plug-in's set."""
+    try:
+        return download.manifest(name)
+    except InputError:
+        return {}
+
+
+def _fetched(name):
+    """Where `foir data get` put a set, None if it isn't there."""
+    root = download.data_root(name)
+    return root if manifest(name) and root.is_dir() else None

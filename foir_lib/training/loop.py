@@ -1,0 +1,101 @@
+"""One loop for all trainings: steps on batches, and a checkpoint from which a stopped run goes on as the same run."""
+
+import math
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from timm.scheduler.scheduler import Scheduler
+from torch import nn
+from tqdm.auto import tqdm
+
+from foir_lib.errors import InputError
+from foir_lib.files import atomic_path
+from foir_lib.models import weights as weights_file
+
+
+class Objective(nn.Module):
+    """A network and its loss in one module: a batch to the scalar ``loss(net, *batch)``."""
+
+    def __init__(self, net: nn.Module, loss: Callable[..., torch.Tensor]):
+        super().__init__()
+        self.net, self.loss = net, loss
+
+    def forward(self, *batch: torch.Tensor) -> torch.Tensor:
+        return self.loss(self.net, *batch)
+
+
+def start(precision: str = "no", place: bool = False) -> Accelerator:
+    """accelerate's object for one training in this process; ``place``: it moves network and batches to its device."""
+    AcceleratorState._reset_state()  # or the precision of the first training in a process would be that of all
+    cpu = not torch.accelerator.is_available()  # without the word, processes on CPUs would train each for itself
+    return Accelerator(cpu=cpu, mixed_precision=precision, device_placement=place)
+
+
+def fit(
+    task: nn.Module, optimiser: torch.optim.Optimizer, batches: Callable[[int, int], Iterable[tuple]], steps: int,
+    schedule: Scheduler | None = None, per_epoch: int | None = None, clip: float | None = None, seed: int = 0, label: str = "",
+    checkpoint: str | Path | None = None, every: int = 500, run: dict | None = None, extra: dict | None = None,
+    accelerator: Accelerator | None = None,
+) -> list[float]:  # fmt: skip
+    """Train ``task``, a module from a batch to its scalar loss, for ``steps`` steps; the loss of each, a mean over processes.
+
+    ``batches(epoch, first)``: the batches, tuples, of an epoch of ``per_epoch`` steps (one epoch unless given), from number
+    ``first`` on; ``schedule``: of timm.scheduler, by updates; ``clip``: largest norm of the gradient. Every step has its own
+    random numbers, by ``seed``, step and process. With a ``checkpoint`` path the state is saved there ``every`` so many steps
+    and at the end, and picked up again; ``run``, names and values, says which run it belongs to; ``extra``: a dict of
+    tensors that is saved with it. (One file, replaced as a whole and opened without unpickling: accelerate's save_state
+    writes a folder, which a kill leaves half written.)
+
+    Raises InputError for the checkpoint of another run and a loss that isn't finite, IntegrityError for a damaged checkpoint.
+    """
+    accelerator = accelerator or start()
+    per_epoch, extra = per_epoch or steps, {} if extra is None else extra
+    prepared, optimiser = accelerator.prepare(task, optimiser)
+    parts = {"task": task, "optimiser": optimiser} | ({"schedule": schedule} if schedule else {})
+    losses = _resume(checkpoint, run or {}, parts, extra)
+    with tqdm(total=steps, initial=len(losses), desc=label, disable=not accelerator.is_main_process) as bar:
+        while len(losses) < steps:
+            epoch, first = divmod(len(losses), per_epoch)
+            for batch in islice(batches(epoch, first), min(per_epoch - first, steps - len(losses))):
+                if schedule:
+                    schedule.step_update(len(losses))
+                rng = np.random.default_rng((seed, len(losses), accelerator.process_index))
+                torch.manual_seed(int(rng.integers(2**62)))
+                loss = prepared.train()(*batch)
+                losses.append(accelerator.reduce(loss.detach(), "mean").item())
+                if not math.isfinite(losses[-1]):
+                    raise InputError(f"The loss is {losses[-1]} at step {len(losses)}: choose a smaller lr, or clip.")
+                optimiser.zero_grad()
+                accelerator.backward(loss)
+                if clip:
+                    accelerator.clip_grad_norm_(task.parameters(), clip)
+                optimiser.step()
+                bar.update()
+                bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
+                if checkpoint and accelerator.is_main_process and (len(losses) % every == 0 or len(losses) == steps):
+                    state = {name: part.state_dict() for name, part in parts.items()}
+                    with atomic_path(checkpoint) as temporary:
+                        torch.save(state | {"losses": losses, "run": run or {}, "extra": extra}, temporary)
+    return losses
+
+
+def _resume(checkpoint, run, parts, extra):
+    """Losses so far; what a checkpoint holds goes into ``parts`` and ``extra``."""
+    if not checkpoint or not Path(checkpoint).exists():
+        return []
+    saved = weights_file.read(checkpoint)
+    of = saved.get("run") if isinstance(saved, dict) else None
+    if of != run:
+        differ = [f"{k} {of.get(k)} and not {v}" for k, v in run.items() if of.get(k) != v] if isinstance(of, dict) else []
+        raise InputError(
+            f"Checkpoint {checkpoint} belongs to another run ({', '.join(differ) or of}): give another path or remove it."
+        )
+    for name, part in parts.items():
+        part.load_state_dict(saved[name])
+    extra.update(saved["extra"])
+    return saved["losses"]

@@ -1,0 +1,162 @@
+"""Ways through the house: which rooms a call enters, one below the other, and that no way leads back up and down again.
+
+A room is a folder of foir_lib; the files beside them are the ground (and ``cli``). A way is a chain of calls: a prompt's from
+the notebook to its ranking, a table id's from the command line to report.html, a mouse drag's to its list.
+"""
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "foir_lib"
+FLOORS = {"ground": 0, "data": 1, "store": 1, "models": 1, "methods": 1, "training": 2, "search": 3, "retrievers": 4}
+FLOORS |= {"bench": 5, "view": 6, "cli": 7}
+MOST = 6
+
+
+def room_of(filename, package=PACKAGE):
+    """The room of a source file, or None outside the package."""
+    path = Path(filename)
+    if package not in path.parents:
+        return None
+    folder = path.parent.relative_to(package).as_posix()
+    return folder if folder != "." else "cli" if path.stem in ("cli", "__main__") else "ground"
+
+
+def floor(room):
+    return FLOORS[room.partition("/")[0]]
+
+
+class Ways:
+    """While it is open (``with Ways() as ways``), notes the rooms of every chain of calls, in all threads.
+
+    ``chains``: tuples of rooms from the outermost caller down, without repeats in a row. Code that runs at import isn't counted.
+    """
+
+    def __init__(self, package=PACKAGE):
+        self.package, self.chains, self._rooms = package, {}, {}
+
+    def __enter__(self):
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *_):
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+    def _note(self, frame, event, _):
+        if event == "call" and self._room(frame):
+            chain = []
+            while frame:
+                room = self._room(frame)
+                if room and room != (chain or [None])[-1]:
+                    chain.append(room)
+                frame = frame.f_back
+            self.chains[tuple(reversed(chain))] = None
+
+    def _room(self, frame):
+        if frame.f_code.co_name == "<module>":
+            return None
+        filename = frame.f_code.co_filename
+        if filename not in self._rooms:
+            self._rooms[filename] = room_of(filename, self.package)
+        return self._rooms[filename]
+
+    @property
+    def rooms(self):
+        """All rooms in the order in which they were entered."""
+        return list(dict.fromkeys(room for chain in self.chains for room in chain))
+
+    @property
+    def longest(self):
+        """The chain with most different rooms."""
+        return max(self.chains, key=lambda chain: len(set(chain)), default=())
+
+    @property
+    def ways_back(self):
+        """Chains that enter a room again after they left it for a floor above."""
+        return [chain for chain in self.chains if any(_leads_back(chain[i:]) for i in range(len(chain)))]
+
+
+def _leads_back(chain):
+    room, later = chain[0], chain[1:]
+    return any(floor(above) > floor(room) and room in later[i:] for i, above in enumerate(later))
+
+
+# ---- the tracer
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A package of one function per room, ``call(room, inner)``, which calls ``inner``."""
+    code = "def call(inner=None):\n    return inner() if inner else 0\n"
+    names, calls = ["data/sets", "store/features", "models/vit", "retrievers/heads", "view/widgets/canvas", "prompts", "cli"], {}
+    for name in names:
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code)
+        space = {}
+        exec(compile(code, str(path), "exec"), space)
+        calls[room_of(path, tmp_path)] = space["call"]
+    return tmp_path, calls
+
+
+def walk(house, *rooms):
+    """The ways of a call that goes through ``rooms``, one below the other."""
+    package, calls = house
+    inner = int
+    for room in reversed(rooms):
+        inner = lambda room=room, inner=inner: calls[room](inner)  # noqa: E731
+    with Ways(package) as ways:
+        inner()
+    return ways
+
+
+def test_rooms_are_folders():
+    assert room_of(PACKAGE / "view" / "widgets" / "canvas.py") == "view/widgets" and floor("view/widgets") == 6
+    assert room_of(PACKAGE / "prompts.py") == "ground" and room_of(PACKAGE / "cli.py") == "cli"
+    assert room_of(__file__) is None
+    folders = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}
+    assert {folder.relative_to(PACKAGE).parts[0] for folder in folders} <= set(FLOORS), "every room has a floor"
+
+
+def test_a_chain_is_noted_from_the_top_and_repeats_in_a_row_once(house):
+    ways = walk(house, "view/widgets", "retrievers", "retrievers", "models")
+    assert list(ways.chains)[-1] == ("view/widgets", "retrievers", "models") == ways.longest
+    assert ways.rooms == ["view/widgets", "retrievers", "models"] and not ways.ways_back
+
+
+@pytest.mark.parametrize(
+    ("rooms", "back"),
+    [
+        (("retrievers", "store", "retrievers", "models"), False),  # left for a floor below, and a callback from there
+        (("retrievers", "store", "retrievers", "store"), True),
+        (("models", "retrievers", "data", "models"), True),
+        (("models", "data", "models"), False),  # side by side
+        (("ground", "cli", "view/widgets", "ground"), True),
+    ],
+)
+def test_a_room_that_was_left_for_a_floor_above_is_not_entered_again(house, rooms, back):
+    assert bool(walk(house, *rooms).ways_back) == back
+
+
+def test_calls_after_each_other_are_two_ways(house):
+    package, calls = house
+    with Ways(package) as ways:
+        calls["models"]()
+        calls["retrievers"](calls["models"])
+    assert list(ways.chains) == [("models",), ("retrievers",), ("retrievers", "models")] and not ways.ways_back
+    assert walk(house).chains == {} and walk(house).longest == ()
+
+
+def test_threads_are_traced_and_afterwards_nothing_is(house):
+    package, calls = house
+    with Ways(package) as ways:
+        thread = threading.Thread(target=calls["data"])
+        thread.start()
+        thread.join()
+    calls["models"]()
+    assert ways.rooms == ["data"]
