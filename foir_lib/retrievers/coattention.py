@@ -121,7 +121,7 @@ class _Clustered(LocalRetriever):
     """
 
     n_clusters: int = 10
-    clustering: Literal[coattention.METHODS] = "kmeans"
+    clustering: Literal[tuple(coattention.METHODS)] = "kmeans"
     bandwidth: float = 1.0
     ivf: bool = False
 
