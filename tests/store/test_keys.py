@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -285,8 +286,9 @@ ASK = "print(keys.code_of(Mine()))"
 
 def ask(*cells):
     program = NOTEBOOK.format(cells=cells)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": os.environ.get("IPYTHONDIR", "")}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    with tempfile.TemporaryDirectory() as folder:  # of IPython's history
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": folder}
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     return done.stdout.strip().splitlines()
 
 
