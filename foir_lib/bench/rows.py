@@ -1,5 +1,6 @@
 """Rows of a table: every data set, model and method scored, beside what the paper prints."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from foir_lib import registry
 from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.metrics.focus import average
+from foir_lib.bench.metrics.intervals import against_first
 from foir_lib.bench.metrics.scores import metric_of
 from foir_lib.bench.published import beside
 from foir_lib.bench.tables.catalogue import find
@@ -164,22 +166,33 @@ def _guests(name, path, retrieval_set):
 
 def _rows(spec, experiment, columns, k):
     """Rows of one data set and model, without their common columns."""
-    scores = {}
+    scores, rows = {}, []
     for column in columns:
         x = {} if column.x is None else {"x": column.x}
         if missing := experiment.lacks(column.retriever, column.rerank):
             names = shown(spec, [name for score in _possible(experiment, k) for name in score])
-            yield from ({"method": column.name, "metric": metric, "ours": None, "note": missing} for metric in names)
+            rows += [{"method": column.name, "metric": metric, "ours": None, "note": missing} for metric in names]
             continue
         result = experiment.score(column.retriever, k, column.rerank, **column.how)
-        scores[column.name, x.get("x")] = result
+        scores[column.name, column.x] = result
         if spec.over.startswith("objects"):
             continue
         values = {name: 100 * value for score in result.values() for name, value in score.metrics.items()}
         values = {name: values[name] for name in shown(spec, values)} | costs.of(spec, experiment, column)
-        yield from ({"method": column.name, "metric": metric, "ours": value, **x} for metric, value in values.items())
+        rows += [{"method": column.name, "metric": metric, "ours": value, **x} for metric, value in values.items()]
     if spec.over.startswith("objects"):
-        yield from _relative({name: next(iter(result.values())) for (name, _), result in scores.items()}, spec.over)
+        return rows + list(_relative({name: next(iter(result.values())) for (name, _), result in scores.items()}, spec.over))
+    for metric in {row["metric"] for row in rows}:
+        one = {key: score for key, result in scores.items() for score in result.values() if metric in score.metrics}
+        bounds = against_first(one, metric) if one else {}
+        for row in (row for row in rows if row["metric"] == metric):
+            row |= _percent(bounds.get((row["method"], row.get("x"))))
+    return rows
+
+
+def _percent(interval):
+    """Columns of an interval in percent points; none of None."""
+    return {} if interval is None else {"low": 100 * interval.low, "high": 100 * interval.high}
 
 
 def _possible(experiment, k):
@@ -199,18 +212,21 @@ def shown(spec: Table, names) -> list[str]:
 
 
 def _relative(scores, over):
-    """Gain in MP over CBIR, in percent of CBIR, on the queries with x objects (or at least x)."""
-    first = next(iter(scores.values()))
-    counts = first.per_query["n_objects"].to_numpy()
+    """Gain in MP over the first method, in percent of it, on the queries with x objects (or at least x)."""
+    first, *others = scores or [None]
+    if not others:
+        return
+    k, counts = scores[first].k, scores[first].per_query["n_objects"].to_numpy()
     for x in range(1, 11):
         chosen = counts >= x if over.endswith("more") or x == 10 else counts == x
         if chosen.sum() < 10:
             continue
-        mp = {name: average(score.per_query[chosen], first.k).mp for name, score in scores.items()}
-        for name, value in mp.items():
-            if name != "CBIR" and mp["CBIR"] > 0:
-                gain = {"method": name, "metric": f"MP@{first.k} relative to CBIR (%)", "ours": 100 * (value / mp["CBIR"] - 1)}
-                yield gain | {"x": x, "n": int(chosen.sum())}
+        some = {name: replace(score, per_query=score.per_query[chosen]) for name, score in scores.items()}
+        mp = {name: average(score.per_query, k).mp for name, score in some.items()}
+        if mp[first] > 0:
+            bounds = against_first(some, f"MP@{k}", relative=True)
+            about = {"metric": f"MP@{k} relative to {first} (%)", "x": x, "n": int(chosen.sum())}
+            yield from ({"method": m, "ours": 100 * (mp[m] / mp[first] - 1), **about, **_percent(bounds[m])} for m in others)
 
 
 def _objects(retrieval_set):

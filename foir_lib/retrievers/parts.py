@@ -177,8 +177,8 @@ class Prompted(Pictures):
         picture, prompt, model = self.open(m), self._prompt(m), self.corpus.model
         if prompt is None:
             return Cut(picture, None, (0, 0), picture.size)
-        part, corner = crop(picture, prompt, model.grid_of(picture.size))
-        factor = min(1.0, model.longest / max(picture.size))
+        part, corner = crop(picture, prompt, model.grid_of(picture.size) if hasattr(model, "grid_of") else None)
+        factor = min(1.0, getattr(model, "longest", max(picture.size)) / max(picture.size))
         return Cut(part, max(factor * max(part.size), 1.0), corner, picture.size)
 
     def mask(self, m):

@@ -193,7 +193,7 @@ def test_h_on_out_of_range(h_on):
     ):
         with pytest.raises(InputError) as error:
             call()
-        assert f"h_on={h_on}" in str(error.value) and "between 1 and 6" in str(error.value)
+        assert f"h_on={h_on!r}" in str(error.value) and "from 1 to 6" in str(error.value)
 
 
 @pytest.mark.parametrize(

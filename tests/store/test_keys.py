@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,7 +180,7 @@ def test_a_plugins_edit_counts_and_what_stands_beside_it(plugin, package):
     for path, old, new in (
         (plugin, "factor = 1", "factor = 2"),
         (plugin.parent / "helper.py", "2", "3"),
-        (package / "models" / "vit.py"),
+        (package / "models" / "vit.py", "", ""),
     ):
         edit(path, old, new)
         codes.add(keys.code_of(plugin))
@@ -284,16 +283,22 @@ MINE = "class Mine:\n    def describe(self, x):\n        return np.abs(double(pr
 ASK = "print(keys.code_of(Mine()))"
 
 
-def ask(*cells):
-    program = NOTEBOOK.format(cells=cells)
-    with tempfile.TemporaryDirectory() as folder:  # of IPython's history
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": folder}
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
-    return done.stdout.strip().splitlines()
+@pytest.fixture
+def ask(tmp_path):
+    """What cells print that run one after the other in an IPython of their own."""
+
+    def printed(*cells):
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", NOTEBOOK.format(cells=cells)], capture_output=True, text=True, env=environment, cwd=tmp_path
+        )  # fmt: skip
+        return done.stdout.strip().splitlines()
+
+    return printed
 
 
 @pytest.mark.slow
-def test_what_a_notebook_defines_counts_by_definition():
+def test_what_a_notebook_defines_counts_by_definition(ask):
     print_both = "print(keys.code_of(Mine), keys.code_of(prompts) == keys.code_of(prompts.Box))"
     first = ask(IMPORTS, HELPER, MINE, ASK, "1 + 1; OTHER = 6", "# moved\n" + MINE, ASK, print_both)
     assert first[0] == first[1] and first[0].endswith(" notebook") and first[2] == f"{first[0]} True"

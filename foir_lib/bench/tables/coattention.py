@@ -43,7 +43,6 @@ ORDER = (("max", "mean"), ("max", "max"), ("max", "softmax"), *((local, image) f
 MANY = tuple(Column(f"many-to-many ({local} {image})", ManyToMany(local=local, image=image)) for local, image in ORDER)
 SCAN = {"N": (50, 100, 150, 200, 500, 1000), "K": (2, 4, 7, 10, 16, 20), "T": (1.0, 5.0, 10.0, 15.0, 20.0)}
 OPTION = {"N": "n_features", "K": "n_clusters", "T": "temperature"}
-CHOSEN = {"N": 500, "K": 10, "T": 10}  # section 5.1
 
 TABLES = {
     "ca-1": Ca(

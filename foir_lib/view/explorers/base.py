@@ -163,6 +163,10 @@ class Explorer(Part):
         with self.saying():
             self.panel.query(row)
 
+    def reveal(self) -> None:
+        """Scroll the page to the query."""
+        self.panel.reveal()
+
     def close(self) -> None:
         if self.comm is None:
             return

@@ -56,15 +56,15 @@ class Comparison:
         part = self._part if same else self.corpus.live(picture, [prompt])
         answers, own = dict(self._answers) if same else {}, self._row_of.get(image_id, -1)
         for retriever in retrievers:
-            if str(retriever) not in answers:
-                answers[str(retriever)] = self._answer(retriever, part, prompt, own)
+            if retriever not in answers:
+                answers[retriever] = self._answer(retriever, part, prompt, own)
         self._picture, self._question, self._part, self._answers = picture, question, part, answers
         self._maps = self._maps if same else {}
-        return {str(retriever): answers[str(retriever)] for retriever in retrievers}
+        return {str(retriever): answers[retriever] for retriever in retrievers}
 
     def explained(self, retriever: Retriever, ids) -> list[np.ndarray] | None:
         """Where the results ``ids`` (k,) look like the last prompt: a map (rows, columns) of each, or None."""
-        key = (str(retriever), tuple(ids))
+        key = (retriever, tuple(ids))
         if key not in self._maps:
             self._maps[key] = retriever.explain(self.corpus, self._part, 0, ids)
         return self._maps[key]
@@ -88,10 +88,11 @@ class Comparison:
         self._picture, self._question, self._part, self._answers, self._maps = None, None, None, {}, {}
 
     def _answer(self, retriever, part, prompt, own):
-        start, n = time.perf_counter(), len(self.ids)
+        n = len(self.ids)
         try:
-            query = self.corpus.described(retriever, part)
             database = self.corpus.described(retriever, self.corpus.database)
+            start = time.perf_counter()
+            query = self.corpus.described(retriever, part)
             scores, ids = retriever.score(self.corpus, query, database, n)
             scores, ids = without(np.asarray(scores), np.asarray(ids), np.array([own]), n - (own >= 0))
             ranking = Ranking(np.zeros(1, int), ids, scores, n)  # refuses NaN, other shapes, unknown rows
@@ -111,7 +112,7 @@ class Comparison:
 def parsed(methods: str | Retriever | Sequence[str | Retriever], corpus) -> tuple[Retriever, ...]:
     """One to four retrievers, objects or texts such as ``PHS(h_on=3)``. Raises InputError for others, or what a corpus lacks."""
     methods = registry.split(methods) if isinstance(methods, str) else methods
-    methods = [methods] if isinstance(methods, Retriever) else methods
+    methods = methods if isinstance(methods, list | tuple) else [methods]
     retrievers = tuple(registry.parse("retriever", m) if isinstance(m, str) else m for m in methods)
     for retriever in retrievers:
         if not isinstance(retriever, Retriever):

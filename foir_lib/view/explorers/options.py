@@ -21,7 +21,7 @@ class Options:
 
     def __init__(self, corpus, retrievers: Iterable[Retriever], answers_to: Callable, work: Callable):
         model, n = corpus.model, corpus.setting("n_features", N_FEATURES)
-        slider = {"continuous_update": False, **WIDE}
+        slider = {"continuous_update": False, "style": WIDE["style"], "layout": {"width": "250px"}}
         self.h_on = ipywidgets.IntSlider(
             5, 1, max(5, getattr(model, "n_heads", 5)), description="heads kept (h_on)", **slider,
             tooltip="How many attention heads PHS keeps: those that look most at what you point at",

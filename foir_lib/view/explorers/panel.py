@@ -173,8 +173,9 @@ class QueryPanel(Part):
         self.notify()
 
     def _lay_grid(self):
-        if self._model is not None and self.canvas.picture is not None:
-            self.canvas.grid = self._model.grid_of(self.canvas.picture.size)
+        grid_of = getattr(self._model, "grid_of", None)
+        if self.canvas.picture is not None:
+            self.canvas.grid = grid_of and grid_of(self.canvas.picture.size)
 
     def _rows(self):
         return self._objects.get(self.image_id, ())

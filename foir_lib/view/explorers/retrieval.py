@@ -26,7 +26,7 @@ class RetrievalExplorer(Explorer):
 
     results: text of the method -> table with image_id, row (of the database), score, right (None without a label), before (rank
     under the first method), rank (from 1); empty for a method that waits for a prompt. explained: text -> a map (rows, columns)
-    of each result, or None. What goes wrong is said below the picture, and what was shown stays; :meth:`ask` and :meth:`query`
+    of each result, or None. rankings: text -> (scores, ids) of the whole database. What goes wrong is said below the picture, and what was shown stays; :meth:`ask` and :meth:`query`
     raise it too.
     """
 
@@ -37,7 +37,7 @@ class RetrievalExplorer(Explorer):
         panel: QueryPanel | None = None,
     ):  # fmt: skip
         count(k, "k")
-        self.corpus, self.results, self.explained = corpus, {}, {}
+        self.corpus, self.results, self.explained, self.rankings, self._heads = corpus, {}, {}, {}, {}
         self._offered = offered(corpus)
         chosen = [m for m in self.METHODS if m in self._offered][:2] or list(self._offered)[:1]
         self._methods = parsed(chosen if methods is None else methods, corpus)
@@ -119,6 +119,7 @@ class RetrievalExplorer(Explorer):
                     shown.append(self.comparison.maps_row(name, results[name], explained[name]))
         self.gallery.show(shown)
         self.results, self.explained = results, explained
+        self.rankings = {name: (answer.scores, answer.ids) for name, answer in answers.items()}
         self._heads = {name: answer.heads for name, answer in answers.items() if answer.heads is not None}
         self.quietly(self._settle)
 
@@ -128,8 +129,6 @@ class RetrievalExplorer(Explorer):
             super().close()
 
     # ---- what happens on the page
-
-    _heads = {}
 
     def _settle(self):
         """Controls, legend and summary as the methods and the label are."""

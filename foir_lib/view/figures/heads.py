@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from foir_lib.bench import metrics
+from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.methods import foveal, head_selection
 from foir_lib.models.vit import ViT
-from foir_lib.search.asking import Sight
 from foir_lib.view.figures import parts
 from foir_lib.view.figures.looks import BLUE, ORANGE, WIDTH, canvas
 from foir_lib.view.figures.pictures import Grid, Prompt, attention_compare, compare_lists
@@ -152,29 +152,23 @@ def heads_of_models(
     return figure
 
 
-def case(rs, database, query_row, methods=("CBIR", "Mask", "Crop", "PHS"), k=100, shown=8, h_on=5, title=None):
-    """One query of the RetrievalSet ``rs`` and its first results under each method, P@k beside (PHS Figure 7).
+def case(rs: RetrievalSet, query: int, rankings: dict, k: int = 100, shown: int = 8, title: str | None = None) -> Figure:
+    """One query (a row of ``rs.queries``) and its first results under each method, P@k beside (PHS Figure 7).
 
-    ``database``: a :class:`~foir_lib.search.asking.Database` of the same set; right is what the protocol "contains" says.
+    ``rankings``: name of the method -> (scores, ids) of database rows, best first, the query's own picture left out. Right is
+    what the protocol "contains" says. Raises InputError for an unknown query and without a method.
     """
-    if not 0 <= query_row < len(rs.queries):
-        raise InputError(f"{rs.name} has no query {query_row}: rows go from 0 to {len(rs.queries) - 1}.")
-    if not methods:
+    if not 0 <= query < len(rs.queries):
+        raise InputError(f"{rs.name} has no query {query}: rows go from 0 to {len(rs.queries) - 1}.")
+    if not rankings:
         raise InputError("There is no method to compare: give at least one, such as CBIR.")
-    query, protocol = rs.queries.iloc[query_row], rs.protocols["contains"]
-    sight, right, own = (
-        Sight(database.model, rs.open(query["image_id"])),
-        protocol.positives(query_row),
-        protocol.own[query_row],
-    )
-    k, results = min(k, len(database) - (own >= 0)), {}
-    for method in methods:
-        found = database.rank(sight, method, query["prompt"], min(h_on, database.model.n_heads), exclude=own)
-        relevance = np.isin(found.ids, right)
-        name = f"{method}\nP@{k}: {100 * metrics.precision_at_k(relevance, k):.0f} %"
-        results[name] = (found.ids, found.scores, relevance)
-    title = title or f"{query['label']}, {database.model.name}: does the method need what stands around the object?"
-    return compare_lists(rs, query_row, results, k=shown, title=title)
+    right, results = rs.protocols["contains"].positives(query), {}
+    for method, (scores, ids) in rankings.items():
+        relevance, depth = np.isin(ids, right), min(k, len(ids))
+        name = f"{method}\nP@{depth}: {100 * metrics.precision_at_k(relevance, depth):.0f} %"
+        results[name] = (ids, scores, relevance)
+    title = title or f"{rs.queries['label'].iloc[query]}: does the method need what stands around the object?"
+    return compare_lists(rs, query, results, k=shown, title=title)
 
 
 def _kept(model, h_on):

@@ -66,15 +66,16 @@ class Gallery(anywidget.AnyWidget):
         super().close()
 
     def _message(self, _, content, buffers):
-        if "pick" in content:
-            self.pick(content["pick"])
+        self.receive(content)
 
-    def pick(self, key) -> None:
-        """Pick the item of that key, as a click does; what a callback complains of stands in :attr:`message`."""
+    def receive(self, content: dict) -> None:
+        """What the browser sends, ``{"pick": key}``: the item of that key was picked. What a callback complains of is said."""
+        if "pick" not in content:
+            return
         self.message = ""
         for callback in list(self._callbacks):
             try:
-                callback(key)
+                callback(content["pick"])
             except FoirError as error:
                 self.message = str(error)
             except Exception as error:

@@ -12,6 +12,7 @@ from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, Point
 from foir_lib.view.widgets.painting import Painting, Stroke, number, path
 
+Prompt = Box | Point | Mask
 HISTORY = 100  # steps that can be undone
 EDGE = 0.01  # pixels: a point stays this far inside the right and lower edge
 
@@ -19,59 +20,64 @@ EDGE = 0.01  # pixels: a point stays this far inside the right and lower edge
 class PromptState:
     """Prompts on a picture of ``size`` (width, height). ``prompts[selected]`` is the one that asks."""
 
-    def __init__(self, size):
+    def __init__(self, size: tuple[int, int]):
         self.size = (int(size[0]), int(size[1]))
         self._entries, self._selected = (), -1  # an entry: Box, Point or Painting
         self._past, self._future = [], []  # (entries, selected) before and after the present
-        self._masks = {}  # Painting -> Mask, for the present entries only
+        self.masks = {}  # Painting -> Mask, for the present entries only
 
     def __repr__(self):
         return f"PromptState ({len(self._entries)} prompts on {self.size[0]} x {self.size[1]} pixels)"
 
     @property
-    def prompts(self):
+    def prompts(self) -> tuple[Prompt, ...]:
         """Box, Point and Mask objects, in the order they were added."""
         return tuple(self._mask(e) if isinstance(e, Painting) else e for e in self._entries)
 
     @property
-    def selected(self):
+    def selected(self) -> int:
         """Index of the selected prompt, or -1."""
         return self._selected
 
     @property
-    def prompt(self):
+    def prompt(self) -> Prompt | None:
         """The selected prompt, or None."""
         return self.prompts[self._selected] if self._selected >= 0 else None
+
+    @property
+    def steps(self) -> int:
+        """How many steps can be undone."""
+        return len(self._past)
 
     can_undo = property(lambda self: bool(self._past))
     can_redo = property(lambda self: bool(self._future))
 
     # ---- edits
 
-    def add(self, prompt):
+    def add(self, prompt: Prompt) -> None:
         """Add a prompt and select it. Raises InputError when it lies off the picture."""
         self._put(len(self._entries), self._entry(prompt))
 
-    def replace(self, prompt, index=None):
+    def replace(self, prompt: Prompt, index: int | None = None) -> None:
         """Put ``prompt`` in the place of one (default: the selected) and select it."""
         self._put(self._index(index), self._entry(prompt))
 
-    def remove(self, index=None):
+    def remove(self, index: int | None = None) -> None:
         """Take one prompt (default: the selected) away; its neighbour is selected when it was."""
         index, entries = self._index(index), list(self._entries)
         del entries[index]
         selected = min(self._selected, len(entries) - 1) if index >= self._selected else self._selected - 1
         self._step(tuple(entries), selected)
 
-    def clear(self):
+    def clear(self) -> None:
         """Take all prompts away."""
         self._step((), -1)
 
-    def select(self, index):
+    def select(self, index: int) -> None:
         """Select the prompt at ``index``; -1 selects none. Not a step of the history."""
         self._selected = -1 if index == -1 else self._index(index)
 
-    def move(self, dx, dy):
+    def move(self, dx: float, dy: float) -> None:
         """Move the selected prompt by pixels, as far as the picture reaches (a mask by whole pixels)."""
         dx, dy = number(dx, "dx"), number(dy, "dy")
         index, (width, height) = self._index(None), self.size
@@ -88,7 +94,7 @@ class PromptState:
         elif round(dx) or round(dy):
             self._put(index, entry.moved(round(dx), round(dy)))
 
-    def resize(self, dx, dy):
+    def resize(self, dx: float, dy: float) -> None:
         """Move the lower right corner of the selected box by pixels; a box keeps at least one pixel."""
         dx, dy = number(dx, "dx"), number(dy, "dy")
         index, (width, height) = self._index(None), self.size
@@ -99,26 +105,26 @@ class PromptState:
         y1 = max(min(box.y1 + dy, height), min(box.y0 + 1, box.y1))
         self._put(index, Box(box.x0, box.y0, x1, y1))
 
-    def stroke(self, points, radius, erase=False):
+    def stroke(self, points, radius: float, erase: bool = False) -> None:
         """Brush along ``points`` onto the selected mask, or onto a new one; ``erase`` takes away."""
         radius = number(radius, "radius")
         if not 0 < radius <= max(self.size):
             raise InputError(f"Brush radius {radius:g} must be between 0 and {max(self.size)} pixels: choose another.")
         self._paint(Stroke(path(points, 1, self.size, "stroke"), radius, bool(erase)))
 
-    def lasso(self, points, erase=False):
+    def lasso(self, points, erase: bool = False) -> None:
         """Add the inside of the closed line to the selected mask, or to a new one; ``erase`` takes it away."""
         self._paint(Stroke(path(points, 3, self.size, "lasso"), None, bool(erase)))
 
-    def undo(self):
+    def undo(self) -> None:
         """Go back before the last edit; nothing happens when there is none."""
         self._travel(self._past, self._future)
 
-    def redo(self):
+    def redo(self) -> None:
         """Do again what was undone last; nothing happens when there is nothing."""
         self._travel(self._future, self._past)
 
-    def edit(self, edit):
+    def edit(self, edit: dict) -> None:
         """One edit as the browser sends it: ``{"op": name, ...}`` with the arguments of the method ``name``.
 
         A prompt is ``{"kind": "box", "x0", "y0", "x1", "y1"}`` or ``{"kind": "point", "x", "y"}``. Raises
@@ -127,19 +133,19 @@ class PromptState:
         arguments = OPERATIONS.get(edit.get("op")) if isinstance(edit, dict) and _text(edit.get("op")) else None
         if arguments is None:
             raise InputError(f"Edit {str(edit)[:80]!r} is unknown: use one of {', '.join(OPERATIONS)}.")
-        given = {name: edit[name] for name in arguments if name in edit}
+        values = {name: edit[name] for name in arguments if name in edit}
         try:
-            if "prompt" in given:
-                given["prompt"] = _read(given["prompt"])
-            getattr(self, edit["op"])(**given)
+            if "prompt" in values:
+                values["prompt"] = _read(values["prompt"])
+            getattr(self, edit["op"])(**values)
         except (TypeError, KeyError) as error:
             raise InputError(f"Edit {str(edit)[:80]!r} is incomplete ({error}): give {arguments}.") from error
 
-    def describe(self):
+    def describe(self) -> list[dict]:
         """The prompts as plain dicts (JSON) for the browser; a mask has ``strokes``, its tight ``box``, ``base``."""
         return [self._described(entry) for entry in self._entries]
 
-    def bases(self):
+    def bases(self) -> dict[str, Mask]:
         """The pictures below the strokes of masks given in code: their name in :meth:`describe` -> Mask."""
         return {e.base_name: e.base for e in self._entries if isinstance(e, Painting) and e.base is not None}
 
@@ -175,14 +181,14 @@ class PromptState:
             index, before = self._selected, self._mask(entry)
         entry, mask = entry.plus(stroke, before)
         if not np.array_equal(mask.array, getattr(before, "array", before)):
-            self._masks[entry] = mask
+            self.masks[entry] = mask
             self._put(index, entry)
 
     def _mask(self, painting):
-        if painting not in self._masks:
+        if painting not in self.masks:
             untouched = painting.base is not None and not painting.strokes and painting.offset == (0, 0)
-            self._masks[painting] = painting.base if untouched else painting.mask(self.size)
-        return self._masks[painting]
+            self.masks[painting] = painting.base if untouched else painting.mask(self.size)
+        return self.masks[painting]
 
     def _put(self, index, entry):
         if isinstance(entry, Painting):
@@ -204,7 +210,7 @@ class PromptState:
 
     def _set(self, entries, selected):
         self._entries, self._selected = entries, selected
-        self._masks = {painting: mask for painting, mask in self._masks.items() if painting in entries}
+        self.masks = {painting: mask for painting, mask in self.masks.items() if painting in entries}
 
     def _described(self, entry):
         if isinstance(entry, Box):

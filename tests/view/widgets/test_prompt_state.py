@@ -198,9 +198,9 @@ def test_history_keeps_no_pixels():
     state = state_of()
     for i in range(30):
         state.stroke([(i, 5)], 3)
-    assert len(state._masks) == 1
+    assert len(state.masks) == 1
     state.clear()
-    assert state._masks == {}
+    assert state.masks == {}
 
 
 # ---- painting
@@ -386,17 +386,17 @@ class Sessions(RuleBasedStateMachine):
         self._do(lambda: self.state.move(dx, dy))
 
     def _do(self, change, name=""):
-        state, before, steps = self.state, seen(self.state), len(self.state._past)
+        state, before, steps = self.state, seen(self.state), self.state.steps
         try:
             change()
         except InputError as error:
             assert str(error).endswith(".") and "\n" not in str(error)
-            assert seen(state) == before and len(state._past) == steps
+            assert seen(state) == before and state.steps == steps
             return
         after = seen(state)
         if name in ("undo", "redo", "select"):
             return
-        if len(state._past) == steps:  # nothing to undo: only the selection may differ
+        if state.steps == steps:  # nothing to undo: only the selection may differ
             assert after[0] == before[0]
             return
         state.undo()

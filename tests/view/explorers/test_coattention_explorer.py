@@ -4,7 +4,6 @@ import ipywidgets
 import numpy as np
 import pytest
 import torch
-from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
 from foir_lib import Box, Mask, Point, load_model, load_set
@@ -131,7 +130,7 @@ def test_the_same_path_for_browser_and_python(explorer):
     explorer.query(0)
     box = Box(10, 10, 90, 120)
     edit = {"view": "v", "n": 1, "picture": explorer.canvas.number, "op": "clear"}
-    explorer.canvas._receive(None, edit, [])  # as the page sends it
+    explorer.canvas.receive(edit, [])  # as the page sends it
     assert explorer.canvas.prompt is None and "no prompt" in repr(explorer)
     explorer.ask(box)
     by_ask = explorer.results
@@ -143,7 +142,7 @@ def test_the_same_path_for_browser_and_python(explorer):
 
 def test_a_candidate_becomes_the_query_and_does_not_find_itself(town, explorer):
     row = int(explorer.results["row"].iloc[1])
-    explorer.gallery._picked(None, {"pick": row}, [])
+    explorer.gallery.receive({"pick": row})
     assert (
         explorer.canvas.label == f"picture {town[0].database['image_id'].iloc[row]}" and explorer.canvas.prompt is None
     )
@@ -192,13 +191,13 @@ def test_own_pictures_and_bad_arguments(town, explorer):
 
 def test_close_leaves_nothing_behind(town, monkeypatch):
     rs, cnn, views = town
-    known = set(_instances)
-    monkeypatch.setattr(live, "_run", lambda: ("c", 1))
+    known = open_widgets()
+    monkeypatch.setattr(live, "current_run", lambda: ("c", 1))
     made = CoattentionExplorer(rs, cnn, n_features=40, n_clusters=4, views=views)
-    monkeypatch.setattr(live, "_run", lambda: ("c", 2))
+    monkeypatch.setattr(live, "current_run", lambda: ("c", 2))
     again = CoattentionExplorer(rs, cnn, n_features=40, n_clusters=4, views=views)
     assert made.comm is None and again.comm is not None, "the cell run again closes what it had made"
     again.close()
     again.close()
-    left = {key: _instances[key] for key in set(_instances) - known}
+    left = {key: _instances[key] for key in open_widgets() - known}
     assert not [w for w in left.values() if isinstance(w, ipywidgets.Widget) and w.comm is not None]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from ipywidgets.widgets.widget import _instances
 from matplotlib import colormaps
 from PIL import Image
 
@@ -313,7 +312,7 @@ def test_h_on_follows_the_model(three_heads):
 
 @pytest.mark.parametrize("h_on", [0, -1, 2.5, "5"])
 def test_h_on_that_is_no_number_of_heads(model, h_on):
-    with pytest.raises(InputError, match="h_on=.* whole number between 1 and 12"):
+    with pytest.raises(InputError, match="h_on=.* whole number, from 1 to 12"):
         HeadExplorer(model, photograph(), h_on=h_on)
 
 
@@ -370,22 +369,22 @@ def test_what_shares_a_canvas_goes_with_it(model, three_heads):
 
 def test_close_leaves_nothing(model):
     HeadExplorer(model, photograph()).close()
-    before = set(_instances)
+    before = open_widgets()
     canvas = PromptCanvas(photograph(), BOX)
-    shared = set(_instances)
+    shared = open_widgets()
     explorer = HeadExplorer(model, canvas=canvas)
     own = HeadExplorer(model, photograph())
     for one in (explorer, own):
         one.close()
         one.close()
-    assert set(_instances) == shared
+    assert open_widgets() == shared
     reference = weakref.ref(explorer)
     del explorer, own, one
     gc.collect()
     assert reference() is None
     canvas.prompt = Point(5, 5)
     canvas.close()
-    assert set(_instances) == before
+    assert open_widgets() == before
 
 
 def test_repr_is_one_short_line(explorer):

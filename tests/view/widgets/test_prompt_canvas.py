@@ -10,7 +10,6 @@ import weakref
 
 import numpy as np
 import pytest
-from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
 from foir_lib.errors import InputError
@@ -42,7 +41,7 @@ class Browser:
     def send(self, op, buffers=(), **arguments):
         self.n += 1
         content = {"view": self.view, "n": self.n, "picture": self.canvas.number, "op": op, **arguments}
-        self.canvas._handle_custom_msg(json.loads(json.dumps(content)), list(buffers))
+        self.canvas.receive(json.loads(json.dumps(content)), list(buffers))
 
     def upload(self, content, name="photo.png", order=None, **changes):
         count = -(-len(content) // upload.CHUNK)
@@ -51,7 +50,7 @@ class Browser:
         about |= {"size": len(content), "count": count} | changes
         for index in range(count) if order is None else order:
             chunk = content[index * upload.CHUNK : (index + 1) * upload.CHUNK]
-            self.canvas._handle_custom_msg(about | {"index": index}, [memoryview(chunk)])
+            self.canvas.receive(about | {"index": index}, [memoryview(chunk)])
 
 
 def listen(canvas):
@@ -192,8 +191,6 @@ def test_an_empty_canvas_says_what_is_missing():
     assert canvas.prompt is None and canvas.prompts == () and repr(canvas) == "PromptCanvas (no picture)"
     with pytest.raises(InputError, match="no picture yet"):
         canvas.prompt = Point(1, 1)
-    with pytest.raises(InputError, match="no picture yet"):
-        canvas.sight(object())
     with pytest.raises(InputError, match="no picture to lie on"):
         PromptCanvas(prompt=Point(1, 1))
     Browser(canvas).send("add", prompt=BOX)
@@ -214,15 +211,6 @@ def test_an_error_of_a_callback_reaches_the_caller_after_all_callbacks(canvas):
     canvas.on_change(refuse, remove=True)
     canvas.prompt = Point(2, 2)
     assert canvas.message["text"] == ""
-
-
-def test_a_sight_is_kept_for_its_picture_and_model(canvas):
-    first, second = object(), object()
-    sight = canvas.sight(first)
-    assert canvas.sight(first) is sight and canvas.sight(second) is not sight
-    assert sight.picture.size == (400, 300) and sight.model is first
-    canvas.show(Image.new("RGB", (10, 10)))
-    assert canvas.sight(first) is not sight and canvas.sight(first).size == (10, 10)
 
 
 # ---- edits in a browser
@@ -362,20 +350,34 @@ def test_a_photograph_that_can_not_be_used_is_refused_once_and_the_old_one_stays
     said = canvas.message["n"]
     for index in (0, 1):  # the rest of the same file
         late = {"view": "a", "n": 1, "op": "upload", "upload": "a1", "index": index, "size": 9, "count": 1}
-        canvas._handle_custom_msg(late, [b"x" * 9])
+        canvas.receive(late, [b"x" * 9])
     assert canvas.message["n"] == said
     browser.upload(png(20, 10))
     assert canvas.size == (20, 10) and canvas.message["text"] == ""
 
 
+def test_wait_answers_at_once_what_waits_for_its_timer(canvas):
+    asked = listen(canvas)
+
+    async def pending():
+        Browser(canvas).send("add", prompt=BOX)
+        assert asked == []
+        canvas.wait()
+        assert asked == [canvas.prompt] and canvas.answered == {"a": 1}
+        await asyncio.sleep(0.05)
+
+    asyncio.run(pending())
+    canvas.wait()  # nothing waits
+    assert len(asked) == 1
+
+
 # ---- what is left behind
 
 
-def test_a_closed_canvas_leaves_nothing(picture):
-    before = set(_instances)
+def test_a_closed_canvas_leaves_nothing(picture, open_widgets):
+    before = open_widgets()
     canvas = PromptCanvas(picture, Point(3, 3))
     asked = listen(canvas)
-    canvas.sight(object())
     left = weakref.ref(canvas), weakref.ref(canvas.state), weakref.ref(canvas.picture)
 
     async def pending(canvas):
@@ -384,9 +386,10 @@ def test_a_closed_canvas_leaves_nothing(picture):
         await asyncio.sleep(0.05)
 
     asyncio.run(pending(canvas))
-    assert asked == [] and canvas._callbacks == []
     canvas.close()  # twice is once
-    assert set(_instances) == before
+    canvas.prompt = Point(9, 9)
+    assert asked == []  # nobody is called any more
+    assert open_widgets() == before
     del canvas
     gc.collect()
     assert [reference() for reference in left] == [None, None, None]
@@ -396,8 +399,7 @@ def test_a_closed_canvas_leaves_nothing(picture):
 def cell(monkeypatch):
     """``cell(id, run)``: from now on code runs in this cell."""
     now = [None, None]
-    monkeypatch.setattr(live, "_run", lambda: tuple(now))
-    monkeypatch.setattr(live, "_made", {})
+    monkeypatch.setattr(live, "current_run", lambda: tuple(now))
     return lambda name, run: now.__setitem__(slice(None), [name, run])
 
 
@@ -435,4 +437,4 @@ def test_knowing_what_a_cell_made_keeps_nothing_alive(cell, picture):
 
 
 def test_outside_a_kernel_there_is_no_cell():
-    assert live._run() == (None, None)
+    assert live.current_run() == (None, None)

@@ -252,13 +252,13 @@ def test_a_click_opens_the_query(experiment):
 
     made = FailureExplorer(experiment, k=K, opens=Opens())
     key = items(made)[3]["key"]
-    made.gallery._handle_custom_msg({"pick": key, "row": 0, "item": 3}, [])
+    made.gallery.receive({"pick": key, "row": 0, "item": 3})
     assert Opens.rows == [key, "seen"] and key == made.shown["query"].iloc[3]
     assert made.gallery.message == f"Query {key} is open in the retrieval explorer."
-    made.gallery._handle_custom_msg({"pick": key, "row": 0, "item": 3}, [])
+    made.gallery.receive({"pick": key, "row": 0, "item": 3})
     assert "broken" in made.gallery.message
     made.opens = None
-    made.gallery._handle_custom_msg({"pick": key, "row": 0, "item": 3}, [])
+    made.gallery.receive({"pick": key, "row": 0, "item": 3})
     assert "opens=" in made.gallery.message
     made.close()
 
@@ -291,7 +291,7 @@ def test_close_leaves_nothing_behind(experiment):
     assert all(w.comm is None for w in [made, *parts, *made.children])
     made.order.value = GAIN
     made.metric.value = "average_precision"
-    gallery._handle_custom_msg({"pick": 0}, [])
+    gallery.receive({"pick": 0})
     assert made.table is table and not gallery.message
     assert len(repr(made)) <= 110 and "PHS against CBIR" in repr(made)
 

@@ -1,0 +1,147 @@
+"""Page: one query at the left, all explorers as tabs at the right; of one or several sets and models."""
+
+from collections.abc import Sequence
+from html import escape
+
+import ipywidgets
+
+from foir_lib import registry
+from foir_lib.errors import FoirError, InputError
+from foir_lib.retrievers.corpus import Corpus
+from foir_lib.view.explorers.base import WIDE, Explorer, Part
+from foir_lib.view.explorers.panel import QueryPanel
+from foir_lib.view.widgets.canvas import STATIC
+from foir_lib.view.widgets.live import close_parts, replace_earlier
+
+STYLE = (STATIC / "page.css").read_text("utf-8")
+FIRST = ("Lists", "Heads", "Failures", "Co-attention")  # the order of our tabs; those of others follow
+
+
+class Page(Part):
+    """Explorers of ``corpora`` (one or several :class:`Corpus`, all combinations offered) that share one canvas.
+
+    ``tabs``: names of registered explorers, by default all of them. A tab is made when it is first opened, and answers only
+    while it is open; one that a corpus lacks something for says so in a sentence. Raises InputError for unknown tabs.
+
+    tab: name of the open one. corpus: the present one. explorer: that of the open tab, or None where it can't be had.
+    """
+
+    def __init__(self, corpora: Corpus | Sequence[Corpus], tabs: Sequence[str] | None = None):
+        corpora = [corpora] if isinstance(corpora, Corpus) else list(corpora)
+        if not corpora:
+            raise InputError("There is no corpus to explore: give at least one.")
+        known = registry.names("explorer")
+        names = sorted(known, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+        self._kinds = {name: registry.lookup("explorer", name) for name in (names if tabs is None else tabs)}
+        self._explorers, self.corpus, self.panel = {}, corpora[0], None
+        choices = [(f"{corpus.set.name}, {corpus.model.name}", corpus) for corpus in corpora]
+        self.corpora = ipywidgets.Dropdown(options=choices, layout={"width": "auto"})
+        self._summary, self._note, names = ipywidgets.HTML(), ipywidgets.HTML(), list(self._kinds)
+        self.tabs = ipywidgets.ToggleButtons(options=names, style={"button_width": "auto"})
+        self._select = ipywidgets.Dropdown(options=names, description="tab", **WIDE)
+        self._left, self._right, self._tab = (ipywidgets.VBox() for _ in range(3))
+        for widget, name in (
+            (self._summary, "summary"), (self.tabs, "tabs"), (self._select, "select"), (self._left, "left"),
+            (self._right, "right"), (self._tab, "tab"),
+        ):  # fmt: skip
+            widget.add_class(f"foir-{name}")
+        self._right.children = [self.tabs, self._select, self._tab]
+        head, columns = ipywidgets.HBox([self.corpora, self._summary]), ipywidgets.HBox([self._left, self._right])
+        head.add_class("foir-head")
+        columns.add_class("foir-columns")
+        super().__init__([ipywidgets.HTML(f"<style>{STYLE}</style>"), head, columns])
+        self.add_class("foir-page")
+        ipywidgets.link((self.tabs, "value"), (self._select, "value"))
+        self.answers_to(self.corpora, lambda: self._use(self.corpora.value))
+        self.tabs.observe(lambda _: self._open(), "value")
+        self._use(self.corpus)
+        replace_earlier(self)
+
+    def __repr__(self):
+        return f"Page ({self.corpus.set.name}, {self.corpus.model.name}: {', '.join(self._kinds)})"
+
+    @property
+    def tab(self) -> str:
+        """The open tab. Set it to open another."""
+        return self.tabs.value
+
+    @tab.setter
+    def tab(self, name: str) -> None:
+        if name not in self._kinds:
+            raise InputError(f"There is no tab {name!r}: choose one of {', '.join(self._kinds)}.")
+        self.tabs.value = name
+
+    @property
+    def explorer(self) -> Explorer | None:
+        """The explorer of the open tab."""
+        return self._explorers.get(self.tab)
+
+    @property
+    def state(self) -> dict:
+        """What is shown, as plain values: corpus, tab, note (why a tab can't be had), and the state of the explorer."""
+        explorer = self.explorer
+        about = {"corpus": f"{self.corpus.set.name}, {self.corpus.model.name}", "tab": self.tab, "note": self._note.value}
+        return about | {"explorer": None if explorer is None else explorer.state}
+
+    def wait(self) -> None:
+        """Answer at once what still waits for a timer."""
+        self.canvas.wait()
+
+    def ask(self, prompt=None, picture=None) -> None:
+        """Ask with ``prompt`` on ``picture`` (PIL, an image id, or None: the present one), as a browser would."""
+        self.panel.ask(prompt, picture)
+
+    def query(self, row: int) -> None:
+        """Open a row of the set's queries: its picture, prompt and label."""
+        self.panel.query(row)
+
+    def close(self) -> None:
+        if self.comm is None:
+            return
+        for explorer in self._explorers.values():
+            explorer.close()
+        self.panel.close()
+        close_parts(self)
+        super().close()
+
+    def _use(self, corpus):
+        """The explorers of another corpus; the panel stays where the set is the same."""
+        for explorer in self._explorers.values():
+            explorer.close()
+        self._explorers, self.corpus, old = {}, corpus, self.panel
+        if old is None or old.set is not corpus.set:
+            self.panel = QueryPanel(corpus.set, corpus.model)
+            self.canvas, self._left.children = self.panel.canvas, [self.panel]
+            if old is not None:
+                old.close()
+        else:
+            self.panel.model = corpus.model
+        self.panel.start()
+        self._open()
+
+    def _open(self):
+        """Show the open tab, made when it is first opened; the others rest."""
+        name = self.tab
+        for other, explorer in self._explorers.items():
+            explorer.active = other == name
+        if name not in self._explorers:
+            self._say_instead(f"Looking at the pictures of {self.corpus.set.name} …")
+            lacks = self._kinds[name].lacks(self.corpus)
+            try:
+                if lacks:
+                    raise InputError(f"{name} can't be had here: {lacks}.")
+                self._explorers[name] = explorer = self._kinds[name].tab(self.corpus, self.panel)
+            except FoirError as error:
+                self._say_instead(str(error))
+                self._summary.value = ""
+                return
+            explorer.observe(lambda change: self._summarise(), "summary")
+            explorer.add_class(f"foir-{name.lower()}")
+        self._note.value, self._tab.children = "", [self._explorers[name]]
+        self._summarise()
+
+    def _say_instead(self, sentence):
+        self._note.value, self._tab.children = escape(sentence), [self._note]
+
+    def _summarise(self):
+        self._summary.value = escape(self.explorer.summary) if self.explorer is not None else ""
