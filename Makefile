@@ -20,6 +20,7 @@ START = $(firstword $(sort $(wildcard notebooks/0*.ipynb)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 PYTEST = $(RUN) -m pytest --durations 15
+TWO = --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: reproduce quick test claims lab demo bench lock clean
 .DELETE_ON_ERROR:
@@ -29,11 +30,11 @@ reproduce: $(STAMP)
 
 test: $(STAMP)
 	$(RUN) -m ruff check
-	$(PYTEST) --nbval-lax --numprocesses 2 --dist loadfile
+	$(PYTEST) --nbval-lax $(TWO)
 
 quick: $(STAMP)
 	$(RUN) -m ruff check
-	$(PYTEST) --numprocesses 2 --dist loadfile -m "not (slow or browser or real or claims)" tests
+	$(PYTEST) $(TWO) -m "not (slow or browser or real or claims)" tests
 
 claims: $(STAMP)
 	FOIR_CLAIMS=data_manifests/measured/claims.csv $(PYTEST) -m claims tests

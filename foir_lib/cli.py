@@ -80,6 +80,22 @@ def models():
 
 
 @app.command()
+def methods(
+    plugin: Annotated[str | None, typer.Option(help="A Python file that registers more.")] = None,
+):
+    """List the methods that tables can be asked for, with options and defaults, and the re-rankings."""
+    from foir_lib import registry
+
+    if plugin:
+        registry.load_plugin(plugin)
+    for kind in ("retriever", "reranker", "localiser"):
+        things = [registry.lookup(kind, name) for name in registry.names(kind)]
+        for thing in things:
+            summary = (thing.__doc__ or "").strip().partition("\n")[0]
+            typer.echo(f"{kind:10}  {thing.signature()}\n{'':12}{summary}")
+
+
+@app.command()
 def tables():
     """List the tables of the papers that can be reproduced."""
     from foir_lib.bench.tables.catalogue import EVERY

@@ -222,7 +222,7 @@ def _choose(covered, coverage, centre, size):
     """Patches covered at least ``coverage`` (0: at all); else the one under ``centre``."""
     if not 0 <= coverage <= 1:
         raise InputError(f"Coverage {coverage} must lie between 0 (any overlap) and 1 (whole patches).")
-    chosen = covered > 1e-9 if coverage == 0 else covered >= coverage - 1e-9
+    chosen = covered >= max(coverage - 1e-9, 1e-9)  # what isn't touched never counts
     if not chosen.any():
         (rows, columns), (width, height) = covered.shape, size
         chosen = np.zeros_like(chosen)

@@ -11,7 +11,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -29,6 +29,7 @@ HOMES = {  # kind -> packages whose modules register things of it
 }
 _entries: dict[str, dict[str, object]] = {kind: {} for kind in HOMES}
 _searched: set[str] = set()
+_plugins: dict[Path, str] = {}  # file -> digest of the state that is registered
 
 
 def register(kind: str, name: str) -> Callable:
@@ -40,6 +41,8 @@ def register(kind: str, name: str) -> Callable:
         raise unknown("kind of thing", kind, HOMES)
 
     def add(thing):
+        if not _place(thing).startswith("foir_lib."):
+            _search(kind)  # ours come first: a name that is taken is the newcomer's fault
         old = _entries[kind].get(name)
         if old is not None and _place(old) != _place(thing):
             raise InputError(f"The {kind} {name!r} of {_place(thing)} is there already, in {_place(old)}: name it otherwise.")
@@ -76,15 +79,17 @@ def parse(kind: str, text: str):
     if bracket:
         try:
             call = ast.parse(f"_{text.strip()[len(name):]}", mode="eval").body
-            if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args or any(k.arg is None for k in call.keywords):
                 raise ValueError("options are name=value")
             options = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise InputError(f"{text!r} can't be read ({error}): write {name.strip()}(option=value, ...).") from error
-    known = [field.name for field in fields(made)] if is_dataclass(made) else []
+    known = {field.name: field.default is MISSING for field in fields(made)} if is_dataclass(made) else {}
     for option in options:
         if option not in known:
             raise InputError(f"{name.strip()} has no option {option!r}: it takes {', '.join(known) or 'none'}.")
+    if lacking := [option for option, needed in known.items() if needed and option not in options]:
+        raise InputError(f"{name.strip()} needs {lacking[0]}: write {name.strip()}({lacking[0]}=...).")
     return made(**options)
 
 
@@ -107,29 +112,30 @@ def split(text: str) -> list[str]:
 def load_plugin(path: str | Path) -> str:
     """Run a plug-in's file, so that it registers its things; returns the digest of its content.
 
-    The same content is run once in a process. Raises MissingError without the file, InputError for one that doesn't run.
+    The same content isn't run twice in a row; an earlier state of the file makes room. Raises MissingError without the file,
+    InputError for one that doesn't run: nothing of it stays.
     """
     path = Path(path).expanduser().resolve()
     if path.suffix != ".py" or not path.is_file():
         raise MissingError(f"There is no plug-in at {path}: give a Python file.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     module_name = f"foir_plugin_{path.stem}_{digest}"
-    if module_name in sys.modules:
+    if _plugins.get(path) == digest:
         return digest
     spec = importlib.util.spec_from_file_location(module_name, path)
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
-    before = {kind: dict(entries) for kind, entries in _entries.items()}
-    for entries in _entries.values():  # an earlier state of the same file makes room
-        for name in [n for n, thing in entries.items() if getattr(thing, "__module__", "").startswith(f"foir_plugin_{path.stem}_")]:
-            del entries[name]
+    earlier = _drop(str(path))
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
+        _drop(str(path))
         sys.modules.pop(module_name, None)
-        _entries.update(before)
+        for kind, entries in earlier.items():
+            _entries[kind].update(entries)
         if isinstance(error, FoirError) or not isinstance(error, Exception):
             raise
         raise InputError(f"Plug-in {path.name} doesn't run ({type(error).__name__}: {error}): mend it.") from error
+    _plugins[path] = digest
     return digest
 
 
@@ -151,7 +157,21 @@ def _search(kind: str) -> None:
             try:
                 entry.load()
             except Exception as error:
+                _searched.discard("entry points")  # told again, not once
                 raise InputError(f"The package {entry.value!r} can't be used as a plug-in ({error}): mend or remove it.") from error
+
+
+def _drop(path: str) -> dict[str, dict[str, object]]:
+    """Take out what a file has registered; returns it, by kind and name."""
+
+    def is_its(thing):
+        return getattr(sys.modules.get(getattr(thing, "__module__", None)), "__file__", None) == path
+
+    dropped = {kind: {name: thing for name, thing in entries.items() if is_its(thing)} for kind, entries in _entries.items()}
+    for kind, entries in dropped.items():
+        for name in entries:
+            del _entries[kind][name]
+    return dropped
 
 
 def _place(thing) -> str:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from jaxtyping import install_import_hook
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("foir", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("foir")
+install_import_hook("foir_lib.methods", "shapes.checked")  # the shapes in annotations are checked at every call
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,14 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """The :class:`tiny.World` that all tests share."""
+    from tiny import World
+
+    return World(tmp_path_factory.mktemp("tiny"))
 
 
 # ---- the tier of claims

@@ -65,22 +65,23 @@ class Experiment:
         return np.where(np.all([own == owns[0] for own in owns], axis=0), owns[0], -1)
 
     def _search(self, retriever, reranker, part, k):
-        database = self.corpus.described(retriever, self.corpus.database)
-        query = self.corpus.described(retriever, part)
         size = len(self.corpus.database)
         wanted = size if k is None or reranker else min(size, k + 1)
         try:
+            database, query = (self.corpus.described(retriever, one) for one in (self.corpus.database, part))
+            if len(database) != size:
+                raise InputError(f"{retriever} describes {len(database)} of {size} pictures of the database: give a row for each.")
             scores, ids = retriever.score(self.corpus, query, database, wanted)
             if reranker:
                 scores, ids = reranker.rerank(self.corpus, retriever, part, query, database, scores, ids)
         except FoirError:
             raise
         except Exception as error:
-            if type(retriever).__module__.startswith("foir_lib."):
+            if all(type(one).__module__.startswith("foir_lib.") for one in (retriever, reranker) if one):
                 raise
-            raise InputError(f"{retriever} fails while it scores ({type(error).__name__}: {error}): mend it.") from error
+            raise InputError(f"{retriever} fails ({type(error).__name__}: {error}): mend it.") from error
         of = getattr(query, "of", None)
-        return *_sound(scores, ids, len(part) if of is None else len(query), retriever), of
+        return *_sound(scores, ids, len(part) if of is None else len(query), size, retriever), of
 
 
 def parsed(retriever, rerank=None) -> tuple[Retriever, Reranker | None]:
@@ -94,9 +95,12 @@ def parsed(retriever, rerank=None) -> tuple[Retriever, Reranker | None]:
     return tuple(found)
 
 
-def _sound(scores, ids, n_queries, retriever):
+def _sound(scores, ids, n_queries, size, retriever):
     """Scores and ids as arrays; InputError says what a method returned instead."""
-    scores, ids = np.asarray(scores, dtype=np.float32), np.asarray(ids)
+    try:
+        scores, ids = np.asarray(scores, dtype=np.float32), np.asarray(ids)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{retriever} returned scores and ids that are no arrays ({error}): give (Q, k) each.") from error
     if scores.ndim != 2 or scores.shape != ids.shape or len(ids) != n_queries or ids.dtype.kind not in "iu":
         raise InputError(
             f"{retriever} returned scores {scores.shape} and ids {ids.shape} of {ids.dtype}: give (Q, k) each, Q = {n_queries}, "
@@ -104,6 +108,6 @@ def _sound(scores, ids, n_queries, retriever):
         )
     if not np.isfinite(scores).all():
         raise InputError(f"{retriever} returned NaN or infinite scores for query {int((~np.isfinite(scores)).any(1).argmax())}.")
+    if outside := ids[(ids < -1) | (ids >= size)].tolist():
+        raise InputError(f"{retriever} returned row {outside[0]} of the database: its {size} rows count from 0.")
     return scores, ids
-
-

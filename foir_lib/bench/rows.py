@@ -1,6 +1,6 @@
 """Rows of a table: every data set, model and method scored, beside what the paper prints."""
 
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from foir_lib import registry
 from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.metrics.focus import average
+from foir_lib.bench.metrics.intervals import against_first
 from foir_lib.bench.metrics.scores import metric_of
 from foir_lib.bench.published import beside
 from foir_lib.bench.tables.catalogue import find
@@ -25,6 +26,7 @@ from foir_lib.retrievers.rerankers import AlphaQE, Diffusion
 
 METRICS = ("mAP", "mAP medium", "mAP hard", "mAP@100", "MP", "MAP")  # those shown of a set that has none of the table's
 EXPERIMENTS = 9  # sets with a model that stay at hand while tables are made in one process
+_experiments: dict[tuple, Experiment] = {}
 
 
 def rows_of(table: str, dataset: str = "mini", model: str = "mini") -> tuple[list[str], list[str]]:
@@ -85,33 +87,33 @@ def run(
     paths = tuple(training.sample(training_root, n_training or 50_000, seed)) if training_root else None
     with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row", disable=not progress) as bar:
         for name in datasets:
-            where = (name, data_root, seed, len(datasets) > 1)
+            retrieval_set = load(name, data_root, seed, len(datasets) > 1)
             if not models:
-                rows += [{"dataset": name, **row} for row in _objects(load(*where))]
+                rows += [{"dataset": name, **row} for row in _objects(retrieval_set)]
                 bar.update()
             for model_name in models:
-                net = (model_name, weights or None, device, out_index)
-                others = (paths, n_training, attention, detector or None, noise_pixels, batch_size, workers, cache, progress)
-                experiment = _experiment(where, net, others)
+                net = load_model(model_name, weights=weights or None, device=device, out_index=out_index)
+                learning = (seed, paths, n_training, attention, detector or None)
+                experiment = _experiment(retrieval_set, net, *learning, batch_size, workers, cache, progress, noise_pixels)
                 about = _about(name, model_name, experiment)
                 wanted = [one for column in columns for one in _at(column, spec, experiment.model, h_on)]
                 rows += [about | row for row in _rows(spec, experiment, wanted, k)]
                 bar.update()
-            for column in (column for guest_name, path in files.items() for column in _guests(guest_name, path, experiment.set)):
+            for column in (column for guest_name, path in files.items() for column in _guests(guest_name, path, retrieval_set)):
                 rows += [about | {"model": "guest"} | row for row in _rows(spec, experiment, [column], k)]
     return beside(pd.DataFrame(rows).assign(table=table), spec, datasets)
 
 
-@lru_cache(EXPERIMENTS)
-def _experiment(where, net, others):
-    """An experiment, at hand for the next table of the same process."""
-    name, weights, device, out_index = net
-    paths, n_training, attention, detector, noise_pixels, batch_size, workers, cache, progress = others
-    model = load_model(name, weights=weights, device=device, out_index=out_index)
-    return Experiment(
-        _set(*where), model, where[2], paths, n_training, attentions(attention, model), detector, batch_size, workers, cache,
-        progress, noise_pixels,
-    )  # fmt: skip
+def _experiment(retrieval_set, model, *options):
+    """An experiment; what it has learned stays at hand for the next table of the same process, set, network and options."""
+    key = (retrieval_set.content, model.key, type(model), *options)
+    if key not in _experiments:
+        seed, paths, n_training, attention, *others = options
+        learned = (paths, n_training, attentions(attention, model))
+        _experiments[key] = Experiment(retrieval_set, model, seed, *learned, *others)
+        while len(_experiments) > EXPERIMENTS:
+            del _experiments[next(iter(_experiments))]
+    return _experiments[key]
 
 
 def load(name: str, data_root: str = "", seed: int = 0, several: bool = False):
@@ -125,9 +127,6 @@ def load(name: str, data_root: str = "", seed: int = 0, several: bool = False):
     root = str(Path(data_root) / base) if data_root and (several or extra) else data_root
     options = {"distractors": str(Path(data_root) / extra)} if extra else {}
     return load_set(base, root=root or None, seed=seed, **options)
-
-
-_set = lru_cache(4)(load)
 
 
 def _about(name, model_name, experiment):
@@ -164,22 +163,33 @@ def _guests(name, path, retrieval_set):
 
 def _rows(spec, experiment, columns, k):
     """Rows of one data set and model, without their common columns."""
-    scores = {}
+    scores, rows = {}, []
     for column in columns:
         x = {} if column.x is None else {"x": column.x}
         if missing := experiment.lacks(column.retriever, column.rerank):
             names = shown(spec, [name for score in _possible(experiment, k) for name in score])
-            yield from ({"method": column.name, "metric": metric, "ours": None, "note": missing} for metric in names)
+            rows += [{"method": column.name, "metric": metric, "ours": None, "note": missing} for metric in names]
             continue
         result = experiment.score(column.retriever, k, column.rerank, **column.how)
-        scores[column.name, x.get("x")] = result
+        scores[column.name, column.x] = result
         if spec.over.startswith("objects"):
             continue
         values = {name: 100 * value for score in result.values() for name, value in score.metrics.items()}
         values = {name: values[name] for name in shown(spec, values)} | costs.of(spec, experiment, column)
-        yield from ({"method": column.name, "metric": metric, "ours": value, **x} for metric, value in values.items())
+        rows += [{"method": column.name, "metric": metric, "ours": value, **x} for metric, value in values.items()]
     if spec.over.startswith("objects"):
-        yield from _relative({name: next(iter(result.values())) for (name, _), result in scores.items()}, spec.over)
+        return rows + list(_relative({name: next(iter(result.values())) for (name, _), result in scores.items()}, spec.over))
+    for metric in {row["metric"] for row in rows}:
+        one = {key: score for key, result in scores.items() for score in result.values() if metric in score.metrics}
+        bounds = against_first(one, metric) if one else {}
+        for row in (row for row in rows if row["metric"] == metric):
+            row |= _percent(bounds.get((row["method"], row.get("x"))))
+    return rows
+
+
+def _percent(interval):
+    """Columns of an interval in percent points; none of None."""
+    return {} if interval is None else {"low": 100 * interval.low, "high": 100 * interval.high}
 
 
 def _possible(experiment, k):
@@ -199,18 +209,21 @@ def shown(spec: Table, names) -> list[str]:
 
 
 def _relative(scores, over):
-    """Gain in MP over CBIR, in percent of CBIR, on the queries with x objects (or at least x)."""
-    first = next(iter(scores.values()))
-    counts = first.per_query["n_objects"].to_numpy()
+    """Gain in MP over the first method, in percent of it, on the queries with x objects (or at least x)."""
+    first, *others = scores or [None]
+    if not others:
+        return
+    k, counts = scores[first].k, scores[first].per_query["n_objects"].to_numpy()
     for x in range(1, 11):
         chosen = counts >= x if over.endswith("more") or x == 10 else counts == x
         if chosen.sum() < 10:
             continue
-        mp = {name: average(score.per_query[chosen], first.k).mp for name, score in scores.items()}
-        for name, value in mp.items():
-            if name != "CBIR" and mp["CBIR"] > 0:
-                gain = {"method": name, "metric": f"MP@{first.k} relative to CBIR (%)", "ours": 100 * (value / mp["CBIR"] - 1)}
-                yield gain | {"x": x, "n": int(chosen.sum())}
+        some = {name: replace(score, per_query=score.per_query[chosen]) for name, score in scores.items()}
+        mp = {name: average(score.per_query, k).mp for name, score in some.items()}
+        if mp[first] > 0:
+            bounds = against_first(some, f"MP@{k}", relative=True)
+            about = {"metric": f"MP@{k} relative to {first} (%)", "x": x, "n": int(chosen.sum())}
+            yield from ({"method": m, "ours": 100 * (mp[m] / mp[first] - 1), **about, **_percent(bounds[m])} for m in others)
 
 
 def _objects(retrieval_set):

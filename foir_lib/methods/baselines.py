@@ -1,11 +1,17 @@
-"""What prompts did before head selection: blank the surroundings, cut the object out, or mask the attention."""
+"""What prompts did before head selection: blank the surroundings or mask the attention; *Crop* is `prompts.crop`."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from PIL import Image
+from torch import Tensor
+
+from foir_lib.prompts import Grid, Prompt
 
 
-def masked(picture, prompt, mean, grid=None):
+def masked(picture: Image.Image, prompt: Prompt, mean: Sequence[float], grid: Grid | None = None) -> Image.Image:
     """*Mask*: the picture (PIL RGB) with every pixel outside the prompt set to the colour ``mean``.
 
     ``mean`` (r, g, b) in [0, 1], ours: the model's normalisation mean, which is zero after normalising
@@ -16,17 +22,10 @@ def masked(picture, prompt, mean, grid=None):
     return Image.fromarray(np.where(inside[..., None], np.asarray(picture.convert("RGB")), fill))
 
 
-def cropped(picture, prompt, grid=None):
-    """*Crop*, image region as query: the prompt's box cut out (whole pixels); preprocessing resizes it."""
-    box = prompt.box(picture.size, grid)
-    x0, y0 = int(np.floor(box.x0)), int(np.floor(box.y0))
-    return picture.crop((x0, y0, int(np.ceil(box.x1)), int(np.ceil(box.y1))))
-
-
-def attention_mask(roi):
+def attention_mask(roi: Bool[Tensor | np.ndarray, "*B N"]) -> Float[Tensor, "*B N"]:
     """*Attention mask* (PHS Table A6): 0 on the ROI's tokens, -inf on all other patch tokens.
 
     ``roi`` bool (..., N). Use as ``model.cls_state(x, bias=attention_mask(roi), last=1)``; prefix tokens stay.
     """
     roi = torch.as_tensor(roi, dtype=torch.bool)
-    return torch.zeros(roi.shape).masked_fill_(~roi, -torch.inf)
+    return torch.zeros(roi.shape, device=roi.device).masked_fill_(~roi, -torch.inf)

@@ -6,11 +6,15 @@ labels (N,), 0 .. K-1 in the order in which the clusters first appear; clusters 
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import SpectralClustering
+from torch import Tensor
+
+from foir_lib.errors import InputError
 
 
-def kmeans(features, n_clusters=10, max_iterations=300):
+def kmeans(features: Float[Tensor, "N C"], n_clusters: int = 10, max_iterations: int = 300) -> Int[Tensor, " N"]:
     """k-means from :func:`farthest_first` centres, Lloyd's steps until no label changes.
 
     A feature as near to two centres goes to the one chosen first; a cluster that runs empty is dropped.
@@ -29,7 +33,7 @@ def kmeans(features, n_clusters=10, max_iterations=300):
     return _in_order(labels)
 
 
-def farthest_first(features, n_clusters):
+def farthest_first(features: Float[Tensor, "N C"], n_clusters: int) -> list[int]:
     """Rows of the first centres: the largest norm, then again and again the feature farthest from those chosen.
 
     Ties go to the lower row; no feature is chosen twice, so there are fewer centres when fewer features differ.
@@ -42,7 +46,7 @@ def farthest_first(features, n_clusters):
     return rows
 
 
-def spectral(features, n_clusters=10, seed=0):
+def spectral(features: Float[Tensor, "N C"], n_clusters: int = 10, seed: int = 0) -> Int[Tensor, " N"]:
     """scikit-learn's spectral clustering on a Gaussian affinity as wide as the median distance (the width is ours)."""
     distinct, inverse = torch.unique(features, dim=0, return_inverse=True)
     if len(distinct) <= n_clusters:
@@ -55,12 +59,16 @@ def spectral(features, n_clusters=10, seed=0):
     )
 
 
-def mean_shift(features, bandwidth=1.0, max_iterations=300):
+def mean_shift(
+    features: Float[Tensor, "N C"], bandwidth: float = 1.0, max_iterations: int = 300
+) -> Int[Tensor, " N"]:
     """Mean-shift with a Gaussian kernel: each feature climbs to a mode; those within a tenth of a bandwidth share it.
 
     ``bandwidth``: the kernel's sigma, in units of the features. Their number follows from it. (scikit-learn's
-    mean-shift has a flat kernel.)
+    mean-shift has a flat kernel.) Raises InputError for a ``bandwidth`` that isn't positive.
     """
+    if not bandwidth > 0:
+        raise InputError(f"bandwidth={bandwidth!r} of mean-shift must be positive, in units of the features.")
     here, features = features.double(), features.double()
     for _ in range(max_iterations):
         weight = torch.exp(-torch.cdist(here, features).square() / (2 * bandwidth**2))

@@ -4,52 +4,54 @@ Source: "Co-attention enabled content-based image retrieval", sections 4, 5.1 an
 vector, x_i one of the K clusters of a candidate picture, a_i its co-attention, T the temperature.
 """
 
-import numbers
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
+from foir_lib import errors
 from foir_lib.errors import InputError
 from foir_lib.methods import clustering
 from foir_lib.methods.pooling import power_mean
+from foir_lib.methods.streaming import Clusters, Count, Query, check_finite, streamed
 
-METHODS = ("kmeans", "spectral", "mean-shift")
-CHUNK = {"cpu": 512, "cuda": 32768}  # candidates scored at a time: in the cache of the one, enough for the other
+METHODS = {"kmeans": clustering.kmeans, "spectral": clustering.spectral, "mean-shift": clustering.mean_shift}
 REDUCTIONS = ("max", "mean", "softmax")
+Layer = Callable | None  # from vectors (n, C) to (n, d)
 
 
-def select(found, n_features=500):
+def select(local, n_features: int = 500):
     """The ``n_features`` local features with the largest L2 norm, largest first (section 4.2); fewer if there are fewer.
 
-    ``found``: the :class:`~foir_lib.models.cnn.Locals` of a picture; ties go to the earlier one. Raises InputError for
+    ``local``: the :class:`~foir_lib.models.cnn.Locals` of a picture; ties go to the earlier one. Raises InputError for
     NaN or infinite features.
     """
-    _check_count(n_features, "n_features")
-    _check_finite(found.features)
-    return found[torch.sort(found.norm, descending=True, stable=True).indices[:n_features]]
+    errors.count(n_features, "n_features")
+    check_finite(local.features)
+    return local[torch.sort(local.norm, descending=True, stable=True).indices[:n_features]]
 
 
-def cluster(features, n_clusters=10, method="kmeans", bandwidth=1.0):
+def cluster(
+    features: Float[Tensor, "N C"], n_clusters: int = 10, method: str = "kmeans", bandwidth: float = 1.0
+) -> Int[Tensor, " N"]:
     """Labels (N,), 0 .. K-1, of selected features (N, C); fewer clusters than ``n_clusters`` if fewer features differ.
 
     ``method``: "kmeans" (section 4.2), "spectral" (Table 5), "mean-shift" (Table 6: ``bandwidth`` sets their number).
     Raises InputError for NaN or infinite features or an unknown method.
     """
-    _check_count(n_clusters, "n_clusters")
-    _check_finite(features)
-    if method == "kmeans":
-        return clustering.kmeans(features, n_clusters)
-    if method == "spectral":
-        return clustering.spectral(features, n_clusters)
-    if method == "mean-shift":
-        if not bandwidth > 0:
-            raise InputError(f"bandwidth={bandwidth!r} of mean-shift must be positive, in units of the features.")
-        return clustering.mean_shift(features, bandwidth)
-    raise InputError(f"Clustering method {method!r} is unknown: choose one of {', '.join(METHODS)}.")
+    errors.count(n_clusters, "n_clusters")
+    check_finite(features)
+    if method not in METHODS:
+        raise errors.unknown("clustering method", method, METHODS)
+    return METHODS[method](features, bandwidth if method == "mean-shift" else n_clusters)
 
 
-def clusters(features, labels, p=3.0, whiten=None, pca=None):
+def clusters(
+    features: Float[Tensor, "N C"], labels: Int[Tensor, " N"], p: float | Tensor = 3.0, whiten: Layer = None, pca: Layer = None
+) -> Float[Tensor, "K d"]:
     """Clusters X_K (K, d), unit length: GeM inside each, the whitening layer, PCA, L2 (sections 4.2, 5.1).
 
     ``features`` (N, C) with ``labels`` (N,); ``whiten`` and ``pca`` map (n, C) to (n, d), e.g. ``cnn.whiten`` and a
@@ -59,27 +61,34 @@ def clusters(features, labels, p=3.0, whiten=None, pca=None):
     return embedded(pooled, whiten, pca)
 
 
-def query(features, p=3.0, whiten=None, pca=None):
+def query(
+    features: Float[Tensor, "N C"], p: float | Tensor = 3.0, whiten: Layer = None, pca: Layer = None
+) -> Float[Tensor, " d"]:
     """The query's vector V_q (d,), unit length: its selected features (N, C) GeM-pooled, whitened, PCA, L2."""
-    _check_finite(features)
+    check_finite(features)
     return embedded(power_mean(features, p, 0)[None], whiten, pca)[0]
 
 
-def embedded(vectors, whiten=None, pca=None):
+def embedded(vectors: Float[Tensor, "n C"], whiten: Layer = None, pca: Layer = None) -> Float[Tensor, "n d"]:
     """Vectors (n, C) through the whitening layer, PCA and L2 (section 5.1), unit length (n, d)."""
     for layer in (whiten, pca):
         vectors = vectors if layer is None else layer(vectors)
     return F.normalize(vectors, dim=-1)
 
 
-def stacked(found, n_clusters=None):
+def stacked(
+    clusters: Sequence[Float[Tensor, "_ d"]], n_clusters: int | None = None
+) -> tuple[Float[Tensor, "n K d"], Int[Tensor, " n"]]:
     """Clusters of many pictures, a list of (K_i, d), as one array (n, K, d), zero-padded, and their number (n,)."""
-    count = torch.tensor([len(c) for c in found])
+    count = torch.tensor([len(c) for c in clusters])
     most = n_clusters or int(count.max())
-    return torch.stack([F.pad(c, (0, 0, 0, most - len(c))) for c in found]), count
+    return torch.stack([F.pad(c, (0, 0, 0, most - len(c))) for c in clusters]), count
 
 
-def weights(query, features, temperature=10.0, normalised=True, mask=None):
+def weights(
+    query: Float[Tensor, " d"], features: Float[Tensor, "*n K d"], temperature: float = 10.0, normalised: bool = True,
+    mask: Bool[Tensor, "*n K"] | None = None,
+) -> Float[Tensor, "*n K"]:  # fmt: skip
     """Co-attention a (..., K): ``softmax(T cos(V_q, x_i))`` (eq. 8), or the raw cosines of eq. 9 as printed.
 
     ``features`` (..., K, d); with every local feature instead of a cluster and T = 1 it is the naive co-attention
@@ -89,17 +98,20 @@ def weights(query, features, temperature=10.0, normalised=True, mask=None):
     return _attention(cosine, temperature, normalised, mask)
 
 
-def norm_weights(norm):
+def norm_weights(norm: Float[Tensor, "*n N"]) -> Float[Tensor, "*n N"]:
     """The query-insensitive L2-norm attention (..., N): norms as shares of their sum (section 4.1, Figures 3 and 7)."""
     return norm / norm.sum(-1, keepdim=True).clamp(min=1e-12)
 
 
-def weighted(features, a):
+def weighted(features: Float[Tensor, "*n K d"], a: Float[Tensor, "*n K"]) -> Float[Tensor, "*n d"]:
     """V_c (..., d), unit length: the features (..., K, d) summed with weights ``a`` (..., K) (eq. 9)."""
     return F.normalize((a[..., None, :] @ features)[..., 0, :], dim=-1)
 
 
-def scores(query, clusters, temperature=10.0, normalised=True, count=None, gram=None, chunk=None):
+def scores(
+    query: Query, clusters: Clusters, temperature: float = 10.0, normalised: bool = True, count: Count = None,
+    gram: Float[Tensor | np.ndarray, "n K K"] | None = None, chunk: int | None = None,
+) -> Float[Tensor, "*Q n"]:  # fmt: skip
     """Scores (n,) of candidates for a query (d,), or (Q, n) for queries (Q, d): cos(V_q, V_c) (eqs. 8-10).
 
     In closed form, with s_i = V_q . x_i and the Gram matrix G of the clusters: ``a . s / sqrt(a' G a)`` (for fewer queries
@@ -121,10 +133,12 @@ def scores(query, clusters, temperature=10.0, normalised=True, count=None, gram=
         empty = square <= 1e-12 * (a * norm).square().sum(-1)
         return torch.where(empty, 0.0, (a * s).sum(-1) / torch.where(empty, 1.0, square).sqrt())
 
-    return _streamed(query, clusters, count, chunk, score, gram)
+    return streamed(query, clusters, count, chunk, score, gram)
 
 
-def naive(query, features, temperature=1.0, count=None, chunk=64):
+def naive(
+    query: Query, features: Clusters, temperature: float = 1.0, count: Count = None, chunk: int | None = 64
+) -> Float[Tensor, "*Q n"]:
     """Scores (n,) or (Q, n) without clustering (eqs. 6-7, Table 4): every local feature is its own cluster.
 
     ``features`` (n, N, d): whitened local features (:func:`embedded`), padded to ``count`` (n,).
@@ -132,16 +146,21 @@ def naive(query, features, temperature=1.0, count=None, chunk=64):
     return scores(query, features, temperature, True, count, None, chunk)
 
 
-def one_to_many(query, clusters, how="max", temperature=1.0, count=None, chunk=None):
+def one_to_many(
+    query: Query, clusters: Clusters, how: str = "max", temperature: float = 1.0, count: Count = None, chunk: int | None = None
+) -> Float[Tensor, "*Q n"]:
     """Scores (n,) or (Q, n) by the query's cosines with the clusters alone: their max, mean or softmax-weighted sum.
 
     Source: Table 10; it names no temperature, so 1.
     """
     _check_reduction(how)
-    return _streamed(query, clusters, count, chunk, lambda s, norm, x, g, m: reduced(s / norm, how, m, temperature))
+    return streamed(query, clusters, count, chunk, lambda s, norm, x, g, m: reduced(s / norm, how, m, temperature))
 
 
-def many_to_many(query, clusters, local="max", image="mean", temperature=1.0, count=None, chunk=None):
+def many_to_many(
+    query: Query, clusters: Clusters, local: str = "max", image: str = "mean", temperature: float = 1.0, count: Count = None,
+    chunk: int | None = None,
+) -> Float[Tensor, " n"]:  # fmt: skip
     """Scores (n,) of candidates for the query's own clusters (K_q, d), without padding (eqs. 14-16).
 
     ``local``: how the cosines of one query cluster become s(x_q,i, I_c); ``image``: how those become S; each "max",
@@ -155,7 +174,9 @@ def many_to_many(query, clusters, local="max", image="mean", temperature=1.0, co
     return reduced(per_cluster.T, image, None, temperature)
 
 
-def reduced(m, how, mask=None, temperature=1.0):
+def reduced(
+    m: Float[Tensor, "*n K"], how: str, mask: Bool[Tensor, "..."] | None = None, temperature: float = 1.0
+) -> Float[Tensor, "*n"]:
     """Cosines (..., K) as one number: their max, mean or softmax-weighted sum, where ``mask`` is True."""
     mask = torch.ones_like(m, dtype=torch.bool) if mask is None else mask.expand(m.shape)
     if how == "max":
@@ -165,21 +186,23 @@ def reduced(m, how, mask=None, temperature=1.0):
     return (_attention(m, temperature, True, mask) * m).sum(-1)
 
 
-def grams(clusters):
+def grams(clusters: Float[Tensor, "*n K d"]) -> Float[Tensor, "*n K K"]:
     """Gram matrices (n, K, K) of clusters (n, K, d): small, and worth storing beside them (see :func:`scores`)."""
     return clusters @ clusters.transpose(-2, -1)
 
 
-def attention_map(found, values, shape=None):
+def attention_map(
+    local, values: Float[Tensor | np.ndarray, " N"], shape: tuple[int, int] | None = None
+) -> Float[Tensor, "rows columns"]:
     """A map (rows, columns) over the original picture: each local feature's value on its cell, all scales accumulated.
 
-    ``found``: the selected :class:`~foir_lib.models.cnn.Locals`; ``values`` (N,), e.g. ``weights(...)[labels]``; ``shape``: (rows,
+    ``local``: the selected :class:`~foir_lib.models.cnn.Locals`; ``values`` (N,), e.g. ``weights(...)[labels]``; ``shape``: (rows,
     columns), the picture's own unless given. Where nothing was selected it is 0. Source: section 6.3.
     """
-    width, height = found.size
+    width, height = local.size
     rows, columns = shape or (height, width)
     size, limit = torch.tensor([columns / width, rows / height]), torch.tensor([columns, rows])
-    corners = [((found.positions + half * found.cell) * size + 1e-3).round().long() for half in (-0.5, 0.5)]
+    corners = [((local.positions + half * local.cell) * size + 1e-3).round().long() for half in (-0.5, 0.5)]
     start = torch.minimum(corners[0], limit - 1)
     end = torch.maximum(corners[1], start + 1)
     heat = torch.zeros(rows, columns)
@@ -195,56 +218,6 @@ def _attention(cosine, temperature, normalised, mask):
     return (logits if mask is None else logits.masked_fill(~mask, -torch.inf)).softmax(-1)
 
 
-def _streamed(query, clusters, count, chunk, score, gram=None):
-    """``score(s, norm, x, gram, mask)`` of queries (Q, d) and clusters x (n, K, d), chunk by chunk: (Q, n), or (n,) for one.
-
-    ``s`` (Q, n, K): products of the unit queries with the clusters; ``norm`` (n, K): lengths of the clusters.
-    """
-    n, n_clusters, width = clusters.shape
-    if query.ndim not in (1, 2) or query.shape[-1] != width:
-        raise InputError(f"Query of shape {tuple(query.shape)} doesn't fit clusters of shape {tuple(clusters.shape)}.")
-    count = torch.full((n,), n_clusters) if count is None else torch.as_tensor(np.asarray(count)).long()
-    if count.shape != (n,) or bool(((count < 1) | (count > n_clusters)).any()):
-        raise InputError(f"Cluster counts must be {n} numbers from 1 to {n_clusters}: a picture has at least one.")
-    dtype = torch.promote_types(query.dtype, torch.float32)
-    q = F.normalize(torch.atleast_2d(query).to(dtype), dim=-1)
-    _check_finite(q)
-    found = []
-    chunk = chunk or CHUNK.get(q.device.type, 512)
-    for start in range(0, n, chunk):
-        x = _tensor(clusters[start : start + chunk], q)
-        mask = (torch.arange(n_clusters) < count[start : start + chunk, None]).to(q.device)
-        norm = x.norm(dim=-1).clamp(min=1e-12)
-        s = (q @ x.flatten(0, 1).T).unflatten(1, (len(x), n_clusters))
-        bad = ~torch.isfinite(norm).all(-1)
-        if bool(bad.any()):
-            raise InputError(
-                f"Clusters of picture {start + int(bad.nonzero()[0])} hold NaN or infinity: make them again."
-            )
-        found.append(score(s, norm, x, None if gram is None else _tensor(gram[start : start + chunk], q), mask))
-    found = torch.cat(found, 1) if found else q.new_zeros(len(q), 0)
-    return found if query.ndim == 2 else found[0]
-
-
-def _tensor(chunk, like):
-    """A chunk of an array or tensor on the device and in the type of ``like``."""
-    chunk = chunk if isinstance(chunk, torch.Tensor) else torch.from_numpy(np.array(chunk))
-    return chunk.to(like.device).to(like.dtype)
-
-
-def _check_count(value, name):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise InputError(f"{name}={value!r} must be a whole number, at least 1.")
-
-
 def _check_reduction(how):
     if how not in REDUCTIONS:
-        raise InputError(f"Reduction {how!r} is unknown: choose one of {', '.join(REDUCTIONS)}.")
-
-
-def _check_finite(features):
-    bad = ~torch.isfinite(features).all(-1)
-    if not len(features) or bool(bad.any()):
-        raise InputError(
-            f"{int(bad.sum())} of {len(features)} features hold NaN or infinity: look at the picture or the model."
-        )
+        raise errors.unknown("reduction", how, REDUCTIONS)

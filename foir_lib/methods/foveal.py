@@ -5,9 +5,15 @@ Source: FALIP (reference 71 of the PHS paper), used in PHS Tables 1-3 and A1 in 
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foir_lib.prompts import Grid, Prompt
 
 
-def bias(box, grid, size, v=0.2, sigma=100.0, e=1e-6):
+def bias(
+    box: Prompt, grid: Grid, size: tuple[int, int], v: float = 0.2, sigma: float = 100.0, e: float = 1e-6
+) -> Float[Tensor, " N"]:
     """Additive logits (N,) float32 for ``model.cls_state(x, bias=..., last=4)``; zero outside the box.
 
     With d the distance in tokens from the centre of the box's h x w tokens and

@@ -4,17 +4,18 @@ Source: "Prompt-Guided Attention Head Selection for Focus-Oriented Image Retriev
 ablations (Tables A4, A5). Everything works on a :class:`~foir_lib.models.vit.ClsState`.
 """
 
-import numbers
-
+import numpy as np
 import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
 
-from foir_lib.errors import InputError
+from foir_lib.errors import InputError, count, unknown
 
 ROI_STRATEGIES = ("sum", "max")
 STRATEGIES = ("before+scale", "before", "after", "after+scale", "identity")
 
 
-def roi_attention(state, roi, strategy="sum"):
+def roi_attention(state, roi: Shaped[Tensor | np.ndarray, "..."], strategy: str = "sum") -> Float[Tensor, "B h"]:
     """ROI attention ``A_i^HS`` (B, h) of every head (PHS eq. 7).
 
     ``roi`` bool (B, N) or (1, N): the prompt's tokens. ``strategy``: "sum" as in the paper, or "max"
@@ -33,29 +34,31 @@ def roi_attention(state, roi, strategy="sum"):
         return (attention * roi[:, None, :]).sum(-1)
     if strategy == "max":
         return attention.masked_fill(~roi[:, None, :], -torch.inf).amax(-1)
-    raise InputError(f"ROI strategy {strategy!r} is unknown: choose one of {', '.join(ROI_STRATEGIES)}.")
+    raise unknown("ROI strategy", strategy, ROI_STRATEGIES)
 
 
-def select(state, roi, h_on=5, strategy="sum"):
+def select(
+    state, roi: Shaped[Tensor | np.ndarray, "..."], h_on: int = 5, strategy: str = "sum"
+) -> Bool[Tensor, "B h"]:
     """The ``h_on`` heads with the largest ROI attention, bool (B, h); ties go to the lower head index."""
     return top(roi_attention(state, roi, strategy), h_on)
 
 
-def top(scores, h_on=5):
+def top(scores: Float[Tensor, "B h"], h_on: int = 5) -> Bool[Tensor, "B h"]:
     """The ``h_on`` heads with the largest ``scores`` (B, h), bool (B, h); ties go to the lower head index."""
-    _check_h_on(h_on, scores.shape[1])
+    count(h_on, "h_on", 1, scores.shape[1])
     order = torch.sort(scores, dim=-1, descending=True, stable=True).indices
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, order[:, :h_on], True)
 
 
-def random(n, n_heads, h_on=5, seed=0):
+def random(n: int, n_heads: int, h_on: int = 5, seed: int = 0) -> Bool[Tensor, "{n} {n_heads}"]:
     """The control: ``h_on`` heads drawn at random for each of ``n`` queries, bool (n, h), the same for a seed."""
-    _check_h_on(h_on, n_heads)
+    count(h_on, "h_on", 1, n_heads)
     scores = torch.rand(n, n_heads, generator=torch.Generator().manual_seed(seed))
     return torch.zeros(n, n_heads, dtype=torch.bool).scatter_(1, scores.argsort(1)[:, :h_on], True)
 
 
-def weights(heads, scale=True):
+def weights(heads: Shaped[Tensor | np.ndarray, "*B h"], scale: bool = True) -> Float[Tensor, "*B h"]:
     """Head weights (B, h) for ``model.descriptor``: ``h / h_on`` or 0 (PHS eq. 9); 1 or 0 unscaled.
 
     Raises InputError when a row keeps no head.
@@ -66,7 +69,9 @@ def weights(heads, scale=True):
     return on * (on.shape[-1] / on.sum(-1, keepdim=True)) if scale else on.float()
 
 
-def descriptor(model, state, heads, strategy="before+scale"):
+def descriptor(
+    model, state, heads: Shaped[Tensor | np.ndarray, "*b h"], strategy: str = "before+scale"
+) -> Float[Tensor, "B d"]:
     """Descriptors (B, d), unit length, under a head selection ``heads`` bool (B, h) or (h,).
 
     ``strategy`` (Table A5): "before+scale" is PHS (eqs. 8-9); "before" leaves out ``h / h_on``; "after" and
@@ -85,9 +90,4 @@ def descriptor(model, state, heads, strategy="before+scale"):
     if strategy == "identity":
         mixed = torch.where(heads[..., None], state.heads, state.values)
         return model.descriptor(type(state)(state.attention, mixed, state.values, state.residual))
-    raise InputError(f"Head-selection strategy {strategy!r} is unknown: choose one of {', '.join(STRATEGIES)}.")
-
-
-def _check_h_on(h_on, n_heads):
-    if not (isinstance(h_on, numbers.Integral) and 1 <= h_on <= n_heads):
-        raise InputError(f"h_on={h_on} must be a whole number between 1 and {n_heads}, the heads of the model.")
+    raise unknown("head-selection strategy", strategy, STRATEGIES)

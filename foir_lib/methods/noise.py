@@ -1,11 +1,13 @@
 """Prompt noise (PHS supplement A3): boxes as careless users draw them."""
 
+import numpy as np
+
 from foir_lib.prompts import Box
 
 NOISE_PIXELS = 40  # m of the paper, in pixels of the original picture
 
 
-def noisy(box, size, rng, m=NOISE_PIXELS):
+def noisy(box: Box, size: tuple[int, int], rng: np.random.Generator, m: int = NOISE_PIXELS) -> Box:
     """``box`` shifted and resized at random, in pixels of the original picture (PHS eqs. A9, A10).
 
     Shift c and resize l are uniform whole numbers in [-m, m] for x and y: ``(x0, y0) + c - l``,

@@ -4,15 +4,20 @@
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from foir_lib.errors import InputError
 from foir_lib.methods import regions
 
 
-def power_mean(x, p=3.0, dim=-1, eps=1e-6, weights=None):
+def power_mean(
+    x: Float[Tensor, "*S"], p: float | Tensor = 3.0, dim: int = -1, eps: float = 1e-6, weights: Float[Tensor, "..."] | None = None
+) -> Float[Tensor, "..."]:
     """Generalised mean of ``x`` along ``dim`` (co-attention eq. 1); values below ``eps`` count as ``eps``, p may be inf.
 
     ``weights``, as ``x`` or 1 wide: how much each value counts (unless p is inf); all alike unless given. Raises InputError when p isn't positive.
@@ -32,17 +37,17 @@ def power_mean(x, p=3.0, dim=-1, eps=1e-6, weights=None):
     return (mean.pow(1 / p) * top).squeeze(dim)
 
 
-def gem(x, p=3.0, eps=1e-6):
+def gem(x: Float[Tensor, "B C H W"], p: float | Tensor = 3.0, eps: float = 1e-6) -> Float[Tensor, "B C"]:
     """GeM: the generalised mean over all cells. Source: co-attention eq. 1; Radenović et al., TPAMI 2019."""
     return power_mean(x.flatten(2), p, -1, eps)
 
 
-def mac(x):
+def mac(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C"]:
     """MAC: the maximum over all cells. Source: Tolias et al., ICLR 2016."""
     return x.amax((2, 3))
 
 
-def spoc(x, centre=True):
+def spoc(x: Float[Tensor, "B C H W"], centre: bool = True) -> Float[Tensor, "B C"]:
     """SPoC: the sum over all cells, by default weighted by the centring prior.
 
     The prior is a Gaussian around the map's centre with a third of the distance to the nearest border as sigma.
@@ -58,26 +63,29 @@ def spoc(x, centre=True):
     return (x * prior).sum((2, 3))
 
 
-def crow_spatial(x, a=2.0, b=2.0):
+def crow_spatial(x: Float[Tensor, "B C H W"], a: float = 2.0, b: float = 2.0) -> Float[Tensor, "B H W"]:
     """CroW's spatial weights (B, H, W): the a-normalised sum over channels, to the power 1/b; 0 on an empty map."""
     total = x.sum(1)
     norm = total.pow(a).sum((1, 2), keepdim=True).pow(1 / a)
     return (total / norm.clamp(min=1e-12)).pow(1 / b)
 
 
-def crow_channels(x):
+def crow_channels(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C"]:
     """CroW's channel weights (B, C): log of the inverse share of non-zero cells; 0 for a channel without any."""
     share = (x != 0).to(x.dtype).mean((2, 3))
     weight = torch.log(share.sum(1, keepdim=True) / share.clamp(min=1e-12))
     return torch.where(share > 0, weight, 0.0)
 
 
-def crow(x):
+def crow(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C"]:
     """CroW: the sum over all cells, weighted across cells and channels. Source: Kalantidis et al., ECCV-W 2016."""
     return (x * crow_spatial(x)[:, None]).sum((2, 3)) * crow_channels(x)
 
 
-def rmac(x, scales=3, whiten=None, mean=False, at=None):
+def rmac(
+    x: Float[Tensor, "B C H W"], scales: int = 3, whiten: Callable | None = None, mean: bool = False,
+    at: Sequence[tuple[int, ...]] | None = None,
+) -> Float[Tensor, "B d"]:  # fmt: skip
     """R-MAC, unit length: max-pooled regions, each L2, PCA-whitened and L2 again, summed, L2.
 
     ``whiten``: maps (n, C) to (n, d), e.g. a :class:`~foir_lib.methods.whitening.PCA`; ``mean``: the mean of the regions,
@@ -88,7 +96,7 @@ def rmac(x, scales=3, whiten=None, mean=False, at=None):
     return F.normalize(vectors.mean(1) if mean else vectors.sum(1), dim=-1)
 
 
-def processed(vectors, whiten=None):
+def processed(vectors: Float[Tensor, "*n C"], whiten: Callable | None = None) -> Float[Tensor, "*n d"]:
     """P(.) of regional attention section 3.1: L2, PCA-whitening (if given), L2 again; ``vectors`` (..., C)."""
     vectors = F.normalize(vectors, dim=-1)
     if whiten is None:
@@ -96,7 +104,10 @@ def processed(vectors, whiten=None):
     return F.normalize(whiten(vectors.flatten(0, -2)), dim=-1).unflatten(0, vectors.shape[:-1])
 
 
-def cam(x, weight, bias=None, n_maps=64, whiten=None):
+def cam(
+    x: Float[Tensor, "B C H W"], weight: Float[Tensor, "..."], bias: Float[Tensor, " n"] | None = None, n_maps: int = 64,
+    whiten: Callable | None = None,
+) -> Float[Tensor, "B d"]:  # fmt: skip
     """CAM with offline aggregation, unit length: a vector for each of the image's ``n_maps`` likeliest classes, together.
 
     ``weight`` (n_classes, C), ``bias`` (n_classes,): the network's classifier (``cnn.classifier``). A class activation map
@@ -105,11 +116,13 @@ def cam(x, weight, bias=None, n_maps=64, whiten=None):
     adds nothing. Raises InputError when the classifier doesn't fit. Source: Jimenez et al., BMVC 2017.
     """
     vectors = cam_vectors(x, weight, bias, n_maps)
-    kept = vectors.flatten(2).any(2)[..., None]
-    return F.normalize((processed(vectors, whiten) * kept).sum(1), dim=-1)
+    lit = vectors.flatten(2).any(2)[..., None]
+    return F.normalize((processed(vectors, whiten) * lit).sum(1), dim=-1)
 
 
-def cam_vectors(x, weight, bias=None, n_maps=64):
+def cam_vectors(
+    x: Float[Tensor, "B C H W"], weight: Float[Tensor, "..."], bias: Float[Tensor, " n"] | None = None, n_maps: int = 64
+) -> Float[Tensor, "B K C"]:
     """The class vectors (B, n_maps, C) of :func:`cam`, likeliest class first, before L2: its PCA is learned from them."""
     if weight.ndim != 2 or weight.shape[1] != x.shape[1]:
         raise InputError(
@@ -122,7 +135,7 @@ def cam_vectors(x, weight, bias=None, n_maps=64):
     return torch.einsum("bkhw,bchw->bkc", maps, x) * crow_channels(x)[:, None]
 
 
-def regional_gem(x, p=2.5, size=5):
+def regional_gem(x: Float[Tensor, "B C H W"], p: float = 2.5, size: int = 5) -> Float[Tensor, "B C H W"]:
     """SuperGlobal's regional GeM: maps (B, C, H, W), half each cell and half the GeM of the ``size`` x ``size`` around it.
 
     Borders are reflected (repeated where the map is too small for that). Source: Shao et al., ICCV 2023.
@@ -133,12 +146,12 @@ def regional_gem(x, p=2.5, size=5):
     return 0.5 * power_mean(windows.flatten(4), p, -1, 1e-12) + 0.5 * x
 
 
-def gem_plus(x, p=4.6):
+def gem_plus(x: Float[Tensor, "B C H W"], p: float = 4.6) -> Float[Tensor, "B C"]:
     """SuperGlobal's GeM+: GeM with a tuned p. Source: Shao et al., ICCV 2023."""
     return gem(x, p, 1e-8)
 
 
-def scale_gem(vectors, p=math.inf):
+def scale_gem(vectors: Float[Tensor, "S B d"], p: float = math.inf) -> Float[Tensor, "B d"]:
     """SuperGlobal's scale GeM (B, d) of unit vectors (S, B, d) of the same images at S scales: their maximum for p = inf.
 
     For finite p the mean runs over values shifted to be non-negative by the smallest one. Source: Shao et al., ICCV 2023.
@@ -149,7 +162,10 @@ def scale_gem(vectors, p=math.inf):
     return power_mean(vectors - low, p, 0, 1e-12) + low
 
 
-def superglobal(maps, whiten=None, p=4.6, p_region=2.5, p_scale=math.inf):
+def superglobal(
+    maps: Sequence[Float[Tensor, "B C _ _"]], whiten: Callable | None = None, p: float = 4.6, p_region: float = 2.5,
+    p_scale: float = math.inf,
+) -> Float[Tensor, "B d"]:  # fmt: skip
     """SuperGlobal's descriptor (B, d), unit length, of ``maps``: one (B, C, H, W) for each scale (0.7071, 1, 1.4142).
 
     Regional GeM, GeM+, L2, ``whiten`` (the trained layer, C to d), then scale GeM. Source: Shao et al., ICCV 2023 (its

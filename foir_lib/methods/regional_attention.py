@@ -4,10 +4,15 @@ Source: "Regional Attention Based Deep Feature for Image Retrieval", section 3.2
 map V_I, J mean pooling, M max pooling, P post-processing (L2, PCA-whitening, L2), Phi the attention.
 """
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.files import atomic_path
@@ -20,13 +25,13 @@ class RegionalAttention(torch.nn.Module):
     ``channels`` C of the map; ``hidden`` d; with ``context`` the input is 2 C wide, the region's mean and the map's.
     """
 
-    def __init__(self, channels, hidden=64, context=True):
+    def __init__(self, channels: int, hidden: int = 64, context: bool = True):
         super().__init__()
         self.channels, self.context = channels, bool(context)
         self.W_r = torch.nn.Linear(channels * (1 + self.context), hidden)
         self.W_c = torch.nn.Linear(hidden, 1)
 
-    def forward(self, x, at):
+    def forward(self, x: Float[Tensor, "..."], at: Sequence[tuple[int, ...]]) -> Float[Tensor, "B R"]:
         """Attention (B, R), positive, of regions ``at`` of maps ``x`` (B, C, H, W). Raises InputError for another C."""
         if x.ndim != 4 or x.shape[1] != self.channels:
             raise InputError(f"Maps of shape {tuple(x.shape)} must be (B, {self.channels}, H, W) for this attention.")
@@ -36,7 +41,10 @@ class RegionalAttention(torch.nn.Module):
         return F.softplus(self.W_c(torch.tanh(self.W_r(k)))).squeeze(-1)
 
 
-def descriptor(x, attention, scales=5, whiten=None, at=None):
+def descriptor(
+    x: Float[Tensor, "B C H W"], attention: RegionalAttention | None, scales: int = 5, whiten: Callable | None = None,
+    at: Sequence[tuple[int, ...]] | None = None,
+) -> Float[Tensor, "B d"]:  # fmt: skip
     """Descriptors (B, d), unit length, of maps ``x`` (B, C, H, W): the mean over regions of Phi P(M(R)) (eqs. 1, 3).
 
     ``attention``: a :class:`RegionalAttention`, or None for plain R-MAC with the mean; ``whiten``: the PCA-whitening in
@@ -49,21 +57,23 @@ def descriptor(x, attention, scales=5, whiten=None, at=None):
     return F.normalize(vectors.mean(1), dim=-1)
 
 
-def attended(x, attention, scales=4, at=None):
+def attended(
+    x: Float[Tensor, "B C H W"], attention: RegionalAttention | None, scales: int = 4, at: Sequence[tuple[int, ...]] | None = None
+) -> Float[Tensor, "B C"]:
     """Vectors (B, C) for the network's own classifier in training: the mean over regions of Phi M(R) (eq. 4); Phi 1 for None."""
     at = at or regions.grid(*x.shape[2:], scales)
     vectors = regions.pooled(x, at)
     return (vectors if attention is None else attention(x, at)[..., None] * vectors).mean(1)
 
 
-def save(attention, path):
+def save(attention: RegionalAttention, path: str | Path) -> None:
     """Write the weights to a .safetensors file, whole or not at all."""
     with atomic_path(path) as temporary:
         state = {name: tensor.contiguous().cpu() for name, tensor in attention.state_dict().items()}
         save_file(state, temporary, {"channels": str(attention.channels), "context": str(int(attention.context))})
 
 
-def load(path):
+def load(path: str | Path) -> RegionalAttention:
     """The :class:`RegionalAttention` of a file that :func:`save` wrote, on the CPU, frozen.
 
     Raises MissingError when there is no such file and IntegrityError when it holds something else.

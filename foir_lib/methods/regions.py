@@ -1,15 +1,18 @@
 """Regions of a feature map: the square grid of R-MAC, and the proposals of a detector."""
 
 import math
-import numbers
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
 
-from foir_lib.errors import InputError
+from foir_lib.errors import InputError, count
 
 
-def grid(height, width, scales=5):
+def grid(height: int, width: int, scales: int = 5) -> list[tuple[int, int, int]]:
     """Square regions [(row, col, side), ...] in cells of a map, R-MAC's; no global region.
 
     At scale s = 1..``scales`` they have side ``2 min(W, H) / (s + 1)``, rounded down (a scale that rounds to nothing is
@@ -18,21 +21,22 @@ def grid(height, width, scales=5):
     al., ICLR 2016.
     """
     for name, value in (("height", height), ("width", width), ("scales", scales)):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-            raise InputError(f"{name}={value!r} of a region grid must be a whole number, at least 1.")
+        count(value, name)
     short, long = sorted((int(height), int(width)))
     more = _more(short, long)
-    found = []
+    at = []
     for s in range(1, scales + 1):
         side = 2 * short // (s + 1)
         if side:
             rows = _starts(height, side, s + more * (height > width))
             columns = _starts(width, side, s + more * (width > height))
-            found += [(row, column, side) for row in rows for column in columns]
-    return found
+            at += [(row, column, side) for row in rows for column in columns]
+    return at
 
 
-def proposals(detector, picture, height, width, n_regions=256):
+def proposals(
+    detector, picture: Image.Image, height: int, width: int, n_regions: int = 256
+) -> list[tuple[int, int, int, int]]:
     """The best proposals [(row, col, height, width), ...] of a torchvision detector's RPN, in cells of a map.
 
     ``detector``: a Faster R-CNN of torchvision; ``picture``: PIL, RGB; a box covers every cell that it touches of a map
@@ -46,15 +50,17 @@ def proposals(detector, picture, height, width, n_regions=256):
         features = {"0": features} if isinstance(features, torch.Tensor) else features
         boxes = detector.rpn(images, features)[0][0][:n_regions].cpu().double()
     rows, columns = images.image_sizes[0]
-    found = []
+    at = []
     for x0, y0, x1, y1 in (boxes / torch.tensor([columns, rows, columns, rows])).tolist():
         row, n_rows = _cells(y0, y1, height)
         column, n_columns = _cells(x0, x1, width)
-        found.append((row, column, n_rows, n_columns))
-    return found or [(0, 0, height, width)]
+        at.append((row, column, n_rows, n_columns))
+    return at or [(0, 0, height, width)]
 
 
-def pooled(x, regions, how="max"):
+def pooled(
+    x: Float[Tensor, "B C H W"], regions: Sequence[tuple[int, ...]], how: str = "max"
+) -> Float[Tensor, "B R C"]:
     """Max- or mean-pooled regions (B, R, C) of maps ``x`` (B, C, H, W): M(R) and J(R) of regional attention.
 
     ``regions``: (row, col, side) or (row, col, height, width) in cells. Raises InputError for a region outside the map.
@@ -62,7 +68,7 @@ def pooled(x, regions, how="max"):
     reduce = {"max": torch.amax, "mean": torch.mean}[how]
     if not regions:
         raise InputError("Regions are empty: give at least one, e.g. regions.grid(height, width).")
-    found = []
+    vectors = []
     for row, column, *size in regions:
         bottom, right = row + size[0], column + size[-1]
         if not (0 <= row < bottom <= x.shape[-2] and 0 <= column < right <= x.shape[-1]):
@@ -70,8 +76,8 @@ def pooled(x, regions, how="max"):
                 f"Region {(row, column, *size)} leaves the map of {x.shape[-2]} x {x.shape[-1]} cells: make the regions "
                 "for this map, e.g. regions.grid(*x.shape[-2:])."
             )
-        found.append(reduce(x[..., row:bottom, column:right], dim=(-2, -1)))
-    return torch.stack(found, 1)
+        vectors.append(reduce(x[..., row:bottom, column:right], dim=(-2, -1)))
+    return torch.stack(vectors, 1)
 
 
 def _more(short, long):

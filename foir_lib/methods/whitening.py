@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float, Shaped
 from sklearn import decomposition
+from torch import Tensor
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.files import atomic_path
@@ -20,10 +22,10 @@ class PCA:
     InputError for vectors of another width.
     """
 
-    mean: np.ndarray
-    matrix: np.ndarray
+    mean: Float[np.ndarray, "..."]
+    matrix: Float[np.ndarray, "..."]
 
-    def __call__(self, y):
+    def __call__(self, y: Float[Tensor | np.ndarray, "*n D"]) -> Float[Tensor | np.ndarray, "*n d"]:
         if y.shape[-1] != len(self.mean):
             raise InputError(f"Vectors of {y.shape[-1]} dimensions don't fit a PCA learned on {len(self.mean)}.")
         if isinstance(y, torch.Tensor):
@@ -31,13 +33,13 @@ class PCA:
             return (y - mean) @ matrix.T
         return (y - self.mean) @ self.matrix.T
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write to an .npz file, whole or not at all."""
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, mean=self.mean, matrix=self.matrix)
 
 
-def fit(vectors, dim=None, whiten=True):
+def fit(vectors: Shaped[Tensor | np.ndarray, "..."], dim: int | None = None, whiten: bool = True) -> PCA:
     """The :class:`PCA` of ``vectors`` (n, D) to ``dim`` dimensions (all that vary, unless given); deterministic.
 
     ``whiten``: every dimension of the training data gets variance 1 (over n, co-attention eqs. 11-12); those that don't
@@ -60,16 +62,16 @@ def fit(vectors, dim=None, whiten=True):
             "or more vectors."
         )
     solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
-    found = decomposition.PCA(dim or most, svd_solver=solver).fit(x)
-    variance = found.explained_variance_ * (len(x) - 1) / len(x)
+    fitted = decomposition.PCA(dim or most, svd_solver=solver).fit(x)
+    variance = fitted.explained_variance_ * (len(x) - 1) / len(x)
     varies = variance > 1e-10 * variance[0]
-    kept = slice(None) if dim else varies
+    rows = slice(None) if dim else varies
     scale = 1 / np.sqrt(np.where(varies, variance, np.inf)) if whiten else varies.astype(float)
-    matrix = (found.components_ * scale[:, None])[kept]
-    return PCA(found.mean_.astype(np.float32), matrix.astype(np.float32))
+    matrix = (fitted.components_ * scale[:, None])[rows]
+    return PCA(fitted.mean_.astype(np.float32), matrix.astype(np.float32))
 
 
-def load(path):
+def load(path: str | Path) -> PCA:
     """The :class:`PCA` of a file that ``save`` wrote; nothing pickled is opened.
 
     Raises MissingError when there is no such file and IntegrityError when it holds something else.

@@ -2,15 +2,16 @@
 
 import math
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image
 from timm.data import resolve_data_config
 
 from foir_lib.errors import InputError
 from foir_lib.models.cnn_weights import prune, stage_of
+from foir_lib.models.preprocessing import to_tensor
 from foir_lib.models.weights import module_digest
 
 LONGEST = 1024  # pixels, regional attention section 4.1
@@ -31,10 +32,10 @@ class Locals:
     scale: torch.Tensor
     norm: torch.Tensor
     cell: torch.Tensor
-    size: tuple
+    size: tuple[int, int]
 
     @classmethod
-    def from_map(cls, x, size, scale=1.0):
+    def from_map(cls, x: torch.Tensor, size: tuple[int, int], scale: float = 1.0) -> "Locals":
         """The local features of one map ``x`` (C, H, W) of a picture of ``size`` (width, height)."""
         height, width = x.shape[1:]
         cell = torch.tensor([size[0] / width, size[1] / height])
@@ -45,7 +46,7 @@ class Locals:
         return cls(features, positions, torch.full((n,), float(scale)), features.norm(dim=1), cell.expand(n, 2), size)
 
     @classmethod
-    def merged(cls, parts):
+    def merged(cls, parts: Sequence["Locals"]) -> "Locals":
         """Those of several maps of one picture, one after the other."""
         names = ("features", "positions", "scale", "norm", "cell")
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names), parts[0].size)
@@ -53,7 +54,7 @@ class Locals:
     def __len__(self):
         return len(self.features)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: torch.Tensor | slice) -> "Locals":
         """Those of some rows (an index tensor, a slice or a bool mask)."""
         here = rows.cpu() if isinstance(rows, torch.Tensor) else rows
         some = (tensor[here] for tensor in (self.positions, self.scale))
@@ -71,8 +72,9 @@ class CNN:
     """
 
     def __init__(
-        self, net, name, key=None, device="cpu", out_index=-1, whiten=None, gem_p=3.0, longest=LONGEST, half=False
-    ):
+        self, net: torch.nn.Module, name: str, key: str | None = None, device: str | torch.device = "cpu", out_index: int = -1,
+        whiten: torch.nn.Linear | None = None, gem_p: float = 3.0, longest: float = LONGEST, half: bool = False,
+    ):  # fmt: skip
         self.device, self.name, self.out_index, self.half = torch.device(device), name, out_index, bool(half)
         stage = stage_of(net, name, out_index)
         prune(net, name, out_index)
@@ -98,7 +100,7 @@ class CNN:
         return f"CNN({self.name!r}, map {self.out_index}: {self.dim} channels, stride {self.stride}, {self.device})"
 
     @property
-    def classifier(self):
+    def classifier(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(weight (n_classes, C), bias (n_classes,)) of the network's own classifier on its pooled map.
 
         Raises InputError when it has none, or one that doesn't read the pooled map.
@@ -109,7 +111,7 @@ class CNN:
             raise InputError(f"{self!r} has no classifier on its map: load a whole network with out_index=-1.")
         return weight.flatten(1), torch.zeros(len(weight), device=weight.device) if layer.bias is None else layer.bias
 
-    def preprocess(self, picture, longest=None, scale=1.0):
+    def preprocess(self, picture: Image.Image, longest: float | None = None, scale: float = 1.0) -> torch.Tensor:
         """An RGB PIL picture as a float tensor (3, H, W): whole, its aspect ratio kept, normalised.
 
         ``longest``: pixels its longer side has at most (a smaller picture isn't enlarged), before ``scale``. Each side
@@ -120,13 +122,11 @@ class CNN:
         if not (isinstance(scale, numbers.Real) and 0 < scale < math.inf):
             raise InputError(f"Scale {scale!r} must be a positive number, e.g. 0.5 for half the size.")
         factor = min(1.0, longest / max(picture.size)) * scale
-        size = [max(round(side * factor), self.min_side) for side in picture.size]
-        x = np.asarray(picture.convert("RGB").resize(size, self._resampling), dtype=np.float32) / 255
-        x = (x - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
+        size = tuple(max(round(side * factor), self.min_side) for side in picture.size)
+        return to_tensor(picture, size, self._resampling, self.mean, self.std)
 
     @torch.inference_mode()
-    def maps(self, x):
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
         """Feature maps (B, C, H, W), float32, of images ``x`` (B, 3, H', W') of any size from ``min_side`` on.
 
         Raises InputError for other shapes.
@@ -138,17 +138,17 @@ class CNN:
             )
         return self._forward(x.to(self.device))
 
-    def maps_of(self, images):
+    def maps_of(self, images: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Maps, a list of (C, H, W), of a list of images (3, H', W') of any sizes; equal sizes run as one batch."""
-        rows, found = {}, [None] * len(images)
+        rows, maps = {}, [None] * len(images)
         for row, image in enumerate(images):
             rows.setdefault(tuple(image.shape), []).append(row)
         for same in rows.values():
             for row, x in zip(same, self.maps(torch.stack([images[row] for row in same]))):
-                found[row] = x
-        return found
+                maps[row] = x
+        return maps
 
-    def locals(self, picture, scales=SCALES, longest=None):
+    def locals(self, picture: Image.Image, scales: Sequence[float] = SCALES, longest: float | None = None) -> Locals:
         """The :class:`Locals` of a picture at all ``scales``, one after the other. Raises as :meth:`preprocess` does."""
         if not len(scales):
             raise InputError("Scales are empty: give at least one, e.g. (1.0,).")

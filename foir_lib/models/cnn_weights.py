@@ -2,6 +2,7 @@
 
 import copy
 import numbers
+from pathlib import Path
 
 import torch
 
@@ -9,7 +10,9 @@ from foir_lib.errors import InputError, IntegrityError
 from foir_lib.models import weights as weights_file
 
 
-def load(net, path, name, out_index=-1):
+def load(
+    net: torch.nn.Module, path: str | Path, name: str, out_index: int = -1
+) -> tuple[str, torch.nn.Linear | None, float]:
     """Fill a timm CNN from a local file, strictly; returns (what names the weights, whiten, gem p).
 
     Beside the network's own tensors the file may hold ``whiten.weight`` (d, C), ``whiten.bias`` (d,) and ``pool.p`` (1,).
@@ -40,13 +43,13 @@ def load(net, path, name, out_index=-1):
     return weights_file.digest(path), whiten, gem_p
 
 
-def prune(net, name, out_index):
+def prune(net: torch.nn.Module, name: str, out_index: int) -> None:
     """Remove from a timm CNN all that comes after the map ``out_index`` (nothing for -1)."""
     if out_index != -1:
         net.prune_intermediate_layers([stage_of(net, name, out_index)], prune_norm=True, prune_head=True)
 
 
-def stage_of(net, name, out_index):
+def stage_of(net: torch.nn.Module, name: str, out_index: int) -> int:
     """``out_index`` counted from the first stage."""
     n = len(getattr(net, "feature_info", ()))
     whole = isinstance(out_index, numbers.Integral) and not isinstance(out_index, bool)

@@ -1,11 +1,13 @@
 """torchvision's Faster R-CNN, for its region proposals (regional attention Table 2b)."""
 
+from pathlib import Path
+
 from torchvision.models import detection
 
 from foir_lib.models import weights as weights_file
 
 
-def load_detector(path):
+def load_detector(path: str | Path) -> detection.FasterRCNN:
     """torchvision's fasterrcnn_resnet50_fpn with the weights of a local file, opened safely; raises as `models.weights` does."""
     net = detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
     state = weights_file.read(path)

@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from PIL import Image
 from timm.data import resolve_data_config
 from timm.models.vision_transformer import Attention, Block, VisionTransformer
+from torch import Tensor
 
 from foir_lib.errors import InputError
+from foir_lib.models.preprocessing import to_tensor
 
 
 @dataclass
@@ -25,13 +27,13 @@ class ClsState:
     values (B, h, dk): value rows ``V[i, 0]`` of the CLS token; residual (B, d): its input ``x_*[0]``, eq. 4.
     """
 
-    attention: torch.Tensor
-    heads: torch.Tensor
-    values: torch.Tensor
-    residual: torch.Tensor
+    attention: Tensor
+    heads: Tensor
+    values: Tensor
+    residual: Tensor
 
     @classmethod
-    def from_arrays(cls, arrays, n_heads, device="cpu"):
+    def from_arrays(cls, arrays: dict[str, np.ndarray], n_heads: int, device: str | torch.device = "cpu") -> "ClsState":
         """A state from stored numpy arrays by name, one flat row per image; names that lack are None."""
         tensors = {name: torch.from_numpy(array).to(device, torch.float32) for name, array in arrays.items()}
         for name in tensors.keys() - {"residual"}:
@@ -41,11 +43,11 @@ class ClsState:
     def __len__(self):
         return len(self.residual)
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: np.ndarray | Tensor | slice) -> "ClsState":
         """The state of some rows (an index array, a slice or a bool mask)."""
         return ClsState(*(None if t is None else t[rows] for t in self._tensors()))
 
-    def to(self, device):
+    def to(self, device: str | torch.device) -> "ClsState":
         return ClsState(*(None if t is None else t.to(device) for t in self._tensors()))
 
     def _tensors(self):
@@ -60,7 +62,7 @@ class ViT:
     network has no CLS token read out after a plain last block.
     """
 
-    def __init__(self, net, name, key=None, device="cpu"):
+    def __init__(self, net: VisionTransformer, name: str, key: str | None = None, device: str | torch.device = "cpu"):
         _check_tappable(net, name)
         self.net, self.name, self.device = net.eval().requires_grad_(False).to(device), name, torch.device(device)
         self.grid = tuple(net.patch_embed.grid_size)
@@ -76,19 +78,16 @@ class ViT:
     def __repr__(self):
         return f"ViT({self.name!r}, {self.n_heads} heads, grid {self.grid}, {self.image_size} px, {self.device})"
 
-    def preprocess(self, picture):
+    def preprocess(self, picture: Image.Image) -> Tensor:
         """An RGB PIL picture as a float tensor (3, S, S): squashed to the square, normalised, no crop."""
-        squashed = picture.convert("RGB").resize((self.image_size, self.image_size), self._resampling)
-        x = np.asarray(squashed, dtype=np.float32) / 255  # numpy: torch would start its own threads in each reader
-        x = (x - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))
+        return to_tensor(picture, (self.image_size, self.image_size), self._resampling, self.mean, self.std)
 
     def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:
         """(rows, columns) of the patches of a picture of ``size``: the same for all."""
         return self.grid
 
     @torch.inference_mode()
-    def tokens(self, x, n_blocks):
+    def tokens(self, x: Tensor, n_blocks: int) -> Tensor:
         """Tokens (B, prefix + N, d) of images ``x`` (B, 3, S, S) after the first ``n_blocks`` blocks."""
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, self.image_size, self.image_size):
             raise InputError(
@@ -100,7 +99,7 @@ class ViT:
         return net.blocks[:n_blocks](t)
 
     @torch.inference_mode()
-    def cls_state(self, x, bias=None, last=4, index=None):
+    def cls_state(self, x: Tensor, bias: Tensor | None = None, last: int = 4, index: Tensor | None = None) -> ClsState:
         """The :class:`ClsState` of images ``x`` (B, 3, S, S).
 
         ``bias`` (N,) or (P, N): additive logits on the CLS query row of the last ``last`` blocks, before
@@ -115,10 +114,10 @@ class ViT:
         return self.finish(self.tokens(x, self.depth - last), bias, last, index)
 
     @torch.inference_mode()
-    def finish(self, tokens, bias=None, last=1, index=None):
+    def finish(self, tokens: Tensor, bias: Tensor | None = None, last: int = 1, index: Tensor | None = None) -> ClsState:
         """The :class:`ClsState` from ``tokens`` that still have the ``last`` blocks before them; see :meth:`cls_state`.
 
-        So the trunk (``model.tokens(x, model.depth - last)``) runs once per image, whatever is asked of it afterwards.
+        So the trunk (``model.tokens(x, model.depth - last)``) runs once per image, whatever prompts follow.
         """
         if bias is None:
             return self._cls_block(self.net.blocks[-1], self.net.blocks[self.depth - last : -1](tokens))
@@ -142,7 +141,7 @@ class ViT:
         return self._cls_block(self.net.blocks[-1], t, bias)
 
     @torch.inference_mode()
-    def attention(self, x):
+    def attention(self, x: Tensor) -> Tensor:
         """Attention from CLS to the patch tokens in every block, (B, depth, h, N), of images ``x`` (B, 3, S, S).
 
         ``[:, -1]`` is that of :meth:`cls_state`; softmax weights (PHS eq. 1), prefix tokens left out.
@@ -172,7 +171,9 @@ class ViT:
         )
 
     @torch.inference_mode()
-    def descriptor(self, state, weights=None, channels=None, project=False):
+    def descriptor(
+        self, state: ClsState, weights: Tensor | None = None, channels: Tensor | None = None, project: bool = False
+    ) -> Tensor:
         """Descriptors (B, d), unit length, of a :class:`ClsState` (PHS eqs. 2, 4, 5).
 
         ``weights`` (B, h): factors on the head outputs before the output projection (eq. 9); None is the

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from foir_lib.errors import IntegrityError, MissingError
 from foir_lib.files import atomic_write
 
 
-def read(path):
+def read(path: str | Path) -> dict:
     """The state dict of a .safetensors or .pth/.pt/.bin file; nothing pickled but tensors is opened.
 
     Raises MissingError when there is no such file and IntegrityError when it is damaged or holds more than tensors.
@@ -36,7 +37,7 @@ def read(path):
         ) from error
 
 
-def digest(path):
+def digest(path: str | Path) -> str:
     """``file name, sha256`` of a weights file, for the key of what it makes."""
     path = Path(path)
     with path.open("rb") as file:
@@ -44,13 +45,15 @@ def digest(path):
     return f"{path.name}, sha256 {sha.hexdigest()[:16]}"
 
 
-def module_digest(module):
+def module_digest(module: torch.nn.Module) -> str:
     """Names the weights of a network or layer in memory, for a key."""
     values = (tensor.detach().cpu().numpy().tobytes() for tensor in module.state_dict().values())
     return hashlib.sha256(b"".join(values)).hexdigest()[:16]
 
 
-def check(own, state, path, name, known=None, hint=""):
+def check(
+    own: dict, state: dict, path: str | Path, name: str, known: Iterable[str] | None = None, hint: str = ""
+) -> None:
     """Raises IntegrityError naming the first tensor of ``own`` that ``state`` lacks or has in another shape, or the
     first of ``state`` that isn't in ``known`` (by default ``own``). ``hint``: a clause after what is lacking."""
     known = own if known is None else known
@@ -67,14 +70,23 @@ def check(own, state, path, name, known=None, hint=""):
         raise IntegrityError(f"Weights file {path} doesn't fit {name}: it has {extra}, which the model has not.")
 
 
-def write(state, name, folder, losses, facts, about):
-    """Write tensors (matrices in float16) as ``<name>.safetensors`` and the card ``<name>.json`` beside them; returns the card.
-
-    The card holds ``facts``, the losses as 60 means, the file's checksum, and what it is ``about``.
-    """
+def write(
+    state: dict[str, torch.Tensor], name: str, folder: str | Path, losses: list[float], facts: dict, about: dict
+) -> dict:
+    """Write tensors (matrices in float16) as ``<name>.safetensors``, and their card; returns it, see :func:`write_card`."""
     blob = to_safetensors({k: (v.half() if v.ndim > 1 else v).cpu().contiguous() for k, v in state.items()})
+    atomic_write(path := Path(folder) / f"{name}.safetensors", blob)
+    return write_card(path, losses, facts, about)
+
+
+def write_card(path: str | Path, losses: list[float], facts: dict, about: dict) -> dict:
+    """Write the card of a weights file beside it, as ``<name>.json``; returns it.
+
+    It holds ``facts``, the losses as 60 means, the file's checksum, and what it is ``about``.
+    """
+    path = Path(path)
     curve = [round(float(part.mean()), 4) for part in np.array_split(losses, min(60, len(losses)))]
-    card = {"name": name} | facts | {"losses": curve, "sha256": hashlib.sha256(blob).hexdigest()} | about
-    atomic_write(Path(folder) / f"{name}.safetensors", blob)
-    atomic_write(Path(folder) / f"{name}.json", json.dumps(card, indent=1) + "\n")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    card = {"name": path.stem} | facts | {"losses": curve, "sha256": sha256} | about
+    atomic_write(path.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
     return card

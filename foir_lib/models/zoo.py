@@ -1,47 +1,34 @@
 """Names to networks: friendly names, any timm ViT or CNN, and the mini models that come with the workbook."""
 
 import difflib
+import inspect
+import json
 import logging
 import numbers
 import os
 from contextlib import contextmanager
 
 import timm
+import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 
+from foir_lib import registry
 from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.files import manifest_root
 from foir_lib.models import cnn, cnn_weights, devices
 from foir_lib.models import weights as weights_file
 from foir_lib.models.mini import cnn as mini_cnn
 from foir_lib.models.mini import vit
 from foir_lib.models.vit import ViT
 
-MODELS = {
-    "dinov2-small": "vit_small_patch14_reg4_dinov2.lvd142m",
-    "dinov2-base": "vit_base_patch14_reg4_dinov2.lvd142m",
-    "dinov2-large": "vit_large_patch14_reg4_dinov2.lvd142m",
-    "dinov2-giant": "vit_giant_patch14_reg4_dinov2.lvd142m",
-    "dinov2-small-noreg": "vit_small_patch14_dinov2.lvd142m",
-    "dinov2-base-noreg": "vit_base_patch14_dinov2.lvd142m",
-    "dinov2-large-noreg": "vit_large_patch14_dinov2.lvd142m",
-    "dinov2-giant-noreg": "vit_giant_patch14_dinov2.lvd142m",
-    "clip-base": "vit_base_patch16_clip_quickgelu_224.openai",
-    "clip-large": "vit_large_patch14_clip_quickgelu_224.openai",
-    "openclip-base": "vit_base_patch16_clip_224.laion2b",
-    "openclip-large": "vit_large_patch14_clip_224.laion2b",
-    "dino-small": "vit_small_patch16_224.dino",
-    "dino-base": "vit_base_patch16_224.dino",
-    "deit-tiny": "deit_tiny_patch16_224.fb_in1k",
-    "deit-small": "deit_small_patch16_224.fb_in1k",
-    "deit-base": "deit_base_patch16_224.fb_in1k",
-    "mini-vit-small": "mini-vit-small",
-    "mini-vit": "mini-vit",
-    "mini-vit-large": "mini-vit-large",
-    "mini-cnn": "mini-cnn",
-}
+MANIFEST = json.loads((manifest_root() / "models.json").read_text(encoding="utf-8"))["models"]
+MODELS: dict[str, str] = {model["name"]: model["timm"] or model["name"] for model in MANIFEST}
 
 
-def load_model(name, pretrained=True, weights=None, device="auto", image_size=None, out_index=-1, half=False):
+def load_model(
+    name: str, pretrained: bool = True, weights: str | os.PathLike | None = None, device: str | torch.device | None = "auto",
+    image_size: int | None = None, out_index: int = -1, half: bool = False,
+) -> ViT | cnn.CNN:  # fmt: skip
     """A frozen :class:`~foir_lib.models.vit.ViT` or :class:`~foir_lib.models.cnn.CNN` by friendly name or timm name.
 
     ``weights``: a local .safetensors or .pth/.pt/.bin state dict (opened safely, never unpickled code)
@@ -55,6 +42,8 @@ def load_model(name, pretrained=True, weights=None, device="auto", image_size=No
     if weights and not isinstance(weights, (str, os.PathLike)):
         raise InputError(f"Weights {weights!r} of {name} are no path: give that of a .safetensors or .pth file.")
     device = devices.choose(device)
+    if name in registry.names("model"):
+        return _registered(name, device=device, weights=weights, image_size=image_size)
     if _is_cnn(name):
         if name == mini_cnn.NAME and pretrained:
             weights = weights or mini_cnn.weights_path()
@@ -72,6 +61,17 @@ def load_model(name, pretrained=True, weights=None, device="auto", image_size=No
     if weights:
         key = f"{MODELS.get(name, name)} from {_load_vit(net, weights, name)}"
     return ViT(net, name, key if pretrained or weights else f"{key} at random", device)
+
+
+def _registered(name, **options):
+    """A model that a plug-in registers: what its function returns for those of ``options`` that it takes."""
+    opener = registry.lookup("model", name)
+    model = opener(**{key: value for key, value in options.items() if key in inspect.signature(opener).parameters})
+    lacking = [part for part in ("preprocess", "key", "device") if not hasattr(model, part)]
+    if lacking:
+        raise InputError(f"The model {name} has no {lacking[0]}: it needs preprocess(picture), key, device and embed(x) or more.")
+    model.name = name
+    return model
 
 
 def _is_cnn(name):
@@ -133,7 +133,7 @@ def _check_published(name, timm_name, pretrained):
 
 @contextmanager
 def _quiet_hub():
-    """No log lines of the hub's client about every attempt: what goes wrong is told once, by us."""
+    """No log lines of the hub's client about every attempt: what goes wrong is said once, by us."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

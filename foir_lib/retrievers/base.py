@@ -4,18 +4,48 @@ A method of one's own is a subclass with ``describe``, registered by a name; the
 same three functions. See CONTRIBUTING.md and notebooks/03_your_own.ipynb.
 """
 
+import math
 from dataclasses import MISSING, dataclass, fields
-from typing import ClassVar
+from numbers import Real
+from types import UnionType
+from typing import ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 
+from foir_lib.errors import InputError, count
 from foir_lib.search.knn import knn
+
+WIDTHS = ("sigma", "bandwidth")  # options that are divided by
 
 
 class Named:
-    """Prints as it is asked for: the registered name, with the options that aren't the default ones."""
+    """Prints as it is asked for: the registered name, with the options that aren't the default ones.
+
+    Raises InputError for an option that isn't what its annotation says: an int counts from 1 (seeds from 0), a float is 0 or
+    more and finite, a bool, a str, one of a Literal's.
+    """
 
     name: ClassVar[str] = ""
+
+    def __post_init__(self):
+        for field in fields(self):
+            kind, *others = get_args(field.type) if isinstance(field.type, UnionType) else [field.type]
+            if getattr(self, field.name) is not None or not others:
+                self._check(field.name, getattr(self, field.name), kind)
+
+    def _check(self, option, value, kind):
+        text = f"{option}={value!r}"
+        if get_origin(kind) is Literal:
+            if not any(value == known and type(value) is type(known) for known in get_args(kind)):
+                raise InputError(f"{text} is unknown to {self.name}: choose one of {', '.join(map(str, get_args(kind)))}.")
+        elif kind is int:
+            count(value, option, 0 if option == "seed" else 1)
+        elif kind is float:
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number or not 0 <= value < math.inf or (option in WIDTHS and value == 0):
+                raise InputError(f"{text} must be a number, {'above 0' if option in WIDTHS else '0 or more'}.")
+        elif kind in (bool, str) and type(value) is not kind:
+            raise InputError(f"{text} must be {'True or False' if kind is bool else 'a text'}.")
 
     def __str__(self) -> str:
         options = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default]
@@ -42,7 +72,8 @@ class Retriever(Named):
     def lacks(self, corpus) -> str:
         """Why the method can't be had on this corpus, in a sentence's words, or ""."""
         lacking = [tap for tap in self.needs if not hasattr(corpus.model, tap)]
-        kinds = {"cls_state": "no attention heads: name a ViT such as mini-vit", "maps": "no feature maps: name a CNN such as mini-cnn"}
+        heads, maps = "no attention heads: name a ViT such as mini-vit", "no feature maps: name a CNN such as mini-cnn"
+        kinds = {"cls_state": heads, "maps": maps, "locals": maps}
         return f"{corpus.model.name} has {kinds.get(lacking[0], 'no ' + lacking[0])}" if lacking else ""
 
     def describe(self, part):

@@ -4,13 +4,12 @@ Source: "Co-attention enabled content-based image retrieval", sections 4, 5 and 
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from foir_lib.errors import InputError, count
 from foir_lib.methods import clustering, coattention, pooling, whitening
 from foir_lib.models.cnn import Locals
 from foir_lib.registry import register
@@ -33,17 +32,11 @@ class LocalRetriever(Retriever):
     N of None: what the data set says, else the paper's 500.
     """
 
-    n_scales: int = 5
+    n_scales: Literal[1, 3, 5, 7] = 5
     n_features: int | None = None
     dim: int = 512
     needs: ClassVar = ("locals",)
     vector: ClassVar = None
-
-    def __post_init__(self):
-        local_features.scales_of(self.n_scales)
-        count(self.dim, "dim")
-        if self.n_features is not None:
-            count(self.n_features, "n_features")
 
     def lacks(self, corpus):
         wide = getattr(corpus.model, "whiten", None) is not None and corpus.model.whiten.out_features > self.dim
@@ -102,7 +95,7 @@ class LocalRetriever(Retriever):
         return part.each(what, describe, clustering)
 
     def _features(self, part, m):
-        return local_features.of_item(part, m, self.n_scales, self.n_of(part.corpus)).features.to(part.corpus.model.device)
+        return local_features.strongest(part, m, self.n_scales, self.n_of(part.corpus))
 
 
 @register("retriever", "NormAttention")
@@ -128,16 +121,9 @@ class _Clustered(LocalRetriever):
     """
 
     n_clusters: int = 10
-    clustering: str = "kmeans"
+    clustering: Literal[tuple(coattention.METHODS)] = "kmeans"
     bandwidth: float = 1.0
     ivf: bool = False
-
-    def __post_init__(self):
-        super().__post_init__()
-        count(self.n_clusters, "n_clusters")
-        if self.clustering not in coattention.METHODS:
-            known = ", ".join(coattention.METHODS)
-            raise InputError(f"Clustering method {self.clustering!r} is unknown: choose one of {known}.")
 
     def describe(self, part):
         features = self.vectors(part, self.clustering, self.n_clusters, self.bandwidth)
@@ -221,7 +207,7 @@ class Naive(LocalRetriever):
 class OneToMany(_Clustered):
     """The query's cosines with a picture's clusters, reduced by ``how``: "max", "mean" or "softmax" (Table 10)."""
 
-    how: str = "max"
+    how: Literal[coattention.REDUCTIONS] = "max"
     temperature: float = 1.0
 
     def equation(self):
@@ -233,8 +219,8 @@ class OneToMany(_Clustered):
 class ManyToMany(_Clustered):
     """The query's own clusters against a picture's: reduced by ``local`` and then by ``image`` (eqs. 14-16, Table 12)."""
 
-    local: str = "max"
-    image: str = "mean"
+    local: Literal[coattention.REDUCTIONS] = "max"
+    image: Literal[coattention.REDUCTIONS] = "mean"
     temperature: float = 1.0
 
     def equation(self):

@@ -54,7 +54,7 @@ class Corpus:
             return Rows(self.described(retriever, part.whole), part.at)
         if part.prompted:
             return retriever.describe(part)
-        return self.learned((str(retriever), part), lambda: retriever.describe(part))
+        return self.learned((retriever, part), lambda: retriever.describe(part))
 
     def learned(self, key, learn):
         """What ``learn()`` gives, learned once for a ``key``."""

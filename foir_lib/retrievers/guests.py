@@ -28,6 +28,8 @@ class Guest(Retriever):
 
     def describe(self, part):
         content = self._content(part.corpus.set)
+        if not part.prompted and part is not part.corpus.database or part.data is None:
+            raise InputError(f"{self.path} knows the queries of {part.corpus.set.name} by their prompts, and no others.")
         if self.is_ranking(part.corpus.set):
             return Arrays({"row": np.arange(len(part))})
         return Arrays({"descriptor": content[0][part.rows] if part is not part.corpus.database else content[1]})

@@ -1,23 +1,20 @@
-"""Head selection and what it is compared with: CBIR, Mask, Crop, foveal attention, attention mask, random heads, PHS.
+"""Methods on the heads of a ViT: foveal attention, attention mask, random heads, PHS; the states that they start from.
 
 Source: "Prompt-Guided Attention Head Selection for Focus-Oriented Image Retrieval". One pass of a picture serves all prompts on
 it; what a prompt changes afterwards is a short tail, or, for FA and the attention mask, the last blocks.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from foir_lib.errors import InputError, count
-from foir_lib.methods import baselines, foveal, head_selection, pooling
+from foir_lib.methods import baselines, foveal, head_selection
 from foir_lib.models.vit import ClsState
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.parts import once
-from foir_lib.retrievers.pooling import whitened
 from foir_lib.search import query_db
 from foir_lib.store.arrays import Arrays, stack
 
@@ -88,114 +85,6 @@ def attention(part) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class _Plain(Retriever):
-    """Describes the database by the plain descriptor of any model that embeds pictures."""
-
-    def lacks(self, corpus):
-        if any(hasattr(corpus.model, tap) for tap in ("cls_state", "maps", "embed")):
-            return ""
-        return f"{corpus.model.name} doesn't embed pictures: give it a function embed(x), (B, 3, H, W) to (B, d)"
-
-    def describe(self, part):
-        if part.prompted:
-            return self._asked(part)
-        return states(part) if hasattr(part.corpus.model, "cls_state") else embedded(part)
-
-    def explain(self, corpus, part, m, rows):
-        if not hasattr(corpus.model, "cls_state"):
-            return None
-        return [a.mean(0).reshape(corpus.model.grid) for a in _attention_of(corpus, rows)]
-
-
-@once
-def embedded(pictures):
-    """"descriptor" (n, d), unit length, of a model that has no more than ``embed(x)``."""
-    return pictures.kept("embedding", _embed(pictures, lambda row: pictures.corpus.model.preprocess(pictures.open(row))))
-
-
-def _embed(part, load):
-    """``make`` of the descriptors of pictures ``load(m)``: of the model's own ``embed``, else GeM of its map, whitened."""
-    model = part.corpus.model
-
-    @torch.inference_mode()
-    def embed(x):
-        if hasattr(model, "embed"):
-            return F.normalize(model.embed(x).float(), dim=-1)
-        return whitened(pooling.gem(model.maps(x), model.gem_p), model.whiten)
-
-    def make(start, stop):
-        return stack({"descriptor": embed(x)} for x in part.tensors(range(start, stop), load))
-
-    return make
-
-
-@register("retriever", "CBIR")
-@dataclass(frozen=True)
-class CBIR(_Plain):
-    """Plain retrieval: the whole picture asks, whatever the prompt."""
-
-    def _asked(self, part):
-        model = part.corpus.model
-        if hasattr(model, "cls_state"):
-            return Arrays({"descriptor": described(model, states(part.pictures), part.image_row)})
-        return Arrays({"descriptor": embedded(part.pictures).read("descriptor", part.image_row)})
-
-
-@dataclass(frozen=True)
-class _Altered(_Plain):
-    """The prompt alters the picture, which is then described as any: one pass of the network for each prompt."""
-
-    def _asked(self, part):
-        model = part.corpus.model
-
-        def load(m):
-            return model.preprocess(self.altered(part.open(m), part.prompt(m), model))
-
-        def describe(x):
-            state = model.cls_state(x)
-            made = {"descriptor": model.descriptor(state)}
-            if self.name == "Crop" and model.n_heads > 1:
-                everywhere = torch.ones(1, state.attention.shape[-1], dtype=torch.bool)
-                heads = head_selection.select(state, everywhere, model.n_heads - 1)
-                made["denoised"] = head_selection.descriptor(model, state, heads)
-            return made
-
-        def make(start, stop):
-            return stack(describe(x) for x in part.tensors(range(start, stop), load))
-
-        return part.kept(self.name, make if hasattr(model, "cls_state") else _embed(part, load))
-
-
-@register("retriever", "Mask")
-@dataclass(frozen=True)
-class Mask(_Altered):
-    """The surroundings of the prompt in one colour, the model's mean."""
-
-    def altered(self, picture, prompt, model):
-        return baselines.masked(picture, prompt, model.mean, getattr(model, "grid", None))
-
-
-@register("retriever", "Crop")
-@dataclass(frozen=True)
-class Crop(_Altered):
-    """The prompt's box cut out. ``denoise``: the head least interested in the crop is switched off (Table A7)."""
-
-    denoise: bool = False
-
-    def altered(self, picture, prompt, model):
-        return baselines.cropped(picture, prompt, getattr(model, "grid", None))
-
-    def lacks(self, corpus):
-        if self.denoise and not hasattr(corpus.model, "cls_state"):
-            return f"{corpus.model.name} has no attention heads to switch off"
-        return super().lacks(corpus)
-
-    def _asked(self, part):
-        kept = super()._asked(part)
-        return Arrays({"descriptor": kept.read("denoised")}) if self.denoise else kept
-
-
-@dataclass(frozen=True)
 class _Heads(Retriever):
     """Methods on the heads of a ViT: the database is described by its plain descriptors and states."""
 
@@ -211,7 +100,7 @@ class _Heads(Retriever):
 
     def explain(self, corpus, part, m, rows):
         on = self._on(part)[m]
-        return [a[on].mean(0).reshape(corpus.model.grid) for a in _attention_of(corpus, rows)]
+        return [a[on].mean(0).reshape(corpus.model.grid) for a in attention_of(corpus, rows)]
 
     def _on(self, part):
         """Heads (M, h) bool that a prompt keeps: all."""
@@ -261,16 +150,10 @@ class PHS(_Heads):
     """
 
     h_on: int = 5
-    roi: str = "sum"
-    strategy: str = "before+scale"
+    roi: Literal[head_selection.ROI_STRATEGIES] = "sum"
+    strategy: Literal[head_selection.STRATEGIES] = "before+scale"
     foveal: bool = False
     query_db: bool = False
-
-    def __post_init__(self):
-        count(self.h_on, "h_on")
-        for option, known in (("roi", head_selection.ROI_STRATEGIES), ("strategy", head_selection.STRATEGIES)):
-            if getattr(self, option) not in known:
-                raise InputError(f"{option}={getattr(self, option)!r} is unknown to PHS: choose one of {', '.join(known)}.")
 
     def _asked(self, part):
         model, on = part.corpus.model, self._on(part)
@@ -308,9 +191,6 @@ class RandomHeads(_Heads):
     h_on: int = 5
     seed: int | None = None
 
-    def __post_init__(self):
-        count(self.h_on, "h_on")
-
     def _asked(self, part):
         return Arrays({"descriptor": described(part.corpus.model, states(part.pictures), part.image_row, self._on(part))})
 
@@ -320,7 +200,7 @@ class RandomHeads(_Heads):
         return heads[part.rows % len(heads)]
 
 
-def _attention_of(corpus, rows):
+def attention_of(corpus, rows):
     """Attention (h, N) of some database pictures, as arrays."""
     for row in rows:
         x = corpus.model.preprocess(corpus.database.open(int(row)))[None]

@@ -72,7 +72,7 @@ def pooled(part, scale: float = 1.0):
 def of_item(part, m: int, n_scales: int, n_features: int) -> Locals:
     """The ``n_features`` strongest local features of an item over all scales, largest norm first, features rounded to float16."""
     scales = scales_of(n_scales)
-    if stored(part, n_scales) and n_features <= part.corpus.setting("n_kept", N_FEATURES):
+    if _at_hand(part, n_scales, n_features):
         pieces = [read(at_scale(part, scale), m) for scale in scales]
     else:
         pieces = []
@@ -82,6 +82,23 @@ def of_item(part, m: int, n_scales: int, n_features: int) -> Locals:
             pieces.append(Locals(*(arrays[name][:n].cpu().float() for name in NAMES), None))
     merged = Locals.merged(pieces)
     return dataclasses.replace(coattention.select(merged, n_features), size=part.cut(m).size if part.data is None else None)
+
+
+def strongest(part, m: int, n_scales: int, n_features: int) -> torch.Tensor:
+    """The features (N, C) of :func:`of_item`, on the model's device."""
+    if not _at_hand(part, n_scales, n_features):
+        return of_item(part, m, n_scales, n_features).features.to(part.corpus.model.device)
+    pieces, one = [at_scale(part, scale) for scale in scales_of(n_scales)], slice(m, m + 1)
+    counts = [int(piece.read("count", one)[0]) for piece in pieces]
+    norm, features = (
+        np.concatenate([piece.read(name, one)[0, :n] for piece, n in zip(pieces, counts)]) for name in ("norm", "features")
+    )
+    first = np.argsort(-norm, kind="stable")[:n_features]
+    return torch.from_numpy(features[first]).to(part.corpus.model.device).float()
+
+
+def _at_hand(part, n_scales, n_features):
+    return stored(part, n_scales) and n_features <= part.corpus.setting("n_kept", N_FEATURES)
 
 
 def stored(part, n_scales: int) -> bool:

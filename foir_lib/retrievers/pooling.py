@@ -1,7 +1,7 @@
 """One vector a picture from a CNN's map: GeM at several scales, SPoC, MAC, CroW, CAM."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -75,10 +75,7 @@ class CroW(Pooled):
 class GeM(Pooled):
     """GeM, the whitening layer (else PCA-whitening) and L2 at each of ``n_scales`` scales; their sum, L2."""
 
-    n_scales: int = 5
-
-    def __post_init__(self):
-        local_features.scales_of(self.n_scales)
+    n_scales: Literal[1, 3, 5, 7] = 5
 
     def lacks(self, corpus):
         missing = Retriever.lacks(self, corpus)

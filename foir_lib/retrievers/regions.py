@@ -5,12 +5,11 @@ Source: "Regional Attention Based Deep Feature for Image Retrieval"; R-MAC: Toli
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 
-from foir_lib.errors import InputError
 from foir_lib.methods import regional_attention, regions, whitening
 from foir_lib.models.detectors import load_detector
 from foir_lib.models.mini import cnn as mini_cnn
@@ -72,11 +71,7 @@ class _Regions(Retriever):
 class RMAC(_Regions):
     """R-MAC: regions of a grid of ``scales`` S = 3, 4, 5 or 6, all alike."""
 
-    scales: int = 5
-
-    def __post_init__(self):
-        if self.scales not in GRIDS:
-            raise InputError(f"S={self.scales} of the region grid isn't stored: choose one of {', '.join(map(str, GRIDS))}.")
+    scales: Literal[GRIDS] = 5
 
     def describe(self, part):
         pca, net = pca_of(part.corpus), self._net(part.corpus)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from foir_lib.errors import count
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Reranker
 from foir_lib.retrievers.parts import once
@@ -16,15 +15,9 @@ from foir_lib.store.arrays import replaced
 N_KEYPOINTS = 500
 
 
-@dataclass(frozen=True)
-class _First(Reranker):
-    def __post_init__(self):
-        count(self.n, "n")
-
-
 @register("reranker", "AQE")
 @dataclass(frozen=True)
-class AverageQE(_First):
+class AverageQE(Reranker):
     """Average query expansion by the first ``n`` results; the new query searches again (Chum et al., ICCV 2007)."""
 
     n: int = 5
@@ -52,7 +45,7 @@ class AlphaQE(AverageQE):
 
 @register("reranker", "DF")
 @dataclass(frozen=True)
-class Diffusion(_First):
+class Diffusion(Reranker):
     """Diffusion through the graph of ``n`` mutual neighbours (Iscen et al., CVPR 2017)."""
 
     n: int = 50
@@ -64,7 +57,7 @@ class Diffusion(_First):
 
 @register("reranker", "SuperGlobal")
 @dataclass(frozen=True)
-class SuperGlobal(_First):
+class SuperGlobal(Reranker):
     """The best ``n`` refine each other's descriptors (Shao et al., ICCV 2023)."""
 
     n: int = 400
@@ -80,7 +73,7 @@ class SuperGlobal(_First):
 
 @register("reranker", "SP")
 @dataclass(frozen=True)
-class Spatial(_First):
+class Spatial(Reranker):
     """Spatial verification of the first ``n``: SIFT matches in one motion (Philbin et al., CVPR 2007)."""
 
     n: int = 100

@@ -48,7 +48,7 @@ def words(part, n_scales: int, n_features: int):
     book = codebook(part.corpus)
 
     def describe(m):
-        assigned = book.assign(local_features.of_item(part, m, n_scales, n_features).features.to(part.corpus.model.device))
+        assigned = book.assign(local_features.strongest(part, m, n_scales, n_features))
         return {"words": torch.from_numpy(np.pad(assigned, (0, n_features - len(assigned)), constant_values=-1))}
 
     enlarged = part.corpus.setting("enlarged", 1.0)

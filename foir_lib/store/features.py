@@ -13,6 +13,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -109,10 +110,15 @@ class Features:
     def _slice(self, name, start, stop, low, high):
         path = shards.path(self.folder, start, stop)
         try:
-            with safe_open(path, framework="np") as file:
-                return file.get_slice(name)[int(low) : int(high)]
+            return _opened(path, path.stat().st_mtime_ns).get_slice(name)[int(low) : int(high)]
         except (OSError, SafetensorError) as error:
             raise IntegrityError(f"Shard {path} has gone or was damaged ({error}): build it again.") from error
+
+
+@lru_cache(64)
+def _opened(path, time):
+    """A shard, open while its file stays as it was at ``time``: rows are read one by one, opening costs more than that."""
+    return safe_open(path, framework="np")
 
 
 def build(key, n, make, root=None, shard=1024, progress=True, label=""):

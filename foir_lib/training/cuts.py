@@ -17,7 +17,7 @@ BOX_SHARE, AROUND = 0.7, 0.6  # how often the cut is the box, and how much of it
 class Cuts(torch.utils.data.Dataset):
     """Pictures of a TrainingSet or TupleSet cut at random, in another shape and light: (3, size, size), and their labels.
 
-    An item is asked for as (row, seed): the same seed gives the same cut, whoever loads it. Where there are boxes, most
+    An item is read as (row, seed): the same seed gives the same cut, whoever loads it. Where there are boxes, most
     cuts are the box and some of what is around, as a query is cut. ``plain``: the whole picture, unchanged but in size.
     """
 

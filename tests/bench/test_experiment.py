@@ -15,7 +15,7 @@ from foir_lib.bench.tables import heads as tables
 from foir_lib.errors import InputError
 from foir_lib.methods import baselines, foveal, head_selection
 from foir_lib.methods.noise import noisy
-from foir_lib.prompts import Mask, Point
+from foir_lib.prompts import Mask, Point, crop
 from foir_lib.retrievers.prompting import points
 
 N_QUERY, N_DATABASE = 10, 40
@@ -43,7 +43,7 @@ def by_hand(experiment, query, method, h_on=5, **options):
     if method == "Mask":
         picture = baselines.masked(picture, prompt, model.mean)
     if method.startswith("Crop"):
-        picture = baselines.cropped(picture, prompt)
+        picture = crop(picture, prompt)[0]
         roi, h_on = torch.ones_like(roi), model.n_heads - 1
     if method.startswith("FA"):
         bias = foveal.bias(prompt, model.grid, picture.size)

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from foir_lib.bench import metrics
 from foir_lib.bench.metrics import (
     average,
     average_precision,
@@ -19,6 +20,7 @@ from foir_lib.bench.metrics import (
     revisited,
     score,
 )
+from foir_lib.data import Protocol
 from foir_lib.data.readers.pickles import load_plain
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.search.ranking import Ranking
@@ -199,20 +201,13 @@ def test_average_of_a_subset():
 # --- a Ranking under a protocol ---
 
 
-def small_set(ignored=()):
+def small_set(ignored=(), metric="focus"):
     """Three queries, four database images; cats in 0 and 2, a dog in 3."""
-    positive = {"cat": np.array([0, 2]), "dog": np.array([3])}
-    labels = ["cat", "dog", "cat"]
-
-    def relevance(ids):
-        assert len(ids) == 3  # one row per query of the set
-        return np.array([np.isin(row, positive[label]) for row, label in zip(ids, labels, strict=True)])
-
-    rules = types.SimpleNamespace(relevance=relevance, ignored={"cat": np.array(ignored, int)})
+    rules = Protocol(("cat", "dog", "cat"), {"cat": [0, 2], "dog": [3]}, {"cat": list(ignored)}, metric=metric)
     return types.SimpleNamespace(
-        name="small", protocols={"contains": rules},
+        name="small", protocols={"contains": rules}, units=np.array([0, 0, 1]),
         database=pd.DataFrame({"image_id": list("wxyz")}),
-        queries=pd.DataFrame({"image_id": ["q1", "q1", "q2"], "label": labels}),
+        queries=pd.DataFrame({"image_id": ["q1", "q1", "q2"], "label": ["cat", "dog", "cat"]}),
         n_objects={"q1": 2, "q2": 1}.get,
     )  # fmt: skip
 
@@ -224,18 +219,28 @@ def ranking(rows, ids, n_database=4):
 def test_score_by_hand():
     result = score(ranking([0, 1, 2], [[0, 1, 2], [0, 3, 1], [1, 3, 0]]), small_set(), k=2)
     want = pd.DataFrame({
-        "query": [0, 1, 2], "image_id": ["q1", "q1", "q2"], "label": ["cat", "dog", "cat"],
-        "precision": [0.5, 0.5, 0.0], "average_precision": [1.0, 0.5, 0.0], "n_objects": [2, 2, 1],
+        "image_id": ["q1", "q1", "q2"], "label": ["cat", "dog", "cat"], "query": [0, 1, 2], "unit": [0, 0, 1],
+        "n_objects": [2, 2, 1], "precision": [0.5, 0.5, 0.0], "average_precision": [1.0, 0.5, 0.0],
     })  # fmt: skip
     pd.testing.assert_frame_equal(result.per_query, want)
+    assert result.metrics == {"MP@2": result.mp, "MAP@2": result.map}
+    assert metrics.scored(ranking([0, 1, 2], [[0, 1, 2], [0, 3, 1], [1, 3, 0]]), small_set(), 2)["contains"].metrics == result.metrics
     assert (result.mp, result.map) == ((0.25 + 0.5) / 2, (0.5 + 0.5) / 2)
 
 
 def test_score_of_some_queries_in_other_order():
     result = score(ranking([2, 0], [[1, 0], [0, 2]]), small_set(), k=2)
-    assert result.per_query["query"].tolist() == [2, 0]
-    assert result.per_query["precision"].tolist() == [0.5, 1.0]
+    assert dict(zip(result.per_query["query"], result.per_query["precision"])) == {2: 0.5, 0: 1.0}
     assert result.mp == 0.75
+
+
+def test_score_of_map_by_hand():
+    """Cats, query 0: ranks 0 and 2 of 0 1 2 3; the dog, query 1: rank 1; query 2 as query 0, but its list is 1 2 0 3."""
+    lists = ranking([0, 1, 2], [[0, 1, 2, 3], [0, 3, 1, 2], [1, 2, 0, 3]])
+    result = score(lists, small_set(metric="mAP"))
+    trapezoid = [(1 + (1 / 2 + 2 / 3) / 2) / 2, (0 + 1 / 2) / 2, ((0 + 1 / 2) / 2 + (1 / 2 + 2 / 3) / 2) / 2]
+    assert result.per_query["average_precision"].tolist() == pytest.approx(trapezoid)
+    assert result.metrics == {"mAP contains": pytest.approx(sum(trapezoid) / 3)} and result.map == result.metrics["mAP contains"]
 
 
 def test_score_of_a_small_database_warns():
@@ -246,7 +251,7 @@ def test_score_of_a_small_database_warns():
 @pytest.mark.parametrize(
     "arguments, options, message",
     [
-        (([0], [[0, 2]]), {"k": 100}, "keeps 2 of 4 images per query: search with k=100"),
+        (([0], [[0, 2]]), {"k": 100}, "has 2 of 4 images per query: search with k=100"),
         (([0], [[0, 2]], 5), {"k": 2}, "is of 5 images .* not of small with 4 images"),
         (([3], [[0, 2]]), {"k": 2}, "query rows up to 3"),
         (([0], [[0, 2]]), {"protocol": "hard"}, "no protocol of small 'hard': known are contains"),
@@ -255,7 +260,7 @@ def test_score_of_a_small_database_warns():
 def test_score_refuses(arguments, options, message):
     with pytest.raises(InputError, match=message):
         score(ranking(*arguments), small_set(), **options)
-    with pytest.raises(InputError, match="score it with mean_average_precision"):
+    with pytest.raises(InputError, match="ignores images, unknown to P@k"):
         score(ranking([0], [[0, 2]]), small_set(ignored=[1]), k=2)
 
 

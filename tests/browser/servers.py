@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from jupyter_client import BlockingKernelClient
 
-START, RUN = 90, 120  # seconds: a server is up, a notebook has run
+START, RUN = 600, 900  # seconds: a server is up, a notebook has run
 OWN = (
     "JUPYTER_CONFIG_DIR",
     "JUPYTER_DATA_DIR",
@@ -199,6 +199,6 @@ class Kernel:
         """One JSON value."""
         return self.run("", value=expression)["value"]
 
-    def until(self, expression, seconds=60):
+    def until(self, expression, seconds=RUN):
         """The expression's value in the kernel once it is true."""
         return until(lambda: self.value(expression), seconds, f"never true in the kernel: {expression}")

@@ -102,7 +102,7 @@ def test_a_failed_table_is_told_last_and_exits_1(run, asked):
         (["reproduce", "phs-1", "-p", "datset", "coco"], "did you mean dataset"),
         (["reproduce", "phs-1", "-p", "seed", "1", "--seed", "2"], "seed is given twice"),
         (["reproduce", "phs-1", "-pseed"], "-p seed has no value"),
-        (["data", "get", "cocoo"], "did you mean 'coco'"),
+        (["data", "get", "cocoo"], "did you mean coco"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(run, arguments, words, tmp_path, monkeypatch):

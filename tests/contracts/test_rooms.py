@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from foir_lib import load_model, load_set, registry
+from foir_lib.retrievers.corpus import Corpus
+
 PACKAGE = Path(__file__).resolve().parents[2] / "foir_lib"
 FLOORS = {"ground": 0, "data": 1, "store": 1, "models": 1, "methods": 1, "training": 2, "search": 3, "retrievers": 4}
 FLOORS |= {"bench": 5, "view": 6, "cli": 7}
@@ -160,3 +163,20 @@ def test_threads_are_traced_and_afterwards_nothing_is(house):
         thread.join()
     calls["models"]()
     assert ways.rooms == ["data"]
+
+
+# ---- the house
+
+
+def test_a_prompt_goes_from_the_notebook_to_its_ranking_through_six_rooms(tmp_path):
+    """The database was described before: it is embedded once and prompted many times."""
+    small = load_set("mini-focus", seed=5, n_query=2, n_database=8)
+    corpus = Corpus(small, load_model("mini-vit", device="cpu"), cache=tmp_path, progress=False)
+    retriever = registry.parse("retriever", "PHS")
+    database, picture, prompt = corpus.described(retriever, corpus.database), small.open(small.queries["image_id"][0]), small.queries["prompt"][0]
+    with Ways() as ways:
+        query = corpus.described(retriever, corpus.live(picture, [prompt]))
+        _, ids = retriever.score(corpus, query, database, 5)
+    assert ids.shape == (1, 5)
+    assert {"retrievers", "models", "methods", "search"} <= set(ways.rooms) and len(ways.rooms) <= MOST, ways.rooms
+    assert not ways.ways_back

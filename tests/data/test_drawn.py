@@ -11,6 +11,7 @@ from foir_lib.data.mini.drawn import drawn_once
 from foir_lib.errors import InputError
 
 fork = multiprocessing.get_context("fork")
+GUARD = 600  # seconds after which a process counts as hung
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,7 @@ def test_of_several_processes_one_draws_and_all_find_it(cache):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(30)
+        worker.join(GUARD)
     assert [worker.exitcode for worker in workers] == [0] * 3 and draws.value == 1
     assert [p.name for p in (cache / "mini").iterdir()] == ["town"], "nothing else lies there"
 
@@ -65,9 +66,9 @@ def test_killed_in_the_middle_it_is_drawn_again(cache):
     started = fork.Event()
     worker = fork.Process(target=hang, args=(started,))
     worker.start()
-    assert started.wait(30)
+    assert started.wait(GUARD)
     os.kill(worker.pid, signal.SIGKILL)
-    worker.join(30)
+    worker.join(GUARD)
     assert not (cache / "mini" / "town").exists()
     assert (drawn_once("town", fill) / "a").read_text() == "whole"
     assert [p.name for p in (cache / "mini").iterdir()] == ["town"]

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -228,6 +228,7 @@ def test_mask_coverage_against_supersampling(case, coverage):
 
 
 @given(masks(), st.floats(0, 1), st.floats(0, 1))
+@example((np.array([[True], [False]]), (2, 1)), 0.0, 1e-229)
 @settings(deadline=None)
 def test_more_coverage_never_adds_tokens(case, a, b):
     array, grid = case

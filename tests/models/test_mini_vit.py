@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from PIL import Image
 from timm.models.vision_transformer import Block, VisionTransformer
 
-from foir_lib import load_model, load_set
+from foir_lib import load_model
 from foir_lib.data.mini import focus
 from foir_lib.errors import InputError
-from foir_lib.methods import head_selection
 from foir_lib.models.mini import vit as mini_vit
 from foir_lib.training.mini import vit
 
@@ -155,50 +154,3 @@ def test_saved_weights_load_again_and_their_card_says_what_they_are(tmp_path):
     torch.testing.assert_close(
         model.net(x), net.forward_head(net.forward_features(x), pre_logits=True), atol=0.02, rtol=0
     )
-
-
-def precision(name, flavour, seed):
-    """MP@100 in percent, from the definition: CBIR, five random heads, PHS with h_on = 5."""
-    model, s = load_model(name, device="cpu"), load_set(flavour, seed=seed)
-
-    def states(ids):
-        pictures = torch.stack([model.preprocess(s.open(i)) for i in ids])
-        return model.cls_state(pictures)
-
-    database = torch.cat(
-        [model.descriptor(states(part)) for part in np.array_split(s.database.image_id, 12)]
-    )
-    held = {i: set(rows.label) for i, rows in s.objects.groupby("image_id")}
-    queries = s.queries.image_id.tolist()
-    state = states(s.query_images.image_id)[
-        [s.query_images.image_id.tolist().index(i) for i in queries]
-    ]
-    sizes = s.images.set_index("image_id")[["width", "height"]]
-    prompts = zip(queries, s.queries.prompt, strict=True)
-    roi = np.array([p.tokens(model.grid, tuple(sizes.loc[i])) for i, p in prompts])
-    choices = {
-        "CBIR": torch.ones(len(queries), model.n_heads),
-        "random": head_selection.random(len(queries), model.n_heads, 5, seed=0),
-        "PHS": head_selection.select(state, roi, 5),
-    }
-    results = {}
-    for method, heads in choices.items():
-        top = (
-            (model.descriptor(state, head_selection.weights(heads)) @ database.T).topk(100).indices
-        )
-        cells = {}
-        for image, label, row in zip(queries, s.queries.label, top.tolist(), strict=True):
-            hits = np.mean([label in held[s.database.image_id[i]] for i in row])
-            cells.setdefault(label, {}).setdefault(image, []).append(hits)
-        results[method] = 100 * np.mean(
-            [np.mean([np.mean(v) for v in images.values()]) for images in cells.values()]
-        )
-    return results
-
-
-@pytest.mark.slow
-def test_head_selection_helps_on_a_seed_never_used_in_development_and_random_heads_do_not():
-    result = precision("mini-vit", "mini-focus", seed=11)
-    assert result["PHS"] >= result["CBIR"] + 3
-    assert result["random"] <= result["CBIR"]
-    assert 35 <= result["CBIR"] <= 65

@@ -53,7 +53,7 @@ def blank(solutions):
 def run(notebook):
     """Run ``notebook`` in place; neither widget outputs nor times are kept."""
     resources = {"metadata": {"path": str(FOLDER)}}
-    NotebookClient(notebook, timeout=600, store_widget_state=False, resources=resources).execute()
+    NotebookClient(notebook, timeout=3600, startup_timeout=600, store_widget_state=False, resources=resources).execute()
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)

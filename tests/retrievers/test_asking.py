@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from foir_lib.search.asking import METHODS, Database, Sight
 from PIL import Image
 
 from foir_lib import Box, Mask, Point, load_model, load_set
@@ -10,7 +11,6 @@ from foir_lib.bench.experiment import Experiment
 from foir_lib.errors import InputError
 from foir_lib.images import open_image
 from foir_lib.methods import head_selection
-from foir_lib.search.asking import METHODS, Database, Sight
 from foir_lib.search.knn import knn
 
 

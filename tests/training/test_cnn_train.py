@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from foir_lib.bench.landmark_pictures import cropped
 from small_cnn import colours, tiny
 
 from foir_lib import load_model, load_set
@@ -17,6 +16,7 @@ from foir_lib.data.training import TrainingSet, TupleSet, pairs
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.methods import pooling
 from foir_lib.models.mini import cnn
+from foir_lib.prompts import crop
 from foir_lib.training import retrieval
 from foir_lib.training.cuts import Cuts, Draws, mine
 from foir_lib.training.losses import ArcFace, Contrastive, Retriever, parts
@@ -281,14 +281,14 @@ def test_shipped_weights_are_the_ones_of_their_card():
 def test_shipped_network_finds_landmarks_it_never_saw():
     town = load_set("mini-landmarks", seed=21, n_landmarks=12, n_queries=24, n_database=240)
     model = load_model("mini-cnn", device="cpu")
-    asked = [cropped(town.open(q.image_id), q.prompt, model.longest)[0] for q in town.queries.itertuples()]
-    shown = [town.open(image_id) for image_id in town.database["image_id"]]
+    queries = [crop(town.open(q.image_id), q.prompt)[0] for q in town.queries.itertuples()]
+    database = [town.open(image_id) for image_id in town.database["image_id"]]
     vectors = []
-    for part in (asked, shown):
+    for part in (queries, database):
         pooled = torch.cat([pooling.gem(x[None], model.gem_p) for x in model.maps_of([*map(model.preprocess, part)])])
         vectors.append(F.normalize(model.whiten(pooled), dim=1))
     order = (vectors[0] @ vectors[1].T).argsort(1, descending=True).numpy()
     easy, hard = (mean_average_precision(order, town.protocols[name]).map for name in ("easy", "hard"))
-    shuffled = [np.random.default_rng(q).permutation(len(shown)) for q in range(len(asked))]
+    shuffled = [np.random.default_rng(q).permutation(len(database)) for q in range(len(queries))]
     chance = mean_average_precision(shuffled, town.protocols["hard"]).map
     assert easy > 0.35 and hard > 2 * chance

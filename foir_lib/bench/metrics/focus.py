@@ -7,9 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from foir_lib.data import RetrievalSet
-from foir_lib.errors import InputError, unknown
-from foir_lib.search.ranking import Ranking
+from foir_lib.errors import InputError
 
 
 class FocusResult(NamedTuple):
@@ -75,40 +73,6 @@ def average(per_query: pd.DataFrame, k: int) -> FocusResult:
     per_category.insert(0, "n_images", pairs.size())
     mp, mean_ap = per_category[columns].mean()
     return FocusResult(float(mp), float(mean_ap), per_category.reset_index(), per_query, k)
-
-
-def score(ranking: Ranking, retrieval_set: RetrievalSet, protocol: str = "contains", k: int = 100) -> FocusResult:
-    """MP@k and MAP@k of a ranking under a protocol of its set.
-
-    ``per_query`` also has query (row of ``retrieval_set.queries``) and n_objects (of its image). Raises InputError for an
-    unknown protocol, one that ignores images (use :func:`~foir_lib.bench.metrics.mean_average_precision`), a ranking of
-    another set, and one cut off before k.
-    """
-    if protocol not in retrieval_set.protocols:
-        raise unknown(f"protocol of {retrieval_set.name}", protocol, retrieval_set.protocols)
-    rules = retrieval_set.protocols[protocol]
-    if any(len(ignored) for ignored in rules.ignored.values()):
-        raise InputError(
-            f"Protocol '{protocol}' ignores images, unknown to P@k: score it with mean_average_precision()."
-        )
-    depth, queries = ranking.ids.shape[1], retrieval_set.queries
-    if depth < min(k, ranking.n_database - 1):  # one may be the query itself
-        raise InputError(f"The ranking keeps {depth} of {ranking.n_database} images per query: search with k={k}.")
-    if ranking.query_rows.max() >= len(queries) or ranking.n_database != len(retrieval_set.database):
-        raise InputError(
-            f"The ranking is of {ranking.n_database} images and query rows up to "
-            f"{ranking.query_rows.max()}, not of {retrieval_set.name} with "
-            f"{len(retrieval_set.database)} images and {len(queries)} queries."
-        )
-    ids = np.full((len(queries), min(k, depth)), -1)
-    ids[ranking.query_rows] = ranking.ids[:, :k]
-    ranked = queries.iloc[ranking.query_rows]
-    relevance = rules.relevance(ids)[ranking.query_rows]
-    result = focus_precision(relevance, ranked["image_id"].to_numpy(), ranked["label"].to_numpy(), k)
-    result.per_query.insert(0, "query", ranking.query_rows)
-    counts = {image_id: retrieval_set.n_objects(image_id) for image_id in ranked["image_id"].unique()}
-    result.per_query["n_objects"] = result.per_query["image_id"].map(counts)
-    return result
 
 
 def _depth(relevance, k):

@@ -9,24 +9,19 @@ methods meet the same draws. Percentile intervals are somewhat too narrow with f
 import re
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import InputError, count
 
 DRAWS = 2000
 BLOCK = 100  # draws at a time
 LEVELS = (2.5, 97.5)  # percentiles
 COLUMNS = {"MP": "precision", "MAP": "average_precision", "mAP": "average_precision"}  # what a metric averages
-
-
-class Scored(Protocol):
-    """A score with its queries: columns query, unit, label, image_id, precision, average_precision."""
-
-    per_query: pd.DataFrame
 
 
 class Interval(NamedTuple):
@@ -52,14 +47,14 @@ class Spread(NamedTuple):
     high: float
 
 
-def interval(score: Scored, metric: str, draws: int = DRAWS, seed: int = 0) -> Interval:
+def interval(score: Score, metric: str, draws: int = DRAWS, seed: int = 0) -> Interval:
     """95 % interval of a score's ``metric``: "MP@100", "MAP@100" (mean over the prompts of a picture and category, then
     pictures, then categories) or "mAP ..." (mean over the queries that have positives, i.e. an AP that isn't NaN)."""
     return _between(_resampled(_queries(score, metric), draws, seed))
 
 
 def difference(
-    score: Scored, first: Scored, metric: str, draws: int = DRAWS, seed: int = 0, relative: bool = False
+    score: Score, first: Score, metric: str, draws: int = DRAWS, seed: int = 0, relative: bool = False
 ) -> Interval:
     """95 % interval of ``metric`` of ``score`` minus that of ``first``, on the same draws; ``relative``: of their ratio - 1.
 
@@ -69,7 +64,7 @@ def difference(
 
 
 def against_first(
-    scores: Mapping[Hashable, Scored], metric: str, draws: int = DRAWS, seed: int = 0, relative: bool = False
+    scores: Mapping[Hashable, Score], metric: str, draws: int = DRAWS, seed: int = 0, relative: bool = False
 ) -> dict[Hashable, Interval]:
     """:func:`difference` of each of several scores to the first one, by their names; the first itself is left out."""
     rows = {name: _queries(score, metric) for name, score in scores.items()}
@@ -106,7 +101,7 @@ def _between(values: np.ndarray) -> Interval:
     return Interval(*(float(bound) for bound in np.percentile(values, LEVELS).round(9) + 0.0))
 
 
-def _queries(score: Scored, metric: str) -> pd.DataFrame:
+def _queries(score: Score, metric: str) -> pd.DataFrame:
     """Rows by query: unit, category, picture and value of the queries that count."""
     kind = re.match("|".join(COLUMNS), metric)
     if not kind:

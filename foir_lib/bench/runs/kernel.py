@@ -53,7 +53,7 @@ class Kernel:
         """
         logging.getLogger("papermill").setLevel(logging.ERROR)  # its own look at parameters is a guess
         try:
-            self._prepare()
+            self._ensure()
             papermill.execute_notebook(
                 notebook, executed, values, kernel_name="python3", engine_name=__name__, progress_bar=False, kernel=self
             )
@@ -69,8 +69,8 @@ class Kernel:
             self.manager.shutdown_kernel(now=True)
         self.manager = self.client = None
 
-    def _prepare(self):
-        """A living, small enough kernel that runs the code as it stands on disk."""
+    def _ensure(self):
+        """Start a kernel unless there is one that lives, is small enough and runs the code as it stands on disk."""
         code = max(path.stat().st_mtime_ns for path in PACKAGE.rglob("*.py"))
         if self.manager is not None:
             if not self.manager.is_alive() or code != self.code or self._share() > SHARE:

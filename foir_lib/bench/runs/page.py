@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from foir_lib.bench.runs import minutes, report
 from foir_lib.bench.tables.catalogue import EVERY
@@ -64,12 +63,11 @@ class Page:
             for path in sorted(self.folder.glob(f"{table}-*.png"))
         }
         files = [f"{table}.{ending}" for ending in ("ipynb", "csv", "md", "json")]
-        text = TEMPLATES.get_template("section.html.j2").render(
+        return TEMPLATES.get_template("section.html.j2").render(
             report=report, table=table, rows=rows, pictures=pictures, stamp=_words(stamp),
             look=EVERY[table].look if table in EVERY else "",
             files=[file for file in files if (self.folder / file).is_file()],
         )  # fmt: skip
-        return Markup(text)
 
 
 def _words(stamp):

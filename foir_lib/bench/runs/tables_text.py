@@ -16,7 +16,7 @@ LATEX = str.maketrans({c: f"\\{c}" for c in "_%&#$"})
 def with_differences(text: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """``text`` (``rows`` with texts in a column cell), and after the rows of each metric that has intervals those of
     "<metric> vs <first method>", with cells such as "+11.3 [9.8, 12.9]"."""
-    first = rows.groupby(GROUP, sort=False).transform("first")
+    first = rows[_first(rows)].set_index(GROUP).reindex(pd.MultiIndex.from_frame(rows[GROUP])).set_index(rows.index)
     relative = rows["metric"].str.contains("relative to")  # the score itself is a difference
     ends = zip((rows["ours"] - first["ours"]).mask(relative), rows["low"], rows["high"])
     cells = [
@@ -33,11 +33,17 @@ def best(rows: pd.DataFrame) -> pd.Series:
     if "low" not in rows or "x" in rows:
         return pd.Series(False, rows.index)
     groups, ours = rows.groupby(GROUP, sort=False), rows["ours"].round(DECIMALS)
-    first = (groups.cumcount() == 0) & (groups["low"].transform("count") > 0)
+    first = _first(rows) & (groups["low"].transform("count") > 0)
     rivals = (
         rows.assign(rival=~((rows["high"] < 0) | rows["ours"].isna() | first)).groupby(GROUP)["rival"].transform("any")
     )
     return (ours == groups["ours"].transform("max").round(DECIMALS)) & ((rows["low"] > 0) | (first & ~rivals))
+
+
+def _first(rows):
+    """Which rows (n,) are those of the first method that has a score."""
+    scored = rows["ours"].notna()
+    return scored & (scored.groupby([rows[c] for c in GROUP]).cumsum() == 1)
 
 
 def verdicts(rows: pd.DataFrame) -> pd.DataFrame:

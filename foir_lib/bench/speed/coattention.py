@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from foir_lib.methods import coattention
+from foir_lib.methods import coattention, streaming
 
 K, WIDTH = 10, 512  # clusters of a picture and their dimensions, co-attention section 6.1
 SIZE = 2 * K * WIDTH  # bytes of a picture, float16
@@ -41,7 +41,7 @@ def coattention_search(compare, device, repeats, n, folder=None):
 
         def product():
             at = 0
-            for part in (part for x in pieces() for part in x.split(coattention.CHUNK["cuda" if on_gpu else "cpu"])):
+            for part in (part for x in pieces() for part in x.split(streaming.CHUNK["cuda" if on_gpu else "cpu"])):
                 torch.mv(part.flatten(0, 1).to(dtype), query.to(dtype), out=products[at : at + len(part) * K])
                 at += len(part) * K
             return products

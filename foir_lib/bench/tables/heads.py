@@ -3,7 +3,7 @@
 from functools import partial
 
 from foir_lib.bench.tables.columns import Column, Table
-from foir_lib.retrievers import heads
+from foir_lib.retrievers import baselines, heads
 
 DATASETS = {"coco": "mini-focus", "voc": "mini-focus-sparse", "visual-genome": "mini-focus-dense"}
 MODELS = {
@@ -18,8 +18,8 @@ ALL = tuple(DATASETS)
 Phs = partial(Table, datasets=ALL, models=DINOV2, stand_ins=DATASETS | MODELS)
 
 
-CBIR = Column("CBIR", heads.CBIR())
-MASK, CROP, FA, PHS = (Column(one.name, one()) for one in (heads.Mask, heads.Crop, heads.Foveal, heads.PHS))
+CBIR = Column("CBIR", baselines.CBIR())
+MASK, CROP, FA, PHS = (Column(one.name, one()) for one in (baselines.Mask, baselines.Crop, heads.Foveal, heads.PHS))
 BOTH = Column("FA+PHS", heads.PHS(foveal=True))
 ATTENTION_MASK = Column("Attention mask", heads.AttentionMask())
 RANDOM = Column("Random heads", heads.RandomHeads())
@@ -73,7 +73,7 @@ TABLES = {
         models=("dinov2-large",), look="Attention mask between FA and PHS.",
     ),
     "phs-a7": Phs(
-        "Table A7: PHS against noise in crops", (CROP, Column("Crop+PHS", heads.Crop(denoise=True))), models=DINOV2 + CLIP,
+        "Table A7: PHS against noise in crops", (CROP, Column("Crop+PHS", baselines.Crop(denoise=True))), models=DINOV2 + CLIP,
         look="one head off (h_on = h - 1): small differences either way.",
     ),
     "phs-fig3": Phs(

@@ -18,7 +18,7 @@ from foir_lib.errors import InputError, IntegrityError
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 
 
-def unpack(archive, folder, progress=True):
+def unpack(archive: str | Path, folder: str | Path, progress: bool = True) -> int:
     """Unpack ``archive`` (zip or tar, any compression) into ``folder``; the number of files placed.
 
     Every member is checked before the first byte is written, then all go to a hidden folder beside
@@ -57,7 +57,7 @@ def unpack(archive, folder, progress=True):
         shutil.rmtree(work, ignore_errors=True)
 
 
-def need_space(folder, needed, purpose):
+def need_space(folder: str | Path, needed: int, purpose: str) -> None:
     """Raise InputError unless the disk of ``folder`` has ``needed`` bytes free for ``purpose``."""
     folder = Path(folder).absolute()
     while not folder.exists():
@@ -70,7 +70,7 @@ def need_space(folder, needed, purpose):
         )
 
 
-def readable(size):
+def readable(size: float | None) -> str:
     """A number of bytes in words, e.g. ``19.3 GB``; "unknown" for None."""
     if size is None:
         return "unknown"

@@ -1,6 +1,5 @@
 """Manifests of the data sets: what there is, getting it, and verifying what lies on disk."""
 
-import difflib
 import errno
 import json
 import os
@@ -13,18 +12,16 @@ import requests
 
 from foir_lib.data.getting.archives import need_space, readable, unpack
 from foir_lib.data.getting.fetch import checksum, fetch, reason
-from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.errors import InputError, IntegrityError, MissingError, unknown
 from foir_lib.files import cache_root, manifest_root
 
 
-def manifest(name):
+def manifest(name: str) -> dict:
     """The manifest of data set ``name`` (data_manifests/README.md); InputError if unknown."""
-    found = {n: e for e in _manifests() for n in (e["name"], *e.get("variants", ()))}
-    if name not in found:
-        close = difflib.get_close_matches(str(name), found, n=1)
-        hint = f"did you mean {close[0]!r}? Known" if close else "known"
-        raise InputError(f"There is no data set {name!r} to get: {hint} are {', '.join(found)}.")
-    return found[name]
+    entries = {n: e for e in _manifests() for n in (e["name"], *e.get("variants", ()))}
+    if name not in entries:
+        raise unknown("data set", name, entries)
+    return entries[name]
 
 
 def _manifests():
@@ -32,7 +29,7 @@ def _manifests():
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def datasets():
+def datasets() -> pd.DataFrame:
     """A row per data set: name, title, counts of images and categories, bytes, licence, homepage.
 
     ``bytes`` sums the known sizes; ``checksums`` says how many files have a published checksum.
@@ -55,14 +52,7 @@ def datasets():
     return pd.DataFrame(rows).astype(dict.fromkeys(("query", "database", "categories"), "Int64"))
 
 
-def models():
-    """A row per friendly model name: timm id, heads, depth, width, patch, licence, paper, ..."""
-    text = (manifest_root() / "models.json").read_text(encoding="utf-8")
-    table = pd.DataFrame(json.loads(text)["models"])
-    return table.astype(dict.fromkeys(("heads", "depth", "width", "patch", "registers"), "Int64"))
-
-
-def data_root(name, root=None):
+def data_root(name: str, root: str | Path | None = None) -> Path:
     """The folder of a data set: ``root``, or ``$FOIR_DATA/name``, or ``data/name`` in the cache."""
     if root is not None:
         return Path(root).expanduser()
@@ -70,7 +60,9 @@ def data_root(name, root=None):
     return (Path(base).expanduser() if base else cache_root() / "data") / name
 
 
-def get(name, root=None, keep_archives=True, progress=True):
+def get(
+    name: str, root: str | Path | None = None, keep_archives: bool = True, progress: bool = True
+) -> pd.DataFrame:
     """Fetch and unpack data set ``name`` into ``root`` (or :func:`data_root`); verify's rows.
 
     What is complete already is left alone: a second call changes nothing, a call after a kill goes
@@ -99,7 +91,7 @@ def get(name, root=None, keep_archives=True, progress=True):
     return verify(name, root, progress)
 
 
-def verify(name, root=None, progress=True):
+def verify(name: str, root: str | Path | None = None, progress: bool = True) -> pd.DataFrame:
     """What lies in ``root`` against the manifest of ``name``: a row per file and counted content.
 
     Columns: file, status, expected, found, note. Status is "ok", "missing", "mismatch", or
@@ -108,12 +100,12 @@ def verify(name, root=None, progress=True):
     entry, root = manifest(name), data_root(name, root)
     rows = [_file_row(file, entry, root, progress) for file in entry["files"]]
     for check in entry["expect"]:
-        found = _count(check, root)
-        status = "ok" if _holds(check, found) else "mismatch" if found else "missing"
+        n = _count(check, root)
+        status = "ok" if _holds(check, n) else "mismatch" if n else "missing"
         wanted = str(check["count"]) if "count" in check else f"at least {check['at_least']}"
         remedy = "" if status == "ok" else f": run foir data get {name} --root {root}"
         what = check.get("pattern") or check["list"]
-        rows.append((what, status, wanted, str(found), check["what"] + remedy))
+        rows.append((what, status, wanted, str(n), check["what"] + remedy))
     if not rows:
         rows = [(name, "ok", "nothing to get", "", entry["protocol"]["note"])]
     return pd.DataFrame(rows, columns=["file", "status", "expected", "found", "note"])
@@ -214,8 +206,8 @@ def _done(file, entry, root):
     return all(_holds(check, _count(check, root)) for check in brings)
 
 
-def _holds(check, found):
-    return found == check["count"] if "count" in check else found >= check["at_least"]
+def _holds(check, n):
+    return n == check["count"] if "count" in check else n >= check["at_least"]
 
 
 def _count(check, root):

@@ -135,9 +135,9 @@ def _place(rng, radii, width, height, discs):
     return x, y, radius
 
 
-@register("set", "mini-focus")
-@register("set", "mini-focus-sparse")
 @register("set", "mini-focus-dense")
+@register("set", "mini-focus-sparse")
+@register("set", "mini-focus")
 def load(name: str, seed: int = 0, n_query: int = 300, n_database: int = 1500) -> RetrievalSet:
     """A mini set as a RetrievalSet named e.g. "mini-focus (seed 0)".
 

@@ -12,7 +12,7 @@ MEAN = STD = (0.5, 0.5, 0.5)
 NATIVE_SIZE = 192  # pixels, the longer side of the pictures it was made for
 
 
-def create(num_classes=0):
+def create(num_classes: int = 0) -> ResNet:
     """An untrained mini-cnn: four stages of one basic block, stride 16 (the last stage is dilated), 256 channels."""
     net = ResNet(BasicBlock, (1, 1, 1, 1), num_classes=num_classes, channels=CHANNELS, output_stride=16)
     net = net.to(memory_format=torch.channels_last)
@@ -24,11 +24,11 @@ def create(num_classes=0):
     return net
 
 
-def weights_path(name=NAME):
+def weights_path(name: str = NAME) -> Path:
     """Path of the shipped weights (safetensors); the model card lies beside them as .json."""
     return Path(__file__).with_name("weights") / f"{name}.safetensors"
 
 
-def card(name=NAME):
+def card(name: str = NAME) -> dict:
     """The model card of shipped weights (dict): data, recipe, time, held-out scores, sha256, ..."""
     return json.loads(weights_path(name).with_suffix(".json").read_text())

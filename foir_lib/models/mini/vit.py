@@ -9,14 +9,14 @@ from timm.layers import HybridEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from foir_lib.errors import InputError
+from foir_lib.errors import InputError, unknown
 
 NATIVE_SIZE, STRIDE = 128, 16  # pixels: 8 x 8 patch tokens
 MEAN = STD = (0.5, 0.5, 0.5)
 SIZES = {"mini-vit-small": 6, "mini-vit": 12, "mini-vit-large": 16}  # name -> heads of 16 channels
 
 
-def create(name, img_size=NATIVE_SIZE, num_classes=0):
+def create(name: str, img_size: int = NATIVE_SIZE, num_classes: int = 0) -> VisionTransformer:
     """An untrained mini ViT: a stem of four 3x3 convolutions, 4 blocks, heads of 16 channels, CLS.
 
     `img_size` (pixels, a multiple of 16) fixes the grid; `net.set_input_size(img_size=...)`
@@ -24,7 +24,7 @@ def create(name, img_size=NATIVE_SIZE, num_classes=0):
     InputError for an unknown name or a size that doesn't fit.
     """
     if name not in SIZES:
-        raise InputError(f"There is no mini ViT named {name!r}: choose one of {', '.join(SIZES)}.")
+        raise unknown("mini ViT", name, SIZES)
     if img_size % STRIDE or img_size < STRIDE:
         raise InputError(
             f"Image size {img_size} of {name} must be a multiple of {STRIDE}, e.g. {NATIVE_SIZE}."
@@ -46,12 +46,12 @@ def create(name, img_size=NATIVE_SIZE, num_classes=0):
     return net.to(memory_format=torch.channels_last)  # the stem's convolutions run faster so
 
 
-def weights_path(name):
+def weights_path(name: str) -> Path:
     """Path of the shipped weights (safetensors); the model card lies beside them as .json."""
     return Path(__file__).with_name("weights") / f"{name}.safetensors"
 
 
-def card(name):
+def card(name: str) -> dict:
     """The model card of shipped weights (dict): data, recipe, time, held-out score, sha256, ..."""
     return json.loads(weights_path(name).with_suffix(".json").read_text())
 

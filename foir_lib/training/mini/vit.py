@@ -56,7 +56,7 @@ def normalise(pixels: torch.Tensor) -> torch.Tensor:
 
 
 class OneCycle(torch.optim.lr_scheduler.OneCycleLR):
-    """torch's schedule, which turns momentum too, told the number of the step as timm's are."""
+    """torch's schedule, which turns momentum too, set by the number of the step as timm's are."""
 
     def step_update(self, num_updates: int) -> None:
         while self.last_epoch < num_updates:

@@ -1,6 +1,7 @@
 """One kernel for many notebooks: a namespace of its own for each, and another kernel when one can't be trusted."""
 
 import os
+import time
 from pathlib import Path
 
 import nbformat
@@ -57,6 +58,8 @@ def test_after_a_failed_cell_and_after_a_death_comes_another_kernel(run, tmp_pat
             run(one, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
         pids.append(run(one, LOOK)[0][0])
         os.kill(int(pids[-1]), 9)  # between two notebooks
+        while one.manager.is_alive():
+            time.sleep(0.05)
         pids.append(run(one, LOOK)[0][0])
         assert len(set(pids)) == 4
 

@@ -479,6 +479,6 @@ def test_a_notebook_shows_a_figure_once():
         "figures.prompt(Image.new('RGB', (60, 40)), Box(1, 2, 30, 20))"
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    nbclient.NotebookClient(notebook, timeout=1800, startup_timeout=600, kernel_name="python3").execute()
     shown = [o for o in notebook.cells[0].outputs if "image/png" in o.get("data", {})]
     assert len(shown) == 1 and len(notebook.cells[0].outputs) == 1

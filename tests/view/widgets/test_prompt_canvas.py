@@ -264,7 +264,7 @@ def test_of_several_edits_that_wait_only_the_last_is_answered(canvas):
         while canvas.answered != {"a": 5}:
             await asyncio.sleep(0.005)
 
-    asyncio.run(asyncio.wait_for(hurry(), 20))
+    asyncio.run(asyncio.wait_for(hurry(), 600))
     assert asked == [Box(10, 20, 54, 60)]
 
 

@@ -1,0 +1,64 @@
+"""What the methods must do in worlds that took no part in their making: in whole towns (claims), and in small ones."""
+
+import pytest
+
+from foir_lib import load_model, load_set, registry
+from foir_lib.bench.experiment import Experiment
+from foir_lib.retrievers.regions import attentions
+
+pytestmark = pytest.mark.slow
+SMALL = {"n_landmarks": 8, "n_queries": 24, "n_database": 120}
+in_towns = pytest.mark.parametrize("size", [SMALL, pytest.param({}, marks=pytest.mark.claims)], ids=["small", "whole"])
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path))
+
+
+def town(seed, size):
+    model = load_model("mini-cnn", device="cpu")
+    return Experiment(load_set("mini-landmarks", seed=seed, **size), model, attention=attentions("", model), progress=False)
+
+
+def gain(experiment, method, over):
+    """Points of each protocol's metric that a method has more than another one: {protocol: points}."""
+    ours, theirs = experiment.score(method), experiment.score(over)
+    return {name: round(100 * (ours[name].map - theirs[name].map), 2) for name in ours}
+
+
+@pytest.mark.parametrize("seed", [11, *(pytest.param(seed, marks=pytest.mark.claims) for seed in (12, 13))])
+def test_head_selection_is_ahead_in_new_scenes_and_random_heads_are_not(seed, record_property):
+    experiment = Experiment(load_set("mini-focus", seed=seed), load_model("mini-vit", device="cpu"), progress=False)
+    cbir, phs, random = (100 * experiment.score(m)["contains"].mp for m in ("CBIR", "PHS", "RandomHeads"))
+    record_property("MP@100", f"CBIR {cbir:.1f}, PHS {phs:.1f}, random heads {random:.1f}")
+    assert phs >= cbir + 3 and random <= cbir and 35 <= cbir <= 65
+
+
+@in_towns
+def test_co_attention_is_ahead_of_gem(size, record_property):
+    change = gain(town(11, size), "CA", over="GeM")
+    record_property("points of mAP over GeM", change)
+    assert change["hard"] >= (1 if size else 10) and change["medium"] >= (1 if size else 8), change
+
+
+@in_towns
+def test_the_inverted_file_spares_a_part_and_leaves_map_as_it_is(size, record_property):
+    """Co-attention section 7.12 and Table 14, with the mini world's own numbers."""
+    experiment = town(12, size)
+    change, ca = gain(experiment, "CA(ivf=True)", over="CA"), registry.parse("retriever", "CA(ivf=True)")
+    corpus = experiment.corpus
+    parts = (corpus.described(ca, part) for part in (corpus.queries(), corpus.database))
+    share = ca.filtered(corpus, *parts)
+    record_property("spared", f"{100 * share:.1f} %, change of mAP {change}")
+    assert max(abs(change[level]) for level in ("medium", "hard")) <= (2 if size else 0.1) and share > 0.1, (change, share)
+
+
+@in_towns
+def test_regional_attention_is_ahead_of_r_mac(size, record_property):
+    """By little: weights that know every landmark's mask gain less than a point on medium, and nothing on hard."""
+    experiment = town(13, size)
+    for method in ("RA", "RA(context=False)"):
+        change = gain(experiment, method, over="R-MAC")
+        record_property(f"points of mAP of {method} over R-MAC", change)
+        assert sum(change.values()) > 0 and (size or change["medium"] > 0), change
