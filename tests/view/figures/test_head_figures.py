@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from foir_lib.search.asking import Database, Sight
 from PIL import Image
 
 from foir_lib import Box, Point, load_model, load_set
