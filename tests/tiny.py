@@ -39,7 +39,7 @@ def world(paths, order=range(N)):
     order = list(order)
     sizes = [Image.open(path).size for path in paths]
     images = pd.DataFrame([(f"p{i}", paths[i], *sizes[i], "both") for i in order], columns=["image_id", "path", "width", "height", "split"])
-    boxes = [(i, 8 + i, 10, 40 + i, 34) for i in range(N)] + [(0, 20, 30, 60, 50)]
+    boxes = [(0, 20, 30, 60, 50), *((i, 8 + i, 10, 40 + i, 34) for i in range(N))]
     objects = pd.DataFrame(
         [(f"p{i}", "abc"[i % 3], x0, y0, x1, y1, False, [[x0, y0, x1, y0, x0, y1]]) for i, x0, y0, x1, y1 in boxes],
         columns=["image_id", "label", "x0", "y0", "x1", "y1", "ignore", "segmentation"],

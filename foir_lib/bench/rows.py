@@ -1,7 +1,6 @@
 """Rows of a table: every data set, model and method scored, beside what the paper prints."""
 
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from foir_lib.retrievers.rerankers import AlphaQE, Diffusion
 
 METRICS = ("mAP", "mAP medium", "mAP hard", "mAP@100", "MP", "MAP")  # those shown of a set that has none of the table's
 EXPERIMENTS = 9  # sets with a model that stay at hand while tables are made in one process
+_experiments: dict[tuple, Experiment] = {}
 
 
 def rows_of(table: str, dataset: str = "mini", model: str = "mini") -> tuple[list[str], list[str]]:
@@ -87,33 +87,33 @@ def run(
     paths = tuple(training.sample(training_root, n_training or 50_000, seed)) if training_root else None
     with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row", disable=not progress) as bar:
         for name in datasets:
-            where = (name, data_root, seed, len(datasets) > 1)
+            retrieval_set = load(name, data_root, seed, len(datasets) > 1)
             if not models:
-                rows += [{"dataset": name, **row} for row in _objects(load(*where))]
+                rows += [{"dataset": name, **row} for row in _objects(retrieval_set)]
                 bar.update()
             for model_name in models:
-                net = (model_name, weights or None, device, out_index)
-                others = (paths, n_training, attention, detector or None, noise_pixels, batch_size, workers, cache, progress)
-                experiment = _experiment(where, net, others)
+                net = load_model(model_name, weights=weights or None, device=device, out_index=out_index)
+                learning = (seed, paths, n_training, attention, detector or None)
+                experiment = _experiment(retrieval_set, net, *learning, batch_size, workers, cache, progress, noise_pixels)
                 about = _about(name, model_name, experiment)
                 wanted = [one for column in columns for one in _at(column, spec, experiment.model, h_on)]
                 rows += [about | row for row in _rows(spec, experiment, wanted, k)]
                 bar.update()
-            for column in (column for guest_name, path in files.items() for column in _guests(guest_name, path, experiment.set)):
+            for column in (column for guest_name, path in files.items() for column in _guests(guest_name, path, retrieval_set)):
                 rows += [about | {"model": "guest"} | row for row in _rows(spec, experiment, [column], k)]
     return beside(pd.DataFrame(rows).assign(table=table), spec, datasets)
 
 
-@lru_cache(EXPERIMENTS)
-def _experiment(where, net, others):
-    """An experiment, at hand for the next table of the same process."""
-    name, weights, device, out_index = net
-    paths, n_training, attention, detector, noise_pixels, batch_size, workers, cache, progress = others
-    model = load_model(name, weights=weights, device=device, out_index=out_index)
-    return Experiment(
-        _set(*where), model, where[2], paths, n_training, attentions(attention, model), detector, batch_size, workers, cache,
-        progress, noise_pixels,
-    )  # fmt: skip
+def _experiment(retrieval_set, model, *options):
+    """An experiment; what it has learned stays at hand for the next table of the same process, set, network and options."""
+    key = (retrieval_set.content, model.key, type(model), *options)
+    if key not in _experiments:
+        seed, paths, n_training, attention, *others = options
+        learned = (paths, n_training, attentions(attention, model))
+        _experiments[key] = Experiment(retrieval_set, model, seed, *learned, *others)
+        while len(_experiments) > EXPERIMENTS:
+            del _experiments[next(iter(_experiments))]
+    return _experiments[key]
 
 
 def load(name: str, data_root: str = "", seed: int = 0, several: bool = False):
@@ -127,9 +127,6 @@ def load(name: str, data_root: str = "", seed: int = 0, several: bool = False):
     root = str(Path(data_root) / base) if data_root and (several or extra) else data_root
     options = {"distractors": str(Path(data_root) / extra)} if extra else {}
     return load_set(base, root=root or None, seed=seed, **options)
-
-
-_set = lru_cache(4)(load)
 
 
 def _about(name, model_name, experiment):

@@ -120,6 +120,16 @@ class RetrievalSet:
         return Mask(pixels if pixels.any() else Box(*item[CORNERS]).pixels(size))
 
     @cached_property
+    def content(self) -> str:
+        """Hex sha256 of all that scores depend on: the :attr:`fingerprint`, labels, settings and protocols."""
+        facts = [self.fingerprint, sorted(self.settings.items()), self.queries["label"].tolist()]
+        facts.append(pd.util.hash_pandas_object(self.objects[["image_id", "label", "ignore"]], index=False).to_numpy().tobytes())
+        for name, protocol in self.protocols.items():
+            groups = [(group, protocol.positive[group].tobytes(), protocol.ignored[group].tobytes()) for group in protocol.positive]
+            facts.append((name, protocol.metric, protocol.definition, protocol.groups, protocol.own.tobytes(), groups))
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+    @cached_property
     def fingerprint(self) -> str:
         """Hex sha256 of what features are made of: name, pictures (id, split, size, bytes and time of the file)
         and prompts (boxes and masks of the queries). Moving the folder leaves it as it is; MissingError without a file.

@@ -7,6 +7,7 @@ whose features stay in memory.
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,7 @@ class Pictures:
         self.corpus, self.name, self.n, self.open, self.data = corpus, name, n, open, data
         self.sizes, self.asks, self.label = np.asarray(sizes), asks, f"{corpus.set.name}, {corpus.model.name}: {name}"
         self.pictures, self.rows, self.image_row, self.memory = self, np.arange(n), np.arange(n), {}
+        self.locks = {}
 
     def __len__(self):
         return self.n
@@ -98,15 +100,14 @@ class Pictures:
 
         The key holds the digest of the code of ``make``, of the model, of the set and of ``objects``.
         """
-        if what not in self.memory:
-            self.memory[what] = self._made(what, make, objects, shard)
-        return self.memory[what]
+        with self.locks.setdefault(what, Lock()):  # threads that describe items may need it all at the same time
+            if what not in self.memory:
+                self.memory[what] = self._made(what, make, objects, shard)
+            return self.memory[what]
 
     def each(self, what, describe, *objects):
         """As :meth:`kept`, from ``describe(m)``: a dict of tensors for one item; ``workers`` items at once."""
-        if what not in self.memory:
-            self.memory[what] = self._made(what, store.by_row(describe, self.corpus.workers), (describe, *objects), 128)
-        return self.memory[what]
+        return self.kept(what, store.by_row(describe, self.corpus.workers), describe, *objects, shard=128)
 
     def _made(self, what, make, objects, shard):
         if self.data is None:
