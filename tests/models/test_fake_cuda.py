@@ -193,7 +193,7 @@ ON_CPU = {"clusters.coattended"}  # where the result is handed back on the CPU
 
 HOST = {  # functions of methods that see no tensor of a network, or none on a device
     "baselines.masked", "foveal.bias", "head_selection.random", "noise.noisy", "regional_attention.load",
-    "regional_attention.save", "regions.grid", "whitening.fit", "whitening.load",
+    "regional_attention.save", "regions.grid", "whitening.fit",
 }  # fmt: skip
 
 
