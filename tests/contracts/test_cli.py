@@ -9,6 +9,7 @@ import pytest
 
 from foir_lib import cli, files
 from foir_lib.bench.runs import runner
+from foir_lib.bench.speed import run as speed
 from foir_lib.data.getting import download
 from foir_lib.errors import InputError, MissingError
 from foir_lib.store import features
