@@ -84,6 +84,8 @@ def run(
         raise InputError(f"One weights file can't serve {len(models)} models: name one model.")
     if len(datasets) > 1 and files:
         raise InputError(f"A guest's file can't serve {len(datasets)} data sets: name one data set.")
+    if files and not models:
+        raise InputError(f"{table} counts objects: a guest has no place in it.")
     count(n_training, "n_training", 0), count(k, "k")
     paths = tuple(training.sample(training_root, n_training or 50_000, seed)) if training_root else None
     with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row", disable=not progress) as bar:

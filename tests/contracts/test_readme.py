@@ -44,8 +44,8 @@ def test_commands_parse(line, monkeypatch):
     monkeypatch.setattr(runner, "reproduce", only_plan)
     for name in ("get", "verify"):
         monkeypatch.setattr(download, name, lambda name, root: asked.append(download.manifest(name)) or _verified())
-    monkeypatch.setattr("foir_lib.bench.speed.heads.main", lambda *_: asked.append("bench") or {})
-    monkeypatch.setattr("foir_lib.bench.speed.heads.markdown", str)
+    monkeypatch.setattr("foir_lib.bench.speed.run.main", lambda *_: asked.append("bench") or {})
+    monkeypatch.setattr("foir_lib.bench.speed.run.markdown", str)
     if len(words) == 2 and words[1] in get_command(cli.app).commands:  # named in the text, without arguments
         words.append("--help")
     with pytest.raises(SystemExit) as ended:
