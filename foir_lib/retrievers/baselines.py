@@ -10,9 +10,9 @@ from foir_lib.prompts import crop
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.heads import attention_of, described, states
-from foir_lib.retrievers.parts import once
+from foir_lib.retrievers.parts import once, stack
 from foir_lib.retrievers.pooling import whitened
-from foir_lib.store.arrays import Arrays, stack
+from foir_lib.store.arrays import Arrays
 
 
 @dataclass(frozen=True)

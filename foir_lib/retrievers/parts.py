@@ -195,3 +195,9 @@ def _stacked(batch):
         if stop == len(batch) or batch[stop].shape != batch[start].shape:
             yield torch.stack(batch[start:stop])
             start = stop
+
+
+def stack(parts) -> dict[str, np.ndarray]:
+    """Dicts of tensors, batch by batch, as one dict of float32 arrays."""
+    parts = [{name: tensor.float().cpu().numpy() for name, tensor in part.items()} for part in parts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

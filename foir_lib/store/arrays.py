@@ -96,9 +96,3 @@ class Joined:
 def replaced(features, **arrays: np.ndarray) -> Arrays:
     """All arrays of some features in memory, some of them others: queries after expansion."""
     return Arrays({name: features.read(name) for name in features.names} | arrays, getattr(features, "of", None))
-
-
-def stack(parts) -> dict[str, np.ndarray]:
-    """Dicts of tensors, batch by batch, as one dict of float32 arrays."""
-    parts = [{name: tensor.float().cpu().numpy() for name, tensor in part.items()} for part in parts]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

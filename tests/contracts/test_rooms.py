@@ -1,26 +1,30 @@
 """Ways through the house: which rooms a call enters, one below the other, and that no way leads back up and down again.
 
-A room is a folder of foir_lib; the files beside them are the ground (and ``cli``). A way is a chain of calls: a prompt's from
-the notebook to its ranking, a table id's from the command line to report.html, a mouse drag's to its list.
+A room is a folder of foir_lib. The files beside the folders are none: the ground, on which all rooms stand, and ``cli``. A way is a chain of calls: a prompt's from the notebook to its ranking, a table id's from the command line to
+report.html, a mouse drag's to its list.
 """
 
+import shutil
 import sys
 import threading
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from foir_lib import load_model, load_set, registry
+from foir_lib import cli, load_model, load_set, registry
+from foir_lib.bench import rows
+from foir_lib.bench.runs import runner
 from foir_lib.retrievers.corpus import Corpus
 
 PACKAGE = Path(__file__).resolve().parents[2] / "foir_lib"
 FLOORS = {"ground": 0, "data": 1, "store": 1, "models": 1, "methods": 1, "training": 2, "search": 3, "retrievers": 4}
 FLOORS |= {"bench": 5, "view": 6, "cli": 7}
-MOST = 6
+OUTSIDE, MOST = {"ground", "cli"}, 6
 
 
 def room_of(filename, package=PACKAGE):
-    """The room of a source file, or None outside the package."""
+    """The room of a source file, or "ground" or "cli"; None outside the package."""
     path = Path(filename)
     if package not in path.parents:
         return None
@@ -75,8 +79,8 @@ class Ways:
 
     @property
     def longest(self):
-        """The chain with most different rooms."""
-        return max(self.chains, key=lambda chain: len(set(chain)), default=())
+        """The chain with most rooms."""
+        return max(self.chains, key=lambda chain: len(set(chain) - OUTSIDE), default=())
 
     @property
     def ways_back(self):
@@ -86,7 +90,7 @@ class Ways:
 
 def _leads_back(chain):
     room, later = chain[0], chain[1:]
-    return any(floor(above) > floor(room) and room in later[i:] for i, above in enumerate(later))
+    return room != "ground" and any(floor(above) > floor(room) and room in later[i:] for i, above in enumerate(later))
 
 
 # ---- the tracer
@@ -139,7 +143,8 @@ def test_a_chain_is_noted_from_the_top_and_repeats_in_a_row_once(house):
         (("retrievers", "store", "retrievers", "store"), True),
         (("models", "retrievers", "data", "models"), True),
         (("models", "data", "models"), False),  # side by side
-        (("ground", "cli", "view/widgets", "ground"), True),
+        (("view/widgets", "cli", "ground", "view/widgets"), True),
+        (("ground", "retrievers", "ground"), False),  # a registered class is made by the registry
     ],
 )
 def test_a_room_that_was_left_for_a_floor_above_is_not_entered_again(house, rooms, back):
@@ -168,7 +173,14 @@ def test_threads_are_traced_and_afterwards_nothing_is(house):
 # ---- the house
 
 
-def test_a_prompt_goes_from_the_notebook_to_its_ranking_through_six_rooms(tmp_path):
+def short(ways, *passed):
+    """Asserts that the ways go through the rooms ``passed`` in this order, through six at most, and never back."""
+    assert any(set(passed) <= set(chain) for chain in ways.chains), ways.longest
+    assert len(set(ways.longest) - OUTSIDE) <= MOST, ways.longest
+    assert not ways.ways_back
+
+
+def test_a_prompt_goes_from_the_notebook_to_its_ranking_through_six_rooms_in_all(tmp_path):
     """The database was described before: it is embedded once and prompted many times."""
     small = load_set("mini-focus", seed=5, n_query=2, n_database=8)
     corpus = Corpus(small, load_model("mini-vit", device="cpu"), cache=tmp_path, progress=False)
@@ -178,5 +190,37 @@ def test_a_prompt_goes_from_the_notebook_to_its_ranking_through_six_rooms(tmp_pa
         query = corpus.described(retriever, corpus.live(picture, [prompt]))
         _, ids = retriever.score(corpus, query, database, 5)
     assert ids.shape == (1, 5)
+    short(ways, "retrievers", "models")
     assert {"retrievers", "models", "methods", "search"} <= set(ways.rooms) and len(ways.rooms) <= MOST, ways.rooms
-    assert not ways.ways_back
+
+
+class Here:
+    """Stands in for the runner's kernel: runs the cells of a notebook in this process, where calls can be traced."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def run(self, notebook, executed, values):
+        space = {"__name__": "__main__"}
+        for cell in nbformat.read(notebook, as_version=4).cells:
+            if cell.cell_type == "code":
+                exec(compile(cell.source, str(notebook), "exec"), space)
+                space |= values if "parameters" in cell.metadata.get("tags", []) else {}
+        shutil.copy(notebook, executed)
+
+
+@pytest.mark.slow
+def test_a_table_goes_from_the_command_line_to_its_report_through_six_rooms(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
+    small, out = load_set("mini-focus", seed=5, n_query=3, n_database=12), tmp_path / "out"
+    monkeypatch.setattr(rows, "load_set", lambda *_, **__: small)
+    monkeypatch.setattr(runner, "Kernel", Here)
+    command = ["reproduce", "phs-1", "--dataset", "mini-focus", "--model", "mini-vit", "-p", "k", "5", "--out", str(out)]
+    with Ways() as ways, pytest.raises(SystemExit) as ended:
+        cli.main(command)
+    assert not ended.value.code and "Table 1" in (out / "report.html").read_text(), capsys.readouterr()
+    short(ways, "cli", "bench/runs", "bench", "retrievers", "models")
+    short(ways, "cli", "bench/runs", "view/figures")

@@ -90,7 +90,7 @@ def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], li
         lists = {}
         for key in ("good", "ok", "junk"):
             path = reading.need(file.with_name(f"{stem}_{key}.txt"), "list of pictures", remedy)
-            listed = path.read_text(encoding="utf-8").split()
+            listed = reading.read_text(path, empty=True).split()
             unknown = [n for n in listed if n not in rows and n not in DAMAGED]
             if unknown:
                 raise InputError(

@@ -28,15 +28,15 @@ def need(path: str | PathLike, what: str, remedy: str) -> Path:
     return path
 
 
-def read_text(path: str | PathLike) -> str:
-    """Content of a UTF-8 text file; InputError when it is empty or no text."""
+def read_text(path: str | PathLike, empty: bool = False) -> str:
+    """Content of a UTF-8 text file; InputError when it is no text, or empty, unless it may be ``empty``."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no UTF-8 text (byte {error.start}): get the file again.") from error
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror}): check that it is a file of yours.") from error
-    if not text.strip():
+    if not (text.strip() or empty):
         raise InputError(f"{path} is empty: get the file again.")
     return text
 
@@ -60,6 +60,8 @@ def read_csv(path: str | PathLike, columns: Sequence[str]) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path} is no proper CSV ({str(error).strip()}): get or write it again.") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise InputError(f"{path} is no proper CSV (its first row has more values than columns): get or write it again.")
     table.columns = table.columns.str.strip()
     missing = [name for name in columns if name not in table]
     if missing:
