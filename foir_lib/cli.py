@@ -168,9 +168,9 @@ def bench(
     ] = 100_000,
 ):
     """Measure what the design saves: ratios of medians, both sides in one run."""
-    from foir_lib.bench.speed import heads
+    from foir_lib.bench.speed import run
 
-    typer.echo(heads.markdown(heads.main(out, model, device, repeats, n_states)))
+    typer.echo(run.markdown(run.main(out, model, device, repeats, n_states)))
 
 
 def main(arguments=None):

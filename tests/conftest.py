@@ -47,6 +47,63 @@ def tiny(tmp_path_factory):
     return World(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """``drawn(make)``: what ``make()`` gives with a cache of its own, where mini worlds are drawn."""
+
+    def drawn(make):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FOIR_CACHE", str(tmp_path_factory.mktemp("drawn")))
+            return make()
+
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def focus(drawn, tmp_path_factory):
+    """An Experiment on ten query pictures and forty others of mini-focus with mini-vit; also the set "few-focus"."""
+    from foir_lib import load_model, load_set, registry
+    from foir_lib.bench.experiment import Experiment
+
+    few = drawn(lambda: load_set("mini-focus", seed=5, n_query=10, n_database=40))
+    registry.register("set", "few-focus")(lambda: few)
+    cache = tmp_path_factory.mktemp("focus")
+    return Experiment(few, load_model("mini-vit", device="cpu"), batch_size=7, cache=cache, progress=False)
+
+
+@pytest.fixture(scope="session")
+def town_training(drawn):
+    """Paths of twelve pictures of another town."""
+    from foir_lib.data import training
+
+    return drawn(lambda: training.mini_landmarks(4, 3, 1).paths)
+
+
+@pytest.fixture(scope="session")
+def town(drawn, town_training, tmp_path_factory):
+    """An Experiment on 14 pictures of a town with a random CNN: the set "few-landmarks", the model "few-cnn"."""
+    from dataclasses import replace
+
+    import timm
+    import torch
+
+    from foir_lib import load_set, registry
+    from foir_lib.bench.experiment import Experiment
+    from foir_lib.methods.regional_attention import RegionalAttention
+    from foir_lib.models.cnn import CNN
+
+    torch.manual_seed(0)
+    net = timm.create_model("resnet10t", num_classes=7)
+    model = CNN(net, "few-cnn", out_index=2, whiten=torch.nn.Linear(128, 12))
+    few = drawn(lambda: load_set("mini-landmarks", seed=3, n_landmarks=2, n_queries=2, n_database=14))
+    few = replace(few, settings={"n_words": 8, "n_features": 20, "n_kept": 40, "codebook_features": 20, "unit": "landmark"})
+    attention = [RegionalAttention(model.dim, 4), RegionalAttention(model.dim, 4, context=False)]
+    registry.register("set", "few-landmarks")(lambda: few)
+    registry.register("model", "few-cnn")(lambda: model)
+    options = {"training": town_training, "attention": attention, "cache": tmp_path_factory.mktemp("town"), "progress": False}
+    return Experiment(few, model, **options)
+
+
 # ---- the tier of claims
 
 

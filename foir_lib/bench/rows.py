@@ -1,5 +1,6 @@
 """Rows of a table: every data set, model and method scored, beside what the paper prints."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.metrics.focus import average
 from foir_lib.bench.metrics.intervals import against_first
-from foir_lib.bench.metrics.scores import metric_of
+from foir_lib.bench.metrics.scores import Score, metric_of
 from foir_lib.bench.published import beside
 from foir_lib.bench.tables.catalogue import find
 from foir_lib.bench.tables.coattention import DISTRACTORS
@@ -83,6 +84,8 @@ def run(
         raise InputError(f"One weights file can't serve {len(models)} models: name one model.")
     if len(datasets) > 1 and files:
         raise InputError(f"A guest's file can't serve {len(datasets)} data sets: name one data set.")
+    if files and not models:
+        raise InputError(f"{table} counts objects: a guest has no place in it.")
     count(n_training, "n_training", 0), count(k, "k")
     paths = tuple(training.sample(training_root, n_training or 50_000, seed)) if training_root else None
     with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row", disable=not progress) as bar:
@@ -96,7 +99,7 @@ def run(
                 learning = (seed, paths, n_training, attention, detector or None)
                 experiment = _experiment(retrieval_set, net, *learning, batch_size, workers, cache, progress, noise_pixels)
                 about = _about(name, model_name, experiment)
-                wanted = [one for column in columns for one in _at(column, spec, experiment.model, h_on)]
+                wanted = [one for column in columns for one in by_heads(column, spec, experiment.model, h_on)]
                 rows += [about | row for row in _rows(spec, experiment, wanted, k)]
                 bar.update()
             for column in (column for guest_name, path in files.items() for column in _guests(guest_name, path, retrieval_set)):
@@ -135,8 +138,8 @@ def _about(name, model_name, experiment):
     return {"dataset": name, "model": model_name, **sizes} | ({"ap": ", ".join(sorted(definitions))} if definitions else {})
 
 
-def _at(column, spec, model, h_on):
-    """The column, or one for each number of heads."""
+def by_heads(column: Column, spec: Table, model, h_on: str = "") -> list[Column]:
+    """The column, or one for each number of heads of the model that a run asks for."""
     n_heads = getattr(model, "n_heads", 0)
     if not column.heads or not n_heads:
         return [column]
@@ -178,7 +181,7 @@ def _rows(spec, experiment, columns, k):
         values = {name: values[name] for name in shown(spec, values)} | costs.of(spec, experiment, column)
         rows += [{"method": column.name, "metric": metric, "ours": value, **x} for metric, value in values.items()]
     if spec.over.startswith("objects"):
-        return rows + list(_relative({name: next(iter(result.values())) for (name, _), result in scores.items()}, spec.over))
+        return rows + list(relative({name: next(iter(result.values())) for (name, _), result in scores.items()}, spec.over))
     for metric in {row["metric"] for row in rows}:
         one = {key: score for key, result in scores.items() for score in result.values() if metric in score.metrics}
         bounds = against_first(one, metric) if one else {}
@@ -208,7 +211,7 @@ def shown(spec: Table, names) -> list[str]:
     return among(spec.metrics) or among(METRICS)
 
 
-def _relative(scores, over):
+def relative(scores: dict[str, Score], over: str) -> Iterator[dict]:
     """Gain in MP over the first method, in percent of it, on the queries with x objects (or at least x)."""
     first, *others = scores or [None]
     if not others:

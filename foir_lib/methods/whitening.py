@@ -1,8 +1,6 @@
 """PCA and PCA-whitening, learned by scikit-learn, applied to arrays and tensors alike."""
 
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +8,7 @@ from jaxtyping import Float, Shaped
 from sklearn import decomposition
 from torch import Tensor
 
-from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.files import atomic_path
+from foir_lib.errors import InputError
 
 
 @dataclass
@@ -32,11 +29,6 @@ class PCA:
             mean, matrix = (torch.from_numpy(a).to(y.device, y.dtype) for a in (self.mean, self.matrix))
             return (y - mean) @ matrix.T
         return (y - self.mean) @ self.matrix.T
-
-    def save(self, path: str | Path) -> None:
-        """Write to an .npz file, whole or not at all."""
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, mean=self.mean, matrix=self.matrix)
 
 
 def fit(vectors: Shaped[Tensor | np.ndarray, "..."], dim: int | None = None, whiten: bool = True) -> PCA:
@@ -69,20 +61,3 @@ def fit(vectors: Shaped[Tensor | np.ndarray, "..."], dim: int | None = None, whi
     scale = 1 / np.sqrt(np.where(varies, variance, np.inf)) if whiten else varies.astype(float)
     matrix = (fitted.components_ * scale[:, None])[rows]
     return PCA(fitted.mean_.astype(np.float32), matrix.astype(np.float32))
-
-
-def load(path: str | Path) -> PCA:
-    """The :class:`PCA` of a file that ``save`` wrote; nothing pickled is opened.
-
-    Raises MissingError when there is no such file and IntegrityError when it holds something else.
-    """
-    if not Path(path).is_file():
-        raise MissingError(f"There is no PCA at {path}: check the path or learn it with whitening.fit.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            pca = PCA(file["mean"], file["matrix"])
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise IntegrityError(f"File {path} holds no PCA: give one written by its save().") from error
-    if pca.mean.ndim != 1 or pca.matrix.ndim != 2 or pca.matrix.shape[1] != len(pca.mean):
-        raise IntegrityError(f"File {path} holds no PCA: mean (D,) and matrix (d, D) don't fit each other.")
-    return pca

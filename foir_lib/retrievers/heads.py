@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 
+from foir_lib.errors import InputError
 from foir_lib.methods import baselines, foveal, head_selection
 from foir_lib.models.vit import ClsState
 from foir_lib.registry import register
@@ -155,6 +156,11 @@ class PHS(_Heads):
     foveal: bool = False
     query_db: bool = False
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.foveal and (self.roi != "sum" or self.strategy == "identity"):
+            raise InputError(f"{self} isn't defined: under foveal attention roi is 'sum', and strategy another than 'identity'.")
+
     def _asked(self, part):
         model, on = part.corpus.model, self._on(part)
         if self.foveal:
@@ -192,7 +198,8 @@ class RandomHeads(_Heads):
     seed: int | None = None
 
     def _asked(self, part):
-        return Arrays({"descriptor": described(part.corpus.model, states(part.pictures), part.image_row, self._on(part))})
+        on = self._on(part)
+        return Arrays({"descriptor": described(part.corpus.model, states(part.pictures), part.image_row, on), "on": on})
 
     def _on(self, part):
         seed = part.corpus.seed if self.seed is None else self.seed

@@ -20,7 +20,7 @@ NAMES = ["clusters", "count"]
 
 
 def search(
-    queries, database, k=None, candidates=None, score=coattention.scores, exclude=None, device="cpu", chunk=4096,
+    queries, database, k=None, candidates=None, score=coattention.scores, device="cpu", chunk=4096,
     progress=False, **options,
 ):  # fmt: skip
     """The ``k`` best database rows of each query (None: all of them), by the scores of co-attention.
@@ -30,7 +30,7 @@ def search(
     all others "are simply set to have zero similarity score" (section 5.2), and stand, taken at the paper's word,
     after candidates with a positive score and before those with a negative one. Only rows that are a candidate of some
     query are computed. ``score``: a function of :mod:`~foir_lib.methods.coattention` with its ``options`` (temperature,
-    normalised, how, ...). ``exclude``: as in :func:`foir_lib.search.knn.knn`.
+    normalised, how, ...).
 
     Returns scores (Q, k) float32 and ids (Q, k) int64 by falling score, equal scores by rising id. Memory: one chunk and
     the best k; with k=None a score for each query and picture. Raises InputError for a database of another kind, shapes
@@ -40,7 +40,7 @@ def search(
     asked = [_tensor(q, device) for q in queries] if isinstance(queries, list) else [_tensor(queries, device)]
     n, n_queries = len(database), len(asked) if isinstance(queries, list) else len(queries)
     wanted = _Wanted(candidates, n_queries, n)
-    best = knn.empty(n_queries, 1 if k is None else min(k, n), "cpu", exclude)
+    best = knn.empty(n_queries, 1 if k is None else min(k, n), "cpu")
     blocks = []
     with tqdm(total=n, unit="picture", disable=not progress) as bar:
         for start in range(0, n, chunk):
@@ -58,7 +58,7 @@ def search(
             bar.update(stop - start)
     if k is None:
         best = torch.cat(blocks, 1).sort(dim=1, descending=True, stable=True)
-    return knn.finish(best, n, n if k is None else k, exclude)
+    return knn.finish(best, n, n if k is None else k)
 
 
 def coattended(queries, database, ids, device="cpu", temperature=10.0, normalised=True):

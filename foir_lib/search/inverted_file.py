@@ -41,10 +41,6 @@ class Codebook:
         """The words that a picture with these local features (L, C) shows, each once, rising: int32."""
         return np.unique(self.assign(features))
 
-    def save(self, path):
-        """Write to an .npz file, whole or not at all."""
-        _save(path, mean=self.pca.mean, matrix=self.pca.matrix, centres=self.centres)
-
 
 def learn(features, n_words=1024, dim=128, seed=0, whiten=True, n_pca=200_000, iterations=20):
     """The :class:`Codebook` of local features (S, C) of sample pictures, an array, memory map or tensor.
@@ -125,22 +121,11 @@ def build(words, n_words):
     return InvertedFile(shows.indptr.astype(np.int64), shows.indices.astype(np.int32), len(lists))
 
 
-def load_codebook(path):
-    """The :class:`Codebook` of a file that ``save`` wrote; nothing pickled is opened.
+def load(path):
+    """The :class:`InvertedFile` of a file that ``save`` wrote; nothing pickled is opened.
 
     Raises MissingError when there is no such file and IntegrityError when it holds something else.
-    """
-    part = _load(path, ("mean", "matrix", "centres"), "codebook")
-    mean, matrix, centres = part.values()
-    if (mean.ndim, matrix.ndim, centres.ndim) != (1, 2, 2) or (matrix.shape[1], len(matrix)) != (
-        len(mean), centres.shape[1],
-    ):  # fmt: skip
-        raise IntegrityError(f"File {path} holds no codebook: its PCA and its centres don't fit each other.")
-    return Codebook(whitening.PCA(mean, matrix), centres)
-
-
-def load(path):
-    """The :class:`InvertedFile` of a file that ``save`` wrote; raises as :func:`load_codebook` does."""
+   """
     part = _load(path, ("start", "rows", "n"), "inverted file")
     start, rows, n = part["start"], part["rows"], int(part["n"])
     sound = start.ndim == rows.ndim == 1 and len(start) and start[0] == 0 and start[-1] == len(rows) and n > 0

@@ -14,17 +14,7 @@ from foir_lib.models.vit import ClsState
 from foir_lib.search import knn
 
 
-def search(
-    model,
-    queries,
-    heads,
-    database,
-    k,
-    strategy="before+scale",
-    exclude=None,
-    chunk=4096,
-    progress=False,
-):
+def search(model, queries, heads, database, k: int, strategy: str = "before+scale", chunk: int = 4096, progress: bool = False):
     """The ``k`` nearest database rows of each query, both described with the query's heads.
 
     queries (Q, d): query descriptors made with ``heads``, bool (Q, h). database: Features with
@@ -57,7 +47,7 @@ def search(
     members = [
         torch.as_tensor(np.flatnonzero(group.ravel() == i), device=device) for i in range(len(sets))
     ]
-    best = knn.empty(len(queries), k, device, exclude)
+    best = knn.empty(len(queries), k, device)
     with tqdm(total=len(database) * len(sets), unit="state", disable=not progress) as bar:
         for start, arrays in database.chunks(list(widths), chunk):
             state = ClsState.from_arrays(arrays, model.n_heads, device)
@@ -66,4 +56,4 @@ def search(
                 block = knn.to_matrix(block, "Database descriptors", device, start)
                 knn.update(best, queries[rows], block, start, rows=rows)
                 bar.update(len(block))
-    return knn.finish(best, len(database), k, exclude)
+    return knn.finish(best, len(database), k)

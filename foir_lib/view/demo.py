@@ -42,7 +42,7 @@ class Demo(Voila):
         webbrowser.open(f"{self.connection_url}?token={self.identity_provider.token}")
 
 
-def prepare(notebook):
+def prepare(notebook: str) -> None:
     """Draw the pictures and look at each of them once, as the notebook's parameters say; what is there is kept."""
     from foir_lib.bench.experiment import Experiment
     from foir_lib.bench.runs import parameters
@@ -51,11 +51,8 @@ def prepare(notebook):
 
     p = {name: parameter.default for name, parameter in parameters.read(notebook).items()}
     pictures = load_set(p["dataset"], root=p["data_root"] or None, seed=p["seed"])
-    experiment = Experiment(
-        pictures, load_model(p["model"], weights=p["weights"] or None, device=p["device"]), seed=p["seed"]
-    )
-    experiment.database()
-    experiment.states()
+    model = load_model(p["model"], weights=p["weights"] or None, device=p["device"])
+    Experiment(pictures, model, seed=p["seed"]).score("PHS")
 
 
 if __name__ == "__main__":

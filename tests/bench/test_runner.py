@@ -18,10 +18,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from foir_lib import files
-from foir_lib.bench import landmark_rows
+from foir_lib.bench import rows as bench_rows
 from foir_lib.bench.runs import parameters, report, runner, stamp
 from foir_lib.bench.runs.page import Page
-from foir_lib.bench.tables import heads as tables
+from foir_lib.bench.tables import catalogue, heads
 from foir_lib.errors import InputError, IntegrityError, MissingError
 
 PARAMETERS = """table: str = "phs-1"
@@ -188,7 +188,7 @@ def test_unknown_names_are_refused_with_the_nearest(notebooks, tmp_path):
 
 def test_mini_is_every_table_and_nothing_else(notebooks, tmp_path):
     jobs = runner.plan(["mini"], {"seed": "3"}, notebooks)
-    assert [job.table for job in jobs] == list(tables.TABLES)  # the family that has a notebook here
+    assert [job.table for job in jobs] == list(heads.TABLES)  # the family that has a notebook here
     assert all(j.values["dataset"] == "mini" and j.values["seed"] == 3 for j in jobs)
     assert all("out" not in job.values for job in jobs)
     with pytest.raises(InputError, match="takes no model"):
@@ -203,7 +203,7 @@ def test_a_table_is_made_by_the_notebook_of_its_family(notebooks):
     for family in ("ca", "ra"):
         write_notebook(notebooks / f"{family}.ipynb")
     jobs = runner.plan(["mini"], {}, notebooks)
-    assert [job.table for job in jobs] == list(tables.EVERY) and len(jobs) == 17 + 16 + 4
+    assert [job.table for job in jobs] == list(catalogue.EVERY) and len(jobs) == 17 + 16 + 4
     assert all(job.notebook == notebooks / f"{job.table.split('-')[0]}.ipynb" for job in jobs)
     assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra"}
     with pytest.raises(InputError, match="did you mean ra-2"):
@@ -224,18 +224,17 @@ def test_a_parameter_that_some_tables_lack_is_refused_before_anything_runs(noteb
 
 
 def test_the_notebooks_of_all_papers_share_what_the_command_line_offers():
-    asked = {name: parameters.read(files.notebooks_root() / "tables" / f"{name}.ipynb") for name in ("phs", "ca", "ra")}
-    for name, known in asked.items():
-        assert {"table", "dataset", "model", "data_root", "weights", "device", "seed", "progress", "out"} <= set(known)
-        assert known["table"].default in tables.EVERY and known["table"].default.startswith(name)
+    read = {name: parameters.read(files.notebooks_root() / "tables" / f"{name}.ipynb") for name in ("phs", "ca", "ra")}
+    run = inspect.signature(bench_rows.run).parameters
+    for name, known in read.items():
+        assert {"data_root", "weights", "device", "seed", "methods", "plugin", "training_root", "guest"} <= set(known)
+        assert {"progress", "out"} <= set(known)
+        assert known["table"].default in catalogue.EVERY and known["table"].default.startswith(name)
         assert known["dataset"].default == known["model"].default == "mini"
-    run = inspect.signature(landmark_rows.run).parameters
-    for name in ("ca", "ra"):
-        assert {"training_root", "guest"} <= set(asked[name])
-        for parameter in asked[name].values():
+        for parameter in known.values():
             if parameter.name not in ("table", "progress", "out"):
                 assert parameter.default == run[parameter.name].default, parameter
-    assert set(asked["ca"]) | set(asked["ra"]) == set(run) - {"cache"} | {"out"}
+    assert set().union(*read.values()) == set(run) - {"cache"} | {"out"}
 
 
 def test_lists_are_split_and_made_once(notebooks):
@@ -273,7 +272,7 @@ def test_a_run_leaves_all_its_files_and_is_resumed(notebooks, tmp_path, capsys):
     assert folder == out
     assert list(failures) == ["phs-2"] and "ValueError: no such luck" in failures["phs-2"]
     assert sorted(p.name for p in out.iterdir() if p.name != ".lock") == sorted(
-        [f"{t}.{e}" for t in ("phs-1", "phs-a4") for e in ("ipynb", "json", "csv", "md")]
+        [f"{t}.{e}" for t in ("phs-1", "phs-a4") for e in ("ipynb", "json", "csv", "md", "tex")]
         + ["report.html", "failures.json", "phs-2.failed.ipynb"]
     )
     printed = capsys.readouterr()

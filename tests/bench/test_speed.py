@@ -7,26 +7,28 @@ import sys
 import numpy as np
 import pytest
 import torch
-from foir_lib.search.asking import Database, Sight
 
 from foir_lib import load_model
-from foir_lib.bench.speed import coattention, heads
+from foir_lib.bench.speed import coattention, heads, run
+from foir_lib.models.vit import ViT
+from foir_lib.retrievers.base import Retriever
+from foir_lib.retrievers.corpus import Corpus
 
-FEW = (("mini-vit", 30, ("CBIR", "PHS")), ("mini-vit", 30, ("PHS (query-db)",)))
+FEW = (("mini-vit", 30, ("CBIR", "PHS")), ("mini-vit", 30, ("PHS(query_db=True)",)))
 
 
 def test_all_measures_at_once(tmp_path):
     out = tmp_path / "bench.json"
-    report = heads.main(out, "mini-vit", "cpu", repeats=1, n_states=100, n_dimensions=8, page=FEW)
+    report = run.main(out, "mini-vit", "cpu", repeats=1, n_states=100, n_dimensions=8, page=FEW)
     assert json.loads(out.read_text()) == report
-    table = heads.markdown(report)
+    table = run.markdown(report)
     assert len(report["results"]) == 7 and len(table.splitlines()) == 2 + 2 + 7
     for line in report["results"]:
         assert line["ratio"] == pytest.approx(line["a_ms"] / line["b_ms"]) and line["a_ms"] > 0
         assert f"| {line['measure']} | {line['ratio']:.3f} |" in table
     assert [r["measure"] for r in report["results"]][-2:] == [
         "CBIR + PHS for a new prompt / encoding the picture, mini-vit",
-        "PHS (query-db) for a new prompt / encoding the picture, mini-vit",
+        "PHS(query_db=True) for a new prompt / encoding the picture, mini-vit",
     ]
 
 
@@ -61,12 +63,12 @@ def test_the_clusters_are_never_whole_in_memory():
     """Peak memory of a process (mapped pages count) grows by far less than the file that it streams, 307 MB."""
     code = """if True:
         import resource
-        from foir_lib.bench import landmark_speed
+        from foir_lib.bench.speed import coattention
         def once(a, b, *_):
             a(), b()
             return {"a_ms": 1.0}
         def peak(n):
-            landmark_speed.coattention_search(once, "cpu", 1, n)
+            coattention.coattention_search(once, "cpu", 1, n)
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(peak(5000), peak(30000))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -74,37 +76,34 @@ def test_the_clusters_are_never_whole_in_memory():
     assert (after - before) * (1024 if sys.platform == "linux" else 1) < 100e6
 
 
-def test_a_new_prompt_is_answered_without_looking_again(monkeypatch):
-    """Every answer has a box of its own, and all methods rank all stored states; only the other side looks."""
-    asked, looked = [], []
-    rank, state = Database.rank, Sight.state.func
+def test_a_new_prompt_is_ranked_without_describing_the_picture_again(monkeypatch):
+    """Every pair of lists has a box of its own, and all methods rank all stored states; only the other side runs the network."""
+    asked, passes = [], []
+    live, tokens, score = Corpus.live, ViT.tokens, Retriever.score
 
-    def ranked(self, sight, method, prompt, h_on):
-        before = len(looked)
-        found = rank(self, sight, method, prompt, h_on)
-        asked.append((method, prompt, h_on, len(found.ids), len(looked) - before))
-        return found
+    def asking(self, picture, prompts=(None,)):
+        asked.append((*prompts, len(passes)))
+        return live(self, picture, prompts)
 
-    class Counted:
-        def __get__(self, sight, _):
-            if "state" not in sight.__dict__:
-                looked.append(sight)
-                sight.__dict__["state"] = state(sight)
-            return sight.__dict__["state"]
+    def scored(self, corpus, query, database, k):
+        results.append((str(self), len(query), len(database), k))
+        return score(self, corpus, query, database, k)
 
-    monkeypatch.setattr(Database, "rank", ranked)
-    monkeypatch.setattr(Sight, "state", Counted())
+    results = []
+    monkeypatch.setattr(Corpus, "live", asking)
+    monkeypatch.setattr(Retriever, "score", scored)
+    monkeypatch.setattr(ViT, "tokens", lambda self, x, n: passes.append(len(x)) or tokens(self, x, n))
     heads.prompt_to_list("mini-vit", 30, ("CBIR", "PHS"), "cpu", repeats=3)
-    assert [method for method, *_ in asked] == ["CBIR", "PHS"] * 4  # a warm-up, then three
-    assert all(h_on == 5 and n == 30 for _, _, h_on, n, _ in asked)
-    assert len({prompt for _, prompt, *_ in asked}) == 4
-    assert [new for *_, new in asked] == [1] + [0] * 7  # the picture is looked at in the warm-up alone
-    assert len(looked) == 1 + 4  # and by the other side each time
+    assert results == [("CBIR", 1, 30, 30), ("PHS", 1, 30, 30)] * 4  # a warm-up, then three
+    lists, others = [one for one in asked if one[0]], [one for one in asked if one[0] is None]
+    assert len({prompt for prompt, _ in lists}) == len(lists) == len(others) == 4
+    assert [n for _, n in lists] == [0, 2, 3, 4]  # the picture is described in the warm-up alone
+    assert passes == [1] * (1 + 4)  # and by the other side each time
 
 
 def test_random_states_fit_the_model(tmp_path):
     model = load_model("mini-vit", pretrained=False, device="cpu")
-    features = heads._random_states(model, 300, tmp_path)
+    features = heads.random_states(model, 300, tmp_path)
     assert len(features) == 300 and features.names == ["descriptor", "heads", "residual"]
     assert [json.loads(path.read_text())["n"] for path in tmp_path.glob("*/key.json")] == [300]
     assert features.read("heads").shape == (300, model.net.embed_dim) and features.read("residual").std() > 0.9

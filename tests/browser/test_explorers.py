@@ -11,25 +11,28 @@ from test_canvas import png
 MAKEFILE = Path(__file__).resolve().parents[2] / "Makefile"
 SET = """import numpy as np
 from foir_lib import load_model, load_set
-from foir_lib.bench.experiment import Experiment
-from foir_lib.search.asking import Database, Sight
+from foir_lib.registry import parse
+from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.heads import HeadExplorer
 from foir_lib.view.explorers.retrieval import RetrievalExplorer
 rs, vit = load_set("mini-focus", seed=0), load_model("mini-vit")"""
-EXPLORERS = """lists = RetrievalExplorer(rs, vit, methods=("CBIR", "PHS"), k=6)
+EXPLORERS = """lists = RetrievalExplorer(Corpus(rs, vit, progress=False), k=6)
 display(lists)
-heads = HeadExplorer(vit, canvas=lists.canvas)
+heads = HeadExplorer(vit, panel=lists.panel)
 display(heads)"""
 TOLD = {  # what the kernel says; `right` is worked out again from the set itself, `again` from the picture itself
     "tokens": "np.flatnonzero(lists.canvas.prompt.tokens(vit.grid, lists.canvas.size)).tolist()",
-    "heads": "np.flatnonzero(heads.heads).tolist()",
-    "lists": "{m: t['row'].tolist() for m, t in lists.results.items()}",
-    "again": "{m: database.rank(Sight(vit, lists.canvas.picture), m, lists.canvas.prompt, exclude=own()).ids[:6].tolist() for m in lists.results}",
+    "heads": "heads.state['heads']",
+    "lists": "lists.state['lists']",
+    "again": "{m: again(m) for m in lists.results}",
 }
-AGAIN = """database = Database(vit, Experiment(rs, vit, progress=False).database())
-def own():
-    found = np.flatnonzero(rs.database["image_id"].astype(str) == lists.canvas.label.removeprefix("picture "))
-    return int(found[0]) if len(found) else -1"""
+AGAIN = """corpus = Corpus(rs, vit, progress=False)
+def again(name):
+    one = parse("retriever", name)
+    query = one.describe(corpus.live(lists.canvas.picture, [lists.canvas.prompt]))
+    scores, ids = one.score(corpus, query, one.describe(corpus.database), 7)
+    own = rs.database["image_id"].astype(str) == lists.canvas.label.removeprefix("picture ")
+    return [int(row) for row in ids[0] if not own[row]][:6]"""
 KEYS = "e => [...e.querySelectorAll('[data-row]')].map(r => [...r.querySelectorAll('[data-item]')].map(i => JSON.parse(i.dataset.key)))"
 CHOSEN = "e => [...e.querySelectorAll('[data-frame=chosen]')].map(i => JSON.parse(i.dataset.key))"
 
@@ -144,57 +147,75 @@ def test_without_the_token_the_demo_starts_nothing(demo):
 def test_the_demo_is_one_clean_page_that_answers(demo, pages, request, width, theme):
     page = pages(width=width, height=1000)
     kernel = demo.open_in_voila(page, theme=theme)
-    page.locator(".foir-gallery").nth(2).locator("[data-item]").first.wait_for()
+    page.locator(".foir-gallery [data-item]").first.wait_for()
     text = page.locator("#rendered_cells").inner_text()
-    assert "Where it wins" in text
-    assert (
-        "load_set" not in text
-        and "What we saw" not in text
-        and "cosine to the plain descriptor" not in text.split("Cosine")[0]
-    )
+    assert "Where it wins" in text and "load_set" not in text and "What we saw" not in text
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     wide = "e => e.scrollWidth > e.clientWidth + 1"
     assert not page.locator("#rendered_cells").evaluate(wide), "the page scrolls sideways"
     assert page.evaluate("getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')").strip() in {
         "light": ("#fff", "#ffffff", "white"), "dark": ("#111", "#111111", "#212121", "var(--md-grey-900, #212121)")
     }[theme]  # fmt: skip
-    picture(page, f"{request.node.name}_top")
-    size = kernel.value("list(lists.canvas.size)")
-    hand, before = Hand(page, size), kernel.run("", **{k: v for k, v in TOLD.items() if k != "again"})
+    picture(page, f"{request.node.name}_lists")
+    canvas, tab = page.locator(".foir-canvas").bounding_box(), page.locator(".foir-page .foir-tab").bounding_box()
+    assert (tab["x"] >= canvas["x"] + canvas["width"]) == (width == 1280)  # beside each other, or below
+    size = kernel.value("list(page.canvas.size)")
+    hand, before = Hand(page, size), kernel.value("page.explorer.state['lists']")
     hand.drag((0.05 * size[0], 0.6 * size[1]), (0.35 * size[0], 0.95 * size[1]))
-    after = kernel.run("", **{k: v for k, v in TOLD.items() if k != "again"})
-    assert all(before[name] != after[name] for name in after)
-    lists = page.locator(".foir-gallery").first
-    assert lists.evaluate(KEYS) == [after["lists"]["CBIR"], after["lists"]["PHS"]]
-    assert sorted(page.locator(".foir-gallery").nth(1).evaluate(CHOSEN)) == after["heads"]
-    case = page.locator(".foir-gallery").nth(2).locator("[data-item]").nth(2)
+    after = kernel.value("page.explorer.state['lists']")
+    assert after["PHS"] != before["PHS"] and after["CBIR"] == before["CBIR"]
+    gallery = page.locator(".foir-page .foir-tab .foir-gallery")
+    assert gallery.evaluate(KEYS) == [after["CBIR"], after["PHS"]]
+    kept = kernel.value("page.explorer.state['heads']['PHS']")
+    open_tab(page, width, "Heads")
+    kernel.until("page.tab == 'Heads' and page.explorer is not None")
+    page.locator("[data-frame=chosen]").first.wait_for()
+    assert sorted(gallery.evaluate(CHOSEN)) == kernel.value("page.explorer.state['heads']") == kept
+    picture(page, f"{request.node.name}_heads")
+    open_tab(page, width, "Failures")
+    case = gallery.locator("[data-item]").nth(2)
+    page.locator(".foir-failures [data-item]").first.wait_for()
+    picture(page, f"{request.node.name}_failures")
     query = int(case.get_attribute("data-key"))
     case.click()
-    kernel.until(f"str(lists.canvas.prompt) == str(rs.queries['prompt'].iloc[{query}])")
-    picture(page, f"{request.node.name}_below")
+    kernel.until(f"str(page.canvas.prompt) == str(rs.queries['prompt'].iloc[{query}])")
+    open_tab(page, width, "Co-attention")
+    page.locator(".foir-tab", has_text="mini-vit has no").wait_for()
     demo.stop()
+
+
+def open_tab(page, width, name):
+    """A click on a tab; on a narrow page tabs are a select."""
+    if width == 1280:
+        page.locator(".foir-tabs button", has_text=name).click()
+    else:
+        page.locator(".foir-select select").select_option(name)
 
 
 # ---- co-attention
 
-TOWN = """import numpy as np
+TOWN = """import dataclasses
 from foir_lib import load_model, load_set
-from foir_lib.search import local_views
+from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.coattention import CoattentionExplorer
-town, cnn = load_set("mini-landmarks", seed=5, n_landmarks=8, n_queries=8, n_database=60), load_model("mini-cnn")"""
-LOOKED = """seen = CoattentionExplorer(town, cnn, k=6, progress=False)
+town, cnn = load_set("mini-landmarks", seed=5, n_landmarks=8, n_queries=8, n_database=60), load_model("mini-cnn")
+town = dataclasses.replace(town, settings={n: v for n, v in town.settings.items() if n != "training"})"""
+LOOKED = """seen = CoattentionExplorer(Corpus(town, cnn, progress=False), k=6)
 display(seen)"""
 SEEN = {  # what the kernel says; `again` is worked out from the picture, the prompt and the controls alone
-    "prompt": "str(seen.canvas.prompt)",
-    "list": "seen.results['row'].tolist()",
-    "maps": "[round(float(m.std() / m.mean()), 4) for m in seen.attention]",
-    "numbers": "[seen.n_features.value, seen.n_clusters.value, seen.temperature.value]",
+    "prompt": "seen.state['prompt']",
+    "list": "list(seen.state['lists'].values())[0]",
+    "maps": "[round(float(m.std() / m.mean()), 4) for m in list(seen.explained.values())[0]]",
     "again": "again()",
 }
-WORKED_OUT = """def again():
-    n, k, t = seen.n_features.value, seen.n_clusters.value, seen.temperature.value
-    asked = local_views.ask(cnn, seen.canvas.picture, seen.canvas.prompt, n)
-    return seen.views.rank(asked, n, k, t, k=6)[0].tolist()"""
+WORKED_OUT = """from foir_lib.retrievers.coattention import CoAttention
+corpus = Corpus(town, cnn, progress=False)
+def again():
+    one = CoAttention(**{name: getattr(seen.options, name).value for name in ("n_features", "n_clusters", "temperature")})
+    query = one.describe(corpus.live(seen.canvas.picture, [seen.canvas.prompt]))
+    scores, ids = one.score(corpus, query, one.describe(corpus.database), 7)
+    own = town.database["image_id"].astype(str) == seen.canvas.label.removeprefix("picture ")
+    return [int(row) for row in ids[0] if not own[row]][:6]"""
 SHOWN = "e => [...e.querySelectorAll('[data-row]')].map(r => [...r.querySelectorAll('[data-item] img')].map(i => i.src.length + i.src.slice(-40)))"
 
 
@@ -227,7 +248,7 @@ def test_a_dragged_box_changes_what_lights_up_and_so_does_every_control(opened, 
             control.locator(".widget-readout").fill(str(value))
             control.locator(".widget-readout").press("Enter")
             page.wait_for_function(f"+document.querySelector('.foir-gallery').dataset.shown > {shown}")
-            kernel.until(f"seen.{name}.value == {value}")
+            kernel.until(f"seen.options.{name}.value == {value}")
             after = seen(page, kernel)
             assert after["maps"] != before["maps"] and after["pictures"][1] != before["pictures"][1], words
         wide = "e => e.scrollWidth > e.clientWidth + 1"

@@ -10,12 +10,14 @@ import pytest
 from hands import Hand
 
 MINI = """from foir_lib import load_model, load_set
+from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.retrieval import RetrievalExplorer
-rs, vit, features = load_set("mini-focus", seed=0), load_model("mini-vit"), None"""
+corpus = Corpus(load_set("mini-focus", seed=0), load_model("mini-vit"), progress=False)"""
 LARGE = """import numpy as np, pandas as pd
 from foir_lib import load_model, load_set
 from foir_lib.data.sets import RetrievalSet
-from foir_lib.search import store
+from foir_lib.retrievers.corpus import Corpus
+from foir_lib.store import features
 from foir_lib.view.explorers.retrieval import RetrievalExplorer
 small, vit, n = load_set("mini-focus", seed=0), load_model("dinov2-base", pretrained=False), 10_000
 images = small.database.iloc[np.arange(n) % len(small.database)].assign(image_id=np.arange(n), split="both")
@@ -24,8 +26,9 @@ d = vit.net.embed_dim
 def make(start, stop):
     rows = np.random.default_rng(start).standard_normal((stop - start, d), dtype=np.float32)
     return {"descriptor": rows / np.linalg.norm(rows, axis=1, keepdims=True), "heads": rows, "residual": rows}
-features = store.build({"random": d}, n, make, root=FOLDER, progress=False)"""
-EXPLORER = """lists = RetrievalExplorer(rs, vit, methods=("CBIR", "PHS"), k=10, features=features, progress=False)
+corpus = Corpus(rs, vit, progress=False)
+corpus.database.memory["states, asked about"] = features.build({"random": d}, n, make, root=FOLDER, progress=False)"""
+EXPLORER = """lists = RetrievalExplorer(corpus, ("CBIR", "PHS"), k=10)
 lists"""
 WATCH = """() => {
   window.released = 0; window.times = [];

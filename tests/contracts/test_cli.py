@@ -9,7 +9,7 @@ import pytest
 
 from foir_lib import cli, files
 from foir_lib.bench.runs import runner
-from foir_lib.bench.speed import heads
+from foir_lib.bench.speed import run as speed
 from foir_lib.data.getting import download
 from foir_lib.errors import InputError, MissingError
 from foir_lib.store import features
@@ -165,8 +165,8 @@ def test_models_are_listed(run):
 
 
 def test_bench_prints_its_table(run, monkeypatch):
-    monkeypatch.setattr(heads, "main", lambda *a: {"asked": a})
-    monkeypatch.setattr(heads, "markdown", lambda report: f"| {report['asked']} |")
+    monkeypatch.setattr(speed, "main", lambda *a: {"asked": a})
+    monkeypatch.setattr(speed, "markdown", lambda report: f"| {report['asked']} |")
     code, out, _ = run("bench", "--model", "mini-vit", "--repeats", "3")
     assert code == 0 and out == "| ('bench.json', 'mini-vit', 'auto', 3, 100000) |\n"
 

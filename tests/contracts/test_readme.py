@@ -1,5 +1,7 @@
 """The README is run: its Python blocks as they stand, its commands as far as that they are well-formed."""
 
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from foir_lib import cli
+from foir_lib import cli, registry
 from foir_lib.bench.runs import runner
 from foir_lib.data.getting import download
 
@@ -31,6 +33,35 @@ def test_python_blocks_run(block, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+IN_A_TABLE = """
+import json, sys
+from foir_lib.bench import rows
+
+def scores(model, methods):
+    table = rows.run("phs-1", "by-day", model, plugin="mine.py", methods=methods, k=10, progress=False)
+    table = table[table["metric"] == "MP@10"].set_index("method")
+    return table["ours"].dropna().to_dict(), table["note"].dropna().to_dict() if "note" in table else {}
+
+both = scores("mini-vit", "CBIR, Crop, Mine, Mine(share=0.0), Mine(share=1.0), PHS"), scores("colours", "CBIR, Crop, Mine, PHS")
+print(json.dumps(both))
+"""
+
+
+@pytest.mark.slow
+def test_the_plug_in_stands_in_a_table_beside_phs(tmp_path):
+    (plugin,) = [block for block in PYTHON if "@register(" in block]
+    (tmp_path / "mine.py").write_text(plugin, encoding="utf-8")
+    environment = os.environ | {"FOIR_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", IN_A_TABLE]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (vit, nothing), (colours, lacking) = json.loads(done.stdout)
+    assert vit["Mine(share=0.0)"] == pytest.approx(vit["CBIR"]) and vit["Mine(share=1.0)"] == pytest.approx(vit["Crop"])
+    assert vit["Mine"] not in (vit["CBIR"], vit["Crop"]) and vit["PHS"] > vit["CBIR"] and not nothing
+    assert set(colours) == {"CBIR", "Crop", "Mine"} and all(0 < value < 100 for value in colours.values())
+    assert set(lacking) == {"PHS"} and "no attention heads" in lacking["PHS"]
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_commands_parse(line, monkeypatch):
     """Words and options are those of the program, data sets and tables and parameters are known; nothing is done."""
@@ -42,10 +73,11 @@ def test_commands_parse(line, monkeypatch):
         return Path("runs"), {}
 
     monkeypatch.setattr(runner, "reproduce", only_plan)
+    monkeypatch.setattr(registry, "load_plugin", asked.append)
     for name in ("get", "verify"):
         monkeypatch.setattr(download, name, lambda name, root: asked.append(download.manifest(name)) or _verified())
-    monkeypatch.setattr("foir_lib.bench.speed.heads.main", lambda *_: asked.append("bench") or {})
-    monkeypatch.setattr("foir_lib.bench.speed.heads.markdown", str)
+    monkeypatch.setattr("foir_lib.bench.speed.run.main", lambda *_: asked.append("bench") or {})
+    monkeypatch.setattr("foir_lib.bench.speed.run.markdown", str)
     if len(words) == 2 and words[1] in get_command(cli.app).commands:  # named in the text, without arguments
         words.append("--help")
     with pytest.raises(SystemExit) as ended:

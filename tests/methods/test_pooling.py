@@ -55,6 +55,13 @@ def test_the_centring_prior():
     assert pooling.spoc(torch.full((1, 1, 1, 1), 7.0)).item() == 7
 
 
+def test_weights_of_a_power_mean_by_hand():
+    x, share = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[1.0, 0.0, 3.0]])
+    assert pooling.power_mean(x, 2.0, weights=share).item() == pytest.approx(((1 + 3 * 9) / 4) ** 0.5)
+    assert pooling.power_mean(x, 3.0, weights=torch.full((1, 3), 0.2)).item() == pytest.approx(pooling.power_mean(x).item())
+    assert pooling.power_mean(x.repeat(4, 1), 1.0, 0, weights=torch.ones(4, 1)).tolist() == pytest.approx([1, 2, 3])
+
+
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 99))
 def test_gem_lies_between_the_mean_and_the_maximum(height, width, seed):
     x = maps(2, 3, height, width, seed=seed).clamp(min=1e-6)

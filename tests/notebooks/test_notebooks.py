@@ -95,17 +95,20 @@ def test_it_is_short(path):
 
 @each
 def test_it_calls_and_does_not_define(path):
-    defs = 0
+    """One's own method and network are classes, in the one lesson about them."""
+    defs = classes = 0
     for cell in code_of(load(path)):
         assert not re.search(r"^\s*[!%]", cell.source, re.MULTILINE), (
             f"magic or shell: {cell.source}"
         )
         for node in ast.walk(ast.parse(cell.source)):
-            assert not isinstance(node, ast.ClassDef), f"a class: {cell.source}"
+            classes += isinstance(node, ast.ClassDef)
             defs += isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
             if isinstance(node, ast.Attribute):
                 assert ast.unparse(node) not in ("sys.path", "warnings.filterwarnings")
-    assert defs <= 2, f"{defs} functions"
+    own = path.name.startswith("03_")
+    assert classes <= (3 if own else 0), f"{classes} classes"
+    assert defs <= (6 if own else 2), f"{defs} functions"
 
 
 @each

@@ -18,14 +18,14 @@ def test_a_query_of_coco_and_a_photograph_of_one_s_own(foir_data, tmp_path, monk
     monkeypatch.setenv("FOIR_CACHE", str(tmp_path))
     coco, model = load_set("coco", root=str(root)), load_model(NAME, weights=weights, device="cpu")
     experiment = Experiment(coco, model, progress=False)
-    explorer = RetrievalExplorer(coco, model, ("CBIR", "PHS"), k=20, features=experiment.database())
-    assert (explorer.h_on.value, explorer.h_on.max) == (1, 3)  # three heads: half of them to start with
-    rankings = {"CBIR": experiment.ranking("CBIR", k=20), "PHS": experiment.ranking("PHS", k=20, h_on=1)}
+    explorer = RetrievalExplorer(experiment.corpus, ("CBIR", "PHS(h_on=1)"), k=20)
+    assert (explorer.options.h_on.value, explorer.options.h_on.max) == (1, 3)  # three heads
+    rankings = {name: experiment.ranking(name, k=20) for name in ("CBIR", "PHS(h_on=1)")}
     hits, chance = 0, 0.0
     for query in range(0, len(coco.queries), 20):
         row = coco.queries.iloc[query]
         explorer.ask(row["prompt"], picture=row["image_id"])
-        assert explorer.label.value == row["label"]
+        assert explorer.panel.label == row["label"]
         for method, ranking in rankings.items():
             table = explorer.results[method]
             assert np.allclose(table["score"], ranking.scores[query], atol=5e-6)

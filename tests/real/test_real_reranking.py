@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from foir_lib.bench.landmark_experiment import RERANKINGS, LandmarkExperiment
 from PIL import Image
 
-from foir_lib import load_model
+from foir_lib import load_model, registry
+from foir_lib.bench.experiment import Experiment
 from foir_lib.data.ground_truth import CLASSIC, protocols
 from foir_lib.data.readers import pictures, reading
 from foir_lib.data.sets import RetrievalSet
@@ -14,8 +14,9 @@ from foir_lib.errors import InputError
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 N_FRAMES, LONGEST, N_TRAINING = 5, 256, 60  # right pictures of a query; pixels; other photographs
-NEIGHBOURS = {"AQE": 2, "alphaQE": 3, "DF": 6, "SP": 15, "SuperGlobal": 20}  # of a small set: 5 right pictures of 50
-METHODS = ("GeM", "R-MAC", "CA", "CA naive")
+# of a small set: 5 right pictures of 50
+RERANKINGS = {"AQE": "AQE(n=2)", "alphaQE": "alphaQE(n=3)", "DF": "DF(n=6)", "SP": "SP(n=15)", "SuperGlobal": "SuperGlobal(n=20)"}
+METHODS = ("GeM", "R-MAC", "CA", "NaiveCA")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,11 @@ def experiment(foir_data, tmp_path_factory):
     images.loc[: len(queries) - 1, "split"] = "query"
     tables = reading.query_tables(names[: len(queries)], list(frames), np.array(boxes, float))[::-1]
     truth = [{"good": list(range(i, i + N_FRAMES)), "ok": [], "junk": []} for i in range(0, len(database), N_FRAMES)]
-    found = RetrievalSet("frames", images, *tables, protocols(truth, len(database), CLASSIC))
+    settings = {"n_words": 2048, "n_asking": 30, "n_features": 300}
+    found = RetrievalSet("frames", images, *tables, protocols(truth, len(database), CLASSIC), settings)
     model = load_model("resnet18", weights=weights, out_index=3, image_size=LONGEST, device="cpu")
-    cache = tmp_path_factory.mktemp("cache")
-    options = {"n_words": 2048, "n_asking": 30, "n_features": 300, "cache": cache, "progress": False}
-    return LandmarkExperiment(found, model, [str(path) for path in others], **options)
+    others = [str(path) for path in others]
+    return Experiment(found, model, training=others, cache=tmp_path_factory.mktemp("cache"), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def scores(experiment):
     for method in METHODS:
         for rerank in table:
             try:
-                found = experiment.score(method, rerank=rerank or None, n=NEIGHBOURS.get(rerank))
+                found = experiment.score(method, rerank=RERANKINGS.get(rerank))
             except InputError:
                 continue
             table.loc[method, rerank] = 100 * found["classic"].map
@@ -63,7 +64,7 @@ def test_what_is_defined_is_scored(scores):
     defined = scores.notna()
     assert defined.loc[["GeM", "R-MAC"]].all(axis=None)
     assert defined.columns[defined.loc["CA"]].tolist() == ["", "AQE", "alphaQE", "DF", "SP"]
-    assert defined.columns[defined.loc["CA naive"]].tolist() == ["", "SP"]
+    assert defined.columns[defined.loc["NaiveCA"]].tolist() == ["", "SP"]
 
 
 def test_all_are_far_above_chance(experiment, scores):
@@ -79,11 +80,12 @@ def test_no_reranking_loses_much(scores):
     assert gains.min(axis=None) > -12
     assert (gains.loc[["GeM", "R-MAC", "CA"], ["AQE", "alphaQE"]] > 0).all(axis=None)
     assert (gains.drop(columns="SuperGlobal").max() > 0).all(), "each helps some method"
-    assert scores.loc["CA", ""] > max(scores.loc[["GeM", "CA naive"], ""])
+    assert scores.loc["CA", ""] > max(scores.loc[["GeM", "NaiveCA"], ""])
 
 
 def test_the_inverted_file_keeps_what_is_right(experiment):
-    full, less = (experiment.score("CA", ivf=ivf)["classic"].map for ivf in (False, True))
-    share = experiment.filtered()
+    full, less = (experiment.score(text)["classic"].map for text in ("CA", "CA(ivf=True)"))
+    corpus, ca = experiment.corpus, registry.parse("retriever", "CA(ivf=True)")
+    share = ca.filtered(corpus, *(corpus.described(ca, part) for part in (corpus.queries(), corpus.database)))
     print(f"filtered {100 * share:.0f} %, mAP {100 * full:.1f} without and {100 * less:.1f} with the inverted file")
     assert share > 0.01 and less > full - 0.02

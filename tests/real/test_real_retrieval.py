@@ -9,13 +9,14 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from foir_lib import load_model, load_set
 from foir_lib.bench import metrics
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.runs import report
 from foir_lib.methods import head_selection
+from foir_lib.retrievers import heads
+from foir_lib.retrievers.baselines import CBIR
 from foir_lib.search.knn import knn
 from foir_lib.search.ranking import Ranking
 
@@ -49,12 +50,12 @@ def worst_heads(foir_data, name, cache, monkeypatch):
     monkeypatch.setenv("FOIR_CACHE", str(cache))
     model = load_model(name, weights=foir_data / "weights" / f"{name}.safetensors", device="cpu")
     experiment = Experiment(load_set("coco", root=str(foir_data / "coco-free")), model, progress=False)
-    state = experiment._state(experiment.states(), experiment.image_row)
-    boxes = zip(experiment.set.queries["prompt"], experiment.sizes, strict=True)
-    roi = torch.stack([torch.from_numpy(box.tokens(model.grid, size)) for box, size in boxes])
-    heads = head_selection.top(-head_selection.roi_attention(state, roi), 1)
-    vectors = head_selection.descriptor(model, state, heads).numpy()
-    scores, ids = knn(vectors, experiment.database().read("descriptor"), 100)
+    corpus = experiment.corpus
+    part, database = corpus.queries(), corpus.described(CBIR(), corpus.database)
+    state = heads.state_of(heads.states(part.pictures), part.image_row, model)
+    on = head_selection.top(-head_selection.roi_attention(state, part.roi(part.rows)), 1)
+    vectors = head_selection.descriptor(model, state, on).numpy()
+    scores, ids = knn(vectors, database.read("descriptor"), 100)
     ranking = Ranking(range(len(experiment)), ids, scores, len(experiment.set.database))
     return 100 * metrics.score(ranking, experiment.set).map
 

@@ -36,6 +36,6 @@ def test_frames_of_the_video_rise_in_a_ranking(videos):
     database = [videos[name][1] for name in names]
     ids = np.tile(np.arange(len(names)), (len(names), 1))
     scores = np.zeros(ids.shape, np.float32)
-    new, inliers = spatial.rerank([videos[name][0] for name in names], database.__getitem__, ids, scores)
+    inliers, new = spatial.rerank([videos[name][0] for name in names], database.__getitem__, scores, ids)
     assert new[:, 0].tolist() == list(range(len(names)))
     assert (inliers[:, 0] > 2 * inliers[:, 1]).all()

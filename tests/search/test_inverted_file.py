@@ -137,20 +137,21 @@ def test_bad_samples_are_told():
 # --- on disk ---------------------------------------------------------------------------------------
 
 
-def test_both_come_back_from_disk(tmp_path):
-    index, book = ivf.build(WORDS, 6), codebook()
-    index.save(tmp_path / "index.npz")
-    book.save(tmp_path / "book.npz")
-    again, read = ivf.load(tmp_path / "index.npz"), ivf.load_codebook(tmp_path / "book.npz")
+def test_it_comes_back_from_disk(tmp_path):
+    ivf.build(WORDS, 6).save(tmp_path / "index.npz")
+    again = ivf.load(tmp_path / "index.npz")
     assert again.candidates([3, 5]).tolist() == [0, 2, 3] and len(again) == 4 and again.rows.dtype == np.int32
-    np.testing.assert_array_equal(read.assign(book.centres), np.arange(4))
+
+
+def test_a_codebook_assigns_its_own_centres():
+    book = codebook()
+    np.testing.assert_array_equal(book.assign(book.centres), np.arange(4))
 
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "x.npz"
-    for load in (ivf.load, ivf.load_codebook):
-        with pytest.raises(MissingError):
-            load(path)
+    with pytest.raises(MissingError):
+        ivf.load(path)
     for content in (b"", b"PK", b"junk" * 50):
         path.write_bytes(content)
         with pytest.raises(IntegrityError):
@@ -162,6 +163,3 @@ def test_other_files_are_refused(tmp_path):
         np.savez(path, start=np.array(start), rows=np.array(rows), n=n)
         with pytest.raises(IntegrityError, match="don't fit"):
             ivf.load(path)
-    np.savez(path, mean=np.zeros(3), matrix=np.eye(2), centres=np.eye(2))
-    with pytest.raises(IntegrityError, match="don't fit"):
-        ivf.load_codebook(path)

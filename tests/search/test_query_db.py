@@ -37,15 +37,13 @@ def world(tmp_path_factory):
     return model, state[:N], state[N:], sets[torch.arange(Q) % 3], database
 
 
-def brute_force(world, strategy, k, exclude=None):
+def brute_force(world, strategy, k):
     model, database, queries, heads, _ = world
     scores, ids = [], []
     for q in range(Q):
         one = head_selection.descriptor(model, queries[q : q + 1], heads[q : q + 1], strategy)
         every = head_selection.descriptor(model, database, heads[q : q + 1].expand(N, H), strategy)
         row = (every @ one[0]).numpy()
-        if exclude is not None and exclude[q] >= 0:
-            row[exclude[q]] = -np.inf
         ids.append(np.argsort(-row, kind="stable")[:k])
         scores.append(row[ids[-1]])
     return np.array(scores), np.array(ids)
@@ -60,17 +58,6 @@ def test_equals_brute_force(world, strategy, chunk):
     want_scores, want_ids = brute_force(world, strategy, 10)
     np.testing.assert_allclose(scores, want_scores, atol=2e-6)
     np.testing.assert_array_equal(ids, want_ids)
-
-
-def test_exclude(world):
-    model, _, queries, heads, database = world
-    described = head_selection.descriptor(model, queries, heads)
-    exclude = brute_force(world, "before+scale", 1)[1][:, 0]
-    exclude[::2] = -1
-    scores, ids = query_db.search(model, described, heads, database, N, exclude=exclude)
-    want_scores, want_ids = brute_force(world, "before+scale", N - 1, exclude)
-    np.testing.assert_array_equal(ids, want_ids)
-    np.testing.assert_allclose(scores, want_scores, atol=2e-6)
 
 
 def test_all_heads_on_is_plain_search_and_few_are_not(world):

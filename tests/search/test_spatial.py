@@ -120,16 +120,16 @@ def test_the_first_are_ranked_by_inliers_and_each_picture_is_asked_once():
 
     queries = [spatial.keypoints(texture()), NONE]
     ids, scores = np.array([[0, 1, 2, 4, 3], [3, 2, 4, 1, 0]]), np.tile(np.float32([0.9, 0.8, 0.7, 0.6, 0.5]), (2, 1))
-    new, inliers = spatial.rerank(queries, keypoints_of, ids, scores, 4, threshold=3)
+    inliers, new = spatial.rerank(queries, keypoints_of, scores, ids, 4, threshold=3)
     assert new[0, :2].tolist() == [4, 2] and new[0, 4] == 3
     assert inliers[0, 0] == len(queries[0].points) or inliers[0, 0] > inliers[0, 1] > 30
     assert inliers[0, 1] == spatial.verify(queries[0], keypoints_of(2), threshold=3).inliers
     assert new[1].tolist() == [3, 2, 4, 1, 0]  # no keypoints: as it was
     assert (np.diff(inliers, axis=1) <= 0).all()
     assert sorted(asked[:-1]) == [0, 1, 2, 3, 4]
-    assert spatial.rerank(queries, keypoints_of, ids, scores, 1)[0].tolist() == ids.tolist()
+    assert spatial.rerank(queries, keypoints_of, scores, ids, 1)[1].tolist() == ids.tolist()
     with pytest.raises(InputError, match="2 queries"):
-        spatial.rerank(queries, keypoints_of, ids[:1], scores[:1])
+        spatial.rerank(queries, keypoints_of, scores[:1], ids[:1])
 
 
 def test_keypoints_come_back_from_the_store(tmp_path):

@@ -26,6 +26,7 @@ get_ipython().reset(new_session=True)  # no name of the notebook before is left,
 import gc
 gc.collect()
 del gc"""  # run before each notebook
+PATIENCE = {"startup_timeout": 300, "iopub_timeout": 60}  # seconds: a busy machine is no error
 SHARE = 0.5  # of the machine's memory: a kernel that holds more makes room for a new one
 
 
@@ -100,7 +101,7 @@ class _Engine(Engine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, kernel, **kwargs):
-        client = _Client(nb_man, km=kernel.manager, stderr_file=sys.stderr, timeout=None)
+        client = _Client(nb_man, km=kernel.manager, stderr_file=sys.stderr, timeout=None, **PATIENCE)
         client.kc = kernel.client
         try:
             client.execute()

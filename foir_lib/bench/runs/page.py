@@ -1,13 +1,14 @@
 """report.html: the tables and figures of one run on one page that needs nothing else and grows while the run goes on."""
 
 import base64
+import re
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from foir_lib.bench.runs import minutes, report
-from foir_lib.bench.tables.catalogue import EVERY
+from foir_lib.bench.tables.catalogue import EVERY, title
 from foir_lib.errors import IntegrityError
 from foir_lib.files import atomic_write
 
@@ -41,7 +42,7 @@ class Page:
         """Write ``report.html`` and return its path.
 
         ``failures``: table -> sentence, on top; ``running``: a sentence on a run that is under way. Tables stand in the
-        order of :data:`foir_lib.bench.tables.heads.EVERY`, any others behind them by name.
+        order of :data:`foir_lib.bench.tables.catalogue.EVERY`, any others behind them by name.
         """
         failures = self.damaged | (failures or {})
         names = [t for t in EVERY if t in self._sections] + sorted(self._sections.keys() - EVERY.keys())
@@ -50,7 +51,7 @@ class Page:
         text = TEMPLATES.get_template("report.html.j2").render(
             name=self.folder.resolve().name, failures=failures, running=running, logs=logs,
             n_good=len(names) - len(failures.keys() & set(names)),
-            sections={table: self._sections[table] for table in names}, title=report.title,
+            sections={table: self._sections[table] for table in names}, title=title,
             minutes={table: minutes.took(stamp["seconds"]) for table, stamp in stamps.items() if stamp},
         )  # fmt: skip
         atomic_write(self.folder / "report.html", text)
@@ -59,12 +60,12 @@ class Page:
     def _section(self, table, rows, stamp):
         """The HTML of one table."""
         pictures = {
-            f"{report.title(table)}: {path.stem.removeprefix(table).strip('-')}": base64.b64encode(path.read_bytes()).decode()
+            f"{title(table)}: {path.stem.removeprefix(table).strip('-')}": base64.b64encode(path.read_bytes()).decode()
             for path in sorted(self.folder.glob(f"{table}-*.png"))
         }
-        files = [f"{table}.{ending}" for ending in ("ipynb", "csv", "md", "json")]
+        files = [f"{table}.{ending}" for ending in ("ipynb", "csv", "md", "tex", "json")]
         return TEMPLATES.get_template("section.html.j2").render(
-            report=report, table=table, rows=rows, pictures=pictures, stamp=_words(stamp),
+            report=report, title=title(table), table=table, rows=rows, pictures=pictures, stamp=_words(stamp),
             look=EVERY[table].look if table in EVERY else "",
             files=[file for file in files if (self.folder / file).is_file()],
         )  # fmt: skip
@@ -85,10 +86,4 @@ def _words(stamp):
     )
 
 
-def _is_number(cell):
-    """Whether a cell is a number, which stands to the right: "1.5", "-", "- (73.0)"."""
-    text = str(cell).split(" (")[0]
-    return text == "-" or text.lstrip("+-").replace(".", "", 1).isdigit()
-
-
-TEMPLATES.tests["number"] = _is_number
+TEMPLATES.tests["number"] = lambda cell: re.fullmatch(r"[-+*.,\d ()\[\]±]+", str(cell))  # "-", "**1.5** (2.0)": stands to the right

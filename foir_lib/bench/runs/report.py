@@ -10,7 +10,7 @@ import pandas as pd
 
 from foir_lib.bench.published import published, tables
 from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, best, latex, number, pipes, with_differences
-from foir_lib.bench.tables.catalogue import EVERY
+from foir_lib.bench.tables.catalogue import EVERY, title
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import atomic_write
 
@@ -144,11 +144,6 @@ def notes(rows):
     lacking = rows[rows["note"].fillna("") != ""]
     methods = lacking.groupby("note", sort=False)["method"].unique()
     return [f"{', '.join(names)}: {note}." for note, names in methods.items()]
-
-
-def title(table):
-    """The table's own title, or its id where it has none."""
-    return EVERY[table].title if table in EVERY else table
 
 
 def markdown(rows):

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from foir_lib.bench.runs import minutes, parameters, report, stamp
 from foir_lib.bench.runs.kernel import Kernel
 from foir_lib.bench.runs.page import Page
-from foir_lib.bench.tables.catalogue import EVERY, find
+from foir_lib.bench.tables.catalogue import EVERY, find, title
 from foir_lib.errors import FoirError, InputError, IntegrityError, MissingError
 from foir_lib.files import notebooks_root
 
@@ -222,7 +222,7 @@ def _show(table, page, how):
     """Print a finished table."""
     rows, _ = page.results[table]
     text = "\n".join([report.wide(rows).reset_index().to_string(index=False), *report.notes(rows)])
-    tqdm.write(f"\n{report.title(table)} ({how})\n{report.caption(rows)}\n\n{text}\n", file=sys.stdout)
+    tqdm.write(f"\n{title(table)} ({how})\n{report.caption(rows)}\n\n{text}\n", file=sys.stdout)
 
 
 def _sentence(error):

@@ -1,5 +1,7 @@
 """What co-attention costs at a million pictures: every cluster read and scored, against the bare product it can't do without."""
 
+from collections.abc import Callable, Iterator
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,11 +17,11 @@ MILLION = 1_000_000
 PAPER_MS, PAPER_GB = 530, 21  # co-attention section 7.11: a query on a Tesla GPU with an inverted file; float32
 
 
-def coattention_search(compare, device, repeats, n, folder=None):
+def coattention_search(compare: Callable, device: str | torch.device, repeats: int, n: int, folder: str | PathLike | None = None) -> dict:
     """One query scored by co-attention over ``n`` synthetic pictures, against its bare products with the same clusters.
 
     On the CPU both stream through a float16 file, below ``folder`` or a temporary one, of which one piece is in memory at
-    a time; on a GPU the clusters lie in its memory. ``compare``: measures both, as ``speed._compare`` does. Adds bytes a
+    a time; on a GPU the clusters lie in its memory. ``compare``: measures both, as :func:`contract.compare` does. Adds bytes a
     picture, and ms a query for a million pictures.
     """
     query = torch.from_numpy(_unit(np.random.default_rng(0), 1, 1)[0, 0]).to(device)
@@ -55,12 +57,12 @@ def coattention_search(compare, device, repeats, n, folder=None):
     return found | {"what": what, "bytes_per_image": SIZE, "ms_per_million": million}
 
 
-def synthetic(n):
+def synthetic(n: int) -> np.ndarray:
     """Unit clusters (n, K, WIDTH) float16 of pictures that never were."""
     return _unit(np.random.default_rng(1), n, K).astype(np.float16)
 
 
-def write(path, n):
+def write(path: Path, n: int) -> Path:
     """A file of ``n`` pictures' clusters, one block again and again; returns its path."""
     block = synthetic(min(n, PIECE))
     with path.open("wb") as file:
@@ -69,7 +71,7 @@ def write(path, n):
     return path
 
 
-def mapped(path):
+def mapped(path: Path) -> Iterator[np.memmap]:
     """Walk through a file that :func:`write` made: memory maps (m, K, WIDTH) of a piece each, let go one after the other."""
     n = path.stat().st_size // SIZE
     for start in range(0, n, PIECE):

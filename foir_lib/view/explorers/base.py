@@ -127,9 +127,10 @@ class Explorer(Part):
         rows = [
             {**{name: row[name] for name in ("title", "note", "empty")},
              **{f"{name}s": [item[name] for item in row["items"]] for name in ("key", "frame", "caption")}}
-            for row in gallery.rows
+            for row in (() if gallery is None else gallery.rows)
         ]  # fmt: skip
-        message = {"text": gallery.message, "error": bool(gallery.message)} if canvas is None else canvas.message
+        beside = "" if gallery is None else gallery.message
+        message = canvas.message if canvas is not None else {"text": beside, "error": bool(beside)}
         label = "" if self.panel is None else self.panel.label
         picture = "" if canvas is None else canvas.label
         return {

@@ -78,9 +78,10 @@ class Page(Part):
 
     @property
     def state(self) -> dict:
-        """What is shown, as plain values: corpus, tab, note (why a tab can't be had), and the state of the explorer."""
+        """What is shown, as plain values: corpus, tab, summary, note (why a tab can't be had), and the state of the explorer."""
         explorer = self.explorer
-        about = {"corpus": f"{self.corpus.set.name}, {self.corpus.model.name}", "tab": self.tab, "note": self._note.value}
+        about = {"corpus": f"{self.corpus.set.name}, {self.corpus.model.name}", "tab": self.tab}
+        about |= {"summary": self._summary.value, "note": self._note.value}
         return about | {"explorer": None if explorer is None else explorer.state}
 
     def wait(self) -> None:
@@ -125,23 +126,25 @@ class Page(Part):
         for other, explorer in self._explorers.items():
             explorer.active = other == name
         if name not in self._explorers:
-            self._say_instead(f"Looking at the pictures of {self.corpus.set.name} …")
+            self._show(f"Looking at the pictures of {self.corpus.set.name} …")
             lacks = self._kinds[name].lacks(self.corpus)
             try:
                 if lacks:
                     raise InputError(f"{name} can't be had here: {lacks}.")
                 self._explorers[name] = explorer = self._kinds[name].tab(self.corpus, self.panel)
             except FoirError as error:
-                self._say_instead(str(error))
+                self._show(str(error))
                 self._summary.value = ""
                 return
             explorer.observe(lambda change: self._summarise(), "summary")
             explorer.add_class(f"foir-{name.lower()}")
-        self._note.value, self._tab.children = "", [self._explorers[name]]
+        self._show("", self._explorers[name])
         self._summarise()
 
-    def _say_instead(self, sentence):
-        self._note.value, self._tab.children = escape(sentence), [self._note]
+    def _show(self, sentence, *explorer):
+        """A sentence in place of an explorer, or the explorer."""
+        self._note.layout.display = None if sentence else "none"
+        self._note.value, self._tab.children = escape(sentence), [self._note, *explorer]
 
     def _summarise(self):
         self._summary.value = escape(self.explorer.summary) if self.explorer is not None else ""

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,11 @@ from foir_lib import load_model, load_set
 from foir_lib.bench import metrics
 from foir_lib.bench.experiment import Experiment
 from foir_lib.errors import InputError
-from foir_lib.view.explorers.failures import EVERY, GAIN, LOSS, PAGE, QUERY_DB, FailureExplorer
+from foir_lib.view.explorers.failures import EVERY, GAIN, LOSS, PAGE, FailureExplorer
 from foir_lib.view.figures.gains import gains, points
 
 K = 10
+PHS, QUERY_DB = "PHS(h_on=3)", "PHS(query_db=True)"
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +33,14 @@ def experiment(tmp_path_factory):
 
 @pytest.fixture
 def explorer(experiment):
-    made = FailureExplorer(experiment, k=K, h_on=3)
-    yield made
-    made.close()
+    explorer = FailureExplorer(experiment, a=PHS, k=K)
+    yield explorer
+    explorer.close()
 
 
-def by_hand(experiment, method, metric="precision", **options):
+def by_hand(experiment, method, metric="precision"):
     """P@K or AP@K of every query from its ranking, one query at a time."""
-    ranking, rs = experiment.ranking(method, k=K, **options), experiment.set
+    ranking, rs = experiment.ranking(method, k=K), experiment.set
     ids = rs.database["image_id"].to_numpy()
     scores = []
     for found, label in zip(ranking.ids, rs.queries["label"], strict=True):
@@ -60,9 +62,9 @@ def words(explorer):
 @pytest.mark.parametrize("metric", ["precision", "average_precision"])
 def test_gains_are_differences_of_two_rankings(explorer, experiment, metric):
     explorer.metric.value = metric
-    assert explorer.table.columns.tolist() == ["query", "image_id", "label", "PHS", "CBIR", "gain", "size", "n_objects"]
-    a, b = by_hand(experiment, "PHS", metric, h_on=3), by_hand(experiment, "CBIR", metric)
-    assert np.allclose(explorer.table["PHS"], a) and np.allclose(explorer.table["CBIR"], b)
+    assert explorer.table.columns.tolist() == ["query", "image_id", "label", PHS, "CBIR", "gain", "size", "n_objects"]
+    a, b = by_hand(experiment, PHS, metric), by_hand(experiment, "CBIR", metric)
+    assert np.allclose(explorer.table[PHS], a) and np.allclose(explorer.table["CBIR"], b)
     assert np.allclose(explorer.table["gain"], a - b) and explorer.table["gain"].nunique() > 3
     assert explorer.table["query"].tolist() == list(range(len(experiment)))
 
@@ -80,10 +82,10 @@ def test_sizes_and_counts_are_those_of_the_picture(explorer, experiment):
 
 def test_other_methods(explorer, experiment):
     explorer.a.value = QUERY_DB
-    assert np.allclose(explorer.table[QUERY_DB], by_hand(experiment, "PHS", h_on=3, mode="query-db"))
+    assert np.allclose(explorer.table[QUERY_DB], by_hand(experiment, QUERY_DB))
     explorer.b.value = "Crop"
     assert np.allclose(explorer.table["gain"], explorer.table[QUERY_DB] - by_hand(experiment, "Crop"))
-    assert "Crop → PHS (query-db)" in explorer.gallery.rows[0]["title"]
+    assert "Crop → PHS(query_db=True)" in explorer.gallery.rows[0]["title"]
 
 
 def test_a_method_is_scored_once(explorer, experiment, monkeypatch):
@@ -97,7 +99,7 @@ def test_a_method_is_scored_once(explorer, experiment, monkeypatch):
 def test_the_same_method_twice_swaps_them(explorer):
     before = explorer.table["gain"]
     explorer.a.value = "CBIR"
-    assert (explorer.a.value, explorer.b.value) == ("CBIR", "PHS")
+    assert (explorer.a.value, explorer.b.value) == ("CBIR", PHS)
     assert np.allclose(explorer.table["gain"], -before)
 
 
@@ -115,7 +117,7 @@ def test_a_method_that_cannot_be_scored_leaves_all_as_it_was(explorer, experimen
     else:
         with pytest.raises(ZeroDivisionError):
             explorer.b.value = "Mask"
-    assert (explorer.a.value, explorer.b.value) == ("PHS", "CBIR")
+    assert (explorer.a.value, explorer.b.value) == (PHS, "CBIR")
     assert explorer.table is table and explorer.line.value == line
 
 
@@ -144,7 +146,7 @@ def test_filters_leave_what_they_say(explorer, data):
         if label in (EVERY, name) and low / 100 <= size <= high / 100 and few <= n <= many
     ]
     assert sorted(explorer.shown["query"]) == want
-    assert words(explorer).strip().startswith(f"Gain of PHS over CBIR in points of P@{K}.")
+    assert words(explorer).strip().startswith(f"Gain of PHS(h_on=3) over CBIR in points of P@{K}.")
     assert f" {len(want)} of {len(table)} " in words(explorer)
     assert isinstance(explorer.figure(), Figure)
     explorer.label.value, explorer.size.value, explorer.n_objects.value = EVERY, (0, top), (0, explorer.n_objects.max)
@@ -168,10 +170,10 @@ def test_the_line_says_the_means_of_the_tables(explorer, experiment):
         shares = [int(n) for n in re.search(r"(\d+)% gain, (\d+)% lose, (\d+)% tie", text).groups()]
         want = [(table["gain"] > 0).mean(), (table["gain"] < 0).mean(), (table["gain"] == 0).mean()]
         assert np.allclose(shares, 100 * np.array(want), atol=0.51)
-    means = [experiment.score("CBIR", k=K).mp, experiment.score("PHS", k=K, h_on=3).mp]
+    means = [*(experiment.score(name, k=K)["contains"].mp for name in ("CBIR", PHS))]
     assert f"{100 * means[0]:.1f} → {100 * means[1]:.1f}" in every and "MP@10" in every
     explorer.metric.value = "average_precision"
-    assert f"→ {100 * experiment.score('PHS', k=K, h_on=3).map:.1f}" in words(explorer) and "MAP@10" in words(explorer)
+    assert f"→ {100 * experiment.score(PHS, k=K)['contains'].map:.1f}" in words(explorer) and "MAP@10" in words(explorer)
 
 
 def test_pages(explorer):
@@ -193,12 +195,12 @@ def test_items_say_what_happened(explorer):
     verdicts = {1: "right", -1: "wrong", 0: ""}
     for order in (LOSS, GAIN):
         explorer.order.value = order
-        for item, row in zip(items(explorer), explorer.shown.itertuples(), strict=False):
+        for item, row in zip(items(explorer), explorer.shown.to_dict("records"), strict=False):
             label, change = item["caption"].split("\n")
             before, after, gain = (float(n.replace("−", "-")) for n in re.findall(r"[+−]?[\d.]+", change))
-            want = [100 * row.CBIR, 100 * row.PHS, 100 * row.gain]
-            assert label == row.label and np.allclose([before, after, gain], want, atol=0.51)
-            assert item["frame"] == verdicts[np.sign(row.gain)] and row.label in item["alt"]
+            want = [100 * row["CBIR"], 100 * row[PHS], 100 * row["gain"]]
+            assert label == row["label"] and np.allclose([before, after, gain], want, atol=0.51)
+            assert item["frame"] == verdicts[np.sign(row["gain"])] and row["label"] in item["alt"]
 
 
 def test_thumbnails_show_the_prompt(explorer, experiment):
@@ -230,7 +232,7 @@ def test_a_broken_picture_hides_no_other(explorer, experiment, monkeypatch):
 
     object.__setattr__(experiment.set, "open", opens)
     try:
-        explorer._thumbnail.cache_clear()
+        explorer = FailureExplorer(experiment, a=PHS, k=K)
         explorer.order.value = GAIN
     finally:
         object.__delattr__(experiment.set, "open")
@@ -265,21 +267,36 @@ def test_a_click_opens_the_query(experiment):
 
 @pytest.mark.parametrize(
     ("wrong", "text"),
-    [({"a": "PSH"}, "'PSH'"), ({"b": "PHS"}, "itself"), ({"h_on": 0}, "h_on=0"), ({"h_on": 1.5}, "1.5")],
+    [({"a": "PSH"}, "'PSH'"), ({"b": "PHS"}, "itself"), ({"a": "PHS(h_on=0)"}, "h_on=0"), ({"a": "PHS(h_on=1.5)"}, "1.5"),
+     ({"a": "PHS(h_on=13)"}, "fewer than h_on=13"), ({"a": "GeM"}, "no feature maps")],
 )
 def test_wrong_arguments_are_named(experiment, wrong, text):
     with pytest.raises(InputError, match=text):
         FailureExplorer(experiment, **wrong)
 
 
-def test_more_heads_than_there_are_and_a_small_database(experiment):
+def test_all_heads_and_a_small_database(experiment):
     with pytest.warns(UserWarning, match="Only 40"):
-        made = FailureExplorer(experiment, k=100, h_on=99)
-    assert made.h_on == 12 and made.k == 40 and "P@40" in words(made)
-    assert (made.table["gain"] == 0).all()  # all heads on is plain retrieval
-    assert "0% gain, 0% lose, 100% tie" in words(made)
-    assert isinstance(made.figure(), Figure)
-    made.close()
+        explorer = FailureExplorer(experiment, a="PHS(h_on=12)", k=100)
+    assert explorer.k == 40 and "P@40" in words(explorer)
+    assert (explorer.table["gain"] == 0).all()  # all heads on is plain retrieval
+    assert "0% gain, 0% lose, 100% tie" in words(explorer)
+    assert isinstance(explorer.figure(), Figure)
+    explorer.close()
+
+
+def test_any_set_and_model_under_its_own_protocol():
+    """Landmarks by mAP with a CNN: AP alone, and queries without positives aren't compared."""
+    town = load_set("mini-landmarks", seed=3, n_landmarks=4, n_queries=6, n_database=20)
+    town = replace(town, settings={name: value for name, value in town.settings.items() if name != "training"})
+    experiment = Experiment(town, load_model("mini-cnn", device="cpu"), progress=False)
+    explorer = FailureExplorer(experiment, b="GeM(n_scales=1)", a="GeM", protocol="hard")
+    a, b = (experiment.score(name)["hard"] for name in ("GeM", "GeM(n_scales=1)"))
+    gain = (a.per_query["average_precision"] - b.per_query["average_precision"]).dropna()
+    assert np.allclose(explorer.table["gain"], gain) and explorer.table["query"].tolist() == gain.index.tolist()
+    assert [label for label, _ in explorer.metric.options] == [f"AP@{explorer.k}"]
+    assert f"mAP hard: {100 * b.map:.1f} → {100 * a.map:.1f}" in words(explorer)
+    explorer.close()
 
 
 def test_close_leaves_nothing_behind(experiment):

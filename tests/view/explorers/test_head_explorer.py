@@ -16,10 +16,10 @@ from foir_lib.errors import InputError
 from foir_lib.methods import head_selection
 from foir_lib.models.vit import ViT
 from foir_lib.view.explorers.heads import HeadExplorer
+from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.figures import parts
 from foir_lib.view.figures.looks import ORANGE
 from foir_lib.view.widgets import maps
-from foir_lib.view.widgets.canvas import PromptCanvas
 
 BOX = Box(10, 5, 60, 50)
 
@@ -65,7 +65,17 @@ def decoded(data):
 
 def pick(explorer, head):
     """As the browser says it."""
-    explorer.gallery._picked(explorer.gallery, {"pick": head}, [])
+    explorer.gallery.receive({"pick": head})
+
+
+def phs(model, picture, prompt, h_on=5, roi="sum", strategy="before+scale"):
+    """Descriptor (d,) under a prompt and the plain one, heads (h,) and ROI attention (h,) of every block, by the methods."""
+    x, inside = model.preprocess(picture)[None], torch.from_numpy(prompt.tokens(model.grid, picture.size))[None]
+    state, attention = model.cls_state(x), model.attention(x)[0]
+    heads = head_selection.select(state, inside, h_on, roi)
+    vector = head_selection.descriptor(model, state, heads, strategy)[0]
+    shares = attention[:, :, inside[0]]
+    return vector, model.descriptor(state)[0], heads[0].numpy(), (shares.sum(2) if roi == "sum" else shares.amax(2)).numpy()
 
 
 # --- maps as small pictures ------------------------------------------------------------------------
@@ -130,8 +140,8 @@ def test_without_a_prompt_maps_are_shown_and_words_ask_for_one(explorer, model):
     assert explorer.heads is explorer.roi_attention is explorer.cosine is explorer.on_roi is None
     assert [item["caption"] for item in items(explorer)] == [f"head {i}" for i in range(model.n_heads)]
     assert all(item["bar"] is None and item["frame"] == "" for item in items(explorer))
-    assert "draw a box" in explorer._words.value and "Cosine" not in explorer._words.value
-    assert "<svg" not in explorer._chart.value and "attention per patch (%)" in explorer._chart.value
+    assert "draw a box" in explorer.words.value and "Cosine" not in explorer.words.value
+    assert "<svg" not in explorer.chart.value and "attention per patch (%)" in explorer.chart.value
 
 
 def test_the_choice_is_that_of_phs_and_the_cosine_is_right(explorer, model):
@@ -152,20 +162,21 @@ def test_the_choice_is_that_of_phs_and_the_cosine_is_right(explorer, model):
     assert explorer.cosine == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-5)
     assert explorer.cosine < 0.999
     kept = ", ".join(map(str, np.flatnonzero(heads)))
-    assert f"<b>{explorer.cosine:.2f}</b>; heads kept: <b>{kept}</b>" in explorer._words.value
-    assert f"{100 * explorer.on_roi:.0f} % of all attention on the ROI" in explorer._words.value
+    assert f"<b>{explorer.cosine:.2f}</b>; heads kept: <b>{kept}</b>" in explorer.words.value
+    assert f"{100 * explorer.on_roi:.0f} % of all attention on the ROI" in explorer.words.value
     assert starred(explorer) == np.flatnonzero(heads).tolist()
     for i, item in enumerate(items(explorer)):
         assert item["caption"] == f"head {i}\n{100 * shares[i]:.0f} %" and item["bar"] == pytest.approx(
             shares[i], abs=1e-5
         )
     cut = np.sort(shares)[-5]
-    assert f'data-cut="{100 * cut:.2f}"' in explorer._chart.value
+    assert f'data-cut="{100 * cut:.2f}"' in explorer.chart.value
 
 
 def test_all_maps_share_one_scale(explorer, model):
     explorer.canvas.prompt = BOX
-    attention = explorer.canvas.sight(model).attention
+    attention = model.attention(model.preprocess(photograph())[None])[0]
+    np.testing.assert_allclose(explorer.attention, attention)
     roi = BOX.tokens(model.grid, (120, 90))
     for layer in (3, 0):
         explorer.layer.value = layer
@@ -173,7 +184,7 @@ def test_all_maps_share_one_scale(explorer, model):
         top, grid = parts.scale_of(100 * values), model.grid
         want = maps.overlays(photograph(), 100 * values.reshape(-1, *grid), top, roi.reshape(grid))
         assert [item["image"] for item in items(explorer)] == want
-        assert f"{top:.1f} percent" in explorer._chart.value
+        assert f"{top:.1f} percent" in explorer.chart.value
 
 
 def test_another_block_changes_maps_and_bars_but_not_the_choice(explorer, model):
@@ -182,16 +193,16 @@ def test_another_block_changes_maps_and_bars_but_not_the_choice(explorer, model)
     last, images = explorer.roi_attention, [item["image"] for item in items(explorer)]
     explorer.layer.value = 1
     assert (explorer.heads == heads).all() and explorer.cosine == cosine and explorer.on_roi == on_roi
-    np.testing.assert_allclose(explorer.roi_attention, explorer.canvas.sight(model).roi_attention(BOX, layer=1))
+    np.testing.assert_allclose(explorer.roi_attention, phs(model, photograph(), BOX)[3][1], atol=1e-6)
     assert not np.allclose(explorer.roi_attention, last)
     assert all(item["image"] != old for item, old in zip(items(explorer), images))
-    assert starred(explorer) == [] and "★" not in explorer._chart.value and "data-cut" not in explorer._chart.value
-    assert "Block 1 is only shown: PHS chooses in the last block, 3" in explorer._words.value
-    assert "block 1: attention" in explorer._chart.value
+    assert starred(explorer) == [] and "★" not in explorer.chart.value and "data-cut" not in explorer.chart.value
+    assert "Block 1 is only shown: PHS chooses in the last block, 3" in explorer.words.value
+    assert "block 1: attention" in explorer.chart.value
     pick(explorer, 0)
     assert "show block 3" in explorer.gallery.message and (explorer.heads == heads).all()
     explorer.layer.value = 3
-    assert [item["image"] for item in items(explorer)] == images and "only shown" not in explorer._words.value
+    assert [item["image"] for item in items(explorer)] == images and "only shown" not in explorer.words.value
 
 
 @pytest.mark.parametrize("strategy", head_selection.STRATEGIES)
@@ -199,21 +210,20 @@ def test_another_block_changes_maps_and_bars_but_not_the_choice(explorer, model)
 def test_strategies_reach_choice_and_cosine(explorer, model, roi, strategy):
     explorer.canvas.prompt = BOX
     explorer.roi.value, explorer.strategy.value, explorer.h_on.value = roi, strategy, 3
-    sight = explorer.canvas.sight(model)
-    vector, heads = sight.descriptor("PHS", BOX, 3, roi, strategy)
-    assert (explorer.heads == heads[0].numpy()).all()
-    assert explorer.cosine == pytest.approx(float((vector * sight.descriptor()[0]).sum()), abs=1e-5)
-    np.testing.assert_allclose(explorer.roi_attention, sight.roi_attention(BOX, roi))
-    assert ("brightest patch" in explorer._chart.value) == (roi == "max")
+    vector, plain, heads, shares = phs(model, photograph(), BOX, 3, roi, strategy)
+    assert (explorer.heads == heads).all()
+    assert explorer.cosine == pytest.approx(float(vector @ plain), abs=1e-5)
+    np.testing.assert_allclose(explorer.roi_attention, shares[-1], atol=1e-6)
+    assert ("brightest patch" in explorer.chart.value) == (roi == "max")
 
 
 @pytest.mark.parametrize("prompt", [Point(100, 20), Box(60, 40, 119, 89), Mask(np.tri(90, 120, dtype=bool))])
 def test_every_kind_of_prompt(explorer, model, prompt):
     explorer.canvas.prompt = BOX
     explorer.canvas.prompt = prompt
-    assert (explorer.heads == explorer.canvas.sight(model).descriptor("PHS", prompt)[1][0].numpy()).all()
+    assert (explorer.heads == phs(model, photograph(), prompt)[2]).all()
     explorer.canvas.prompt = None
-    assert explorer.heads is None and "draw a box" in explorer._words.value
+    assert explorer.heads is None and "draw a box" in explorer.words.value
 
 
 def test_another_picture(explorer, model):
@@ -226,7 +236,7 @@ def test_another_picture(explorer, model):
 
 def test_no_picture_yet(model):
     explorer = HeadExplorer(model)
-    assert explorer.gallery.rows == [] and "no picture yet" in explorer._words.value
+    assert explorer.gallery.rows == [] and "no picture yet" in explorer.words.value
     explorer.h_on.value = 2
     explorer.canvas.show(photograph(), BOX)
     assert explorer.heads.sum() == 2 and len(items(explorer)) == 12
@@ -235,7 +245,7 @@ def test_no_picture_yet(model):
 
 def test_heads_stand_in_rows_of_one_length(explorer, three_heads):
     assert [len(row["items"]) for row in explorer.gallery.rows] == [6, 6]
-    few = HeadExplorer(three_heads, canvas=explorer.canvas)
+    few = HeadExplorer(three_heads, panel=explorer.panel)
     assert [len(row["items"]) for row in few.gallery.rows] == [3]
     few.close()
 
@@ -253,28 +263,29 @@ def test_heads_picked_by_hand_hold_until_phs_is_asked_again(explorer, model):
     want = phs.copy()
     want[[out, new]] = False, True
     assert (explorer.heads == want).all() and starred(explorer) == np.flatnonzero(want).tolist()
-    assert "picked by hand" in explorer._words.value and "data-cut" not in explorer._chart.value
-    sight = explorer.canvas.sight(model)
-    vector = head_selection.descriptor(model, sight.state, torch.from_numpy(want), "before+scale")
-    assert explorer.cosine == pytest.approx(float((vector * sight.descriptor()[0]).sum()), abs=1e-5)
+    assert "picked by hand" in explorer.words.value and "data-cut" not in explorer.chart.value
+    state = model.cls_state(model.preprocess(photograph())[None])
+    vector = head_selection.descriptor(model, state, torch.from_numpy(want), "before+scale")
+    assert explorer.cosine == pytest.approx(float((vector * model.descriptor(state)[0]).sum()), abs=1e-5)
+    assert explorer.state["by_hand"] and explorer.state["heads"] == np.flatnonzero(want).tolist()
     explorer.strategy.value = "identity"
     assert (explorer.heads == want).all()  # how to switch off is no choice of heads
     assert not explorer.choose.disabled
     explorer.choose.click()
-    assert (explorer.heads == phs).all() and explorer.choose.disabled and "heads kept" in explorer._words.value
+    assert (explorer.heads == phs).all() and explorer.choose.disabled and "heads kept" in explorer.words.value
     for forget in (
         lambda: setattr(explorer.canvas, "prompt", Point(100, 80)),
         lambda: setattr(explorer.h_on, "value", 4),
     ):
         pick(explorer, new)
         forget()
-        assert explorer._by_hand is None and explorer.heads.sum() == explorer.h_on.value
+        assert not explorer.state["by_hand"] and explorer.heads.sum() == explorer.h_on.value
 
 
 def test_heads_can_be_picked_without_a_prompt(explorer):
     pick(explorer, 3)
     assert np.flatnonzero(explorer.heads).tolist() == [3] and explorer.cosine < 0.999 and explorer.on_roi is None
-    assert "draw a box" in explorer._words.value and "picked by hand" in explorer._words.value
+    assert "draw a box" in explorer.words.value and "picked by hand" in explorer.words.value
 
 
 def test_the_last_head_stays(explorer):
@@ -312,18 +323,18 @@ def test_h_on_follows_the_model(three_heads):
 
 @pytest.mark.parametrize("h_on", [0, -1, 2.5, "5"])
 def test_h_on_that_is_no_number_of_heads(model, h_on):
-    with pytest.raises(InputError, match="h_on=.* whole number, from 1 to 12"):
+    with pytest.raises(InputError, match="h_on=.* must be a whole number, at least 1"):
         HeadExplorer(model, photograph(), h_on=h_on)
 
 
-def test_a_picture_and_a_canvas_are_too_much(model):
+def test_a_picture_and_a_panel_are_too_much(model):
     with pytest.raises(InputError, match="leave one out"):
-        HeadExplorer(model, photograph(), canvas=PromptCanvas())
+        HeadExplorer(model, photograph(), panel=QueryPanel(model=model))
 
 
 def test_what_goes_wrong_is_said_and_the_display_stays(explorer, model, monkeypatch):
     explorer.canvas.prompt = BOX
-    before = explorer.gallery.rows, explorer._words.value, explorer.heads.tolist(), explorer.cosine
+    before = explorer.gallery.rows, explorer.words.value, explorer.heads.tolist(), explorer.cosine
     with pytest.raises(InputError, match="outside"):
         explorer.canvas.prompt = Box(500, 500, 600, 600)
     assert "outside" in explorer.canvas.message["text"] and explorer.canvas.message["error"]
@@ -337,7 +348,7 @@ def test_what_goes_wrong_is_said_and_the_display_stays(explorer, model, monkeypa
     with pytest.raises(InputError):
         explorer.canvas.prompt = Point(5, 5)
     assert "tomorrow" in explorer.canvas.message["text"]
-    assert (explorer.gallery.rows, explorer._words.value, explorer.heads.tolist(), explorer.cosine) == before
+    assert (explorer.gallery.rows, explorer.words.value, explorer.heads.tolist(), explorer.cosine) == before
     monkeypatch.undo()
     explorer.h_on.value = 3
     assert explorer.canvas.message["text"] == "" and explorer.heads.sum() == 3
@@ -346,34 +357,45 @@ def test_what_goes_wrong_is_said_and_the_display_stays(explorer, model, monkeypa
 # --- life ------------------------------------------------------------------------------------------
 
 
-def test_two_explorers_on_one_canvas(model, three_heads):
+def test_two_explorers_on_one_panel(model, three_heads):
     first = HeadExplorer(model, photograph())
-    second = HeadExplorer(three_heads, canvas=first.canvas, h_on=2)
-    assert first.canvas in first.children[0].children and first.canvas not in second.children[0].children
+    second = HeadExplorer(three_heads, panel=first.panel, h_on=2)
     first.canvas.prompt = BOX
     assert first.heads.sum() == 5 and second.heads.sum() == 2
     second.close()
     first.canvas.prompt = Point(100, 80)  # the canvas lives, and its callbacks
-    assert first.roi_attention == pytest.approx(first.canvas.sight(model).roi_attention(Point(100, 80)).numpy())
+    np.testing.assert_allclose(first.roi_attention, phs(model, photograph(), Point(100, 80))[3][-1], atol=1e-6)
     assert first.canvas.comm is not None
-    assert second.roi_attention == pytest.approx(first.canvas.sight(three_heads).roi_attention(BOX).numpy())
+    np.testing.assert_allclose(second.roi_attention, phs(three_heads, photograph(), BOX, 2)[3][-1], atol=1e-6)
     first.close()
+
+
+def test_what_rests_answers_when_it_is_active_again(explorer, three_heads):
+    second = HeadExplorer(three_heads, panel=explorer.panel)
+    second.active = False
+    explorer.canvas.prompt = BOX
+    assert explorer.heads is not None and second.heads is None
+    second.active = True
+    assert second.heads is not None and second.state["prompt"] == str(BOX)
+    second.close()
 
 
 def test_what_shares_a_canvas_goes_with_it(model, three_heads):
     first = HeadExplorer(model, photograph())
-    second = HeadExplorer(three_heads, canvas=first.canvas, h_on=2)
+    second = HeadExplorer(three_heads, panel=first.panel, h_on=2)
+    shown = second.gallery.shown
     first.close()
-    assert second.comm is None and second.gallery.comm is None and not first.canvas._callbacks
+    assert second.comm is None and second.gallery.comm is None
+    first.canvas.prompt = BOX
+    assert second.gallery.shown == shown
 
 
-def test_close_leaves_nothing(model):
+def test_close_leaves_nothing(model, open_widgets):
     HeadExplorer(model, photograph()).close()
     before = open_widgets()
-    canvas = PromptCanvas(photograph(), BOX)
+    panel = QueryPanel(model=model, picture=photograph(), prompt=BOX)
     shared = open_widgets()
-    explorer = HeadExplorer(model, canvas=canvas)
-    own = HeadExplorer(model, photograph())
+    explorer, own = HeadExplorer(model, panel=panel), HeadExplorer(model, photograph())
     for one in (explorer, own):
         one.close()
         one.close()
@@ -382,8 +404,8 @@ def test_close_leaves_nothing(model):
     del explorer, own, one
     gc.collect()
     assert reference() is None
-    canvas.prompt = Point(5, 5)
-    canvas.close()
+    panel.canvas.prompt = Point(5, 5)
+    panel.close()
     assert open_widgets() == before
 
 

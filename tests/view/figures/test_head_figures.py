@@ -5,16 +5,12 @@ import re
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from foir_lib.search.asking import Database, Sight
 from PIL import Image
 
 from foir_lib import Box, Point, load_model, load_set
 from foir_lib.bench.experiment import Experiment
-from foir_lib.data.protocol import Protocol
-from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.methods import foveal, head_selection
 from foir_lib.view import figures
@@ -85,18 +81,18 @@ def maps_by_hand(model, picture, prompt, h_on=5):
 
 @pytest.mark.parametrize("prompt", BOXES)
 def test_the_three_maps(models, prompt):
-    made = figures.attention_maps(models[1], PICTURES[0], prompt, 4)
+    got = figures.attention_maps(models[1], PICTURES[0], prompt, 4)
     want = maps_by_hand(models[1], PICTURES[0], prompt, 4)
-    assert list(made) == ["Vanilla", "FA", "PHS"]
+    assert list(got) == ["Vanilla", "FA", "PHS"]
     for name, values in want.items():
-        np.testing.assert_allclose(made[name], values, atol=1e-5)
-    assert len({values.tobytes() for values in made.values()}) == 3
+        np.testing.assert_allclose(got[name], values, atol=1e-5)
+    assert len({values.tobytes() for values in got.values()}) == 3
     most = figures.attention_maps(models[0], PICTURES[0], prompt, 9)  # of 6 heads
     np.testing.assert_allclose(most["PHS"], most["Vanilla"], atol=1e-6)
-    by_max = head_selection.select(
-        Sight(models[1], PICTURES[0]).state, Sight(models[1], PICTURES[0]).roi(prompt), 4, "max"
-    )
-    want = Sight(models[1], PICTURES[0]).state.attention[0][by_max[0]].mean(0)
+    state = models[1].cls_state(models[1].preprocess(PICTURES[0])[None])
+    inside = torch.from_numpy(prompt.tokens(models[1].grid, PICTURES[0].size))[None]
+    by_max = head_selection.select(state, inside, 4, "max")[0]
+    want = state.attention[0][by_max].mean(0)
     np.testing.assert_allclose(figures.attention_maps(models[1], PICTURES[0], prompt, 4, "max")["PHS"], want)
 
 
@@ -147,7 +143,7 @@ def test_heads_of_models(models, prompt):
     drawn = panels(figure)
     assert len(drawn) == 6 + 12 + 16 and len(bars(figure)) == 1
     assert len({heat(axes).get_clim() for axes in drawn}) == 1  # one scale over all models
-    attention = [Sight(model, PICTURES[0]).state.attention[0].numpy() for model in models]
+    attention = [m.cls_state(m.preprocess(PICTURES[0])[None]).attention[0].numpy() for m in models]
     for axes, values in zip(drawn, np.concatenate(attention), strict=True):
         np.testing.assert_allclose(heat(axes).get_array(), 100 * values.reshape(8, 8), atol=1e-3)
     bands = [axes.get_title() for axes in figure.axes if len(axes.get_images()) == 1 and axes.get_title()]
@@ -162,16 +158,17 @@ def test_heads_of_models(models, prompt):
 
 
 def test_case_tells_the_precision_of_the_metrics(experiment):
-    database = Database(experiment.model, experiment.database())
-    methods = ("CBIR", "Mask", "Crop", "PHS")
+    methods = ("CBIR", "Mask", "Crop", "PHS(h_on=4)")
+    rankings = {method: experiment.ranking(method) for method in methods}
     for query in (0, 7):
-        figure = rendered(figures.case(experiment.set, database, query, methods, k=10, shown=5, h_on=4))
+        one = {name: (ranking.scores[query], ranking.ids[query]) for name, ranking in rankings.items()}
+        figure = rendered(figures.case(experiment.set, query, one, k=10, shown=5))
         rows = [
             axes for axes in figure.axes if axes.spines["top"].get_edgecolor()[:3] == plt.matplotlib.colors.to_rgb(BLUE)
         ]
         assert len(rows) == 4 and len(figure.axes) == 4 * 6
         for axes, method in zip(rows, methods, strict=True):
-            want = experiment.score(method, k=10, h_on=4).per_query["precision"].iloc[query]
+            want = experiment.score(method, k=10)["contains"].per_query["precision"].iloc[query]
             first, precision, right = axes.get_title().splitlines()
             assert first == method and precision == f"P@10: {100 * want:.0f} %"
             at = figure.axes.index(axes)
@@ -179,42 +176,15 @@ def test_case_tells_the_precision_of_the_metrics(experiment):
                 plt.matplotlib.colors.to_hex(a.spines["top"].get_edgecolor()) for a in figure.axes[at + 1 : at + 6]
             ]
             assert right == f"{frames.count(GREEN.lower())} of 5 right" and set(frames) <= {GREEN.lower(), RED.lower()}
-            ids = experiment.ranking(method, k=5, h_on=4).ids[query]
-            relevant = np.isin(ids, experiment.set.protocols["contains"].positives(query))
+            relevant = np.isin(one[method][1][:5], experiment.set.protocols["contains"].positives(query))
             assert [frame == GREEN.lower() for frame in frames] == relevant.tolist()
         assert experiment.set.queries["label"].iloc[query] in figure.get_suptitle()
 
 
 def test_case_in_a_small_database_uses_its_size(experiment):
-    database = Database(experiment.model, experiment.database())
-    figure = figures.case(experiment.set, database, 0, ("CBIR",), k=1000, shown=3)
+    ranking = experiment.ranking("CBIR")
+    figure = figures.case(experiment.set, 0, {"CBIR": (ranking.scores[0], ranking.ids[0])}, k=1000, shown=3)
     assert re.search(r"P@50: \d+ %", figure.axes[0].get_title())
-
-
-def test_case_never_finds_the_query_itself(experiment):
-    rs, database = experiment.set, Database(experiment.model, experiment.database())
-    known, found = rs.protocols["contains"].positive, rs.objects["image_id"].isin(rs.database["image_id"])
-    row = int(np.flatnonzero(found & rs.objects["label"].isin(known))[0])
-    asked = rs.objects.iloc[row]  # an object of a database picture becomes a query
-    at = int(np.flatnonzero(rs.database["image_id"] == asked["image_id"])[0])
-    queries = pd.DataFrame(
-        {
-            "image_id": [asked["image_id"]],
-            "prompt": [Box(*asked[["x0", "y0", "x1", "y1"]])],
-            "label": [asked["label"]],
-            "object": [row],
-        }
-    )
-    images = rs.images.assign(
-        split=["both" if i == asked["image_id"] else s for i, s in rs.images[["image_id", "split"]].values]
-    )
-    positive = {asked["label"]: known[asked["label"]]}
-    protocol = Protocol((asked["label"],), positive, own=np.array([at]))
-    figure = figures.case(
-        RetrievalSet("own", images, rs.objects, queries, {"contains": protocol}), database, 0, ("CBIR",), shown=3
-    )
-    scores = [float(axes.get_xlabel().split(".  ")[1]) for axes in figure.axes[1:]]
-    assert figure.axes[0].get_title().startswith("CBIR\nP@49:") and len(scores) == 3 and max(scores) < 0.9999
 
 
 @pytest.mark.parametrize(
@@ -226,9 +196,8 @@ def test_case_never_finds_the_query_itself(experiment):
         (lambda m, e: figures.compare_sizes([m, m], PICTURES, BOXES), "mini-vit, mini-vit .*each once"),
         (lambda m, e: figures.heads_of_models([], PICTURES[0]), r"Models \(none\)"),
         (lambda m, e: figures.heads_of_models([m], PICTURES[0], Box(500, 0, 600, 9)), "lies outside"),
-        (lambda m, e: figures.case(e.set, Database(m, e.database()), 10_000), "no query 10000"),
-        (lambda m, e: figures.case(e.set, Database(m, e.database()), 0, ("CBIR", "XYZ")), "'XYZ' is unknown"),
-        (lambda m, e: figures.case(e.set, Database(m, e.database()), 0, ()), "no method"),
+        (lambda m, e: figures.case(e.set, 10_000, {"CBIR": ([1.0], [0])}), "no query 10000"),
+        (lambda m, e: figures.case(e.set, 0, {}), "no method"),
     ],
 )
 def test_errors_are_one_sentence(models, experiment, call, words):

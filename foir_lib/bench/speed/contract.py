@@ -1,0 +1,40 @@
+"""The contract of every measurement: ratios of medians over repeats, both sides taken in turn in one run.
+
+Random weights (speed doesn't depend on them), one warm-up, A and B in turn, the device synchronised around every timing,
+medians. Ratios are what counts; seconds depend on the machine.
+"""
+
+import platform
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+
+def compare(
+    a: Callable, b: Callable, device: str | torch.device, repeats: int, what: str, scale_a: float = 1.0, scale_b: float = 1.0
+) -> dict:
+    """Medians of A and B in turn, in milliseconds (times their scales), and the median of their ratios."""
+    a(), b()
+    pairs = [(_seconds(a, device) * scale_a, _seconds(b, device) * scale_b) for _ in range(repeats)]
+    a_ms, b_ms = (1000 * median(times) for times in zip(*pairs, strict=True))
+    return {"ratio": median(x / y for x, y in pairs), "a_ms": a_ms, "b_ms": b_ms, "what": what}
+
+
+def device_name(device: torch.device) -> str:
+    """What the numbers were taken on."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
+
+
+def _seconds(work, device):
+    _synchronise(device)
+    start = time.perf_counter()
+    work()
+    _synchronise(device)
+    return time.perf_counter() - start
+
+
+def _synchronise(device):
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,248 @@
+"""Every table of every paper on a few pictures: its columns, its rows, what is printed beside them, its picture and files."""
+
+import shutil
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from foir_lib import files
+from foir_lib.bench import rows
+from foir_lib.bench.metrics.focus import average
+from foir_lib.bench.metrics.scores import Score
+from foir_lib.bench.published import beside, published
+from foir_lib.bench.runs import report
+from foir_lib.bench.tables import catalogue, coattention, heads, regions
+from foir_lib.errors import FoirError, InputError
+from foir_lib.methods.regional_attention import RegionalAttention, save
+from foir_lib.view import figures
+
+LANDMARKS = coattention.TABLES | regions.TABLES
+SLOW = ("ca-3", "ca-6", "ca-fig9")
+
+
+@pytest.fixture(scope="module")
+def learning(town_training, tmp_path_factory):
+    """Options of ``rows.run``: pictures to learn from, weights of regional attention."""
+    folder = tmp_path_factory.mktemp("learning")
+    (folder / "pictures").mkdir()
+    for path in town_training:
+        shutil.copy(path, folder / "pictures")
+    weights = []
+    for context in (True, False):
+        weights.append(str(folder / f"{context}.safetensors"))
+        save(RegionalAttention(128, 4, context=context), weights[-1])
+    return {"training_root": str(folder / "pictures"), "attention": ",".join(weights)}
+
+
+@pytest.fixture
+def on_landmarks(town, learning):
+    return {"dataset": "few-landmarks", "model": "few-cnn", "cache": str(town.corpus.cache), "workers": 1, "progress": False, **learning}
+
+
+@pytest.fixture
+def on_focus(focus):
+    return {"dataset": "few-focus", "model": "mini-vit", "device": "cpu", "k": 5, "cache": str(focus.corpus.cache), "progress": False}
+
+
+# ---- columns and names
+
+
+def test_columns_follow_the_number_of_heads():
+    def names(table, n_heads, h_on="", methods=""):
+        spec, model = catalogue.find(table), SimpleNamespace(n_heads=n_heads)
+        return [one for column in rows.columns_of(spec, methods) for one in rows.by_heads(column, spec, model, h_on)]
+
+    many = [one.name for one in names("phs-1", 12)]
+    assert many == ["CBIR", "Mask", "Crop", "FA", "Random heads", "PHS", "PHS (query-db)"]
+    assert [one.name for one in names("phs-1", 3)][4:] == [
+        "Random heads (h_on=1)", "Random heads (h_on=2)", "PHS (h_on=1)", "PHS (h_on=2)", "PHS (query-db, h_on=1)", "PHS (query-db, h_on=2)",
+    ]  # fmt: skip
+    assert [(one.x, one.retriever.h_on) for one in names("phs-fig8", 4) if one.name == "PHS"] == [(n, n) for n in (1, 2, 3, 4)]
+    assert [str(one.retriever) for one in names("phs-1", 12, methods="PHS(h_on=3), Crop")] == ["PHS(h_on=3)", "Crop"]
+    assert [one.name for one in names("phs-1", 12, "2,7", "PHS")] == ["PHS (h_on=2)", "PHS (h_on=7)"]
+    with pytest.raises(InputError, match="h_on='five' isn't a list of numbers"):
+        names("phs-1", 12, "five")
+
+
+def test_methods_take_the_place_of_a_table_s_columns():
+    spec = catalogue.find("ca-7")
+    assert rows.columns_of(spec) == rows.columns_of(spec, " ") == spec.columns
+    gem, ca, both = rows.columns_of(spec, "GeM, GeM+CA+DF, CA(n_clusters=3, ivf=True)+alphaQE(n=2)")
+    assert gem == spec.columns[0] and ca in spec.columns and ca.rerank.name == "DF"
+    assert str(both.retriever) == "CA(n_clusters=3, ivf=True)" and str(both.rerank) == "alphaQE(n=2)"
+    for text, words in (("PSH", "no retriever 'PSH'"), ("PHS(heads=3)", "no option 'heads'"), ("GeM+QE", "no retriever"), ("GeM+DF(n=0)", "n=0")):
+        with pytest.raises(InputError, match=words):
+            rows.columns_of(spec, text)
+
+
+def test_names_of_data_sets_and_models():
+    assert rows.rows_of("phs-4", "paper", "paper") == (["coco"], [*heads.DINOV2, *heads.CLIP])
+    assert rows.rows_of("phs-1") == (list(heads.DATASETS.values()), ["mini-vit-small", "mini-vit", "mini-vit-large"])
+    assert rows.rows_of("phs-1", "coco", "a, b") == (["coco"], ["a", "b"])
+    assert rows.rows_of("ca-1") == (["mini-landmarks"], ["mini-cnn"])
+    assert rows.rows_of("ca-1", "paper", "paper")[1] == ["resnet50", "resnet101"]
+    assert rows.rows_of("ra-3", "oxford5k, paris6k", "resnet18") == (["oxford5k", "paris6k"], ["resnet18"])
+    with pytest.raises(InputError, match="phs-a1"):
+        rows.rows_of("phs-a11")
+    with pytest.raises(InputError, match="roxford5k\\+1m needs data_root"):
+        rows.load("roxford5k+1m")
+
+
+def test_every_column_of_every_table_can_be_asked_and_joins():
+    guest = {
+        "BoW", "CANet", "DELG", "DELG+SP", "DELG+SP†", "DELG†", "DELF-ASMK+SP", "DELF-D2R-R-ASMK+SP", "DOLG", "DOLG (whole query)",
+        "DSM", "GLAM", "GeM (GLD)", "HOW", "HOW (GLDv2)†", "HOW-MDA", "R-MAC (Gordo)", "RA (PCA of the other set)", "SDCF",
+        "SDCF (4096)", "SDCF (512)", "SDCF+QE", "SOLAR",
+    }  # fmt: skip
+    alone = set()
+    for table, spec in LANDMARKS.items():
+        assert catalogue.find(table) is spec and spec.title and spec.look
+        names = [(column.name, column.x) for column in spec.columns]
+        assert len(set(names)) == len(names)
+        if table != "ca-fig9":
+            alone |= set(published(table)["method"]) - {column.name for column in spec.columns}
+            assert set(published(table)["dataset"]) - {"any"} <= set(spec.datasets), table
+    assert alone == guest
+
+
+@pytest.mark.parametrize("table", catalogue.EVERY)
+def test_a_table_s_columns_print_as_they_are_read(table):
+    for column in catalogue.find(table).columns:
+        assert rows.columns_of(catalogue.find("phs-fig3"), str(column.retriever))[0].retriever == column.retriever
+
+
+# ---- published numbers
+
+
+def test_published_values_stand_beside_ours_only_where_they_belong():
+    ours = pd.DataFrame([
+        {"dataset": "coco", "model": "dinov2-large", "method": "PHS", "metric": "MP@100", "ours": 61.0},
+        {"dataset": "mini-focus", "model": "mini-vit", "method": "PHS", "metric": "MP@100", "ours": 61.0},
+    ]).assign(table="phs-1")  # fmt: skip
+    table = beside(ours, heads.TABLES["phs-1"], ["coco", "mini-focus"])
+    assert table["published"].tolist()[0] == 61.3 and np.isnan(table["published"].tolist()[1])
+    assert table["difference"].tolist()[0] == pytest.approx(-0.3) and len(table) == 2
+
+
+def test_published_rows_of_others_stand_beside_ours():
+    columns = ["table", "dataset", "model", "method", "metric", "ours", "ap"]
+    ours = pd.DataFrame([("ca-15", "roxford5k", "resnet101", "GeM+CA", "mAP hard", 70.0, "trapezoid")], columns=columns)
+    spec = catalogue.find("ca-15")
+    table = beside(ours, spec, ["roxford5k"]).set_index(["method", "metric"])
+    assert table.loc[("GeM+CA", "mAP hard"), ["published", "ours"]].tolist() == [72.6, 70.0]
+    assert table.loc[("GeM+CA", "mAP hard"), "difference"] == pytest.approx(-2.6)
+    assert table.loc[("CANet", "mAP hard"), "published"] == 68.9 and np.isnan(table.loc[("CANet", "mAP hard"), "ours"])
+    assert set(table["dataset"]) == {"roxford5k"} and table["table"].eq("ca-15").all()
+    none = beside(ours.assign(model="resnet50"), spec, ["roxford5k"])
+    assert set(none["method"]) == {"GeM", "GeM+CA", "CANet"} and len(none) == 1 + 2 + 2, "no line of another network of ours"
+
+
+# ---- rows
+
+
+@pytest.mark.parametrize("table", heads.TABLES)
+def test_every_table_of_heads_is_made(on_focus, table):
+    spec, made = catalogue.find(table), rows.run(table, **on_focus)
+    assert len(made) and np.isfinite(made["ours"]).all()
+    if not spec.over:
+        assert set(made["method"]) == {c.name for c in spec.columns}
+        assert len(made) == len(spec.columns) * len(spec.metrics)
+        assert made["ours"].between(0, 100).all()
+        assert made["low"].isna().sum() == len(spec.metrics), "all but the first method have an interval of the difference to it"
+    else:
+        assert made["x"].min() == 1
+
+
+@pytest.mark.parametrize("table", [pytest.param(t, marks=[pytest.mark.slow] * (t in SLOW)) for t in LANDMARKS])
+def test_every_table_of_landmarks_is_made_told_drawn_and_saved(on_landmarks, table, tmp_path):
+    spec = LANDMARKS[table]
+    made = report.checked(rows.run(table, **on_landmarks), table)
+    lacking = {c.name for c in spec.columns if c.name.startswith(("RPN", "CAM"))}  # no detector, no classifier
+    costs = [metric for metric in spec.metrics if not metric.startswith("mAP")]
+    want = [
+        (column.name, metric)
+        for column in spec.columns
+        for metric in ["mAP medium", "mAP hard", *(costs if column.name not in lacking else [])]
+    ]
+    assert list(zip(made["method"], made["metric"])) == want
+    assert set(made.loc[made["ours"].isna(), "method"]) == lacking and bool(report.notes(made)) == bool(lacking)
+    assert made.loc[made["metric"].str.startswith("mAP"), "ours"].dropna().between(0, 100).all()
+    if spec.over:
+        medium = made[made["metric"] == "mAP medium"]
+        scanned = medium.groupby(medium["method"].str[-1], sort=False)["x"].agg(tuple).to_dict()
+        assert scanned == coattention.SCAN
+    assert set(made["n_queries"]) == {2} and set(made["n_database"]) == {14} and set(made["ap"]) == {"trapezoid"}
+    for source in counting_cells(table):
+        exec(source, {"pd": pd, "scores": made, "report": report, "spec": spec})  # what the notebook counts from them
+    figure = (figures.scan if spec.over else figures.bars)(made, title=spec.title)
+    report.save(made, table, tmp_path, {"figure": figure})
+    text = (tmp_path / f"{table}.md").read_text()
+    assert spec.title in text and all(note in text for note in report.notes(made))
+    assert (tmp_path / f"{table}-figure.png").stat().st_size > 5000
+
+
+def counting_cells(table):
+    """The cells of a table's notebook that count who is ahead."""
+    path = files.notebooks_root() / "tables" / f"{table.split('-')[0]}.ipynb"
+    sources = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code" and "ahead" in cell.source]
+    assert sources
+    return sources
+
+
+def test_rows_are_the_scores_of_an_experiment(town, on_landmarks):
+    made = rows.run("ra-2c", **on_landmarks)
+    assert made["method"].unique().tolist() == ["R-MAC", "RA (no context)", "RA"]
+    assert set(made["dataset"]) == {"few-landmarks"} and set(made["model"]) == {"few-cnn"}
+    scores = town.score("R-MAC")
+    ours = made[made["method"] == "R-MAC"].set_index("metric")["ours"]
+    assert ours["mAP hard"] == pytest.approx(100 * scores["hard"].map) and made["published"].isna().all()
+    made = rows.run("ra-2b", **on_landmarks)
+    assert made["ours"].isna().all() and made["note"].str.contains("no detector").all()
+
+
+def test_an_inverted_file_filters_and_a_table_is_the_same_again(on_landmarks):
+    plain, again = (rows.run("ca-14", **on_landmarks) for _ in range(2))
+    np.testing.assert_array_equal(plain["ours"], again["ours"])
+    ours = plain.pivot(index="method", columns="metric", values="ours")
+    assert ours.loc["GeM+CA (no IVF)", "filtered %"] == 0 <= ours.loc["GeM+CA", "filtered %"] < 100
+
+
+def test_relative_gain_by_hand():
+    few = pd.DataFrame({
+        "query": range(20), "unit": range(20), "label": ["a"] * 20, "image_id": range(20), "precision": [0.5] * 20, "average_precision": 0.0,
+        "n_objects": [1] * 10 + [3] * 10,
+    })  # fmt: skip
+    gain = few.assign(precision=[0.6] * 10 + [0.4] * 10)
+    scores = {name: Score({"MP@5": average(table, 5).mp}, table, 5) for name, table in (("CBIR", few), ("PHS", gain))}
+    at = {(r["x"], r["method"]): r["ours"] for r in rows.relative(scores, "objects")}
+    assert at == {(1, "PHS"): pytest.approx(20), (3, "PHS"): pytest.approx(-20)}
+    at = {r["x"]: r["ours"] for r in rows.relative(scores, "objects or more")}
+    assert at == {1: pytest.approx(0, abs=1e-9), 2: pytest.approx(-20), 3: pytest.approx(-20)}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"n_training": -4}, "^n_training=-4 must be a whole number, at least 0.$"), ({"k": 0}, "^k=0 must be a whole number, at least 1.$"),
+        ({"guest": "HOW"}, "must be NAME=path"), ({"methods": "Mine"}, "There is no retriever 'Mine'"),
+        ({"guest": "HOW=how.npy", "dataset": "paper"}, "^A guest's file can't serve 4 data sets: name one data set.$"),
+        ({"model": "resnet50,resnet101", "weights": "w.pth"}, "^One weights file can't serve 2 models"),
+        ({"plugin": "nowhere.py"}, "There is no plug-in at .*nowhere.py"),
+    ],
+)  # fmt: skip
+def test_bad_words_are_told_before_any_network_runs(on_landmarks, monkeypatch, options, words):
+    monkeypatch.setattr(rows, "load_model", lambda *_, **__: pytest.fail("a network is loaded"))
+    with pytest.raises(FoirError, match=words):
+        rows.run("ca-1", **on_landmarks | options)
+
+
+def test_other_faults_are_told_in_a_sentence(on_landmarks, on_focus):
+    with pytest.raises(FoirError, match="workers=0 must be a whole number, at least 1"):
+        rows.run("ca-1", **on_landmarks | {"workers": 0})
+    with pytest.raises(FoirError, match="There is no file of a guest at nowhere.npy"):
+        rows.run("ca-1", **on_landmarks | {"guest": "HOW=nowhere.npy"})
+    with pytest.raises(FoirError, match="phs-fig3 counts objects: a guest has no place in it"):
+        rows.run("phs-fig3", **on_focus | {"guest": "HOW=nowhere.npy"})

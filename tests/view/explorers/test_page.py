@@ -1,0 +1,130 @@
+"""The page: one canvas for all tabs, each made when it is opened; what a corpus lacks is said in a sentence."""
+
+from dataclasses import replace
+
+import pytest
+
+from foir_lib import Box, load_model, load_set
+from foir_lib.errors import InputError
+from foir_lib.registry import names, register
+from foir_lib.retrievers.corpus import Corpus
+from foir_lib.view.explorers.base import Explorer
+from foir_lib.view.explorers.page import Page
+
+BOX = Box(5, 5, 60, 60)
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    """A ViT on scenes and a CNN on landmarks, and both on the landmarks."""
+    cache = tmp_path_factory.mktemp("cache")
+    scenes = load_set("mini-focus", seed=6, n_query=6, n_database=40)
+    town = load_set("mini-landmarks", seed=3, n_landmarks=4, n_queries=6, n_database=20)
+    town = replace(town, settings={name: value for name, value in town.settings.items() if name != "training"})
+    vit, cnn = load_model("mini-vit", device="cpu"), load_model("mini-cnn", device="cpu")
+    pairs = ((scenes, vit), (town, cnn), (town, vit))
+    return [Corpus(*pair, cache=cache, progress=False) for pair in pairs]
+
+
+@pytest.fixture
+def page(corpora):
+    page = Page(corpora)
+    yield page
+    page.close()
+
+
+def test_tabs_are_the_registered_explorers_and_the_first_are_ours(page):
+    assert list(page.tabs.options)[:4] == ["Lists", "Heads", "Failures", "Co-attention"]
+    assert set(page.tabs.options) == set(names("explorer"))
+    assert page.tab == "Lists" and page.state["explorer"]["methods"] == ["CBIR", "PHS"]
+    assert page.state["corpus"] == f"{page.corpus.set.name}, mini-vit" and page.state["note"] == ""
+
+
+def test_one_canvas_serves_all_tabs_and_only_the_open_one_answers(page):
+    lists = page.explorer
+    page.ask(BOX)
+    asked = page.state["explorer"]
+    page.tab = "Heads"
+    heads = page.explorer
+    assert heads.canvas is lists.canvas is page.canvas and heads.state["prompt"] == asked["prompt"] == str(BOX)
+    assert heads.state["heads"] == asked["heads"]["PHS"]
+    page.ask(Box(60, 40, 120, 110))
+    assert lists.state["lists"] == asked["lists"] and heads.state["heads"] != asked["heads"]["PHS"]
+    page.tab = "Lists"
+    assert page.explorer is lists and lists.state["lists"] != asked["lists"]
+    assert lists.state["heads"]["PHS"] == heads.state["heads"]
+
+
+def test_a_case_of_the_failures_opens_on_the_canvas(page):
+    page.tab = "Failures"
+    query = page.explorer.state["queries"][2]
+    page.explorer.gallery.receive({"pick": query})
+    assert page.canvas.prompt == page.corpus.set.queries["prompt"].iloc[query]
+    assert page.panel.label == page.corpus.set.queries["label"].iloc[query]
+
+
+def test_what_a_corpus_lacks_is_said_in_place_of_the_tab(page, corpora):
+    page.tab = "Co-attention"
+    assert page.explorer is None and page.state["explorer"] is None
+    assert "Co-attention can&#x27;t be had here: mini-vit has no local" in page.state["note"]
+    page.corpora.value = corpora[1]
+    assert page.corpus is corpora[1] and page.state["note"] == "" and page.explorer.state["methods"] == ["CA"]
+    page.tab = "Heads"
+    assert "mini-cnn has no attention heads" in page.state["note"] and page.explorer is None
+    page.tab = "Lists"
+    assert page.state["note"] == "" and page.explorer.state["methods"] == ["CBIR", "GeM"]
+
+
+def test_another_model_on_the_same_set_answers_the_same_prompt(page, corpora):
+    page.corpora.value = corpora[1]
+    page.ask(BOX)
+    panel, before = page.panel, page.explorer
+    page.corpora.value = corpora[2]
+    assert page.panel is panel and page.canvas.prompt == BOX and page.canvas.grid == corpora[2].model.grid
+    assert before.comm is None and page.explorer.corpus is corpora[2] and page.state["explorer"]["prompt"] == str(BOX)
+    page.corpora.value = corpora[0]
+    assert panel.comm is None and page.panel.set is corpora[0].set
+
+
+def test_the_head_line_says_what_the_open_tab_found(page):
+    page.query(3)
+    summary = page.explorer.summary
+    assert summary.startswith("right: ") and " by CBIR, " in summary and summary in page.state["summary"]
+    page.tab = "Heads"
+    assert page.state["summary"] == page.explorer.summary != summary
+
+
+def test_a_tab_of_ones_own(corpora):
+    @register("explorer", "Counting")
+    class Counting(Explorer):
+        def __init__(self, corpus, panel):
+            self.asked = []
+            super().__init__(panel, [], own=False)
+
+        def show(self):
+            self.asked.append(self.canvas.asks)
+
+    page = Page(corpora[0], tabs=("Counting",))
+    page.ask(BOX)
+    assert page.explorer.asked[-1] == BOX and page.state["tab"] == "Counting"
+    page.close()
+
+
+def test_wrong_arguments_are_sentences(page):
+    with pytest.raises(InputError, match="There is no tab 'Listen'"):
+        page.tab = "Listen"
+    with pytest.raises(InputError, match="no explorer 'Listen'"):
+        Page(page.corpus, tabs=("Listen",))
+    with pytest.raises(InputError, match="no corpus to explore"):
+        Page([])
+    assert page.tab == "Lists"
+
+
+def test_close_leaves_nothing(corpora, open_widgets):
+    before = open_widgets()
+    page = Page(corpora[0])
+    for tab in page.tabs.options:
+        page.tab = tab
+    page.close()
+    page.close()
+    assert open_widgets() == before
