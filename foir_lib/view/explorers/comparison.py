@@ -128,12 +128,12 @@ def parsed(methods: str | Retriever | Sequence[str | Retriever], corpus) -> tupl
 
 def offered(corpus) -> dict[str, Retriever]:
     """Text -> retriever of all that can be had on a corpus: the registered ones with their defaults, and :data:`BESIDE`."""
-    found = {}
+    known = {}
     for name in [*registry.names("retriever"), *BESIDE]:
         try:
             retriever = registry.parse("retriever", name)
         except (FoirError, TypeError):  # a guest's needs a file
             continue
         if not retriever.lacks(corpus):
-            found[str(retriever)] = retriever
-    return found
+            known[str(retriever)] = retriever
+    return known

@@ -91,9 +91,9 @@ class FailureExplorer(Explorer):
     def _make_controls(self, a, b, methods):
         def control(kind, description, work, **options):
             style, layout = {"description_width": "88px"}, {"width": "300px", "max_width": "100%"}
-            made = kind(description=description, style=style, layout=layout, **options)
-            made.observe(work, "value")
-            return made
+            widget = kind(description=description, style=style, layout=layout, **options)
+            widget.observe(work, "value")
+            return widget
 
         labels = self.experiment.set.queries["label"].value_counts().sort_index()
         per_query = self.score(a).per_query
@@ -163,10 +163,10 @@ class FailureExplorer(Explorer):
 
     def _filter(self, change=None):
         low, high = (share / 100 for share in self.size.value)
-        kept = self.table["size"].between(low, high) & self.table["n_objects"].between(*self.n_objects.value)
+        inside = self.table["size"].between(low, high) & self.table["n_objects"].between(*self.n_objects.value)
         if self.label.value != EVERY:
-            kept &= self.table["label"] == self.label.value
-        self.shown = self.table[kept].sort_values("gain", ascending=self.order.value == LOSS, kind="stable")
+            inside &= self.table["label"] == self.label.value
+        self.shown = self.table[inside].sort_values("gain", ascending=self.order.value == LOSS, kind="stable")
         self._first = 0
         self._line()
         self.show()

@@ -1,7 +1,7 @@
 """Page: one query at the left, all explorers as tabs at the right; of one or several sets and models."""
 
 from collections.abc import Sequence
-from html import escape
+from html import escape, unescape
 
 import ipywidgets
 
@@ -81,7 +81,7 @@ class Page(Part):
         """What is shown, as plain values: corpus, tab, summary, note (why a tab can't be had), and the state of the explorer."""
         explorer = self.explorer
         about = {"corpus": f"{self.corpus.set.name}, {self.corpus.model.name}", "tab": self.tab}
-        about |= {"summary": self._summary.value, "note": self._note.value}
+        about |= {"summary": unescape(self._summary.value), "note": unescape(self._note.value)}
         return about | {"explorer": None if explorer is None else explorer.state}
 
     def wait(self) -> None:

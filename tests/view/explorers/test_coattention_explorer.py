@@ -142,7 +142,7 @@ def test_own_pictures_and_models_that_lack_local_features(experiment, explorer):
     assert len(table) == 5 and table["right"].tolist() == [None] * 5
     assert CoattentionExplorer.lacks(experiment.corpus) == ""
     vit = Experiment(experiment.set, load_model("mini-vit", device="cpu"), progress=False).corpus
-    assert CoattentionExplorer.lacks(vit).startswith("mini-vit has no local")
+    assert CoattentionExplorer.lacks(vit).startswith("mini-vit has no feature maps")
     with pytest.raises(InputError, match="CA can't be had here"):
         CoattentionExplorer(vit, "CA")
 

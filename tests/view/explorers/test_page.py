@@ -66,7 +66,7 @@ def test_a_case_of_the_failures_opens_on_the_canvas(page):
 def test_what_a_corpus_lacks_is_said_in_place_of_the_tab(page, corpora):
     page.tab = "Co-attention"
     assert page.explorer is None and page.state["explorer"] is None
-    assert "Co-attention can&#x27;t be had here: mini-vit has no local" in page.state["note"]
+    assert page.state["note"].startswith("Co-attention can't be had here: mini-vit has no feature maps")
     page.corpora.value = corpora[1]
     assert page.corpus is corpora[1] and page.state["note"] == "" and page.explorer.state["methods"] == ["CA"]
     page.tab = "Heads"

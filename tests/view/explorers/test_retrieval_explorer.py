@@ -15,8 +15,10 @@ from foir_lib.bench.experiment import Experiment
 from foir_lib.data import Protocol, RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.registry import parse
+from foir_lib.retrievers.base import Retriever
+from foir_lib.retrievers.baselines import CBIR
 from foir_lib.retrievers.corpus import Corpus
-from foir_lib.retrievers.heads import CBIR, PHS
+from foir_lib.retrievers.heads import PHS
 from foir_lib.view.explorers import rows as retrieval_rows
 from foir_lib.view.explorers.comparison import Comparison
 from foir_lib.view.explorers.retrieval import RetrievalExplorer
@@ -129,20 +131,20 @@ def test_options_are_shown_where_a_method_has_them_and_hold_for_those_taken_in_l
 
 
 def test_only_what_changed_is_computed(explorer, monkeypatch):
-    asked, score = [], CBIR.__mro__[2].score
+    asked, score = [], Retriever.score
 
     def counted(self, *arguments):
         asked.append(str(self))
         return score(self, *arguments)
 
-    monkeypatch.setattr(CBIR.__mro__[2], "score", counted)
+    monkeypatch.setattr(Retriever, "score", counted)
     explorer.k.value = 10
     explorer.panel.label = explorer.panel.labels[0]
     assert asked == [] and len(explorer.results["PHS"]) == 10
     explorer.methods = ("PHS", "FA", "CBIR")
     assert asked == ["FA"]
     explorer.ask(Box(1, 1, 40, 40))
-    assert asked == ["FA", "CBIR", "PHS", "FA"] or sorted(asked[1:]) == ["CBIR", "FA", "PHS"]
+    assert asked == ["FA", "PHS", "FA", "CBIR"]
     assert is_consistent(explorer)
 
 
