@@ -2,8 +2,11 @@
 
 Progress (a bar of tqdm, as text on stderr or as a widget) and warnings are no results: they show up where a machine is busy
 or a cache is empty, so nbval doesn't compare them. No limit of time is short enough to be met by a busy machine.
+Whole tables are claims (make claims): their twins are tests/bench/test_rows.py, which makes every table on small worlds by the
+same cells.
 """
 
+import pytest
 from nbval.plugin import IPyNbCell
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -19,4 +22,6 @@ def pytest_collection_modifyitems(items):
     for cell in items:
         if isinstance(cell, IPyNbCell):
             cell.output_timeout = 600
+            if cell.path.parent.name == "tables":
+                cell.add_marker(pytest.mark.claims)
             cell.compare_outputs = lambda test, ref, compare=cell.compare_outputs: compare(results(test), results(ref))

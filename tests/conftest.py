@@ -152,3 +152,16 @@ class Claims:
                 writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(sorted(rows, key=lambda row: row["claim"]))
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    """What a test registers is gone after it."""
+    from foir_lib import registry
+
+    before = {kind: dict(entries) for kind, entries in registry._entries.items()}
+    yield
+    for kind, entries in registry._entries.items():
+        ours = {name: thing for name, thing in entries.items() if getattr(thing, "__module__", "").startswith("foir_lib.")}
+        entries.clear()
+        entries.update(before[kind] | ours)  # what was imported meanwhile stays

@@ -86,13 +86,13 @@ class Experiment:
 
 def parsed(retriever, rerank=None) -> tuple[Retriever, Reranker | None]:
     """A retriever and a reranker from objects or texts. Raises InputError for what is neither."""
-    found = []
+    objects = []
     for kind, one, base in (("retriever", retriever, Retriever), ("reranker", rerank, Reranker)):
         one = registry.parse(kind, one) if isinstance(one, str) else one
         if not (isinstance(one, base) or (one is None and kind == "reranker")):
             raise InputError(f"{one!r} is no {kind}: give an object or a name of `foir methods`.")
-        found.append(one)
-    return tuple(found)
+        objects.append(one)
+    return tuple(objects)
 
 
 def _sound(scores, ids, n_queries, size, retriever):

@@ -74,6 +74,7 @@ def copy(folders: list[Path]) -> list[Path]:
         if runs:
             rows, stamp = over_seeds(dict(zip(seeds, (rows for rows, _ in runs)))), runs[-1][1]
             rows = rows[rows["metric"].isin(metrics) & rows["ours"].notna()].assign(**_words(table, stamp))
+            rows = rows.astype({"n_queries": int, "n_database": int})
             atomic_write(
                 _path(table), rows.reindex(columns=COLUMNS).round(DECIMALS).to_csv(index=False, lineterminator="\n")
             )

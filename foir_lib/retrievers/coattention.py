@@ -41,7 +41,9 @@ class LocalRetriever(Retriever):
     def lacks(self, corpus):
         wide = getattr(corpus.model, "whiten", None) is not None and corpus.model.whiten.out_features > self.dim
         missing = f"no pictures at hand to learn a PCA to {self.dim} dimensions from: give training_root"
-        return super().lacks(corpus) or (missing if wide and not corpus.has_training else "")
+        missing = missing if wide else "no pictures at hand to learn visual words from: give training_root"
+        needs_training = wide or getattr(self, "ivf", False)
+        return super().lacks(corpus) or (missing if needs_training and not corpus.has_training else "")
 
     def n_of(self, corpus) -> int:
         """N on this corpus."""

@@ -54,19 +54,19 @@ class Guest(Retriever):
 
 def named(text):
     """``"NAME=path, NAME=path"`` as a dict. Raises InputError for another form, or a name given twice."""
-    found = {}
+    paths = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, path = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and path) or name in found:
+        if not (name and equals and path) or name in paths:
             raise InputError(f"Guest {part!r} must be NAME=path, each name once.")
-        found[name] = path
-    return found
+        paths[name] = path
+    return paths
 
 
 def read(path, retrieval_set):
     """("ranking", list of Q arrays of database rows) or ("descriptors", (queries (Q, d), database (n, d))) of a file.
 
-    Formats: :data:`FORMATS`. Ranks may be incomplete: what isn't named isn't found. A square array has queries in rows.
+    Formats: :data:`FORMATS`. Ranks may be incomplete: what isn't named isn't retrieved. A square array has queries in rows.
     Raises MissingError without the file, IntegrityError for one that can't be read, InputError for one that doesn't fit.
     """
     path = Path(path)
@@ -114,15 +114,15 @@ def _fitting(path, queries, database, n_queries, n):
         raise InputError(
             f"Descriptors of {path} are {queries.shape} and {database.shape}: give queries ({n_queries}, d), database ({n}, d)."
         )
-    found = []
+    unit = []
     for name, vectors in (("queries", queries), ("database", database)):
         if vectors.dtype.kind not in "fiu":
             raise InputError(f"Descriptors of {path}, {name}, are {vectors.dtype}: give numbers.")
         norm = np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
         if not np.isfinite(norm).all() or not norm.all():
             raise InputError(f"Descriptors of {path}, {name}, hold NaN, infinity or zeros: make them again.")
-        found.append(vectors.astype(np.float32) / norm)
-    return tuple(found)
+        unit.append(vectors.astype(np.float32) / norm)
+    return tuple(unit)
 
 
 def _text(path, retrieval_set):
@@ -132,25 +132,25 @@ def _text(path, retrieval_set):
         ]
     except UnicodeDecodeError as error:
         raise IntegrityError(f"{path} is no text ({error}): give {FORMATS}.") from error
-    asked = [str(i) for i in retrieval_set.queries["image_id"]]
+    query_ids = [str(i) for i in retrieval_set.queries["image_id"]]
     row_of = {str(i): row for row, i in enumerate(retrieval_set.database["image_id"])}
-    if len(set(asked)) < len(asked):
+    if len(set(query_ids)) < len(query_ids):
         raise InputError(
             f"{path} can't name the queries of {retrieval_set.name} by picture: one has several; give .npy ranks."
         )
-    found = {}
+    rankings = {}
     for number, (query, *ids) in enumerate(lines, start=1):
         strange = [i for i in ids if i and i not in row_of]
-        if query not in asked or query in found or strange:
-            what = f"query {query!r}" if query not in asked or query in found else f"picture {strange[0]!r}"
-            why = "a second time" if query in found else f"that {retrieval_set.name} doesn't have"
+        if query not in query_ids or query in rankings or strange:
+            what = f"query {query!r}" if query not in query_ids or query in rankings else f"picture {strange[0]!r}"
+            why = "a second time" if query in rankings else f"that {retrieval_set.name} doesn't have"
             raise InputError(f"{path} line {number} names {what} {why}.")
-        found[query] = np.array([row_of[i] for i in ids if i], np.int64)
-        _once(path, f"query {query}", found[query])
-    missing = [query for query in asked if query not in found]
+        rankings[query] = np.array([row_of[i] for i in ids if i], np.int64)
+        _once(path, f"query {query}", rankings[query])
+    missing = [query for query in query_ids if query not in rankings]
     if missing:
-        raise InputError(f"{path} has no line for query {missing[0]!r}: it needs one for each of {len(asked)}.")
-    return [found[query] for query in asked]
+        raise InputError(f"{path} has no line for query {missing[0]!r}: it needs one for each of {len(query_ids)}.")
+    return [rankings[query] for query in query_ids]
 
 
 def _once(path, who, rows):

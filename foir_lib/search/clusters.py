@@ -3,7 +3,7 @@
 The database is a :class:`~foir_lib.store.features.Features` with the arrays "clusters" (n, K, d), float16, 10 kB a picture for
 10 x 512, zero-padded, and "count" (n,): how many clusters a picture has. It is read ``chunk`` pictures at a time. Rounding
 unit clusters to float16 turns each by at most 2^-11, which moves a score by at most about (2 T + 1) 2^-11 times twice the
-inverse length of the weighted sum V_c; seen at T = 10: below 1e-3.
+inverse length of the weighted sum V_c; measured at T = 10: below 1e-3.
 """
 
 import inspect
@@ -37,8 +37,8 @@ def search(
     that don't fit and an option that ``score`` doesn't have.
     """
     _check(database, score, options)
-    asked = [_tensor(q, device) for q in queries] if isinstance(queries, list) else [_tensor(queries, device)]
-    n, n_queries = len(database), len(asked) if isinstance(queries, list) else len(queries)
+    vectors = [_tensor(q, device) for q in queries] if isinstance(queries, list) else [_tensor(queries, device)]
+    n, n_queries = len(database), len(vectors) if isinstance(queries, list) else len(queries)
     wanted = _Wanted(candidates, n_queries, n)
     best = knn.empty(n_queries, 1 if k is None else min(k, n), "cpu")
     blocks = []
@@ -49,8 +49,8 @@ def search(
             scores = torch.zeros(n_queries, stop - start)
             if len(rows):
                 x, count = (database.read(name, start + rows) for name in NAMES)
-                found = [torch.atleast_2d(score(q, x, count=count, **options)).float().cpu() for q in asked]
-                scores[:, rows] = torch.cat(found).masked_fill(~mask, 0.0)
+                block = [torch.atleast_2d(score(q, x, count=count, **options)).float().cpu() for q in vectors]
+                scores[:, rows] = torch.cat(block).masked_fill(~mask, 0.0)
             if k is None:
                 blocks.append(scores)
             else:
@@ -67,14 +67,14 @@ def coattended(queries, database, ids, device="cpu", temperature=10.0, normalise
     What query expansion averages; 0 where an id is -1. float32 tensor on the CPU.
     """
     _check(database, coattention.scores, {})
-    ids, found = np.asarray(ids), []
+    ids, coattended_vectors = np.asarray(ids), []
     for query, rows in zip(_tensor(queries, device), ids, strict=True):
         x, count = (database.read(name, np.maximum(rows, 0)) for name in NAMES)
         x = _tensor(x, device)
         mask = torch.arange(x.shape[1], device=device) < torch.from_numpy(count.astype(np.int64)).to(device)[:, None]
         a = coattention.weights(query, x, temperature, normalised, mask)
-        found.append(coattention.weighted(x, a).cpu() * torch.from_numpy(rows >= 0)[:, None])
-    return torch.stack(found)
+        coattended_vectors.append(coattention.weighted(x, a).cpu() * torch.from_numpy(rows >= 0)[:, None])
+    return torch.stack(coattended_vectors)
 
 
 class _Wanted:

@@ -34,8 +34,8 @@ class Codebook:
         """The nearest word of each local feature (L, C): int32 (L,). Raises InputError for NaN or another width."""
         index = faiss.IndexFlatL2(self.centres.shape[1])
         index.add(self.centres)
-        found = [index.search(x, 1)[1][:, 0] for x in _projected(features, self.pca)]
-        return np.concatenate([np.zeros(0, np.int32), *found]).astype(np.int32)
+        nearest = [index.search(x, 1)[1][:, 0] for x in _projected(features, self.pca)]
+        return np.concatenate([np.zeros(0, np.int32), *nearest]).astype(np.int32)
 
     def words(self, features):
         """The words that a picture with these local features (L, C) shows, each once, rising: int32."""

@@ -90,8 +90,8 @@ def update(best, queries, block, start, backend="torch", rows=None):
     rows = torch.arange(len(queries), device=queries.device) if rows is None else rows
     for low in range(0, len(queries), QUERY_BLOCK):
         at = rows[low : low + QUERY_BLOCK]
-        found, where = _top(queries[low : low + QUERY_BLOCK], block, scores.shape[1], backend)
-        merged, order = torch.cat([scores[at], found], 1).sort(dim=1, descending=True, stable=True)
+        best_scores, where = _top(queries[low : low + QUERY_BLOCK], block, scores.shape[1], backend)
+        merged, order = torch.cat([scores[at], best_scores], 1).sort(dim=1, descending=True, stable=True)
         both = torch.cat([ids[at], where + start], 1)
         scores[at] = merged[:, : scores.shape[1]]
         ids[at] = both.gather(1, order)[:, : scores.shape[1]]
@@ -126,8 +126,8 @@ def _top(queries, block, k, backend):
     """Exact top k of one block, by (-score, id): scores and positions (q, min(k, m))."""
     k, more = min(k, len(block)), min(k + 1, len(block))
     if backend == "faiss":
-        found = faiss.knn(queries.numpy(), block.numpy(), more, metric=faiss.METRIC_INNER_PRODUCT)
-        scores, ids = (torch.from_numpy(part) for part in found)
+        top = faiss.knn(queries.numpy(), block.numpy(), more, metric=faiss.METRIC_INNER_PRODUCT)
+        scores, ids = (torch.from_numpy(part) for part in top)
     else:
         scores, ids = (queries @ block.T).topk(more)
     tied = (scores[:, -1] == scores[:, k - 1]).nonzero()[:, 0] if more > k else []

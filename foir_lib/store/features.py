@@ -143,28 +143,28 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     shards.remove_stale(folder)
     layout, missing = None, []
     for start, stop in _spans(n, shard):
-        found, reason = shards.check(shards.path(folder, start, stop), digest, start, stop)
-        if found and layout in (None, found):
-            layout = found
+        present, reason = shards.check(shards.path(folder, start, stop), digest, start, stop)
+        if present and layout in (None, present):
+            layout = present
             continue
         missing.append((start, stop))
-        if reason := reason or (found and "its arrays differ from those of the first shard"):
+        if reason := reason or (present and "its arrays differ from those of the first shard"):
             log.warning("Items %d to %d of %s are computed again: %s.", start, stop, folder, reason)
     done = n - sum(stop - start for start, stop in missing)
     with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
         for start, stop in missing:
             path = shards.path(folder, start, stop)
-            found, _ = shards.check(path, digest, start, stop)  # made by another run?
-            if not found or layout not in (None, found):
+            present, _ = shards.check(path, digest, start, stop)  # made by another run?
+            if not present or layout not in (None, present):
                 arrays = shards.checked(make(start, stop), start, stop)
-                found = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}
-                if layout not in (None, found):
+                present = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}
+                if layout not in (None, present):
                     raise InputError(
-                        f"Items {start} to {stop} give arrays {found}, earlier ones gave {layout}: "
+                        f"Items {start} to {stop} give arrays {present}, earlier ones gave {layout}: "
                         f"something is missing in the key; delete {folder} and complete the key."
                     )
                 shards.write(path, arrays, digest, start, stop)
-            layout = found
+            layout = present
             bar.update(stop - start)
     return Features(folder, n, shard, layout)
 

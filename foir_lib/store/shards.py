@@ -49,7 +49,7 @@ def check(path, digest, start, stop):
 
 def checked(arrays, start, stop):
     """``arrays`` made for items ``start`` to ``stop``, contiguous; InputError names a bad one."""
-    found = {}
+    contiguous = {}
     for name, array in arrays.items():
         array = np.require(array, requirements="C")
         if array.dtype.kind not in "biuf" or array.shape[:1] != (stop - start,) or not array.size:
@@ -63,12 +63,12 @@ def checked(arrays, start, stop):
                 f"Array '{name}' holds a NaN or infinite number at item {bad}: check that item and "
                 "the model, its shard was not stored."
             )
-        found[name] = array
-    if not found:
+        contiguous[name] = array
+    if not contiguous:
         raise InputError(
             f"No arrays were made for items {start} to {stop}: a dict with at least one is needed."
         )
-    return found
+    return contiguous
 
 
 def write(path, arrays, digest, start, stop):

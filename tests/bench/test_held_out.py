@@ -17,8 +17,10 @@ def cache(tmp_path, monkeypatch):
 
 
 def town(seed, size):
-    model = load_model("mini-cnn", device="cpu")
-    return Experiment(load_set("mini-landmarks", seed=seed, **size), model, attention=attentions("", model), progress=False)
+    """An experiment on a town; PCA and codebook of a small one are learned from few pictures."""
+    model, few = load_model("mini-cnn", device="cpu"), 60 if size else 0
+    town = load_set("mini-landmarks", seed=seed, **size)
+    return Experiment(town, model, attention=attentions("", model), n_training=few, progress=False)
 
 
 def gain(experiment, method, over):

@@ -16,6 +16,7 @@ from foir_lib import cli, load_model, load_set, registry
 from foir_lib.bench import rows
 from foir_lib.bench.runs import runner
 from foir_lib.retrievers.corpus import Corpus
+from foir_lib.view.explorers.retrieval import RetrievalExplorer
 
 PACKAGE = Path(__file__).resolve().parents[2] / "foir_lib"
 FLOORS = {"ground": 0, "data": 1, "store": 1, "models": 1, "methods": 1, "training": 2, "search": 3, "retrievers": 4}
@@ -224,3 +225,19 @@ def test_a_table_goes_from_the_command_line_to_its_report_through_six_rooms(tmp_
     assert not ended.value.code and "Table 1" in (out / "report.html").read_text(), capsys.readouterr()
     short(ways, "cli", "bench/runs", "bench", "retrievers", "models")
     short(ways, "cli", "bench/runs", "view/figures")
+
+
+def test_a_drag_of_the_mouse_goes_to_its_list_through_six_rooms(tmp_path):
+    small = load_set("mini-focus", seed=5, n_query=2, n_database=12)
+    corpus = Corpus(small, load_model("mini-vit", device="cpu"), cache=tmp_path, progress=False)
+    lists = RetrievalExplorer(corpus, ["CBIR", "PHS"], k=5)
+    lists.ask(None)
+    assert lists.state["prompt"] is None and not len(lists.results["PHS"])
+    drawn = {"kind": "box", "x0": 5, "y0": 5, "x1": 60, "y1": 60}
+    with Ways() as ways:
+        lists.canvas.receive({"view": "a", "n": 1, "picture": lists.canvas.number, "op": "add", "prompt": drawn}, [])
+        lists.wait()
+    assert lists.state["prompt"] == "Box (5, 5, 60, 60)" and len(lists.results["PHS"]) == 5
+    short(ways, "view/widgets", "view/explorers", "retrievers", "models")
+    short(ways, "view/explorers", "retrievers", "search")
+    lists.close()

@@ -16,6 +16,7 @@ from small_cnn import tiny
 from torch import nn
 
 from foir_lib import methods
+from foir_lib.errors import InputError
 from foir_lib.methods import (
     baselines,
     clustering,
@@ -271,6 +272,11 @@ def test_every_equation_is_here():
 MOVES = r"(?:, )?device=(?:\w+\.)*device\b|\.to\((?:(?:\w+\.)*device)(?:, [\w.]+)?\)"
 HARMLESS = {  # an index may lie on the CPU; the end of what runs on the host can't be seen (CANNOT)
     "foir_lib.models.vit: t = t[torch.as_tensor(index, device=self.device)]",
+    "foir_lib.search.knn: rows = torch.arange(len(queries), device=queries.device) if rows is None else rows",
+    "foir_lib.methods.clustering: torch.from_numpy(model.fit_predict(np.exp(-((distance / width) ** 2) / 2)))"
+    ".to(features.device).long()",
+    "foir_lib.methods.clustering: return _in_order(torch.from_numpy(connected_components(near.cpu().numpy(), False)[1])"
+    ".to(features.device).long())",
 }
 
 
@@ -301,6 +307,7 @@ def functions(code, prefix=""):
                 yield from functions(part, f"{prefix}{part.co_name}.")
 
 
+@pytest.mark.slow
 def test_a_move_to_the_device_that_is_left_out_is_caught(monkeypatch):
     survivors, n = set(), 0
     for module, line, path, code in mutants():
@@ -319,5 +326,7 @@ def test_a_move_to_the_device_that_is_left_out_is_caught(monkeypatch):
 def caught(name):
     try:
         return not devices(run(*PATHS[name])) <= {"cpu" if name in ON_CPU else "cuda"}
+    except InputError:  # the probe for the smallest picture takes a mismatch for a picture that is too small
+        return True
     except RuntimeError as error:
         return MISMATCH in str(error)

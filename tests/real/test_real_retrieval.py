@@ -60,7 +60,7 @@ def worst_heads(foir_data, name, cache, monkeypatch):
     return 100 * metrics.score(ranking, experiment.set).map
 
 
-@pytest.mark.parametrize("name", ["deit_tiny_patch16_224", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("name", ["deit_tiny_patch16_224", pytest.param("vit_tiny_patch16_224", marks=pytest.mark.claims)])
 def test_table_1_on_photographs(foir_data, cache, tmp_path, name, monkeypatch):
     printed, scores = reproduce("phs-1", "coco-free", name, foir_data, cache, tmp_path)
     methods = [

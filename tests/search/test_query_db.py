@@ -93,7 +93,7 @@ def test_each_distinct_set_is_described_once_per_chunk(world, monkeypatch):
         ({"heads": torch.ones(Q - 1, H)}, "don't fit"),
         ({"queries": torch.ones(Q, 10)}, "10 dimensions, the database has 192"),
         ({"queries": torch.full((Q, 192), torch.nan)}, "Query descriptors hold a NaN"),
-        ({"strategy": "behind"}, "'behind' is unknown"),
+        ({"strategy": "behind"}, "strategy 'behind'"),
         ({"k": 0}, "k = 0"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.search.ranking import Ranking
+from foir_lib.search.ranking import Ranking, without
 
 ROWS = np.array([4, 0])
 IDS = np.array([[2, 0, 9], [1, 2, 3]])
@@ -38,12 +38,12 @@ def test_is_a_read_only_copy():
     [
         ({"ids": [[2, 0, 2], [1, 2, 3]]}, "query 4 names a database row twice"),
         ({"ids": [[2, 0, 10], [1, 2, 3]]}, "Database row 10 is ranked, but rows run from 0 to 9"),
-        ({"ids": [[2, 0, 9], [1, 2, -1]]}, "Database row -1"),
+        ({"ids": [[2, 0, 9], [1, 2, -2]]}, "Database row -2"),
         ({"ids": IDS * 1.0}, "ids of a ranking can't be of type float64"),
         ({"ids": IDS[:, :2]}, r"not \(2,\), \(2, 2\) and \(2, 3\)"),
         ({"ids": IDS[0], "scores": SCORES[0]}, "a ranking needs|A ranking needs"),
         ({"query_rows": [4, 0, 1]}, "A ranking needs"),
-        ({"query_rows": [4, 4]}, "each of them once"),
+        ({"query_rows": [4, -4]}, "rows from 0 on"),
         ({"query_rows": [4, -1]}, "from 0 on"),
         ({"scores": [[0.9, 0.5, 0.5], [0.3, 0.2, 0.4]]}, "query 0 has scores that rise"),
         ({"scores": [[0.9, np.nan, 0.5], [0.3, 0.2, 0.1]]}, "query 4 holds a NaN"),
@@ -86,3 +86,17 @@ def test_damaged_missing_and_foreign_files(tmp_path):
     )
     with pytest.raises(IntegrityError, match="allow_pickle"):
         Ranking.load(path)
+
+
+def test_clicks_repeat_a_query_and_what_is_not_retrieved_may_repeat():
+    ranking = Ranking([4, 4], [[2, 0, -1], [1, -1, -1]], SCORES, 10)
+    assert ranking.ids[1].tolist() == [1, -1, -1] and ranking.query_rows.tolist() == [4, 4]
+
+
+def test_own_rows_are_left_out_and_lists_stay_equally_long():
+    scores = np.array([[0.9, 0.8, 0.7], [0.9, 0.8, 0.7], [0.9, 0.8, 0.7]])
+    ids = np.array([[3, 1, 2], [1, 3, 2], [1, 2, 0]])
+    left = without(scores, ids, np.array([3, -1, 3]), 2)
+    assert left[1].tolist() == [[1, 2], [1, 3], [1, 2]] and left[0].tolist() == [[0.8, 0.7], [0.9, 0.8], [0.9, 0.8]]
+    with pytest.raises(InputError, match="nothing but the query"):
+        without(scores[:, :1], ids[:, :1], np.array([3, 1, 1]), 0)

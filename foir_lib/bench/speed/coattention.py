@@ -48,13 +48,13 @@ def coattention_search(compare: Callable, device: str | torch.device, repeats: i
                 at += len(part) * K
             return products
 
-        found = compare(coattend, product, device, min(repeats, 3), "")
-    million = found["a_ms"] * MILLION / n
+        measured = compare(coattend, product, device, min(repeats, 3), "")
+    million = measured["a_ms"] * MILLION / n
     what = (
         f"{n} pictures of {K} x {WIDTH} float16, {SIZE} bytes each; 1M: {SIZE * MILLION / 1e9:.1f} GB, {million:.0f} ms a query "
         f"without an inverted file (paper: {PAPER_GB} GB, {PAPER_MS} ms with one, Tesla GPU)"
     )
-    return found | {"what": what, "bytes_per_image": SIZE, "ms_per_million": million}
+    return measured | {"what": what, "bytes_per_image": SIZE, "ms_per_million": million}
 
 
 def synthetic(n: int) -> np.ndarray:

@@ -31,11 +31,11 @@ def graph(scores, ids, gamma=GAMMA):
             f"Neighbours {ids.shape} and {scores.shape} make no graph: give (n, k) each, of rows 0 to n - 1."
         )
     own = np.repeat(np.arange(n), ids.shape[1]).reshape(ids.shape)
-    kept = (ids >= 0) & (ids != own)
-    if not np.isfinite(scores[kept]).all():
+    others = (ids >= 0) & (ids != own)
+    if not np.isfinite(scores[others]).all():
         raise InputError("Similarities of neighbours hold NaN or infinity: search again.")
-    weight = np.maximum(scores[kept], 0) ** gamma
-    one_way = sparse.csr_array((weight, (own[kept], ids[kept])), shape=(n, n))
+    weight = np.maximum(scores[others], 0) ** gamma
+    one_way = sparse.csr_array((weight, (own[others], ids[others])), shape=(n, n))
     return one_way.minimum(one_way.T).tocsr()
 
 

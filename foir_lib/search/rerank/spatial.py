@@ -52,12 +52,12 @@ def keypoints(picture, box=None, n_features=1000, longest=LONGEST):
     grey, factor = picture.convert("L"), min(1.0, longest / max(picture.size))
     size = [max(round(side * factor), 1) for side in picture.size]
     pixels = cv2.resize(np.asarray(grey), size, interpolation=cv2.INTER_AREA) if factor < 1 else np.asarray(grey)
-    found, descriptors = cv2.SIFT_create(nfeatures=n_features).detectAndCompute(np.ascontiguousarray(pixels), None)
-    found, descriptors = found[:n_features], None if descriptors is None else descriptors[:n_features]
-    if not found:
+    detected, descriptors = cv2.SIFT_create(nfeatures=n_features).detectAndCompute(np.ascontiguousarray(pixels), None)
+    detected, descriptors = detected[:n_features], None if descriptors is None else descriptors[:n_features]
+    if not detected:
         return Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8))
     scale = np.float32(picture.size) / np.float32(size)
-    points = (np.float32([k.pt for k in found]) + 0.5) * scale + corner  # OpenCV counts from a pixel's centre
+    points = (np.float32([k.pt for k in detected]) + 0.5) * scale + corner  # OpenCV counts from a pixel's centre
     return Keypoints(points, descriptors.astype(np.uint8))
 
 
@@ -125,17 +125,17 @@ def rerank(queries, keypoints_of, scores, ids, n=100, progress=False, **options)
     return head_first(scores, ids, inliers)
 
 
-def stacked(found, n_features=1000):
+def stacked(pictures, n_features=1000):
     """Keypoints of several pictures as arrays for the feature store: "points" and "descriptors", zero-padded, and "count"."""
-    kept = np.array([len(k.points) for k in found], np.int32)
+    counts = np.array([len(k.points) for k in pictures], np.int32)
     arrays = {
-        "points": np.zeros((len(found), n_features, 2), np.float32),
-        "descriptors": np.zeros((len(found), n_features, 128), np.uint8),
+        "points": np.zeros((len(pictures), n_features, 2), np.float32),
+        "descriptors": np.zeros((len(pictures), n_features, 128), np.uint8),
     }
-    for row, k in enumerate(found):
+    for row, k in enumerate(pictures):
         for name, array in arrays.items():
-            array[row, : kept[row]] = getattr(k, name)
-    return {**arrays, "count": kept}
+            array[row, : counts[row]] = getattr(k, name)
+    return {**arrays, "count": counts}
 
 
 def stored(features):
