@@ -37,6 +37,10 @@ def test_a_score_keeps_its_queries_with_their_units(focus):
     assert score.per_category["n_queries"].sum() == len(queries)
 
 
+def test_pictures_of_a_set_open_as_small_copies(focus):
+    assert max(focus.set.open(focus.set.images["image_id"].iloc[0], longest=32).size) == 32
+
+
 def test_a_name_an_option_and_an_object_are_the_same(focus):
     want = focus.ranking("PHS(h_on=3)", k=7)
     for one in (registry.parse("retriever", "PHS(h_on=3)"), " PHS( h_on = 3 ) "):
