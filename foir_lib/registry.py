@@ -82,6 +82,8 @@ def parse(kind: str, text: str):
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args or any(k.arg is None for k in call.keywords):
                 raise ValueError("options are name=value")
             options = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+            if len(options) < len(call.keywords):
+                raise ValueError("an option is given twice")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise InputError(f"{text!r} can't be read ({error}): write {name.strip()}(option=value, ...).") from error
     known = {field.name: field.default is MISSING for field in fields(made)} if is_dataclass(made) else {}

@@ -39,9 +39,11 @@ class LocalRetriever(Retriever):
     vector: ClassVar = None
 
     def lacks(self, corpus):
-        wide = getattr(corpus.model, "whiten", None) is not None and corpus.model.whiten.out_features > self.dim
-        missing = f"no pictures at hand to learn a PCA to {self.dim} dimensions from: give training_root"
-        return super().lacks(corpus) or (missing if wide and not corpus.has_training else "")
+        if (missing := super().lacks(corpus)) or corpus.has_training:
+            return missing
+        if corpus.model.whiten is None or corpus.model.whiten.out_features > self.dim:
+            return f"no pictures at hand to learn a PCA to {self.dim} dimensions from: give training_root"
+        return "no pictures at hand to learn visual words from: give training_root" if getattr(self, "ivf", False) else ""
 
     def n_of(self, corpus) -> int:
         """N on this corpus."""

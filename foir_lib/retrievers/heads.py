@@ -77,14 +77,6 @@ def described(model, features, rows, heads=None, strategy: str = "before+scale")
     return np.concatenate(parts)
 
 
-def attention(part) -> torch.Tensor:
-    """Attention from CLS to the patches in every block, (depth, h, N), of the one picture of a live part."""
-    memory, model = part.pictures.memory, part.corpus.model
-    if "attention" not in memory:
-        memory["attention"] = model.attention(next(part.pictures.tensors([0])))[0]
-    return memory["attention"]
-
-
 @dataclass(frozen=True)
 class _Heads(Retriever):
     """Methods on the heads of a ViT: the database is described by its plain descriptors and states."""

@@ -1,11 +1,14 @@
 """Costs beside scores: clusters of a picture, the share that an inverted file spares, a million pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from plainly import K
 
 from foir_lib import registry
 from foir_lib.bench import costs
+from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.tables.columns import Column, Table
 from foir_lib.retrievers import words
 
@@ -22,7 +25,9 @@ def test_a_table_without_costs_measures_none(town):
     assert costs.of(table("mAP medium"), town, column("GeM")) == {}
 
 
-def test_clusters_and_what_an_inverted_file_spares(town):
+def test_clusters_and_what_an_inverted_file_spares(town, town_training):
+    few = replace(town.set, settings=town.set.settings | {"n_asking": 1})
+    town = Experiment(few, town.model, training=town_training, cache=town.corpus.cache, progress=False)
     spec = table("mAP medium", "clusters per image", "filtered %")
     corpus, ivf = town.corpus, registry.parse("retriever", f"CA(n_clusters={K}, ivf=True)")
     values = costs.of(spec, town, column(str(ivf)))

@@ -27,7 +27,7 @@ def make(start, stop):
     rows = np.random.default_rng(start).standard_normal((stop - start, d), dtype=np.float32)
     return {"descriptor": rows / np.linalg.norm(rows, axis=1, keepdims=True), "heads": rows, "residual": rows}
 corpus = Corpus(rs, vit, progress=False)
-corpus.database.memory["states, asked about"] = features.build({"random": d}, n, make, root=FOLDER, progress=False)"""
+corpus.database.memory["states"] = features.build({"random": d}, n, make, root=FOLDER, progress=False)"""
 EXPLORER = """lists = RetrievalExplorer(corpus, ("CBIR", "PHS"), k=10)
 lists"""
 WATCH = """() => {

@@ -323,3 +323,18 @@ def test_cache_root(tmp_path, monkeypatch):
     assert cache_root() == tmp_path / "c"
     monkeypatch.delenv("FOIR_CACHE")
     assert cache_root() == Path.home() / ".cache" / "foir"
+
+
+def test_a_small_copy_of_a_picture(tmp_path):
+    """Large JPEGs are decoded small; turned as EXIF says; never larger than they are."""
+    image = Image.linear_gradient("L").resize((1600, 800)).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    small = open_image(tmp_path / "turned.jpg", longest=100)
+    assert small.size == (50, 100)
+    whole = open_image(tmp_path / "turned.jpg")
+    assert whole.size == (800, 1600)
+    difference = np.asarray(small, float) - np.asarray(whole.resize((50, 100), Image.Resampling.BICUBIC), float)
+    assert np.abs(difference).mean() < 3
+    assert open_image(tmp_path / "turned.jpg", longest=5000).size == (800, 1600)

@@ -230,6 +230,22 @@ def test_many_prompts_share_the_trunk(small):
     assert seen == [1]
 
 
+def test_attention_of_all_blocks_ends_with_that_of_the_state(small):
+    x = pictures(small)
+    attention = small.attention(x)
+    assert attention.shape == (2, small.depth, small.n_heads, small.grid[0] * small.grid[1])
+    close(attention[:, -1], small.cls_state(x).attention)
+    assert (attention.sum(-1) <= 1 + 1e-9).all() and not torch.allclose(attention[:, 0], attention[:, -1])
+    inputs = []  # an independent look at block 1: the whole attention matrix, as timm computes its parts
+    attn = small.net.blocks[1].attn
+    hook = attn.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+    small.net.forward_features(x)
+    hook.remove()
+    q, k, _ = attn.qkv(inputs[0]).reshape(2, -1, 3, small.n_heads, attn.head_dim).permute(2, 0, 3, 1, 4)
+    whole = (q @ k.transpose(-2, -1) * attn.head_dim**-0.5).softmax(-1)
+    close(attention[:, 1], whole[:, :, 0, 1:])
+
+
 def test_minus_infinity_is_no_attention(small):
     roi = torch.zeros(16, dtype=torch.bool)
     roi[[5, 6]] = True

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from foir_lib import load_model, load_set
+from foir_lib.retrievers.baselines import CBIR
+from foir_lib.retrievers.corpus import Corpus
+from foir_lib.retrievers.heads import PHS
 from foir_lib.view.explorers.heads import HeadExplorer
 from foir_lib.view.figures import heads as attention_figures
 
@@ -16,17 +19,18 @@ def test_heads_and_maps_of_coco(foir_data):
     if not weights.is_file() or not root.is_dir():
         pytest.skip(f"no coco-free or no {weights.name} in the folder FOIR_DATA")
     coco, model = load_set("coco", root=str(root)), load_model(NAME, weights=weights, device="cpu")
+    corpus, phs = Corpus(coco, model, progress=False), PHS(h_on=1)
     explorer, inside, chosen = HeadExplorer(model, h_on=1), [], []
     for query in range(0, len(coco.queries), 40):
         row = coco.queries.iloc[query]
         picture = coco.open(row["image_id"])
-        explorer.canvas.show(picture, row["prompt"])
-        sight = explorer.canvas.sight(model)
-        vector, heads = sight.descriptor("PHS", row["prompt"], h_on=1)
-        assert (explorer.heads == heads[0].numpy()).all() and len(explorer.gallery.rows[0]["items"]) == 3
-        assert explorer.cosine == pytest.approx(float((vector * sight.descriptor()[0]).sum()), abs=1e-5)
+        explorer.ask(row["prompt"], picture=picture)
+        live = corpus.live(picture, [row["prompt"]])
+        one, plain = phs.describe(live), CBIR().describe(live)
+        assert (explorer.heads == one.read("on")[0]).all() and len(explorer.gallery.rows[0]["items"]) == 3
+        assert explorer.cosine == pytest.approx(float((one.read("descriptor") * plain.read("descriptor")).sum()), abs=1e-5)
         assert explorer.roi_attention.argmax() == explorer.heads.argmax()
-        maps = attention_figures.maps(sight, row["prompt"], h_on=1)
+        maps = attention_figures.attention_maps(model, picture, row["prompt"], h_on=1)
         on = row["prompt"].tokens(model.grid, picture.size)
         inside.append([maps[name][on].sum() for name in ("Vanilla", "FA", "PHS")])
         chosen.append(int(explorer.heads.argmax()))

@@ -68,6 +68,7 @@ def test_training_pictures_are_not_the_benchmark_s_and_features_are_made_once(to
 def test_what_is_missing_is_said(town, tmp_path):
     none = Experiment(town.set, town.model, cache=tmp_path, progress=False)
     assert none.lacks("CA(dim=11)") == "no pictures at hand to learn a PCA to 11 dimensions from: give training_root"
+    assert none.lacks("CA(ivf=True)") == "no pictures at hand to learn visual words from: give training_root"
     assert not none.lacks("CA(dim=12)") and not none.lacks("GeM") and not town.lacks("CA(dim=11)")
 
 

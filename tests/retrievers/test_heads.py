@@ -14,7 +14,7 @@ from foir_lib.errors import InputError
 from foir_lib.methods import baselines, foveal, head_selection
 from foir_lib.methods.noise import noisy
 from foir_lib.prompts import crop
-from foir_lib.retrievers import heads, parts
+from foir_lib.retrievers import parts
 from foir_lib.retrievers.prompting import points
 
 
@@ -234,23 +234,6 @@ def test_the_mouse_ranks_as_the_batch_does(focus, text):
         assert sorted(ids[0]) == list(range(40))
         if "on" in live.names:
             assert (live.read("on")[0] == descriptors(focus, text)[1][query]).all()
-
-
-def test_attention_of_all_blocks_ends_with_that_of_the_state(focus):
-    model = focus.model
-    live = focus.corpus.live(focus.set.open(focus.set.queries["image_id"][2]))
-    attention, x = heads.attention(live), model.preprocess(live.open(0))[None]
-    assert attention.shape == (model.depth, model.n_heads, model.grid[0] * model.grid[1])
-    torch.testing.assert_close(attention[-1], model.cls_state(x).attention[0])
-    assert (attention.sum(-1) <= 1 + 1e-5).all() and not torch.allclose(attention[0], attention[-1])
-    inputs = []  # an independent look at block 1: the whole attention matrix, as timm computes its parts
-    attn = model.net.blocks[1].attn
-    hook = attn.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
-    model.net.forward_features(x)
-    hook.remove()
-    q, k, _ = attn.qkv(inputs[0]).reshape(1, -1, 3, model.n_heads, attn.head_dim).permute(2, 0, 3, 1, 4)
-    whole = (q @ k.transpose(-2, -1) * attn.head_dim**-0.5).softmax(-1)
-    torch.testing.assert_close(attention[1], whole[0, :, 0, 1:], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

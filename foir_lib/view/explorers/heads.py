@@ -79,7 +79,8 @@ class HeadExplorer(Explorer):
         kept = None if self.heads is None else np.flatnonzero(self.heads).tolist()
         shares = None if self.roi_attention is None else self.roi_attention.tolist()
         numbers = {"roi_attention": shares, "cosine": self.cosine, "on_roi": self.on_roi}
-        return super().state | numbers | {"heads": kept, "by_hand": self._by_hand is not None, "words": self.words.value, "chart": self.chart.value}
+        texts = {"words": self.words.value, "chart": self.chart.value}
+        return super().state | numbers | texts | {"heads": kept, "by_hand": self._by_hand is not None}
 
     def pick(self, head: int) -> None:
         """Take a head in or out by hand, as a click on its map does; InputError where nothing can be picked."""

@@ -24,10 +24,10 @@ class RetrievalExplorer(Explorer):
     ``corpus``: a :class:`Corpus`, also of a folder of one's own photographs; what is right is known where it has labels.
     ``maps``: below each list, where the results look like the prompt (:meth:`Retriever.explain`). ``panel``: of a page, or its own.
 
-    results: text of the method -> table with image_id, row (of the database), score, right (None without a label), before (rank
-    under the first method), rank (from 1); empty for a method that waits for a prompt. explained: text -> a map (rows, columns)
-    of each result, or None. rankings: text -> (scores, ids) of the whole database. What goes wrong is said below the picture, and what was shown stays; :meth:`ask` and :meth:`query`
-    raise it too.
+    results: text of the method -> table with image_id, row (of the database), score, right (None without a label), before
+    (rank under the first method), rank (from 1); empty for a method that waits for a prompt. explained: text -> a map (rows, columns)
+    of each result, or None. rankings: text -> (scores, ids) of the whole database. What goes wrong is said below the picture,
+    and what was shown stays; :meth:`ask` and :meth:`query` raise it too.
     """
 
     METHODS = ("CBIR", "PHS", "GeM", "CA")  # by default the first two that the model has

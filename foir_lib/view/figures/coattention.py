@@ -21,8 +21,8 @@ def coattention_maps(
 ) -> Figure:  # fmt: skip
     """The query with its prompt, then every candidate under each map (co-attention Figures 7 and 8).
 
-    One band of rows for each prompt; ``picture``: PIL, or one for each prompt. ``candidates``: for each prompt a list of PIL pictures, ``titles`` likewise;
-    ``maps``: name -> for each prompt a list of maps (rows, columns) over those candidates, or None to show the bare picture.
+    One band of rows for each prompt; ``picture``: PIL, or one for each prompt. ``candidates``: for each prompt a list of PIL
+    pictures, ``titles`` likewise; ``maps``: name -> for each prompt a list of maps (rows, columns) over those candidates, or None to show the bare picture.
     All maps of a band have one scale.
     """
     prompts = list(prompts)

@@ -158,7 +158,7 @@ def test_nothing_left_is_said_in_words(explorer):
     assert not len(explorer.shown) and not items(explorer)
     assert "No query" in explorer.gallery.rows[0]["empty"] and "0 of" in words(explorer)
     assert explorer.previous.disabled and explorer.next.disabled
-    assert "none passes" in explorer.figure()._suptitle.get_text()
+    assert "none passes" in explorer.figure().get_suptitle()
 
 
 def test_the_line_says_the_means_of_the_tables(explorer, experiment):
@@ -322,7 +322,7 @@ def test_figure_by_hand():
     assert [t.get_text() for t in right.texts] == ["n=2", "n=1"]
     dots = np.asarray(left.collections[0].get_offsets())
     assert np.allclose(dots, [(1, 10), (2, 30), (50, -20)])
-    assert "3 of 9" in figure._suptitle.get_text() and "+6.7" in figure._suptitle.get_text()
+    assert "3 of 9" in figure.get_suptitle() and "+6.7" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize(
