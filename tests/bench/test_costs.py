@@ -26,7 +26,7 @@ def test_a_table_without_costs_measures_none(town):
 
 
 def test_clusters_and_what_an_inverted_file_spares(town, town_training):
-    few = replace(town.set, settings=town.set.settings | {"n_asking": 1})
+    few = replace(town.set, settings=town.set.settings | {"n_words": 120, "n_asking": 1})
     town = Experiment(few, town.model, training=town_training, cache=town.corpus.cache, progress=False)
     spec = table("mAP medium", "clusters per image", "filtered %")
     corpus, ivf = town.corpus, registry.parse("retriever", f"CA(n_clusters={K}, ivf=True)")
