@@ -8,6 +8,7 @@ from foir_lib.methods import coattention
 from foir_lib.retrievers.coattention import CoAttention
 
 N, K, QUERY = 20, 3, 1  # local features and clusters of a picture; the query that is looked at
+_locals = {}  # of pictures that were asked for before
 SCALES = (1 / (2 * 2**0.5), 1 / 2, 1 / 2**0.5, 1.0, 2**0.5)
 
 
@@ -28,7 +29,10 @@ def map_of(experiment, picture, scale=1.0):
 
 def local(experiment, picture, n=N):
     """The ``n`` strongest local features of five scales, and their norms."""
-    locals_ = experiment.model.locals(picture, SCALES)
+    at = experiment.model.key, picture.tobytes()
+    if at not in _locals:
+        _locals[at] = experiment.model.locals(picture, SCALES)
+    locals_ = _locals[at]
     rows = torch.argsort(locals_.norm, descending=True, stable=True)[:n]
     return locals_.features[rows], locals_.norm[rows]
 

@@ -96,18 +96,15 @@ class World:
 
     def __init__(self, folder):
         self.folder, self.paths, self.learned = folder, pictures(folder), learned(folder / "training")
-        self._n, self._experiments = 0, {}
+        self._experiments = {}
 
-    def experiment(self, model, order=range(N), fresh=False):
-        """The Experiment of ``model`` ("vit" or "cnn"), the same for the same ``order``; ``fresh``: one that knows nothing yet."""
-        at = (model, tuple(order))
-        if fresh or at not in self._experiments:
-            self._n += 1
-            net, cache = {"vit": vit, "cnn": cnn}[model](), self.folder / f"cache{self._n}"
-            made = Experiment(world(self.paths, order), net, cache=cache, progress=False, batch_size=5, **self.learned)
-            if fresh:
-                return made
-            self._experiments[at] = made
+    def experiment(self, model, order=range(N), copy=0):
+        """The Experiment of ``model`` ("vit" or "cnn") on the database in that ``order``; copies share no network and no features."""
+        at = (model, tuple(order), copy)
+        if at not in self._experiments:
+            cache = self.folder / f"cache{len(self._experiments)}"
+            net, options = {"vit": vit, "cnn": cnn}[model](), {"cache": cache, "progress": False, "batch_size": 5, **self.learned}
+            self._experiments[at] = Experiment(world(self.paths, order), net, **options)
         return self._experiments[at]
 
     def guest(self, order=range(N)):

@@ -22,7 +22,7 @@ def described(experiment, retriever=IVF):
 
 @pytest.mark.parametrize("n_asking", [1, 500])
 def test_only_pictures_that_share_a_word_are_scored(town, town_training, n_asking):
-    settings = town.set.settings | {"n_asking": n_asking}
+    settings = town.set.settings | {"n_words": 120, "n_asking": n_asking}
     options = {"training": town_training, "cache": town.corpus.cache, "progress": False}
     town = Experiment(dataclasses.replace(town.set, settings=settings), town.model, **options)
     codebook = words.codebook(town.corpus)
@@ -32,7 +32,7 @@ def test_only_pictures_that_share_a_word_are_scored(town, town_training, n_askin
     query, database = described(town)
     candidates = words.candidates(town.corpus, query, database)
     np.testing.assert_array_equal(candidates[QUERY], want)
-    assert len(codebook) == 8 and isinstance(codebook, inverted_file.Codebook)
+    assert len(codebook) == 120 and isinstance(codebook, inverted_file.Codebook)
     share = np.mean([1 - len(c) / 14 for c in candidates])
     assert IVF.filtered(town.corpus, query, database) == pytest.approx(share) and share < 1
     got, plain = town.ranking(IVF), town.ranking(CA)
