@@ -10,7 +10,8 @@ from test_landmark_readers import google, oxford, roxford, sfm  # noqa: F401
 from test_readers import coco_root, photos, vg_root, voc_root, write  # noqa: F401
 
 from foir_lib.data import load_set, training
-from foir_lib.errors import FoirError
+from foir_lib.data.readers import pickles
+from foir_lib.errors import FoirError, IntegrityError
 
 READERS = {  # fixture with a whole set -> what of it is damaged, and how it is opened
     "coco_root": ("annotations/*", partial(load_set, "coco")),
@@ -40,6 +41,13 @@ def damage(content, rng):
             content[: word.start()] + rng.choice(words).group() + content[word.end() :],
         ]
     )
+
+
+@pytest.mark.parametrize("operation", [b"r\xff\xff\xff\x7f", b"p2147483647\n", b"\x96\xff\xff\xff\xff\xff\x00\x00\x00"])
+def test_a_pickle_that_asks_for_gigabytes_is_refused(operation, tmp_path):
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x05K\x01" + operation + b".")
+    with pytest.raises(IntegrityError, match="damaged"):
+        pickles.load_plain(tmp_path / "a.pkl")
 
 
 @pytest.mark.slow

@@ -113,7 +113,8 @@ def _objects(annotations, images, categories, path):
     boxes, keep = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[rows], names, str(path))
     objects = pd.DataFrame({"image_id": image_ids, "label": [categories[c] for c in category_ids]})
     objects[CORNERS] = boxes
-    objects["ignore"] = np.array([annotation.get("iscrowd", 0) for annotation in annotations]) == 1
+    crowds = [{"iscrowd": annotation.get("iscrowd", 0)} for annotation in annotations]
+    objects["ignore"] = np.array(reading.column(crowds, "iscrowd", where, (int, bool, float))) == 1
     objects["segmentation"] = pd.Series(
         [annotation.get("segmentation") or None for annotation in annotations], dtype=object
     )
