@@ -289,6 +289,7 @@ def test_manifests_are_found_in_a_checkout_and_in_an_installed_package(tmp_path,
     for name in ("errors.py", "files.py", "images.py", "data/getting/download.py", "data/getting/fetch.py", "data/getting/archives.py"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name, package / name)
+        (package / name).with_name("__init__.py").touch()  # a package without would give way to the checkout's
     shutil.copytree(
         files.manifest_root(), (package if inside else package.parent) / "data_manifests"
     )
