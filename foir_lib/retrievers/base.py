@@ -19,7 +19,7 @@ WIDTHS = ("sigma", "bandwidth")  # options that are divided by
 
 
 class Named:
-    """Prints as it is asked for: the registered name, with the options that aren't the default ones.
+    """Prints as `--methods` takes it: the registered name, with the options that aren't the default ones.
 
     Raises InputError for an option that isn't what its annotation says: an int counts from 1 (seeds from 0), a float is 0 or
     more and finite, a bool, a str, one of a Literal's.
@@ -93,7 +93,7 @@ class Retriever(Named):
         return database.read(self.vector, ids.ravel()).reshape(*ids.shape, -1)
 
     def graph(self, corpus, database, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and ids (n, k): each picture of the database asks for the others (diffusion's graph)."""
+        """Scores and ids (n, k): each picture of the database as a query for the others (diffusion's graph)."""
         each = database.read(self.vector)
         return knn(each, each, k, device=corpus.model.device)
 

@@ -26,7 +26,7 @@ class _Plain(Retriever):
 
     def describe(self, part):
         if part.prompted:
-            return self._asked(part)
+            return self._prompted(part)
         return states(part) if hasattr(part.corpus.model, "cls_state") else embedded(part)
 
     def explain(self, corpus, part, m, rows):
@@ -38,7 +38,7 @@ class _Plain(Retriever):
 @once
 def embedded(pictures):
     """"descriptor" (n, d), unit length, of a model that has no more than ``embed(x)``."""
-    return pictures.kept("embedding", _embed(pictures, lambda row: pictures.corpus.model.preprocess(pictures.open(row))))
+    return pictures.features("embedding", _embed(pictures, lambda row: pictures.corpus.model.preprocess(pictures.open(row))))
 
 
 def _embed(part, load):
@@ -60,9 +60,9 @@ def _embed(part, load):
 @register("retriever", "CBIR")
 @dataclass(frozen=True)
 class CBIR(_Plain):
-    """Plain retrieval: the whole picture asks, whatever the prompt."""
+    """Plain retrieval: the whole picture is the query, whatever the prompt."""
 
-    def _asked(self, part):
+    def _prompted(self, part):
         model = part.corpus.model
         if hasattr(model, "cls_state"):
             return Arrays({"descriptor": described(model, states(part.pictures), part.image_row)})
@@ -73,7 +73,7 @@ class CBIR(_Plain):
 class _Altered(_Plain):
     """The prompt alters the picture, which is then described as any: one pass of the network for each prompt."""
 
-    def _asked(self, part):
+    def _prompted(self, part):
         model = part.corpus.model
 
         def load(m):
@@ -81,17 +81,17 @@ class _Altered(_Plain):
 
         def describe(x):
             state = model.cls_state(x)
-            made = {"descriptor": model.descriptor(state)}
+            arrays = {"descriptor": model.descriptor(state)}
             if self.name == "Crop" and model.n_heads > 1:
                 everywhere = torch.ones(1, state.attention.shape[-1], dtype=torch.bool)
                 heads = head_selection.select(state, everywhere, model.n_heads - 1)
-                made["denoised"] = head_selection.descriptor(model, state, heads)
-            return made
+                arrays["denoised"] = head_selection.descriptor(model, state, heads)
+            return arrays
 
         def make(start, stop):
             return stack(describe(x) for x in part.tensors(range(start, stop), load))
 
-        return part.kept(self.name, make if hasattr(model, "cls_state") else _embed(part, load))
+        return part.features(self.name, make if hasattr(model, "cls_state") else _embed(part, load))
 
 
 @register("retriever", "Mask")
@@ -118,6 +118,6 @@ class Crop(_Altered):
             return f"{corpus.model.name} has no attention heads to switch off"
         return super().lacks(corpus)
 
-    def _asked(self, part):
-        kept = super()._asked(part)
-        return Arrays({"descriptor": kept.read("denoised")}) if self.denoise else kept
+    def _prompted(self, part):
+        features = super()._prompted(part)
+        return Arrays({"descriptor": features.read("denoised")}) if self.denoise else features

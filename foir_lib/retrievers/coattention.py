@@ -78,14 +78,14 @@ class LocalRetriever(Retriever):
         def describe(m):
             x = self._features(part, m)
             if method == "none":
-                labels, made = torch.arange(len(x)), coattention.embedded(x, whiten, pca)
-                more = {"attended": coattention.weighted(made, coattention.norm_weights(x.norm(dim=1)))}
+                labels, vectors = torch.arange(len(x)), coattention.embedded(x, whiten, pca)
+                more = {"attended": coattention.weighted(vectors, coattention.norm_weights(x.norm(dim=1)))}
             else:
                 labels, more = coattention.cluster(x, n_clusters, method, bandwidth), {}
-                made = coattention.clusters(x, labels, model.gem_p, whiten, pca)
+                vectors = coattention.clusters(x, labels, model.gem_p, whiten, pca)
             width = n if method in ("none", "mean-shift") else n_clusters
             return more | {
-                "clusters": padded(made, width).half(), "count": torch.tensor(len(made), dtype=torch.int32),
+                "clusters": padded(vectors, width).half(), "count": torch.tensor(len(vectors), dtype=torch.int32),
                 "labels": F.pad(labels.cpu(), (0, n - len(x)), value=-1).to(torch.int16),
                 "global": coattention.query(x, model.gem_p, whiten, pca),
             }  # fmt: skip

@@ -64,19 +64,19 @@ class Corpus:
 
     @cached_property
     def database(self) -> Pictures:
-        """The pictures that can be found."""
-        return self._pictures("database", self.set.database, self._asked_in_database is not None)
+        """The pictures that are searched."""
+        return self._pictures("database", self.set.database, self._rows_in_database is not None)
 
     @cached_property
     def query_pictures(self) -> Pictures:
         """The pictures of the queries, each once; part of the database where it holds them all."""
         ids = self.set.queries["image_id"].drop_duplicates()
-        if self._asked_in_database is not None:
-            return View(self.database, self._asked_in_database[ids.index])
+        if self._rows_in_database is not None:
+            return View(self.database, self._rows_in_database[ids.index])
         return self._pictures("query pictures", self.set.images.set_index("image_id").loc[ids].reset_index(), True)
 
     @cached_property
-    def _asked_in_database(self):
+    def _rows_in_database(self):
         """(Q,) database row of each query's picture, or None where some are not in it."""
         rows = pd.Index(self.set.database["image_id"]).get_indexer(self.set.queries["image_id"])
         return rows if (rows >= 0).all() and len(rows) else None
@@ -104,7 +104,7 @@ class Corpus:
         return Prompted(pictures, name, prompts.get, prompts.rows, image_row[prompts.rows], self.set.fingerprint)
 
     def live(self, picture, prompts=(None,)) -> Prompted:
-        """Prompts on one picture (PIL) under the mouse; what is known of the picture stays while it is asked about."""
+        """Prompts on one picture (PIL) under the mouse; its features stay in memory."""
         _, pictures = self._live.get(id(picture), (None, None))
         if pictures is None:
             rgb = picture.convert("RGB")
@@ -135,10 +135,10 @@ class Corpus:
         sizes = measured(paths, "training pictures")
         return Pictures(self, "training", len(paths), lambda row: open_image(paths[row]), _digest(paths), sizes)
 
-    def _pictures(self, name, table, asks):
+    def _pictures(self, name, table, with_prompts):
         ids, open_once = table["image_id"].to_numpy(), lru_cache(2 * self.workers)(self.set.open)  # prompts are neighbours
         sizes = table[["width", "height"]].to_numpy()
-        return Pictures(self, name, len(ids), lambda row: open_once(ids[row]), self.set.fingerprint, sizes, asks)
+        return Pictures(self, name, len(ids), lambda row: open_once(ids[row]), self.set.fingerprint, sizes, with_prompts)
 
 
 def _digest(paths) -> str:

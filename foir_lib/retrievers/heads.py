@@ -25,17 +25,17 @@ BASELINES = 4  # blocks whose attention foveal attention biases, in the paper
 
 @once
 def states(pictures):
-    """Features of pictures: "descriptor" (n, d), "heads" (n, h*dk), "residual" (n, d); of those that are asked about the
+    """Features of pictures: "descriptor" (n, d), "heads" (n, h*dk), "residual" (n, d); of those with prompts the
     whole :class:`ClsState`: "attention" (n, h*N) and "values" (n, h*dk) too."""
     model = pictures.corpus.model
-    names = tuple(ClsState.__annotations__) if pictures.asks else ("heads", "residual")
+    names = tuple(ClsState.__annotations__) if pictures.with_prompts else ("heads", "residual")
     last = min(BASELINES, model.depth)
 
     def make(start, stop):
         batches = (model.finish(tokens, last=last) for tokens in pictures.trunk(range(start, stop), last))
         return stack({"descriptor": model.descriptor(state), **_flat(state, *names)} for state in batches)
 
-    return pictures.kept("states, asked about" if pictures.asks else "states", make)
+    return pictures.features("states, with attention" if pictures.with_prompts else "states", make)
 
 
 def biased(part, what: str, bias, last: int):
@@ -57,7 +57,7 @@ def biased(part, what: str, bias, last: int):
         size = part.corpus.batch_size
         return stack(some(low, min(low + size, stop)) for low in range(start, stop, size))
 
-    return part.kept(what, make)
+    return part.features(what, make)
 
 
 def state_of(features, rows, model, *names: str) -> ClsState:
@@ -89,7 +89,7 @@ class _Heads(Retriever):
         return f"{corpus.model.name} has {corpus.model.n_heads} heads, fewer than h_on={h_on}" if few else super().lacks(corpus)
 
     def describe(self, part):
-        return self._asked(part) if part.prompted else states(part)
+        return self._prompted(part) if part.prompted else states(part)
 
     def explain(self, corpus, part, m, rows):
         on = self._on(part)[m]
@@ -109,7 +109,7 @@ class Foveal(_Heads):
     sigma: float = 100.0
     last: int = BASELINES
 
-    def _asked(self, part):
+    def _prompted(self, part):
         biases = self.biased(part)
         return Arrays({"descriptor": described(part.corpus.model, biases, np.arange(len(part)))})
 
@@ -128,9 +128,9 @@ class Foveal(_Heads):
 class AttentionMask(_Heads):
     """CLS attends to the prompt's tokens alone, in the last block (Table A6)."""
 
-    def _asked(self, part):
-        kept = biased(part, "attention mask", lambda rows: baselines.attention_mask(part.roi(rows)), 1)
-        return Arrays({"descriptor": described(part.corpus.model, kept, np.arange(len(part)))})
+    def _prompted(self, part):
+        features = biased(part, "attention mask", lambda rows: baselines.attention_mask(part.roi(rows)), 1)
+        return Arrays({"descriptor": described(part.corpus.model, features, np.arange(len(part)))})
 
 
 @register("retriever", "PHS")
@@ -153,7 +153,7 @@ class PHS(_Heads):
         if self.foveal and (self.roi != "sum" or self.strategy == "identity"):
             raise InputError(f"{self} isn't defined: under foveal attention roi is 'sum', and strategy another than 'identity'.")
 
-    def _asked(self, part):
+    def _prompted(self, part):
         model, on = part.corpus.model, self._on(part)
         if self.foveal:
             source, rows, of = Foveal().biased(part), np.arange(len(part)), None
@@ -189,7 +189,7 @@ class RandomHeads(_Heads):
     h_on: int = 5
     seed: int | None = None
 
-    def _asked(self, part):
+    def _prompted(self, part):
         on = self._on(part)
         return Arrays({"descriptor": described(part.corpus.model, states(part.pictures), part.image_row, on), "on": on})
 

@@ -1,6 +1,6 @@
 """Local features of a CNN's maps, each scale described once and stored; N, K, T and the set of scales can then change freely.
 
-A query is its picture cut to the prompt's box, at the scale at which the whole picture is seen (co-attention section 6.1).
+A query is its picture cut to the prompt's box, at the scale at which the whole picture is described (co-attention section 6.1).
 Ours: of a mask, the features of its box whose centres lie on it (all of the box if none does).
 """
 
@@ -18,7 +18,7 @@ from foir_lib.retrievers.parts import once
 
 SCALE_SETS = {1: (1.0,), 3: (1 / 2**0.5, 1.0, 2**0.5), 5: SCALES, 7: (1 / 4, *SCALES, 2.0)}  # co-attention Table 3
 N_FEATURES = 500  # N of co-attention, section 5.1
-STORED = 4e9  # bytes of local features of a part and scale set that are stored; of larger parts only what is made of them
+STORED = 4e9  # bytes of local features of a part and scale set that are stored; of larger parts only what is computed from them
 NAMES = ("features", "positions", "scale", "norm", "cell")  # of Locals
 
 

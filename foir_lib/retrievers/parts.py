@@ -24,7 +24,7 @@ from foir_lib.store.arrays import Arrays, Rows
 class Cut(NamedTuple):
     """What a CNN is shown of a picture: the part (PIL) inside the prompt's box, its corner (x0, y0) and the whole's size.
 
-    ``longest``: pixels of the longer side that keep the part at the scale at which the whole is seen.
+    ``longest``: pixels of the longer side that keep the part at the scale at which the whole is described.
     """
 
     picture: Image.Image
@@ -37,14 +37,14 @@ class Pictures:
     """Pictures without prompts.
 
     ``open(row)``: PIL, RGB; ``data`` names them in a key (None: live, in memory only); sizes (n, 2): width and height in
-    pixels; ``asks``: prompts are put on them.
+    pixels; ``with_prompts``: prompts are put on them.
     """
 
     prompted = False
 
-    def __init__(self, corpus, name, n, open, data, sizes, asks=False):
+    def __init__(self, corpus, name, n, open, data, sizes, with_prompts=False):
         self.corpus, self.name, self.n, self.open, self.data = corpus, name, n, open, data
-        self.sizes, self.asks, self.label = np.asarray(sizes), asks, f"{corpus.set.name}, {corpus.model.name}: {name}"
+        self.sizes, self.with_prompts, self.label = np.asarray(sizes), with_prompts, f"{corpus.set.name}, {corpus.model.name}: {name}"
         self.pictures, self.rows, self.image_row, self.memory = self, np.arange(n), np.arange(n), {}
         self.locks = {}
 
@@ -95,21 +95,21 @@ class Pictures:
         with torch.inference_mode():
             yield self.corpus.model.net.blocks[depth - deepest : depth - last](tokens)
 
-    def kept(self, what, make, *objects, shard=256):
-        """Features ``what`` of the part: ``make(start, stop)`` gives a dict of arrays; made once, by shards.
+    def features(self, what, make, *objects, shard=256):
+        """Features ``what`` of the part: ``make(start, stop)`` gives a dict of arrays; computed once, by shards.
 
         The key holds the digest of the code of ``make``, of the model, of the set and of ``objects``.
         """
         with self.locks.setdefault(what, Lock()):  # threads that describe items may need it all at the same time
             if what not in self.memory:
-                self.memory[what] = self._made(what, make, objects, shard)
+                self.memory[what] = self._compute(what, make, objects, shard)
             return self.memory[what]
 
     def each(self, what, describe, *objects):
-        """As :meth:`kept`, from ``describe(m)``: a dict of tensors for one item; ``workers`` items at once."""
-        return self.kept(what, store.by_row(describe, self.corpus.workers), describe, *objects, shard=128)
+        """As :meth:`features`, from ``describe(m)``: a dict of tensors for one item; ``workers`` items at once."""
+        return self.features(what, store.by_row(describe, self.corpus.workers), describe, *objects, shard=128)
 
-    def _made(self, what, make, objects, shard):
+    def _compute(self, what, make, objects, shard):
         if self.data is None:
             return Arrays(make(0, len(self)))
         corpus = self.corpus
@@ -123,14 +123,14 @@ class View(Pictures):
     """Some pictures (m,) of another part, e.g. queries that ask with a whole picture; ``rows`` (m,): their query rows."""
 
     def __init__(self, whole, at, rows=None):
-        super().__init__(whole.corpus, whole.name, len(at), lambda m: whole.open(at[m]), whole.data, whole.sizes[at], whole.asks)
+        super().__init__(whole.corpus, whole.name, len(at), lambda m: whole.open(at[m]), whole.data, whole.sizes[at], whole.with_prompts)
         self.whole, self.at, self.label = whole, np.asarray(at), whole.label
         self.rows = self.rows if rows is None else rows
 
     def trunk(self, rows, last):
         yield from self.whole.trunk(self.at[np.asarray(rows)], last)
 
-    def _made(self, what, make, objects, shard):
+    def _compute(self, what, make, objects, shard):
         raise NotImplementedError("A view has no features of its own: read them by corpus.described, or by a function that is once().")
 
 

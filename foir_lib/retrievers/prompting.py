@@ -1,4 +1,4 @@
-"""The prompts a benchmark asks with: each query's box, its noisy box, its mask, or every click on its mask."""
+"""The prompts of a benchmark: each query's box, its noisy box, its mask, or every click on its mask."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ KINDS = ("box", "segment", "point")
 
 
 class Prompts(NamedTuple):
-    """``M`` prompts: the query row (M,) each belongs to, and ``get(m)``, which makes the prompt when asked."""
+    """``M`` prompts: the query row (M,) each belongs to, and ``get(m)``, which makes the prompt."""
 
     rows: np.ndarray
     get: Callable

@@ -17,7 +17,7 @@ CODEBOOK = 300  # local features of a training picture that words are learned fr
 
 
 def codebook(corpus) -> inverted_file.Codebook:
-    """The codebook of the training pictures' local features in their original scale, kept in a file: learning takes minutes."""
+    """The codebook of the training pictures' local features in their original scale, stored in a file: learning takes minutes."""
     n = corpus.setting("codebook_features", CODEBOOK)
 
     def describe(m):
