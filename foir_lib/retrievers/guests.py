@@ -127,17 +127,13 @@ def _fitting(path, queries, database, n_queries, n):
 
 def _text(path, retrieval_set):
     try:
-        lines = [
-            re.split(r"[,;\s]+", line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
+        lines = [re.split(r"[,;\s]+", line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise IntegrityError(f"{path} is no text ({error}): give {FORMATS}.") from error
     query_ids = [str(i) for i in retrieval_set.queries["image_id"]]
     row_of = {str(i): row for row, i in enumerate(retrieval_set.database["image_id"])}
     if len(set(query_ids)) < len(query_ids):
-        raise InputError(
-            f"{path} can't name the queries of {retrieval_set.name} by picture: one has several; give .npy ranks."
-        )
+        raise InputError(f"{path} can't name the queries of {retrieval_set.name} by picture: one has several; give .npy ranks.")
     rankings = {}
     for number, (query, *ids) in enumerate(lines, start=1):
         strange = [i for i in ids if i and i not in row_of]
