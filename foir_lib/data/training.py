@@ -11,12 +11,12 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from foir_lib.data.mini import landmarks, town
-from foir_lib.data.mini.drawn import drawn_once
+from foir_lib.data.mini.drawn import drawn_once, whole
 from foir_lib.data.opening import opened
 from foir_lib.data.readers import gldv2 as google
 from foir_lib.data.readers import reading
 from foir_lib.data.readers.pickles import load_plain
-from foir_lib.errors import InputError, count
+from foir_lib.errors import InputError
 from foir_lib.images import below, open_image
 from foir_lib.prompts import Box, Mask
 from foir_lib.registry import register
@@ -71,10 +71,10 @@ def mini_landmarks(n_landmarks: int = 200, per_landmark: int = 30, seed: int = 0
     Its landmarks are others than those of any benchmark seed. Of a landmark's pictures about half show it large,
     the others small beside larger ones, from the side, hidden or by night: crop to the box, or don't.
     """
-    for label, value, low in (("n_landmarks", n_landmarks, 2), ("per_landmark", per_landmark, 1), ("seed", seed, 0)):
-        count(value, f"mini-landmarks: {label}", low, 2**32 - 1)
+    numbers = {"n_landmarks": (n_landmarks, 2), "per_landmark": (per_landmark, 1), "seed": (seed, 0)}
+    n_landmarks, per_landmark, seed = whole("mini-landmarks", **numbers)
     folder = f"mini-landmarks-training-v{landmarks.VERSION}-seed{seed}-{n_landmarks}-{per_landmark}"
-    root = drawn_once(folder, lambda folder: _draw(folder, int(n_landmarks), int(per_landmark), int(seed)))
+    root = drawn_once(folder, lambda folder: _draw(folder, n_landmarks, per_landmark, seed))
     content = reading.read_json(root / "training.json")
     paths = [str(root / file) for file in content["files"]]
     reading.need_files(paths, "mini-landmarks for training")

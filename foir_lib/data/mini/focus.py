@@ -7,20 +7,18 @@ look-alikes apart. Of its two places every kind prefers one (its home, three tim
 which gives each place kinds that go together. All kinds are equally frequent.
 """
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
-from tqdm.auto import tqdm
 
+from foir_lib.data.mini import drawn
 from foir_lib.data.mini import render as draw
-from foir_lib.data.mini.drawn import annotation, drawn_once
+from foir_lib.data.mini.drawn import drawn_once, whole
 from foir_lib.data.mini.render import Rng
 from foir_lib.data.readers import coco
 from foir_lib.data.sets import RetrievalSet
-from foir_lib.errors import count, unknown
+from foir_lib.errors import unknown
 from foir_lib.registry import register
 
 VERSION = 2
@@ -146,31 +144,19 @@ def load(name: str, seed: int = 0, n_query: int = 300, n_database: int = 1500) -
     """
     if name not in FLAVOURS:
         raise unknown("mini world", name, FLAVOURS)
-    for label, value, low in (("seed", seed, 0), ("n_query", n_query, 1), ("n_database", n_database, 1)):
-        count(value, f"{name}: {label}", low, 2**32 - 1)
-    splits = {"val2017": int(n_query), "train2017": int(n_database)}
-    folder = f"{name}-v{VERSION}-seed{seed}-{n_query}-{n_database}"
-    root = drawn_once(folder, lambda folder: write(folder, name, int(seed), splits))
+    seed, n_query, n_database = whole(name, seed=(seed, 0), n_query=(n_query, 1), n_database=(n_database, 1))
+    splits = {"val2017": n_query, "train2017": n_database}
+    root = drawn_once(
+        f"{name}-v{VERSION}-seed{seed}-{n_query}-{n_database}", lambda folder: write(folder, name, seed, splits)
+    )
     return coco.load(root, name=f"{name} (seed {seed})")
 
 
 def write(folder: Path, name: str, seed: int, splits: dict[str, int]) -> None:
-    """Write the scenes of a seed as a COCO 2017 folder: PNG pictures, x-y-w-h boxes, RLE masks."""
-    categories = [{"id": i + 1, "name": kind.name} for i, kind in enumerate(KINDS)]
-    (folder / "annotations").mkdir(parents=True)
-    with tqdm(total=sum(splits.values()), desc=f"drawing {name}, seed {seed}", unit="scene") as bar:
-        for part, (split, n_images) in enumerate(splits.items()):
-            (folder / split).mkdir()
-            images, annotations = [], []
-            for index in range(n_images):
-                pixels, kinds, masks, _ = scene(stream(0, name, seed, part, index), name)
-                image_id = part * 10_000_000 + index + 1
-                file = f"{image_id:012d}.png"
-                Image.fromarray(pixels).save(folder / split / file, compress_level=1)
-                size = {"width": pixels.shape[1], "height": pixels.shape[0]}
-                images.append({"id": image_id, "file_name": file, **size})
-                for kind, mask in zip(kinds, masks, strict=True):
-                    annotations.append(annotation(len(annotations) + 1, image_id, kind + 1, mask))
-                bar.update()
-            content = {"images": images, "annotations": annotations, "categories": categories}
-            (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+    """Write the scenes of a seed as a COCO 2017 folder."""
+
+    def draw_scene(part, index):
+        pixels, kinds, masks, _ = scene(stream(0, name, seed, part, index), name)
+        return pixels, [(kind, mask, {}) for kind, mask in zip(kinds, masks, strict=True)]
+
+    drawn.write(folder, splits, [kind.name for kind in KINDS], draw_scene, 12, f"{name}, seed {seed}")

@@ -6,6 +6,9 @@ product or float sum).
 Positions are (x, y) in pixels, colours RGB in [0, 1], pictures (height, width, 3) float64.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 HUES = {
@@ -15,8 +18,6 @@ HUES = {
 }  # fmt: skip
 SHAPES = ("disc", "square", "triangle", "star", "ring", "cross", "heart", "crescent")
 PLACES = ("meadow", "sea", "town", "lagoon")
-
-
 Rng = np.random.Generator
 
 
@@ -26,6 +27,11 @@ def stream(seed: int, *key: int) -> Rng:
     The two are hashed together, so that no seed of one key leads to the stream of another.
     """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def numbers(name: str) -> dict:
+    """Colours, sizes and chances of a part of the world: the JSON file ``name`` beside this one."""
+    return json.loads(Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8"))
 
 
 def clip01(x: np.ndarray) -> np.ndarray:
@@ -97,8 +103,7 @@ def noise(rng: Rng, height: int, width: int, cell: float) -> np.ndarray:
     row, col = np.floor(y).astype(int), np.floor(x).astype(int)
     y, x = (y - row)[:, None], (x - col)[None]
     y, x = y * y * (3 - 2 * y), x * x * (3 - 2 * x)
-    top, bottom = lattice[row] * (1 - y), lattice[row + 1] * y
-    rows = top + bottom
+    rows = lattice[row] * (1 - y) + lattice[row + 1] * y
     return rows[:, col] * (1 - x) + rows[:, col + 1] * x
 
 
@@ -111,7 +116,6 @@ def blend(low: tuple, high: tuple, t: np.ndarray) -> np.ndarray:
 def background(rng: Rng, place: str, height: int, width: int) -> np.ndarray:
     """An empty scene of one of PLACES, its sky and its ground; (height, width, 3)."""
     y = np.arange(height)[:, None] + np.zeros((1, width))
-    x = np.arange(width)[None] + np.zeros((height, 1))
     horizon = between(rng, 0.15, 0.45) * height
     coarse, fine = noise(rng, height, width, between(rng, 14, 30)), noise(rng, height, width, 4.0)
     sky, ground = y / horizon, (y - horizon) / (height - horizon)
@@ -132,18 +136,18 @@ def background(rng: Rng, place: str, height: int, width: int) -> np.ndarray:
         caustic = 1 - np.abs(2 * coarse - 1) - 0.6 * np.abs(2 * fine - 1)
         down = blend((0.02, 0.20, 0.24), (0.10, 0.50, 0.48), clip01(0.2 + 0.7 * caustic - 0.5 * ground))
     image = up * (1 - below) + down * below
-    DETAILS[place](rng, image, int(horizon), x, y)
+    DETAILS[place](rng, image, int(horizon))
     return image
 
 
-def _meadow(rng, image, horizon, x, y):
+def _meadow(rng, image, horizon):
     height, width = image.shape[:2]
     for _ in range(70):  # blades of grass, some with a flower
         col, foot = int(rng.integers(width)), int(rng.integers(horizon + 4, height + 6))
         image[max(horizon, foot - int(rng.integers(3, 9))) : foot, col] *= between(rng, 0.6, 1.35)
 
 
-def _sea(rng, image, horizon, x, y):
+def _sea(rng, image, horizon):
     height, width = image.shape[:2]
     for _ in range(26):  # foam
         row, col = int(rng.integers(horizon, height)), int(rng.integers(width))
@@ -151,7 +155,7 @@ def _sea(rng, image, horizon, x, y):
         image[row, col : col + length] = 0.35 * image[row, col : col + length] + 0.6
 
 
-def _town(rng, image, horizon, x, y):
+def _town(rng, image, horizon):
     height, width = image.shape[:2]
     for _ in range(24):  # stars
         image[int(rng.integers(horizon)), int(rng.integers(width))] = between(rng, 0.5, 1.0)
@@ -169,13 +173,14 @@ def _town(rng, image, horizon, x, y):
         left = right + int(rng.integers(4))
 
 
-def _lagoon(rng, image, horizon, x, y):
+def _lagoon(rng, image, horizon):
     height, width = image.shape[:2]
+    y, x = np.ogrid[:height, :width]
     for _ in range(9):  # bubbles
         radius, cx, cy = (between(rng, 1.5, 4.5), between(rng, 0, width), between(rng, horizon, height))
         rows = slice(max(int(cy) - 6, 0), int(cy) + 7)
         cols = slice(max(int(cx) - 6, 0), int(cx) + 7)
-        gap = np.abs(np.sqrt((x[rows, cols] - cx) ** 2 + (y[rows, cols] - cy) ** 2) - radius)
+        gap = np.abs(np.sqrt((x[:, cols] - cx) ** 2 + (y[rows] - cy) ** 2) - radius)
         image[rows, cols] += 0.35 * clip01(1.1 - gap)[..., None]
     for _ in range(14):  # weed
         col, top = int(rng.integers(width)), int(between(rng, 0.6, 0.95) * height)
