@@ -429,7 +429,7 @@ VG_FAULTS = {
     "list empty": ("test_list_500.txt", "", "is empty"),
     "image twice": ("test_list_500.txt", "1.jpg\n1\n", "has the id 1 twice"),
     "unknown image": ("test_list_500.txt", "1.jpg\n77.jpg\n78.jpg\n", r"the image 77, .*\(2 such\)"),
-    "in both lists": ("test_list_500.txt", "1.jpg\n3.jpg\n", "Image 3 is in both"),
+    "in both lists": ("test_list_500.txt", "1.jpg\n3.jpg\n", "Image id 3 is in both"),
     "sizes no list": ("image_data.json", {"a": 1}, "is no list of images"),
     "sizes lack key": ("image_data.json", [{"image_id": 1, "width": 3}], r"\[0\] lacks the key 'height'"),
     "sizes twice": ("image_data.json", [{"image_id": 1, "width": 3, "height": 3}] * 2, "id 1 twice"),
@@ -625,12 +625,12 @@ def test_file_names_that_two_pictures_have(photos):
 def test_fit_boxes_by_hand():
     boxes = [[-0.5, 0, 5, 30.5], [3, 3, 3, 9], [39, 1, 44, 2], [40, 1, 40.5, 2]]
     with pytest.warns(UserWarning) as caught:
-        clipped, keep = reading.fit_boxes(boxes, [[40, 30]] * 4, list("abcd"), "file")
+        clipped, keep = reading.fit_boxes(boxes, [[40, 30]] * 4, "file", "{}", list("abcd"))
     assert clipped.tolist() == [[0, 0, 5, 30], [3, 3, 3, 9], [39, 1, 40, 2], [40, 1, 40, 2]]
     assert keep.tolist() == [True, False, True, False]
     assert [str(w.message) for w in caught] == [
         "file: 1 boxes reached more than 1 pixel outside their pictures and were clipped, first c.",
         "file: 2 boxes without area were left out: b, d.",
     ]
-    empty, none = reading.fit_boxes(np.zeros((0, 4)), np.zeros((0, 2)), [], "file")
+    empty, none = reading.fit_boxes(np.zeros((0, 4)), np.zeros((0, 2)), "file", "{}", [])
     assert empty.shape == (0, 4) and none.shape == (0,)

@@ -53,7 +53,7 @@ def load(
     labels, query_ids, boxes, truth = read_lists(root, names, remedy)
     at = pd.Index(names).get_indexer(query_ids)
     images.loc[np.unique(at), "split"] = "both"
-    boxes, _ = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[at], query_ids, name)
+    boxes, _ = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[at], name, "{}", query_ids)
     queries, objects = reading.query_tables(query_ids, labels, boxes)
     protocols = ground_truth.protocols(truth, len(images), ground_truth.CLASSIC)
     if not own_counts:
@@ -91,11 +91,8 @@ def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], li
         for key in ("good", "ok", "junk"):
             path = reading.need(file.with_name(f"{stem}_{key}.txt"), "list of pictures", remedy)
             listed = reading.read_text(path, empty=True).split()
-            unknown = [n for n in listed if n not in rows and n not in DAMAGED]
-            if unknown:
-                raise InputError(
-                    f"{path} lists {unknown[0]}, which is not among the pictures ({len(unknown)} such): get them."
-                )
+            unknown = [n not in rows and n not in DAMAGED for n in listed]
+            reading.refuse(unknown, path, "lists {}, which is not among the pictures ({n} such): get them", listed)
             lists[key] = [rows[n] for n in listed if n in rows]
         labels.append(stem.rsplit("_", 1)[0])
         query_ids.append(query)

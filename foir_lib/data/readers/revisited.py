@@ -43,9 +43,8 @@ def load(root: str | PathLike, name: str = "roxford5k", distractors: str | PathL
     if distractors is not None:
         tables.append(pictures.distractors(distractors, truth["imlist"] + truth["qimlist"], "distractors"))
     images = pd.concat(tables, ignore_index=True)
-    boxes, _ = reading.fit_boxes(
-        [query["bbx"] for query in truth["gnd"]], tables[0][["width", "height"]], truth["qimlist"], f"gnd_{name}.pkl"
-    )
+    boxes, sizes = [query["bbx"] for query in truth["gnd"]], tables[0][["width", "height"]]
+    boxes, _ = reading.fit_boxes(boxes, sizes, f"gnd_{name}.pkl", "{}", truth["qimlist"])
     protocols = ground_truth.protocols(truth["gnd"], len(truth["imlist"]), where=f"gnd_{name}.pkl: ground truth")
     queries, objects = reading.query_tables(truth["qimlist"], landmarks(truth), boxes)
     return RetrievalSet(name, images, objects, queries, protocols)
@@ -64,9 +63,9 @@ def read_truth(path: str | PathLike) -> dict:
     lists = isinstance(truth, dict) and all(isinstance(truth.get(key), list) for key in ("imlist", "qimlist", "gnd"))
     if not lists or len(truth["qimlist"]) != len(truth["gnd"]) or not truth["gnd"]:
         raise IntegrityError(f"{path} has no lists imlist, qimlist and gnd that belong together: get it again.")
-    for query, one in zip(truth["qimlist"], truth["gnd"], strict=True):
-        if not isinstance(one, dict) or not _is_box(one.get("bbx")):
-            raise IntegrityError(f"{path} has no box of four numbers for the query {query}: get it again.")
+    bad = [q for q, one in zip(truth["qimlist"], truth["gnd"]) if not (isinstance(one, dict) and _is_box(one.get("bbx")))]
+    if bad:
+        raise IntegrityError(f"{path} has no box of four numbers for the query {bad[0]}: get it again.")
     reading.unique(truth["imlist"] + truth["qimlist"], str(path))
     return truth
 

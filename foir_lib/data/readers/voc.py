@@ -50,13 +50,9 @@ def load(
     images = pd.DataFrame(images, columns=["image_id", "path", "width", "height", "split"])
     if check_files:
         reading.need_files(images["path"].tolist(), "VOC")
-    objects = pd.DataFrame(rows, columns=["image_id", "label", *CORNERS, "ignore"])
-    objects["segmentation"] = None
-    sizes = images.set_index("image_id")[["width", "height"]].loc[objects["image_id"]].to_numpy()
-    names = (objects["label"] + " of " + objects["image_id"]).tolist()
-    boxes, keep = reading.fit_boxes(objects[CORNERS].to_numpy(), sizes, names, str(root))
-    objects[CORNERS] = boxes
-    return reading.make_set("voc", images, objects[keep], difficult_queries, difficult_positives)
+    objects = pd.DataFrame(rows, columns=["image_id", "label", *CORNERS, "ignore"]).assign(segmentation=None)
+    objects = reading.fit_objects(objects, images, str(root), "{} of {}", objects["label"], objects["image_id"])
+    return reading.make_set("voc", images, objects, difficult_queries, difficult_positives)
 
 
 def _ids(root, split):
