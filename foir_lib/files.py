@@ -36,6 +36,17 @@ def cache_root():
 
 
 @contextmanager
+def disk_errors(what: str, remedy: str):
+    """What the disk refuses inside becomes an InputError: can't do ``what``, why, and the ``remedy``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # a MissingError
+            raise
+        raise InputError(f"Can't {what}: {os.strerror(error.errno)}; {remedy}.") from error
+
+
+@contextmanager
 def atomic_path(path):
     """Yield a temporary path beside ``path``; on success it takes the place of ``path``, else it goes.
 
@@ -44,17 +55,12 @@ def atomic_path(path):
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    remedy = "free some space or set FOIR_CACHE or the output folder to another disk"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, (InputError, MissingError)) or error.errno is None:
-            raise
-        raise InputError(
-            f"Can't write {path}: {os.strerror(error.errno)}; free some space or set FOIR_CACHE "
-            "or the output folder to another disk."
-        ) from error
+        with disk_errors(f"write {path}", remedy):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     finally:
         with suppress(OSError):  # there may be no such folder
             temporary.unlink(missing_ok=True)

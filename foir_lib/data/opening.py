@@ -27,14 +27,11 @@ def opened(kind: str, name: str, root: str | PathLike | None, options: dict, see
         if root is not None:
             arguments["root"] = root
         elif takes["root"].default is inspect.Parameter.empty:
-            fetched = f"the files that `foir data get {name} --root FOLDER` fetches"
-            raise InputError(
-                f"{name} needs a root: give the folder with {fetched if manifest(name) else 'your photographs'}."
-            )
+            files = f"the files that `foir data get {name} --root FOLDER` fetches" if manifest(name) else "your photographs"
+            raise InputError(f"{name} needs a root: give the folder with {files}.")
     elif root:
-        raise InputError(
-            f"{name} is made from a seed and has no root (got {root}): leave the root away, or name a real data set."
-        )
+        remedy = "leave the root away, or name a real data set"
+        raise InputError(f"{name} is made from a seed and has no root (got {root}): {remedy}.")
     return opener(**arguments | options)
 
 

@@ -51,9 +51,8 @@ class TrainingSet(_Pictures):
     def __post_init__(self):
         labels = np.asarray(self.labels)
         if not len(self.paths) == len(labels) == len(labels if self.boxes is None else self.boxes):
-            raise InputError(
-                f"{self.name} has {len(self.paths)} paths and {len(labels)} labels: give one of each per picture."
-            )
+            lengths = f"{len(self.paths)} paths and {len(labels)} labels"
+            raise InputError(f"{self.name} has {lengths}: give one of each per picture.")
         if not len(labels):
             raise InputError(f"{self.name} has no pictures: check the data root.")
         if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(self.names):
@@ -108,9 +107,7 @@ def folders(root: str | PathLike) -> TrainingSet:
     inside = {path: Path(path).relative_to(root).parts for path in below(root)}
     labelled = {path: parts[0] for path, parts in inside.items() if len(parts) > 1}
     if not labelled:
-        raise InputError(
-            f"There are no pictures in folders below {root}: expected one folder per label, as in ImageNet."
-        )
+        raise InputError(f"There are no pictures in folders below {root}: expected one folder per label, as in ImageNet.")
     names, labels = np.unique(list(labelled.values()), return_inverse=True)
     return TrainingSet(root.name, list(labelled), labels, names.tolist())
 
@@ -123,10 +120,8 @@ def gldv2(root: str | PathLike, clean: bool = True, check_files: bool = True) ->
     that every picture is there. Raises MissingError and InputError.
     """
     root = reading.need(root, "GLDv2 folder", google.REMEDY)
-    if clean:
-        listed = google.read_csv(root, "train_clean.csv", ("landmark_id", "images"))
-    else:
-        listed = google.read_csv(root, "train.csv", ("id", "landmark_id"))
+    file, columns = ("train_clean.csv", ("landmark_id", "images")) if clean else ("train.csv", ("id", "landmark_id"))
+    listed = google.read_csv(root, file, columns)
     names, labels = np.unique(listed["landmark_id"].to_numpy(str), return_inverse=True)
     paths = [google.place(root, "train", image_id) for image_id in listed["id"]]
     if check_files:

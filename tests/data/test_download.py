@@ -343,12 +343,6 @@ def test_an_archive_brought_by_hand_is_checked_and_unpacked(offer, server):
     assert status(get(root)) == {"p.zip": "ok", "val/*.jpg": "ok"} and not server.asked
 
 
-def test_archives_can_be_dropped(offer):
-    root = offer({"p.zip": PHOTOS}, [TWO])
-    assert status(get(root, keep_archives=False)) == {"p.zip": "unverified", "val/*.jpg": "ok"}
-    assert not (root / "archives" / "p.zip").exists()
-
-
 def test_a_broken_connection_is_resumed_at_once(offer, server):
     server.cut = [200_000, 100_000]
     root = offer({"l.txt": BODY})

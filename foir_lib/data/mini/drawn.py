@@ -13,8 +13,8 @@ from PIL import Image
 from pycocotools import mask as rle
 from tqdm.auto import tqdm
 
-from foir_lib.errors import InputError, count
-from foir_lib.files import cache_root
+from foir_lib.errors import count
+from foir_lib.files import cache_root, disk_errors
 
 
 def whole(name: str, **numbers: tuple[int, int]) -> list[int]:
@@ -34,7 +34,7 @@ def drawn_once(name: str, draw: Callable[[Path], None]) -> Path:
             os.utime(root)  # the time of its last use
         return root
     folder, lock = root.with_name(f".{name}.tmp"), cache_root() / "locks" / f"{name}.lock"
-    try:
+    with disk_errors(f"write {root}", "free some space or set FOIR_CACHE to another disk"):
         for parent in (root.parent, lock.parent):
             parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(lock):
@@ -45,12 +45,6 @@ def drawn_once(name: str, draw: Callable[[Path], None]) -> Path:
                     os.replace(folder, root)
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        if isinstance(error, InputError) or error.errno is None:
-            raise
-        raise InputError(
-            f"Can't write {root}: {os.strerror(error.errno)}; free some space or set FOIR_CACHE to another disk."
-        ) from error
     return root
 
 

@@ -42,26 +42,12 @@ class Flavour(NamedTuple):
     radius: tuple
 
 
-DAY_NIGHT = (
-    "plain red disc", "plain yellow crescent", "plain purple ring",
-    "striped purple heart", "checked blue disc", "dotted green triangle",
-)  # fmt: skip
-LAND_WATER = (
-    "plain green heart", "plain blue cross", "dotted yellow disc",
-    "striped orange ring", "checked orange square", "striped red star",
-)  # fmt: skip
-HALVES = (  # looks, then for either meaning its words, home and other place
-    (DAY_NIGHT, ("by day", "meadow", "sea"), ("by night", "town", "lagoon")),
-    (LAND_WATER, ("on land", "meadow", "town"), ("on water", "sea", "lagoon")),
-)
-
-
 def _kinds():
     """All kinds; their weights sum to 12 per kind and to 72 per place."""
     kinds = []
-    for looks, *meanings in HALVES:
-        for turn, look in enumerate(looks):
-            for words, *places in meanings:
+    for half in draw.WORLD["halves"]:  # looks, and either meaning's words with its home and other place
+        for turn, look in enumerate(half["looks"]):
+            for words, places in half["meanings"].items():
                 home, other = places if turn % 2 else places[::-1]
                 weights = tuple({home: 9, other: 3}.get(place, 0) for place in draw.PLACES)
                 kinds.append(Kind(f"{look} {words}", *look.split(), weights))

@@ -74,14 +74,10 @@ def write(folder: Path, seed: int, n_landmarks: int, n_queries: int, n_database:
 
 def read(root: str | PathLike, name: str) -> RetrievalSet:
     """A folder that `write` filled as a RetrievalSet."""
-    root, tables = Path(root), []
-    for split, role in (("queries", "query"), ("database", "database")):
-        images, objects = coco.read(root / "annotations" / f"instances_{split}.json")
-        paths = [str(root / split / file) for file in images["file_name"]]
-        reading.need_files(paths, name)
-        tables.append((images.assign(path=paths, split=role).drop(columns="file_name"), objects))
+    splits = {"queries": "query", "database": "database"}
+    tables = [coco.read_split(Path(root), split, role) for split, role in splits.items()]
     images, objects = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
-    content = reading.read_json(root / "gnd.json")
+    content = reading.read_json(Path(root, "gnd.json"))
     truth, image_ids = content["gnd"], images["image_id"][images["split"] == "query"].to_numpy()
     at = {key: row for row, key in enumerate(zip(objects["image_id"], objects["label"], strict=True))}
     prompts = pd.Series([Box(*lists["bbx"]) for lists in truth], dtype=object)

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-HUES = {
-    "red": (0.86, 0.14, 0.14), "orange": (0.96, 0.52, 0.08), "yellow": (0.98, 0.86, 0.18),
-    "green": (0.16, 0.66, 0.24), "blue": (0.16, 0.36, 0.90), "purple": (0.60, 0.22, 0.76),
-    "stone": (0.50, 0.47, 0.44),
-}  # fmt: skip
-SHAPES = ("disc", "square", "triangle", "star", "ring", "cross", "heart", "crescent")
-PLACES = ("meadow", "sea", "town", "lagoon")
 Rng = np.random.Generator
+
+
+def numbers(name: str) -> dict:
+    """Colours, sizes and chances of a part of the world: the JSON file ``name`` beside this one."""
+    return json.loads(Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8"))
+
+
+WORLD = numbers("focus")
+HUES, SHAPES, PLACES = WORLD["hues"], WORLD["shapes"], tuple(WORLD["places"])
 
 
 def stream(seed: int, *key: int) -> Rng:
@@ -27,11 +29,6 @@ def stream(seed: int, *key: int) -> Rng:
     The two are hashed together, so that no seed of one key leads to the stream of another.
     """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
-
-
-def numbers(name: str) -> dict:
-    """Colours, sizes and chances of a part of the world: the JSON file ``name`` beside this one."""
-    return json.loads(Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8"))
 
 
 def clip01(x: np.ndarray) -> np.ndarray:
@@ -121,20 +118,19 @@ def background(rng: Rng, place: str, height: int, width: int) -> np.ndarray:
     sky, ground = y / horizon, (y - horizon) / (height - horizon)
     below = clip01(y - horizon + 4 * (coarse - 0.5))[..., None]
     if place == "meadow":
-        up = blend((0.52, 0.74, 0.95), (0.93, 0.96, 0.98), clip01(0.6 * sky + 0.9 * (coarse - 0.4)))
-        down = blend((0.56, 0.72, 0.34), (0.24, 0.47, 0.16), clip01(0.5 * ground + 0.5 * fine))
-        down = down * (0.8 + 0.4 * coarse[..., None])
+        above, down = 0.6 * sky + 0.9 * (coarse - 0.4), 0.5 * ground + 0.5 * fine
     elif place == "sea":
-        up = blend((0.62, 0.82, 0.98), (0.98, 0.95, 0.88), clip01(0.8 * sky + 0.5 * (coarse - 0.5)))
         ripple = wave(ground * (2.2 - ground) * 7 + 1.6 * coarse + 0.5 * fine)
-        down = blend((0.13, 0.42, 0.66), (0.48, 0.78, 0.88), clip01(0.45 + 0.4 * ripple - 0.2 * ground))
+        above, down = 0.8 * sky + 0.5 * (coarse - 0.5), 0.45 + 0.4 * ripple - 0.2 * ground
     elif place == "town":
-        up = blend((0.05, 0.05, 0.16), (0.22, 0.15, 0.34), clip01(sky))
-        down = blend((0.17, 0.16, 0.23), (0.09, 0.09, 0.13), clip01(0.6 * ground + 0.7 * (fine - 0.3)))
+        above, down = sky, 0.6 * ground + 0.7 * (fine - 0.3)
     else:
-        up = blend((0.03, 0.09, 0.14), (0.06, 0.22, 0.27), clip01(sky))
         caustic = 1 - np.abs(2 * coarse - 1) - 0.6 * np.abs(2 * fine - 1)
-        down = blend((0.02, 0.20, 0.24), (0.10, 0.50, 0.48), clip01(0.2 + 0.7 * caustic - 0.5 * ground))
+        above, down = sky, 0.2 + 0.7 * caustic - 0.5 * ground
+    colours = WORLD["places"][place]
+    up, down = blend(*colours["sky"], clip01(above)), blend(*colours["ground"], clip01(down))
+    if place == "meadow":
+        down = down * (0.8 + 0.4 * coarse[..., None])
     image = up * (1 - below) + down * below
     DETAILS[place](rng, image, int(horizon))
     return image

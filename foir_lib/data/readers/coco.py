@@ -8,6 +8,7 @@ and decoded by ``RetrievalSet.mask``.
 
 from array import array
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from foir_lib.data.readers import reading
 from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.registry import register
+
+REMEDY = "expected val2017/, train2017/ and annotations/instances_{val,train}2017.json; `foir data get coco --root FOLDER` fetches them."
 
 
 @register("set", "coco")
@@ -29,23 +32,23 @@ def load(
     crowd_queries, crowd_positives: whether crowd regions are queries, and whether they count as "contains"
     (METHODS 1). check_files: see that every picture is there. Raises MissingError and InputError.
     """
-    remedy = "expected val2017/, train2017/ and annotations/instances_{val,train}2017.json; `foir data get coco --root FOLDER` fetches them."
-    root = reading.need(root, "COCO folder", remedy)
-    tables = []
-    for split in dict.fromkeys((query, database)):
-        path = reading.need(root / "annotations" / f"instances_{split}.json", "annotation file", remedy)
-        reading.need(root / split, "picture folder", remedy)
-        images, objects = read(path)
-        images = images.assign(
-            path=[str(root / split / name) for name in images["file_name"]],
-            split="both" if query == database else "query" if split == query else "database",
-        )
-        if check_files:
-            reading.need_files(images["path"].tolist(), path.name)
-        tables.append((images.drop(columns="file_name"), objects))
+    root = reading.need(root, "COCO folder", REMEDY)
+    roles = {query: "query", database: "database"} if query != database else {query: "both"}
+    tables = [read_split(root, split, role, check_files) for split, role in roles.items()]
     images, objects = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
     reading.apart(images, query, database)
     return reading.make_set(name, images, objects, crowd_queries, crowd_positives)
+
+
+def read_split(root: Path, split: str, role: str, check_files: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables images and objects of a RetrievalSet for the pictures in root/split, whose split is ``role``."""
+    path = reading.need(root / "annotations" / f"instances_{split}.json", "annotation file", REMEDY)
+    reading.need(root / split, "picture folder", REMEDY)
+    images, objects = read(path)
+    images = images.assign(path=[str(root / split / name) for name in images["file_name"]], split=role)
+    if check_files:
+        reading.need_files(images["path"].tolist(), path.name)
+    return images.drop(columns="file_name"), objects
 
 
 def read(path: str | PathLike) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -22,14 +22,7 @@ from foir_lib.errors import InputError
 from foir_lib.images import below
 from foir_lib.registry import register
 
-DAMAGED = frozenset(
-    f"paris_{name}"
-    for name in (
-        "louvre_000136 louvre_000146 moulinrouge_000422 museedorsay_001059 notredame_000188 pantheon_000284 "
-        "pantheon_000960 pantheon_000974 pompidou_000195 pompidou_000196 pompidou_000201 pompidou_000467 pompidou_000640 "
-        "sacrecoeur_000299 sacrecoeur_000330 sacrecoeur_000353 triomphe_000662 triomphe_000833 triomphe_000863 triomphe_000867"
-    ).split()
-)
+DAMAGED = frozenset(Path(__file__).with_name("paris6k_damaged.txt").read_text(encoding="utf-8").split())
 
 
 @register("set", "paris6k")

@@ -16,7 +16,6 @@ from os import PathLike
 import pandas as pd
 
 from foir_lib.data import ground_truth
-from foir_lib.data.protocol import Protocol
 from foir_lib.data.readers import pictures, reading
 from foir_lib.data.readers.pickles import load_plain
 from foir_lib.data.sets import RetrievalSet
@@ -48,13 +47,6 @@ def load(root: str | PathLike, name: str = "roxford5k", distractors: str | PathL
     protocols = ground_truth.protocols(truth["gnd"], len(truth["imlist"]), where=f"gnd_{name}.pkl: ground truth")
     queries, objects = reading.query_tables(truth["qimlist"], landmarks(truth), boxes)
     return RetrievalSet(name, images, objects, queries, protocols)
-
-
-def protocols(path: str | PathLike) -> tuple[dict[str, Protocol], int]:
-    """Protocols easy, medium and hard from a ground-truth pickle alone, and the number of database pictures."""
-    truth = read_truth(path)
-    n = len(truth["imlist"])
-    return ground_truth.protocols(truth["gnd"], n, where=f"{path}: ground truth"), n
 
 
 def read_truth(path: str | PathLike) -> dict:
