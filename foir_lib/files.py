@@ -76,7 +76,7 @@ def cached(kind: str, key: dict, compute: Callable[[], bytes], root: str | Path 
     """The bytes that ``compute()`` returns, computed once for each ``key`` (JSON values: all that they depend on).
 
     They stand in ``root``/``kind`` (``cache_root()/kind``), behind a line with key and checksum. A file that is damaged, cut
-    short or of another key is made again; where nothing can be written, they are computed, and one warning says so.
+    short or of another key is computed again; where nothing can be written, they are computed, and one warning says so.
     """
     line = json.dumps(key, sort_keys=True, allow_nan=False)
     folder = Path(root or cache_root()) / kind

@@ -1,4 +1,4 @@
-"""Masks of objects as COCO stores them: polygons and run lengths, decoded when asked for."""
+"""Masks of objects as COCO stores them: polygons and run lengths, decoded on demand."""
 
 import numpy as np
 from pycocotools import mask as rle

@@ -13,7 +13,7 @@ def opened(kind: str, name: str, root: str | PathLike | None, options: dict, see
     """What the function registered as a ``kind`` of that ``name`` returns for a ``root`` and ``options``.
 
     Without a root, the folder where `foir data get` puts the set; ``seed`` goes to functions that take one, ``name`` to
-    those that serve several. Raises InputError for an unknown name or option, and for a root that is lacking or unasked for.
+    those that serve several. Raises InputError for an unknown name or option, and for a root that is lacking or superfluous.
     """
     opener = registry.lookup(kind, name)
     takes = inspect.signature(opener).parameters

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from foir_lib.data.mini import landmarks, town
-from foir_lib.data.mini.drawn import drawn_once, whole
+from foir_lib.data.mini import drawn, landmarks, town
 from foir_lib.data.opening import opened
 from foir_lib.data.readers import gldv2 as google
 from foir_lib.data.readers import reading
@@ -70,10 +69,8 @@ def mini_landmarks(n_landmarks: int = 200, per_landmark: int = 30, seed: int = 0
     Its landmarks are others than those of any benchmark seed. Of a landmark's pictures about half show it large,
     the others small beside larger ones, from the side, hidden or by night: crop to the box, or don't.
     """
-    numbers = {"n_landmarks": (n_landmarks, 2), "per_landmark": (per_landmark, 1), "seed": (seed, 0)}
-    n_landmarks, per_landmark, seed = whole("mini-landmarks", **numbers)
-    folder = f"mini-landmarks-training-v{landmarks.VERSION}-seed{seed}-{n_landmarks}-{per_landmark}"
-    root = drawn_once(folder, lambda folder: _draw(folder, n_landmarks, per_landmark, seed))
+    numbers = {"seed": (seed, 0), "n_landmarks": (n_landmarks, 2), "per_landmark": (per_landmark, 1)}
+    root = drawn.world("mini-landmarks-training", landmarks.VERSION, _draw, **numbers)
     content = reading.read_json(root / "training.json")
     paths = [str(root / file) for file in content["files"]]
     reading.need_files(paths, "mini-landmarks for training")
@@ -81,7 +78,7 @@ def mini_landmarks(n_landmarks: int = 200, per_landmark: int = 30, seed: int = 0
     return TrainingSet(name, paths, np.array(content["labels"]), content["names"], np.array(content["boxes"], float))
 
 
-def _draw(folder, n_landmarks, per_landmark, seed):
+def _draw(folder, seed, n_landmarks, per_landmark):
     world = town.world(town.TRAINING, seed, n_landmarks)
     folder.mkdir(parents=True)
     content = {"names": [facade.name for facade in world.facades[:n_landmarks]], "files": [], "labels": [], "boxes": []}

@@ -487,7 +487,7 @@ def test_verify_counts_and_tells_apart(offer):
         for name in files_:
             (root / folder / name).touch()
     rows = download.verify("tiny", root, progress=False)
-    assert rows["found"].tolist()[-1] == "2" and rows["status"].tolist()[-1] == "mismatch"
+    assert rows["actual"].tolist()[-1] == "2" and rows["status"].tolist()[-1] == "mismatch"
     (root / "xml" / "c.xml").touch()
     assert set(download.verify("tiny", root, progress=False)["status"]) == {"ok"}
     (root / "val" / "b.jpg").unlink()

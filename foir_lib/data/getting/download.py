@@ -82,7 +82,7 @@ def get(name: str, root: str | Path | None = None, progress: bool = True) -> pd.
 def verify(name: str, root: str | Path | None = None, progress: bool = True) -> pd.DataFrame:
     """What lies in ``root`` against the manifest of ``name``: a row per file and counted content.
 
-    Columns: file, status, expected, found, note. Status is "ok", "missing", "mismatch", or
+    Columns: file, status, expected, actual, note. Status is "ok", "missing", "mismatch", or
     "unverified": there, but without a known checksum (or unpacked, with its archive gone).
     """
     entry, root = manifest(name), data_root(name, root)
@@ -96,7 +96,7 @@ def verify(name: str, root: str | Path | None = None, progress: bool = True) -> 
         rows.append((what, status, wanted, str(n), check["what"] + remedy))
     if not rows:
         rows = [(name, "ok", "nothing to get", "", entry["protocol"]["note"])]
-    return pd.DataFrame(rows, columns=["file", "status", "expected", "found", "note"])
+    return pd.DataFrame(rows, columns=["file", "status", "expected", "actual", "note"])
 
 
 def _file_row(file, entry, root, progress):

@@ -39,10 +39,10 @@ def fetch(url: str, part: str | Path, size: int | None = None, progress: bool = 
                     if start:
                         raise requests.ConnectionError("the server sent another part than was requested")
                 title = f"{part.stem} from {start / 1e6:.0f} MB" if start else part.stem
-                with tqdm(None, title, total or size, initial=start, unit="B", unit_scale=True, disable=not progress) as bar:
+                look = {"total": total or size, "desc": title, "initial": start, "disable": not progress}
+                with tqdm.wrapattr(sink, "write", **look) as target:
                     for piece in response.iter_content(PIECE):
-                        sink.write(piece)
-                        bar.update(len(piece))
+                        target.write(piece)
         except BROKEN:
             if part.stat().st_size <= have:
                 raise
@@ -72,12 +72,10 @@ def _span(response):
 def checksum(path: str | Path, algorithm: str = "sha256", progress: bool = True) -> str:
     """Hex digest of the file at ``path``, read in pieces with a progress bar."""
     digest, path = hashlib.new(algorithm), Path(path)
-    size, title = path.stat().st_size, f"check {path.name}"
-    bar = tqdm(total=size, unit="B", unit_scale=True, desc=title, disable=not progress)
-    with bar, open(path, "rb") as stream:
-        while piece := stream.read(1 << 20):
+    look = {"total": path.stat().st_size, "desc": f"check {path.name}", "disable": not progress}
+    with open(path, "rb") as stream, tqdm.wrapattr(stream, "read", **look) as source:
+        while piece := source.read(1 << 20):
             digest.update(piece)
-            bar.update(len(piece))
     return digest.hexdigest()
 
 

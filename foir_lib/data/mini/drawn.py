@@ -17,11 +17,6 @@ from foir_lib.errors import count
 from foir_lib.files import cache_root, disk_errors
 
 
-def whole(name: str, **numbers: tuple[int, int]) -> list[int]:
-    """The numbers that world ``name`` is drawn by, each (value, least), as ints; InputError for one that is none."""
-    return [int(count(value, f"{name}: {label}", low, 2**32 - 1)) for label, (value, low) in numbers.items()]
-
-
 def drawn_once(name: str, draw: Callable[[Path], None]) -> Path:
     """Folder ``name`` of the cache's mini world; unless it is there, ``draw(folder)`` fills one that takes its place.
 
@@ -46,6 +41,16 @@ def drawn_once(name: str, draw: Callable[[Path], None]) -> Path:
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
     return root
+
+
+def world(name: str, version: int, draw: Callable[..., None], **numbers: tuple[int, int]) -> Path:
+    """The folder that ``draw(folder, *numbers)`` fills once for the seed, which comes first, and further numbers of a world.
+
+    Each number is (value, least). Raises InputError for one that is none, and as :func:`drawn_once`.
+    """
+    counts = [int(count(value, f"{name}: {label}", low, 2**32 - 1)) for label, (value, low) in numbers.items()]
+    folder = f"{name}-v{version}-seed{'-'.join(map(str, counts))}"
+    return drawn_once(folder, lambda folder: draw(folder, *counts))
 
 
 def write(

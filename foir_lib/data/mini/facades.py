@@ -30,8 +30,8 @@ class Facade(NamedTuple):
 
     def visible(self) -> dict[str, object]:
         """Choices that show: the top of a tower that isn't there doesn't count."""
-        hidden = {"top"} if self.choices["towers"] == "none" else set()
-        return {part: choice for part, choice in self.choices.items() if part not in hidden}
+        tower = self.choices["towers"] != "none"
+        return {part: choice for part, choice in self.choices.items() if tower or part != "top"}
 
 
 def family(rng: Rng, size: int, title: str) -> list[Facade]:

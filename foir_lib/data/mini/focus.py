@@ -7,6 +7,7 @@ look-alikes apart. Of its two places every kind prefers one (its home, three tim
 which gives each place kinds that go together. All kinds are equally frequent.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,6 @@ import numpy as np
 
 from foir_lib.data.mini import drawn
 from foir_lib.data.mini import render as draw
-from foir_lib.data.mini.drawn import drawn_once, whole
 from foir_lib.data.mini.render import Rng
 from foir_lib.data.readers import coco
 from foir_lib.data.sets import RetrievalSet
@@ -71,7 +71,7 @@ def stream(use: int, name: str, seed: int, part: int, index: int) -> Rng:
 
 
 def pick(rng: Rng, cumulative: np.ndarray) -> int:
-    """Index drawn with the given cumulative weights."""
+    """Index drawn with cumulative weights."""
     return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
 
 
@@ -130,19 +130,17 @@ def load(name: str, seed: int = 0, n_query: int = 300, n_database: int = 1500) -
     """
     if name not in FLAVOURS:
         raise unknown("mini world", name, FLAVOURS)
-    seed, n_query, n_database = whole(name, seed=(seed, 0), n_query=(n_query, 1), n_database=(n_database, 1))
-    splits = {"val2017": n_query, "train2017": n_database}
-    root = drawn_once(
-        f"{name}-v{VERSION}-seed{seed}-{n_query}-{n_database}", lambda folder: write(folder, name, seed, splits)
-    )
+    n_images = {"n_query": (n_query, 1), "n_database": (n_database, 1)}
+    root = drawn.world(name, VERSION, partial(write, name), seed=(seed, 0), **n_images)
     return coco.load(root, name=f"{name} (seed {seed})")
 
 
-def write(folder: Path, name: str, seed: int, splits: dict[str, int]) -> None:
+def write(name: str, folder: Path, seed: int, n_query: int, n_database: int) -> None:
     """Write the scenes of a seed as a COCO 2017 folder."""
 
     def draw_scene(part, index):
         pixels, kinds, masks, _ = scene(stream(0, name, seed, part, index), name)
         return pixels, [(kind, mask, {}) for kind, mask in zip(kinds, masks, strict=True)]
 
+    splits = {"val2017": n_query, "train2017": n_database}
     drawn.write(folder, splits, [kind.name for kind in KINDS], draw_scene, 12, f"{name}, seed {seed}")

@@ -15,14 +15,13 @@ import pandas as pd
 
 from foir_lib.data import ground_truth
 from foir_lib.data.mini import drawn, town
-from foir_lib.data.mini.drawn import drawn_once, whole
 from foir_lib.data.readers import coco, reading
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.prompts import Box
 from foir_lib.registry import register
 
 VERSION = 2
-SLOTS = ("easy",) * 5 + ("hard",) * 9 + ("junk",)  # what a landmark's database pictures are made to be, in turn
+SLOTS = ("easy",) * 5 + ("hard",) * 9 + ("junk",)  # grades that a landmark's database pictures are drawn for, in turn
 
 
 @register("set", "mini-landmarks")
@@ -35,11 +34,8 @@ def load(
     pictures per landmark of the database are about the landmarks in turn, all further ones are distractors, which
     show none of them. Raises InputError for a bad number or a disk that can't be written.
     """
-    seed, *numbers = whole(
-        name, seed=(seed, 0), n_landmarks=(n_landmarks, 2), n_queries=(n_queries, 1), n_database=(n_database, 1)
-    )
-    folder = "-".join(map(str, (f"{name}-v{VERSION}-seed{seed}", *numbers)))
-    root = drawn_once(folder, lambda folder: write(folder, seed, *numbers))
+    n_images = {"n_queries": (n_queries, 1), "n_database": (n_database, 1)}
+    root = drawn.world(name, VERSION, write, seed=(seed, 0), n_landmarks=(n_landmarks, 2), **n_images)
     return read(root, f"{name} (seed {seed})")
 
 

@@ -63,17 +63,16 @@ def distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         tip = np.minimum(x * x + (y - 1.0) ** 2, (x - rest) ** 2 + (y - rest) ** 2)
         edge = np.sqrt(tip) * np.where(x > y, 1.0, -1.0)
         return np.where(x + y > 1.0, lobe - 0.35355339, edge) / 0.60
-    if shape == "star":  # fold the plane five times, then the distance to one edge
-        x, y, cos, sin = au, -v, 0.80901699, 0.58778525
-        fold = np.maximum(cos * x - sin * y, 0.0)
-        x, y = x - 2 * cos * fold, y + 2 * sin * fold
-        fold = np.maximum(-cos * x - sin * y, 0.0)
-        x, y = np.abs(x + 2 * cos * fold), y + 2 * sin * fold - 1.0
-        a, b = 0.5 * sin, 0.5 * cos - 1.0
-        t = np.minimum(np.maximum((x * a + y * b) / (a * a + b * b), 0.0), 1.0)
-        side = np.where(y * a - x * b > 0, 1.0, -1.0)
-        return np.sqrt((x - a * t) ** 2 + (y - b * t) ** 2) * side
-    raise KeyError(shape)
+    # the star: fold the plane five times, then the distance to one edge
+    x, y, cos, sin = au, -v, 0.80901699, 0.58778525
+    fold = np.maximum(cos * x - sin * y, 0.0)
+    x, y = x - 2 * cos * fold, y + 2 * sin * fold
+    fold = np.maximum(-cos * x - sin * y, 0.0)
+    x, y = np.abs(x + 2 * cos * fold), y + 2 * sin * fold - 1.0
+    a, b = 0.5 * sin, 0.5 * cos - 1.0
+    t = np.minimum(np.maximum((x * a + y * b) / (a * a + b * b), 0.0), 1.0)
+    side = np.where(y * a - x * b > 0, 1.0, -1.0)
+    return np.sqrt((x - a * t) ** 2 + (y - b * t) ** 2) * side
 
 
 def wave(x: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
     root/val2017/*.jpg  root/train2017/*.jpg  root/annotations/instances_{val,train}2017.json
 
-Boxes ``x, y, width, height`` become x0, y0, x1, y1. Segmentations (polygons, RLE) are kept as they are
+Boxes ``x, y, width, height`` become x0, y0, x1, y1. Segmentations (polygons, RLE) stay as they are
 and decoded by ``RetrievalSet.mask``.
 """
 
@@ -60,9 +60,8 @@ def read(path: str | PathLike) -> tuple[pd.DataFrame, pd.DataFrame]:
     content = reading.read_json(path, _compact)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list) or not content[key]:
-            raise InputError(
-                f"{path} has no list {key!r}, or an empty one: it is no COCO instances file; get the file again."
-            )
+            fault = f"has no list {key!r}, or an empty one: it is no COCO instances file"
+            raise InputError(f"{path} {fault}; get the file again.")
     images = reading.table(content["images"], f"{path}: images", id=int, file_name=str, width=int, height=int)
     reading.unique(images["id"], f"{path}: images")
     sizes = images[["width", "height"]]
@@ -80,11 +79,10 @@ def _objects(annotations, images, categories, path):
         reading.column(annotations, key, where, int) for key in ("id", "image_id", "category_id")
     )
     reading.unique(ids, where)
-    for what, table, named, known in (
-        ("image", "images", image_ids, images["image_id"]), ("category", "categories", category_ids, categories.index),
-    ):  # fmt: skip
-        sentence = f"annotation {{}} names the {what} {{}}, which is not in {table} ({{n}} such): add the {what} or remove the annotation"
-        reading.refuse(~pd.Index(named).isin(known), f"{where}:", sentence, ids, named)
+    sentence = "annotation {} names the image {}, which is not in images ({n} such): add the image or remove the annotation"
+    reading.refuse(~pd.Index(image_ids).isin(images["image_id"]), f"{where}:", sentence, ids, image_ids)
+    sentence = "annotation {} names the category {}, which is not in categories: add the category or remove the annotation"
+    reading.refuse(~pd.Index(category_ids).isin(categories.index), f"{where}:", sentence, ids, category_ids)
     boxes = reading.column(annotations, "bbox", where, list)
     try:
         boxes = np.array(boxes, dtype=np.float64).reshape(len(ids), 4)

@@ -41,9 +41,8 @@ def load(
     if boxes == "":
         return reading.make_set("folder", images, pd.DataFrame(columns=COLUMNS["objects"]))
     path = Path(boxes).expanduser()
-    path = reading.need(
-        path if path.exists() else root / path, "file of boxes", "give a CSV (image,label,x0,y0,x1,y1) or COCO JSON."
-    )
+    remedy = "give a CSV (image,label,x0,y0,x1,y1) or COCO JSON."
+    path = reading.need(path if path.exists() else root / path, "file of boxes", remedy)
     objects = (_coco if path.suffix.lower() == ".json" else _csv)(path, images, broken)
     if not len(objects):
         raise InputError(f"{path} has no box on a picture that can be read: give boxes of the pictures in {root}.")
@@ -61,9 +60,8 @@ def _pictures(root, decode):
         some = ", ".join(broken[:20]) + (", ..." if len(broken) > 20 else "")
         if len(broken) == len(ids):
             raise InputError(f"None of the {len(ids)} pictures below {root} can be read: {some}; replace them.")
-        warnings.warn(
-            f"{len(broken)} of {len(ids)} pictures below {root} can't be read and were left out: {some}.", stacklevel=4
-        )
+        fact = f"{len(broken)} of {len(ids)} pictures below {root} can't be read and were left out"
+        warnings.warn(f"{fact}: {some}.", stacklevel=4)
     return pictures.rows(ids, paths, sizes, "both")[readable], broken
 
 

@@ -19,7 +19,6 @@ from foir_lib.data.protocol import Protocol
 from foir_lib.data.readers import pictures, reading
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.images import below
 from foir_lib.registry import register
 
 DAMAGED = frozenset(Path(__file__).with_name("paris6k_damaged.txt").read_text(encoding="utf-8").split())
@@ -38,8 +37,9 @@ def load(
     """
     remedy = f"expected the pictures and <landmark>_<n>_query.txt, _good, _ok and _junk; `foir data get {name} --root FOLDER` fetches them."
     root = reading.need(root, f"{name} folder", remedy)
-    names, paths = _pictures(root)
-    images = [pictures.table(names, paths, "database", name)]
+    paths = pictures.named(root)
+    names = sorted(set(paths) - DAMAGED)
+    images = [pictures.table(names, [paths[name] for name in names], "database", name)]
     if distractors is not None:
         images.append(pictures.distractors(distractors, names, "distractors"))
     images = pd.concat(images, ignore_index=True)
@@ -52,15 +52,6 @@ def load(
     if not own_counts:
         protocols = {key: Protocol(p.groups, p.positive, p.ignored, at) for key, p in protocols.items()}
     return RetrievalSet(name, images, objects, queries, protocols)
-
-
-def _pictures(root):
-    """Names and paths of the pictures below root, each name once, without damaged ones."""
-    by_name = {}
-    for path in below(root):
-        by_name.setdefault(Path(path).stem, path)
-    names = [name for name in sorted(by_name) if name not in DAMAGED]
-    return names, [by_name[name] for name in names]
 
 
 def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], list[str], np.ndarray, list[dict]]:

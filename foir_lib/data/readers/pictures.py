@@ -17,16 +17,18 @@ from foir_lib.files import cached
 from foir_lib.images import below, size
 
 
-def by_name(root: str | PathLike, names: Sequence[str], what: str, remedy: str) -> list[str]:
-    """Paths of the pictures called ``names`` (no extension), in root/jpg or anywhere below ``root``.
+def named(root: str | PathLike) -> dict[str, str]:
+    """Name (no extension) -> path of each picture below ``root``: of several with one name that in root/jpg, else the first."""
+    paths = sorted(below(root), key=lambda path: Path(path).parent != Path(root, "jpg"))
+    return {Path(path).stem: path for path in reversed(paths)}
 
-    Archives differ in the folders they make. Raises MissingError that names the first that is lacking and counts them.
+
+def by_name(root: str | PathLike, names: Sequence[str], what: str, remedy: str) -> list[str]:
+    """Paths of the pictures called ``names`` (no extension) wherever they lie below ``root``: archives differ in folders.
+
+    Raises MissingError that names the first that is lacking and counts them.
     """
-    known = {}
-    for path in below(root):
-        name = os.path.splitext(os.path.basename(path))[0]
-        if name not in known or Path(path).parent == Path(root, "jpg"):
-            known[name] = path
+    known = named(root)
     lacking = [name for name in names if name not in known]
     if lacking:
         raise MissingError(

@@ -39,13 +39,11 @@ def load(
     here. check_files: see that every picture is there. Raises MissingError and InputError.
     """
     count(n_categories, "n_categories")
+    splits = {"query": query, "database": database}
     root = reading.need(root, "Visual Genome folder", REMEDY)
     sizes = _sizes(reading.need(root / "image_data.json", "annotation file", REMEDY))
-    lists = {
-        split: _ids(reading.need(root / name, "list of images", REMEDY), sizes)
-        for split, name in (("query", query), ("database", database))
-    }
-    images = pd.concat([sizes.loc[ids].assign(split=split) for split, ids in lists.items()]).reset_index()
+    lists = {split: reading.need(root / name, "list of images", REMEDY) for split, name in splits.items()}
+    images = pd.concat([sizes.loc[_ids(path, sizes)].assign(split=split) for split, path in lists.items()]).reset_index()
     reading.apart(images, query, database)
     second = reading.listing(root / "VG_100K_2")
     names = [f"{image_id}.jpg" for image_id in images["image_id"]]
@@ -124,9 +122,8 @@ def _objects(root, n_categories):
     try:
         table[CORNERS] = table[CORNERS].to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} has a box that is not made of numbers ({error}): repair the file or get it again."
-        ) from error
+        fault = f"has a box that is not made of numbers ({error})"
+        raise InputError(f"{path} {fault}: repair the file or get it again.") from error
     table[["x1", "y1"]] += table[["x0", "y0"]].to_numpy()
     return table
 
