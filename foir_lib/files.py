@@ -35,6 +35,11 @@ def cache_root():
     return Path(os.environ.get("FOIR_CACHE") or Path.home() / ".cache" / "foir").expanduser()
 
 
+def listing(folder: str | os.PathLike) -> set[str]:
+    """Names in a folder; an empty set when there is no such folder."""
+    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
+
+
 @contextmanager
 def disk_errors(what: str, remedy: str):
     """What the disk refuses inside becomes an InputError: can't do ``what``, why, and the ``remedy``."""

@@ -32,8 +32,8 @@ def open_image(
     with _opened(path) as (image, name):
         width, height = image.size
         if width * height > max_pixels:
-            megapixels = f"{width * height / 1e6:.0f} megapixels ({width} x {height}), the limit is {max_pixels / 1e6:.0f}"
-            raise InputError(f"Picture {name} has {megapixels}: make it smaller or raise max_pixels.")
+            fact = f"{width * height / 1e6:.0f} megapixels ({width} x {height}), the limit is {max_pixels / 1e6:.0f}"
+            raise InputError(f"Picture {name} has {fact}: make it smaller or raise max_pixels.")
         if longest:
             image.draft(None, (2 * longest, 2 * longest))
         picture = _rgb(ImageOps.exif_transpose(image))

@@ -79,9 +79,13 @@ class Protocol:
             raise InputError(f"ids have shape {ids.shape} and type {ids.dtype}: {remedy}.")
         if ids.min(initial=0) < -1:
             raise InputError(f"ids hold {ids.min()}: give database rows, or -1 for none.")
+        size = 1 + max([ids.max(initial=-1), *(rows[-1] for rows in self.positive.values() if len(rows))])
+        hit = np.zeros(size + 1, dtype=bool)  # the last entry answers for -1 and stays False
         right = np.zeros(ids.shape, dtype=bool)
         for group, queries in self._queries_of.items():
-            right[queries] = np.isin(ids[queries], self.positive[group])
+            hit[self.positive[group]] = True
+            right[queries] = hit[ids[queries]]
+            hit[self.positive[group]] = False
         return right & (ids != self.own[:, None])
 
 

@@ -82,7 +82,8 @@ class RetrievalSet:
     def _row(self, image_id):
         if image_id not in self._image_row:
             first = plain(self.images["image_id"].iloc[0])
-            raise InputError(f"{self.name} has no image {plain(image_id)!r}: choose one of images.image_id, e.g. {first!r}.")
+            remedy = f"choose one of images.image_id, e.g. {first!r}"
+            raise InputError(f"{self.name} has no image {plain(image_id)!r}: {remedy}.")
         return self._image_row[image_id]
 
     def open(self, image_id: int | str, longest: int | None = None) -> Image.Image:

@@ -104,7 +104,8 @@ def folders(root: str | PathLike) -> TrainingSet:
     inside = {path: Path(path).relative_to(root).parts for path in below(root)}
     labelled = {path: parts[0] for path, parts in inside.items() if len(parts) > 1}
     if not labelled:
-        raise InputError(f"There are no pictures in folders below {root}: expected one folder per label, as in ImageNet.")
+        remedy = "expected one folder per label, as in ImageNet"
+        raise InputError(f"There are no pictures in folders below {root}: {remedy}.")
     names, labels = np.unique(list(labelled.values()), return_inverse=True)
     return TrainingSet(root.name, list(labelled), labels, names.tolist())
 

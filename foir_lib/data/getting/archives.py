@@ -79,9 +79,10 @@ def _members(archive):
         is_zip = start.read(2) == b"PK"
     with zipfile.ZipFile(archive) if is_zip else tarfile.open(archive) as opened:
         if is_zip:
-            files = [(i, i.filename, i.file_size, i.is_dir(), stat.S_IFMT(i.external_attr >> 16)) for i in opened.infolist()]
+            entries = opened.infolist()
+            files = [(e, e.filename, e.file_size, e.is_dir(), stat.S_IFMT(e.external_attr >> 16)) for e in entries]
         else:
-            files = [(i, i.name, i.size, i.isdir(), 0 if i.isreg() else stat.S_IFLNK) for i in opened.getmembers()]
+            files = [(e, e.name, e.size, e.isdir(), 0 if e.isreg() else stat.S_IFLNK) for e in opened.getmembers()]
         open_file = opened.open if is_zip else opened.extractfile
         yield [
             (_safe(name, archive), size, partial(open_file, info))
@@ -94,19 +95,20 @@ def _folder(is_folder, kind, name, archive):
     """True for a folder with a safe name, False for a plain file; everything else is refused."""
     _safe(name, archive)
     if not is_folder and kind not in (0, stat.S_IFREG):
-        raise IntegrityError(
-            f"Archive {archive} holds {name!r}, a link or device: nothing was unpacked; get the archive from its official source."
-        )
+        raise _refused(archive, f"{name!r}, a link or device")
     return is_folder
+
+
+def _refused(archive, what):
+    source = "get the archive from its official source"
+    return IntegrityError(f"Archive {archive} holds {what}: nothing was unpacked; {source}.")
 
 
 def _safe(name, archive):
     """The member name if it stays inside the folder it is unpacked to."""
     parts = name.split("/")
     if ".." in parts or re.match(r"$|/|[A-Za-z]:", name) or re.search(r"[\\\0]", name):
-        raise IntegrityError(
-            f"Archive {archive} holds {name!r}, a path that leaves the target folder: nothing was unpacked; get the archive from its official source."
-        )
+        raise _refused(archive, f"{name!r}, a path that leaves the target folder")
     return "/".join(part for part in parts if part not in ("", "."))
 
 

@@ -13,7 +13,7 @@ import requests
 from foir_lib.data.getting.archives import need_space, readable, unpack
 from foir_lib.data.getting.fetch import checksum, fetch, reason
 from foir_lib.errors import InputError, IntegrityError, MissingError, unknown
-from foir_lib.files import cache_root, manifest_root
+from foir_lib.files import cache_root, listing, manifest_root
 
 
 def manifest(name: str) -> dict:
@@ -57,9 +57,9 @@ def get(name: str, root: str | Path | None = None, progress: bool = True) -> pd.
     """Fetch and unpack data set ``name`` into ``root`` (or :func:`data_root`); verify's rows.
 
     What is complete already is left alone: a second call changes nothing, a call after a kill goes
-    on. Archives go to ``root/archives`` and stay there. Raises MissingError when a file can't be fetched (and says what to do by hand), IntegrityError when one
-    is not the published file (it is set aside), InputError when the disk is too small or read-only,
-    or another run is at work in ``root``.
+    on. Archives go to ``root/archives`` and stay there. Raises MissingError when a file can't be
+    fetched (and says what to do by hand), IntegrityError when one is not the published file (it is
+    set aside), InputError when the disk is too small or read-only, or another run is at work in ``root``.
     """
     entry, root = manifest(name), data_root(name, root)
     todo = [file for file in entry["files"] if not _done(file, entry, root)]
@@ -73,7 +73,8 @@ def get(name: str, root: str | Path | None = None, progress: bool = True) -> pd.
                     if file["unpack"]:
                         _open(file, root, progress)
         except filelock.Timeout as error:
-            raise InputError(f"Another run is getting {name} into {root}: wait for it or choose another root.") from error
+            busy = f"Another run is getting {name} into {root}"
+            raise InputError(f"{busy}: wait for it or choose another root.") from error
         except PermissionError as error:
             raise InputError(f"{root} is not writable: choose another root for {name} with --root.") from error
     return verify(name, root, progress)
@@ -105,7 +106,8 @@ def _file_row(file, entry, root, progress):
     expected = _written(wanted) if wanted else f"{readable(file['bytes'])}, checksum unknown"
     if not path.exists():
         if _done(file, entry, root):
-            return file["name"], "unverified", expected, "unpacked", "its archive is gone: what it brought is counted below"
+            note = "its archive is gone: what it brought is counted below"
+            return file["name"], "unverified", expected, "unpacked", note
         bad = _beside(path, ".bad")
         aside = f"a wrong one was set aside as {bad}; " if bad.exists() else ""
         return file["name"], "missing", expected, "", f"{aside}fetch {file['url']} to {path}"
@@ -146,20 +148,19 @@ def _bring(file, name, root, progress):
             fetch(file["url"], part, file["bytes"], progress)
         except OSError as error:  # requests' errors are OSErrors too
             if error.errno == errno.ENOSPC:
-                raise InputError(f"The disk of {root} is full; {part} is kept: free some space and run again.") from error
+                full = f"The disk of {root} is full; {part} is kept"
+                raise InputError(f"{full}: free some space and run again.") from error
             if not isinstance(error, requests.RequestException):
                 raise InputError(f"Can't write {part}: {error.strerror or error}.") from error
-            by_hand = f"bring the file by other means to {path}, then run foir data get {name} --root {root}"
-            raise MissingError(
-                f"Can't fetch {file['url']} ({reason(error)}): run again to resume, or {by_hand} and foir data verify {name} --root {root}."
-            ) from error
+            run = f"run foir data get {name} --root {root} and foir data verify {name} --root {root}"
+            remedy = f"run again to resume, or bring the file by other means to {path}, then {run}"
+            raise MissingError(f"Can't fetch {file['url']} ({reason(error)}): {remedy}.") from error
     current = path if path.exists() else part
     if wrong := _wrong(file, current, progress):
         os.replace(current, bad)
         remedy = f"run foir data get {name} --root {root} again, or bring it from {file['url']} to {path} by hand"
-        raise IntegrityError(
-            f"{file['name']} is not the published file: expected {wrong[0]}, got {wrong[1]}; it was set aside as {bad}: {remedy}."
-        )
+        fact = f"expected {wrong[0]}, got {wrong[1]}; it was set aside as {bad}"
+        raise IntegrityError(f"{file['name']} is not the published file: {fact}: {remedy}.")
     os.replace(current, path)
 
 
@@ -203,14 +204,10 @@ def _count(check, root):
         return sum(1 for _ in root.glob(check["pattern"]))
     if "pattern" in check:
         folder, _, pattern = check["pattern"].rpartition("/")
-        return sum(fnmatch(name, pattern) for name in _names(root / folder))
+        return sum(fnmatch(name, pattern) for name in listing(root / folder))
     if not (root / check["list"]).is_file():
         return 0
-    held = [[(Path(place).name, _names((root / place).parent)) for place in places] for places in check["files"]]
+    held = [[(Path(place).name, listing((root / place).parent)) for place in places] for places in check["files"]]
     lines = (root / check["list"]).read_text(encoding="utf-8").splitlines()
     listed = [line.split()[0] for line in lines if line.strip()]
     return sum(all(any(form.format(name) in names for form, names in places) for places in held) for name in listed)
-
-
-def _names(folder):
-    return set(os.listdir(folder)) if folder.is_dir() else set()

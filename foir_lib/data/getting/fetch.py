@@ -24,9 +24,9 @@ def fetch(url: str, part: str | Path, size: int | None = None, progress: bool = 
         if size is not None and have >= size:
             part.touch()
             return
-        total = None
+        headers, total = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {}), None
         try:
-            with open(part, "ab") as sink, _request(url, have) as response:
+            with open(part, "ab") as sink, requests.get(url, stream=True, timeout=60, headers=headers) as response:
                 if response.status_code == 416 and have:  # nothing more
                     if response.headers.get("Content-Range", "").endswith(f"/{have}"):
                         return
@@ -52,11 +52,6 @@ def fetch(url: str, part: str | Path, size: int | None = None, progress: bool = 
             return
         if arrived <= have or arrived > total:
             raise requests.ConnectionError(f"{arrived} bytes came instead of {total}")
-
-
-def _request(url, have):
-    ranged = {"Range": f"bytes={have}-"} if have else {}
-    return requests.get(url, stream=True, timeout=60, headers={"Accept-Encoding": "identity", **ranged})
 
 
 def _span(response):

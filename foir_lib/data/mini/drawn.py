@@ -44,7 +44,7 @@ def drawn_once(name: str, draw: Callable[[Path], None]) -> Path:
 
 
 def world(name: str, version: int, draw: Callable[..., None], **numbers: tuple[int, int]) -> Path:
-    """The folder that ``draw(folder, *numbers)`` fills once for the seed, which comes first, and further numbers of a world.
+    """The folder that ``draw(folder, *numbers)`` fills once for the numbers of a world, its seed first.
 
     Each number is (value, least). Raises InputError for one that is none, and as :func:`drawn_once`.
     """
@@ -54,7 +54,7 @@ def world(name: str, version: int, draw: Callable[..., None], **numbers: tuple[i
 
 
 def write(
-    folder: Path, splits: dict[str, int], names: Sequence[str], draw: Callable[[int, int], tuple], digits: int, title: str
+    folder: Path, splits: dict[str, int], names: Sequence[str], draw: Callable[..., tuple], digits: int, title: str
 ) -> list[dict]:
     """Write pictures as a COCO folder: PNGs, boxes x, y, width, height, RLE masks; the instances file of each split.
 

@@ -3,6 +3,7 @@
 A sheet is float (height, width, 5): RGB, coverage, and share of window glass. Boxes are x0, y0, x1, y1 in pixels of it.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -107,10 +108,9 @@ def tower(sheet: np.ndarray, facade: NamedTuple, x: float, foot: float, stretch:
         put(sheet, form, x - w / 2, low, x + w / 2, low + tower * 0.7, (0.10, 0.11, 0.16), glass=1.0)
 
 
-def crown(
-    sheet: np.ndarray, crown: str, x0: float, x1: float, y: float, wall: Colour, roof: Colour, trim: Colour
-) -> None:
-    """What closes the body above, from x0 to x1, standing on the row y."""
+def crown(sheet: np.ndarray, crown: str, x0: float, x1: float, y: float, colours: Sequence[Colour]) -> None:
+    """What closes the body above, from x0 to x1, standing on the row y; colours: wall, roof, trim."""
+    wall, roof, trim = colours
     middle, wide = (x0 + x1) / 2, x1 - x0
     tall = CROWNS.get(crown, 0.05) * min(wide, 0.9 * TALL)
     if crown == "gable":
@@ -178,10 +178,10 @@ def feature(sheet: np.ndarray, feature: str, x: float, eaves: float, wide: float
 
 
 def portal(
-    sheet: np.ndarray, portal: str, x: float, foot: float, high: float, wide: float,
-    wall: Colour, roof: Colour, trim: Colour,
-) -> None:  # fmt: skip
-    """The way in, about the column x."""
+    sheet: np.ndarray, portal: str, x: float, foot: float, high: float, wide: float, colours: Sequence[Colour]
+) -> None:
+    """The way in, about the column x; colours: wall, roof, trim."""
+    wall, roof, trim = colours
     if portal == "columns":
         h, w = 0.62 * high, 0.34 * wide
         put(sheet, "rect", x - w, foot - h, x + w, foot, wall * 0.45)

@@ -30,8 +30,7 @@ class Facade(NamedTuple):
 
     def visible(self) -> dict[str, object]:
         """Choices that show: the top of a tower that isn't there doesn't count."""
-        tower = self.choices["towers"] != "none"
-        return {part: choice for part, choice in self.choices.items() if tower or part != "top"}
+        return {part: choice for part, choice in self.choices.items() if part != "top" or self.choices["towers"] != "none"}
 
 
 def family(rng: Rng, size: int, title: str) -> list[Facade]:
@@ -71,14 +70,14 @@ def paint(facade: Facade) -> np.ndarray:
     sheet = np.zeros((int(1.1 * draw.TALL), int(wide * 1.1 + 2.4 * tower), 5))
     foot, middle = float(len(sheet)), sheet.shape[1] / 2
     left, right, eaves = middle - wide / 2, middle + wide / 2, foot - high
-    wall, roof, trim = (np.array(v) for v in (facade.wall, facade.roof, facade.trim))
+    wall, roof, trim = colours = [np.array(v) for v in (facade.wall, facade.roof, facade.trim)]
     inner = (left + 0.22 * wide, right - 0.22 * wide) if c["wing"] else (left, right)
     if c["wing"]:
         draw.put(sheet, "rect", left, foot - high * c["wing"], right, foot, wall * 0.96)
         draw.put(sheet, "rect", left - 2, foot - high * c["wing"] - 3, right + 2, foot - high * c["wing"] + 2, trim)
     if c["towers"] == "centre":
         draw.tower(sheet, facade, middle, foot, 1.1)
-    draw.crown(sheet, c["crown"], *inner, eaves, wall, roof, trim)
+    draw.crown(sheet, c["crown"], *inner, eaves, colours)
     draw.put(sheet, "rect", *(inner[0], eaves, inner[1], foot), wall)
     draw.masonry(sheet, rng, c["masonry"], trim)
     draw.windows(sheet, facade, inner, (left, right), eaves, foot)
@@ -86,7 +85,7 @@ def paint(facade: Facade) -> np.ndarray:
     if c["plinth"]:
         draw.put(sheet, "rect", left - 1, foot - c["plinth"] * draw.TALL, right + 1, foot, wall * 0.62)
     draw.feature(sheet, c["feature"], middle, eaves, wide, roof, trim)
-    draw.portal(sheet, c["portal"], middle, foot, high, wide, wall, roof, trim)
+    draw.portal(sheet, c["portal"], middle, foot, high, wide, colours)
     for side, x in (("left", left), ("right", right)):
         if c["towers"] in (side, "both"):
             draw.tower(sheet, facade, x, foot, 1.0)

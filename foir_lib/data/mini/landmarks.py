@@ -53,10 +53,8 @@ def write(folder: Path, seed: int, n_landmarks: int, n_queries: int, n_database:
 
     splits, names = {"queries": n_queries, "database": n_database}, [facade.name for facade in world.facades]
     queries, database = drawn.write(folder, splits, names, draw, 8, f"mini-landmarks, seed {seed}")
-    rows = {}  # of the database, for each landmark and grade
-    for one in database["annotations"]:
-        row = one["image_id"] - database["images"][0]["id"]
-        rows.setdefault((one["category_id"], one["grade"]), []).append(row)
+    shown = pd.DataFrame(database["annotations"], columns=["image_id", "category_id", "grade"])
+    rows = (shown["image_id"] - database["images"][0]["id"]).groupby([shown["category_id"], shown["grade"]]).agg(list)
     truth = []
     for one in queries["annotations"]:
         main = (one["image_id"] - 1) % n_landmarks

@@ -114,7 +114,9 @@ def _compose(world, rng, main, way):
     if way in ("beside", "steep", "hidden", "scrap", "others") and rng.random() < 0.12:
         light = "night"
     horizon = between(rng, 0.5, 0.76) * HEIGHT
-    buildings = [] if way == "others" else [_place(world, rng, main, between(rng, *SHARES[way]["share"]), way, horizon, [])]
+    buildings = []
+    if way != "others":
+        buildings.append(_place(world, rng, main, between(rng, *SHARES[way]["share"]), way, horizon, []))
     count = 1 + (rng.random() < 0.5) if way in ("query", "beside", "speck", "others") else int(rng.integers(3))
     for shares in SHARES[way]["beside"][:count]:
         number = _other(world, rng, main, [number for number, *_ in buildings], way)

@@ -79,9 +79,9 @@ def _objects(annotations, images, categories, path):
         reading.column(annotations, key, where, int) for key in ("id", "image_id", "category_id")
     )
     reading.unique(ids, where)
-    sentence = "annotation {} names the image {}, which is not in images ({n} such): add the image or remove the annotation"
+    sentence = "annotation {} names the image {}, which is not in images ({n} such): add it or remove the annotation"
     reading.refuse(~pd.Index(image_ids).isin(images["image_id"]), f"{where}:", sentence, ids, image_ids)
-    sentence = "annotation {} names the category {}, which is not in categories: add the category or remove the annotation"
+    sentence = "annotation {} names the category {}, which is not in categories: add it or remove the annotation"
     reading.refuse(~pd.Index(category_ids).isin(categories.index), f"{where}:", sentence, ids, category_ids)
     boxes = reading.column(annotations, "bbox", where, list)
     try:

@@ -62,7 +62,7 @@ def _pictures(root, decode):
             raise InputError(f"None of the {len(ids)} pictures below {root} can be read: {some}; replace them.")
         fact = f"{len(broken)} of {len(ids)} pictures below {root} can't be read and were left out"
         warnings.warn(f"{fact}: {some}.", stacklevel=4)
-    return pictures.rows(ids, paths, sizes, "both")[readable], broken
+    return pictures.table(ids, paths, "both", sizes)[readable], broken
 
 
 def _match(names, images, broken, path):

@@ -45,7 +45,7 @@ def load(root: str | PathLike, usage: str = "Private", check_files: bool = True)
         paths = [place(root, part, image_id) for image_id in ids]
         if check_files:
             reading.need_files(paths, f"gldv2, {part}")
-        tables.append(pictures.table(ids, paths, split, f"gldv2, {part}"))
+        tables.append(pictures.table(ids, paths, split, pictures.sizes(paths, f"gldv2, {part}")))
     rows, positive = pd.Index(index), {}
     for query, listed in enumerate(solution["images"].str.split()):
         positive[query] = rows.get_indexer(listed)

@@ -37,9 +37,10 @@ def load(
     """
     remedy = f"expected the pictures and <landmark>_<n>_query.txt, _good, _ok and _junk; `foir data get {name} --root FOLDER` fetches them."
     root = reading.need(root, f"{name} folder", remedy)
-    paths = pictures.named(root)
-    names = sorted(set(paths) - DAMAGED)
-    images = [pictures.table(names, [paths[name] for name in names], "database", name)]
+    by_name = pictures.named(root)
+    names = sorted(set(by_name) - DAMAGED)
+    paths = [by_name[n] for n in names]
+    images = [pictures.table(names, paths, "database", pictures.sizes(paths, name))]
     if distractors is not None:
         images.append(pictures.distractors(distractors, names, "distractors"))
     images = pd.concat(images, ignore_index=True)
@@ -58,15 +59,12 @@ def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], li
     """Labels, query pictures, boxes (n, 4) and for each query a dict of lists good, ok, junk of rows of ``names``."""
     files = sorted(reading.need(root, "folder", remedy).rglob("*_query.txt"))
     reading.need(files[0] if files else root / "all_souls_1_query.txt", "query file", remedy)
-    rows, labels, query_ids, boxes, truth = {name: row for row, name in enumerate(names)}, [], [], [], []
+    rows, parsed = {name: row for row, name in enumerate(names)}, []
     for file in files:
         words = reading.read_text(file).split()
-        try:
-            box = [float(word) for word in words[1:5]]
-            if len(words) != 5:
-                raise ValueError
-        except ValueError:
-            raise InputError(f"{file} must hold a picture's name and four numbers: get it again.") from None
+        box = pd.to_numeric(words[1:], errors="coerce")
+        if len(box) != 4 or np.isnan(box).any():
+            raise InputError(f"{file} must hold a picture's name and four numbers: get it again.")
         query = words[0].removeprefix("oxc1_")
         if query not in rows:
             raise InputError(f"{file} names the picture {query}, which is not among the pictures: get it again.")
@@ -78,8 +76,6 @@ def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], li
             unknown = [n not in rows and n not in DAMAGED for n in listed]
             reading.refuse(unknown, path, "lists {}, which is not among the pictures ({n} such): get them", listed)
             lists[key] = [rows[n] for n in listed if n in rows]
-        labels.append(stem.rsplit("_", 1)[0])
-        query_ids.append(query)
-        boxes.append(box)
-        truth.append(lists)
+        parsed.append((stem.rsplit("_", 1)[0], query, box, lists))
+    labels, query_ids, boxes, truth = map(list, zip(*parsed))
     return labels, query_ids, np.array(boxes), truth

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
 from foir_lib.errors import InputError, MissingError
+from foir_lib.files import listing
 from foir_lib.prompts import Box
 
 HAIR = 1.0  # pixels by which a box may reach outside its picture and be clipped without a word
@@ -31,7 +32,10 @@ def need(path: str | PathLike, what: str, remedy: str) -> Path:
 
 
 def refuse(bad: ArrayLike, where: object, sentence: str, *columns: Sequence) -> None:
-    """InputError for the first row that is ``bad``, bool (n,): ``sentence`` with its values of ``columns``, and {n} bad ones."""
+    """InputError for the first row that is ``bad``, bool (n,): ``where``, and ``sentence`` with its values of ``columns``.
+
+    {n} in the sentence is the number of bad rows.
+    """
     bad = np.asarray(bad, dtype=bool)
     if bad.any():
         values = [list(column)[bad.argmax()] for column in columns]
@@ -93,9 +97,8 @@ def column(records: list, key: str, where: str, *types: type) -> list:
     if not set(map(type, values)) <= set(types):
         row = next(i for i, value in enumerate(values) if type(value) not in types)
         kinds = " or ".join(t.__name__ for t in types)
-        raise InputError(
-            f"{where}[{row}] has {key!r} = {str(values[row])[:60]!r}, which is no {kinds}: repair the file or get it again."
-        )
+        fault = f"has {key!r} = {str(values[row])[:60]!r}, which is no {kinds}"
+        raise InputError(f"{where}[{row}] {fault}: repair the file or get it again.")
     return values
 
 
@@ -105,12 +108,11 @@ def unique(values: Sequence[Hashable], where: str) -> None:
     refuse(twice, where, "has the id {!r} twice: ids must be unique", values)
 
 
-def apart(images: pd.DataFrame, query: str, database: str) -> pd.DataFrame:
-    """The images of two splits, by name; InputError when one is in both."""
+def apart(images: pd.DataFrame, query: str, database: str) -> None:
+    """InputError when one of the images is in both splits, which are called ``query`` and ``database``."""
     both = "{} is in both {} and {} ({n} such ids): a query picture must not be in the database"
     splits = ([name] * len(images) for name in (query, database))
     refuse(images["image_id"].duplicated(), "Image id", both, images["image_id"], *splits)
-    return images
 
 
 def need_files(paths: Sequence[str], what: str) -> None:
@@ -118,14 +120,8 @@ def need_files(paths: Sequence[str], what: str) -> None:
     there = {folder: listing(folder) for folder in set(map(os.path.dirname, paths))}
     lacking = [path for path in paths if os.path.basename(path) not in there[os.path.dirname(path)]]
     if lacking:
-        raise MissingError(
-            f"{len(lacking)} of {len(paths)} pictures of {what} are missing, first {lacking[0]}: get the pictures, or set check_files=False."
-        )
-
-
-def listing(folder: str | PathLike) -> set[str]:
-    """Names in a folder; an empty set when there is no such folder."""
-    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        fact = f"{len(lacking)} of {len(paths)} pictures of {what} are missing, first {lacking[0]}"
+        raise MissingError(f"{fact}: get the pictures, or set check_files=False.")
 
 
 def fit_objects(
@@ -142,10 +138,10 @@ def fit_boxes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Boxes clipped to their pictures, and which to keep: float (n, 4), bool (n,).
 
-    boxes (n, 4): x0, y0, x1, y1 in pixels; sizes (n, 2): width, height; name: what to call a box in a
-    sentence, with its values of ``columns``. Clipped: all that reaches outside, with a warning beyond a hair. Dropped with a counted
-    warning: boxes without area. InputError (strict off: dropped too): numbers that aren't finite,
-    inverted boxes, boxes wholly outside.
+    boxes (n, 4): x0, y0, x1, y1 in pixels; sizes (n, 2): width, height; name: what to call a box in a sentence, with
+    its values of ``columns``. Clipped: all that reaches outside, with a warning beyond a hair. Dropped with a counted
+    warning: boxes without area. InputError (strict off: dropped too): numbers that aren't finite, inverted boxes,
+    boxes wholly outside.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     sizes = np.asarray(sizes, dtype=np.float64).reshape(-1, 2)
@@ -173,9 +169,7 @@ def fit_boxes(
     return clipped, keep
 
 
-def query_tables(
-    image_ids: Sequence[str], labels: Sequence[str], boxes: np.ndarray
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def query_tables(image_ids: Sequence[str], labels: Sequence[str], boxes: np.ndarray) -> tuple[pd.DataFrame, ...]:
     """Tables queries and objects in which query i is the object in box i (n, 4) of a picture.
 
     Raises InputError for a box without area.

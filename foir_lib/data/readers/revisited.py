@@ -38,7 +38,7 @@ def load(root: str | PathLike, name: str = "roxford5k", distractors: str | PathL
     tables = []
     for key, split in (("qimlist", "query"), ("imlist", "database")):
         paths = pictures.by_name(root, truth[key], name, remedy)
-        tables.append(pictures.table(truth[key], paths, split, name))
+        tables.append(pictures.table(truth[key], paths, split, pictures.sizes(paths, name)))
     if distractors is not None:
         tables.append(pictures.distractors(distractors, truth["imlist"] + truth["qimlist"], "distractors"))
     images = pd.concat(tables, ignore_index=True)
@@ -55,14 +55,15 @@ def read_truth(path: str | PathLike) -> dict:
     lists = isinstance(truth, dict) and all(isinstance(truth.get(key), list) for key in ("imlist", "qimlist", "gnd"))
     if not lists or len(truth["qimlist"]) != len(truth["gnd"]) or not truth["gnd"]:
         raise IntegrityError(f"{path} has no lists imlist, qimlist and gnd that belong together: get it again.")
-    bad = [q for q, one in zip(truth["qimlist"], truth["gnd"]) if not (isinstance(one, dict) and _is_box(one.get("bbx")))]
+    bad = [query for query, one in zip(truth["qimlist"], truth["gnd"]) if not _has_box(one)]
     if bad:
         raise IntegrityError(f"{path} has no box of four numbers for the query {bad[0]}: get it again.")
     reading.unique(truth["imlist"] + truth["qimlist"], str(path))
     return truth
 
 
-def _is_box(box):
+def _has_box(one):
+    box = one.get("bbx") if isinstance(one, dict) else None
     return isinstance(box, list | tuple) and len(box) == 4 and all(isinstance(v, int | float) for v in box)
 
 

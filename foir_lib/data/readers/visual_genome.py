@@ -18,6 +18,7 @@ import pandas as pd
 from foir_lib.data.readers import reading
 from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.errors import InputError, count
+from foir_lib.files import listing
 from foir_lib.registry import register
 
 REMEDY = (
@@ -39,13 +40,13 @@ def load(
     here. check_files: see that every picture is there. Raises MissingError and InputError.
     """
     count(n_categories, "n_categories")
-    splits = {"query": query, "database": database}
     root = reading.need(root, "Visual Genome folder", REMEDY)
     sizes = _sizes(reading.need(root / "image_data.json", "annotation file", REMEDY))
-    lists = {split: reading.need(root / name, "list of images", REMEDY) for split, name in splits.items()}
-    images = pd.concat([sizes.loc[_ids(path, sizes)].assign(split=split) for split, path in lists.items()]).reset_index()
+    paths = [reading.need(root / name, "list of images", REMEDY) for name in (query, database)]
+    images = [sizes.loc[_ids(path, sizes)].assign(split=split) for path, split in zip(paths, ("query", "database"))]
+    images = pd.concat(images).reset_index()
     reading.apart(images, query, database)
-    second = reading.listing(root / "VG_100K_2")
+    second = listing(root / "VG_100K_2")
     names = [f"{image_id}.jpg" for image_id in images["image_id"]]
     images["path"] = [str(root / ("VG_100K_2" if name in second else "VG_100K") / name) for name in names]
     if check_files:

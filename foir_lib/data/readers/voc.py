@@ -6,6 +6,7 @@ Boxes count from 1 and include their last pixel there; here they count from 0 an
 ``x0 = xmin - 1``, ``x1 = xmax``. Image ids are e.g. ``VOC2007/000005``: unique across years.
 """
 
+from contextlib import suppress
 from os import PathLike
 from xml.etree import ElementTree
 
@@ -88,10 +89,9 @@ def read(path: str | PathLike) -> tuple[list[int], list[tuple]]:
 
 def _number(element, key, path):
     text = element.findtext(key)
-    try:
+    value = np.nan
+    with suppress(TypeError, ValueError):
         value = float(text)
-    except (TypeError, ValueError):
-        value = np.nan
     if not np.isfinite(value):
         raise InputError(f"{path} has {text!r} as {key}, a number is needed: repair the file or get it again.")
     return value
