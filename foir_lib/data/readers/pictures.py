@@ -20,7 +20,7 @@ from foir_lib.images import below, size
 
 
 def named(root: str | PathLike) -> dict[str, str]:
-    """Name (no extension) -> path of each picture below ``root``; of several with one name, that in root/jpg or the first."""
+    """Name (no extension) -> path of each picture below ``root``; of several of a name that in root/jpg, or the first."""
     paths = sorted(below(root), key=lambda path: Path(path).parent != Path(root, "jpg"))
     return {Path(path).stem: path for path in reversed(paths)}
 
@@ -45,8 +45,8 @@ def sizes(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
 
     def compute():
         measured = measure(paths, what, size).astype("<i4")
-        sentence = f"{{}} of {what} can't be read ({{n}} such): the file is damaged, get it again"
-        refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths)
+        sentence = "{} of {} can't be read ({n} such): the file is damaged, get it again"
+        refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
         return measured.tobytes()
 
     digest = hashlib.sha256(repr([(str(path), *_stamp(path)) for path in paths]).encode()).hexdigest()

@@ -32,9 +32,9 @@ def need(path: str | PathLike, what: str, remedy: str) -> Path:
 
 
 def refuse(bad: ArrayLike, where: object, sentence: str, *columns: Sequence) -> None:
-    """InputError for the first row that is ``bad``, bool (n,): ``where``, and ``sentence`` with its values of ``columns``.
+    """InputError for the first row that is ``bad``, bool (n,), if one is: a ``sentence`` about its values of ``columns``.
 
-    {n} in the sentence is the number of bad rows.
+    The values take the places {} of the sentence, the number of bad rows that of {n}; ``where`` stands before it.
     """
     bad = np.asarray(bad, dtype=bool)
     if bad.any():
