@@ -35,6 +35,22 @@ def cache_root():
     return Path(os.environ.get("FOIR_CACHE") or Path.home() / ".cache" / "foir").expanduser()
 
 
+def listing(folder: str | os.PathLike) -> set[str]:
+    """Names in a folder; an empty set when there is no such folder."""
+    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
+
+
+@contextmanager
+def disk_errors(what: str, remedy: str):
+    """What the disk refuses inside becomes an InputError: can't do ``what``, why, and the ``remedy``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # a MissingError
+            raise
+        raise InputError(f"Can't {what}: {os.strerror(error.errno)}; {remedy}.") from error
+
+
 @contextmanager
 def atomic_path(path):
     """Yield a temporary path beside ``path``; on success it takes the place of ``path``, else it goes.
@@ -44,17 +60,12 @@ def atomic_path(path):
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    remedy = "free some space or set FOIR_CACHE or the output folder to another disk"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, (InputError, MissingError)) or error.errno is None:
-            raise
-        raise InputError(
-            f"Can't write {path}: {os.strerror(error.errno)}; free some space or set FOIR_CACHE "
-            "or the output folder to another disk."
-        ) from error
+        with disk_errors(f"write {path}", remedy):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     finally:
         with suppress(OSError):  # there may be no such folder
             temporary.unlink(missing_ok=True)
@@ -70,7 +81,7 @@ def cached(kind: str, key: dict, compute: Callable[[], bytes], root: str | Path 
     """The bytes that ``compute()`` returns, computed once for each ``key`` (JSON values: all that they depend on).
 
     They stand in ``root``/``kind`` (``cache_root()/kind``), behind a line with key and checksum. A file that is damaged, cut
-    short or of another key is made again; where nothing can be written, they are computed, and one warning says so.
+    short or of another key is computed again; where nothing can be written, they are computed, and one warning says so.
     """
     line = json.dumps(key, sort_keys=True, allow_nan=False)
     folder = Path(root or cache_root()) / kind

@@ -32,10 +32,8 @@ def open_image(
     with _opened(path) as (image, name):
         width, height = image.size
         if width * height > max_pixels:
-            raise InputError(
-                f"Picture {name} has {width * height / 1e6:.0f} megapixels ({width} x {height}), the limit "
-                f"is {max_pixels / 1e6:.0f}: make it smaller or raise max_pixels."
-            )
+            fact = f"{width * height / 1e6:.0f} megapixels ({width} x {height}), the limit is {max_pixels / 1e6:.0f}"
+            raise InputError(f"Picture {name} has {fact}: make it smaller or raise max_pixels.")
         if longest:
             image.draft(None, (2 * longest, 2 * longest))
         picture = _rgb(ImageOps.exif_transpose(image))
@@ -81,9 +79,8 @@ def _opened(path) -> Iterator[tuple[Image.Image, str]]:
     except Image.DecompressionBombError as error:
         raise InputError(f"Picture {name} is too large to open safely: make it smaller first.") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
-        raise InputError(
-            f"Picture {name} can't be read ({error}): the file is damaged or no picture; replace or remove it."
-        ) from error
+        remedy = "the file is damaged or no picture; replace or remove it"
+        raise InputError(f"Picture {name} can't be read ({error}): {remedy}.") from error
 
 
 def _rgb(image):
@@ -95,7 +92,5 @@ def _rgb(image):
             top = 255.0
         image = Image.fromarray(np.clip(grey * (255.0 / top) + 0.5, 0, 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("RGB")

@@ -29,8 +29,7 @@ class Box:
     y1: float
 
     def __post_init__(self):
-        values = (self.x0, self.y0, self.x1, self.y1)
-        if not all(_finite(v) for v in values):
+        if not all(_finite(v) for v in (self.x0, self.y0, self.x1, self.y1)):
             raise InputError(f"{self} has a coordinate that is not a finite number: give four pixel positions.")
         for low, high, name in ((self.x0, self.x1, "x"), (self.y0, self.y1, "y")):
             if high <= low:
@@ -50,8 +49,7 @@ class Box:
     def pixels(self, size: Size, grid: Grid | None = None) -> np.ndarray:
         """Pixels of the box, bool ``(height, width)``: every pixel it touches."""
         width, height = _size(size)
-        b = self.box(size)
-        inside = np.zeros((height, width), dtype=bool)
+        b, inside = self.box(size), np.zeros((height, width), dtype=bool)
         inside[math.floor(b.y0) : math.ceil(b.y1), math.floor(b.x0) : math.ceil(b.x1)] = True
         return inside
 
@@ -93,8 +91,8 @@ class Point:
         if not (0 <= self.x < width and 0 <= self.y < height):
             raise InputError(f"{self} lies outside the {width} x {height} picture: click on the picture.")
         row, column, reach = int(self.y * rows / height), int(self.x * columns / width), self.window // 2
-        return (max(row - reach, 0), min(row + reach + 1, rows),
-                max(column - reach, 0), min(column + reach + 1, columns))  # fmt: skip
+        down = max(row - reach, 0), min(row + reach + 1, rows)
+        return *down, max(column - reach, 0), min(column + reach + 1, columns)
 
     def tokens(self, grid: Grid, size: Size, coverage: float = 0.0) -> np.ndarray:
         """Patch tokens of the window, bool ``(N,)``; ``coverage`` plays no part, patches are whole."""
@@ -146,10 +144,8 @@ class Mask:
         """The mask itself. Raises InputError when it hasn't the picture's ``size``."""
         width, height = _size(size)
         if self.array.shape != (height, width):
-            raise InputError(
-                f"Mask is {self.array.shape[1]} x {self.array.shape[0]} pixels but the picture is "
-                f"{width} x {height}: resize the mask to the picture."
-            )
+            sizes = f"{self.array.shape[1]} x {self.array.shape[0]} pixels but the picture is {width} x {height}"
+            raise InputError(f"Mask is {sizes}: resize the mask to the picture.")
         return self.array
 
     def box(self, size: Size, grid: Grid | None = None) -> "Box":
@@ -187,17 +183,18 @@ def _short(value):
 
 
 def _size(size):
-    width, height = size
-    if width < 1 or height < 1:
-        raise InputError(f"Picture size {tuple(size)} is empty: give (width, height) in pixels.")
-    return int(width), int(height)
+    return _pair(size, "Picture size", "(width, height) in pixels")
 
 
 def _grid(grid):
-    rows, columns = grid
-    if rows < 1 or columns < 1:
-        raise InputError(f"Patch grid {tuple(grid)} is empty: give (rows, columns) of tokens.")
-    return int(rows), int(columns)
+    return _pair(grid, "Patch grid", "(rows, columns) of tokens")
+
+
+def _pair(pair, what, order):
+    first, second = pair
+    if first < 1 or second < 1:
+        raise InputError(f"{what} {tuple(pair)} is empty: give {order}.")
+    return int(first), int(second)
 
 
 def _overlap(low, high, n):
@@ -225,6 +222,5 @@ def _choose(covered, coverage, centre, size):
     chosen = covered >= max(coverage - 1e-9, 1e-9)  # what isn't touched never counts
     if not chosen.any():
         (rows, columns), (width, height) = covered.shape, size
-        chosen = np.zeros_like(chosen)
         chosen[min(int(centre[1] * rows / height), rows - 1), min(int(centre[0] * columns / width), columns - 1)] = True
     return chosen.ravel()

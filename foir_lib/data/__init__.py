@@ -17,7 +17,7 @@ def load_set(name: str, root: str | PathLike | None = None, seed: int = 0, **opt
     root: its folder, for the real ones (official layout, see the reader of that name in foir_lib/data/readers); without
     one, where `foir data get` puts it: $FOIR_DATA/name, or data/name in the cache, if that is there;
     seed: which world, for the mini ones; options: arguments of the function that is registered.
-    Raises InputError for an unknown name or option and for a root that is lacking or unasked for,
+    Raises InputError for an unknown name or option and for a root that is lacking or superfluous,
     MissingError for missing files.
     """
     retrieval_set = opened("set", name, root, options, seed)

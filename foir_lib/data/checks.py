@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -33,10 +34,7 @@ def columns(name: str, table: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def images(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """The images table with whole-numbered sizes. Raises InputError for bad ids, splits and sizes, or no database."""
-
-    def refuse(bad, problem):
-        _refuse(name, "images", frame, bad, problem)
-
+    refuse = partial(_refuse, name, "images", frame)
     if not len(frame):
         raise InputError(f"{name} has no images: check the data root.")
     refuse(frame["image_id"].isna(), "has no id: give every image an id")
@@ -53,27 +51,20 @@ def images(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 def objects(name: str, frame: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """The objects table with float boxes. Raises InputError for unknown images, no label, boxes that don't fit."""
     frame = frame.assign(**frame[CORNERS].apply(pd.to_numeric, errors="coerce").astype(np.float64))
-
-    def refuse(bad, problem):
-        _refuse(name, "objects", frame, bad, problem)
-
+    refuse = partial(_refuse, name, "objects", frame)
     rows = pd.Index(images["image_id"]).get_indexer(frame["image_id"])
     refuse(rows < 0, "is in no images table: every object needs its image")
     refuse(_nameless(frame["label"]), "has no label: give every object a name")
     x0, y0, x1, y1 = frame[CORNERS].to_numpy().T
     refuse(~np.isfinite(x0 + y0 + x1 + y1), "is not made of finite numbers: give four pixel positions")
     refuse((x1 <= x0) | (y1 <= y0), "is empty: x1 must be greater than x0 and y1 greater than y0")
-    outside = _outside(frame[CORNERS].to_numpy(), images, rows)
-    refuse(outside, "reaches outside its picture: clip it to the width and height")
+    refuse(_outside((x0, y0, x1, y1), images, rows), "reaches outside its picture: clip it to the width and height")
     return frame
 
 
 def queries(name: str, frame: pd.DataFrame, images: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
     """The queries table with whole object rows. Raises InputError for prompts, images or objects that don't fit."""
-
-    def refuse(bad, problem):
-        _refuse(name, "queries", frame, bad, problem)
-
+    refuse = partial(_refuse, name, "queries", frame)
     if not len(frame):
         if len(objects):
             raise InputError(f"{name} has no queries: no query image holds an object that may be a query.")
@@ -85,15 +76,14 @@ def queries(name: str, frame: pd.DataFrame, images: pd.DataFrame, objects: pd.Da
     refuse(_nameless(frame["label"]), "has no label: give every query a name")
     no_box = [not isinstance(prompt, Box) for prompt in frame["prompt"]]
     refuse(no_box, "has a prompt that is no Box: give Box(x0, y0, x1, y1)")
-    outside = _outside(corners(frame["prompt"]), images, rows)
+    outside = _outside(corners(frame["prompt"]).T, images, rows)
     refuse(outside, "has a prompt that reaches outside its picture: clip it")
     at = pd.to_numeric(frame["object"], errors="coerce").to_numpy(dtype=float)
     stray = ~((at >= -1) & (at < len(objects)) & (at % 1 == 0))
     refuse(stray, "names no row of objects: give its row, or -1 for none")
     at = at.astype(np.int64)
-    named, other = objects.iloc[at[at >= 0]], np.zeros(len(frame), dtype=bool)
-    for column in ("image_id", "label"):
-        other[at >= 0] |= named[column].to_numpy() != frame[column].to_numpy()[at >= 0]
+    both, other = ["image_id", "label"], np.zeros(len(frame), dtype=bool)
+    other[at >= 0] = (objects[both].iloc[at[at >= 0]].to_numpy() != frame[both][at >= 0].to_numpy()).any(axis=1)
     refuse(other, "names an object of another image or label: row and label must agree")
     return frame.assign(object=at)
 
@@ -102,15 +92,13 @@ def protocols(name: str, protocols: dict[str, Protocol], n_queries: int, n_datab
     """Raises InputError for a protocol that speaks of other queries or database rows than there are."""
     for key, protocol in protocols.items():
         if len(protocol.groups) != n_queries:
-            raise InputError(
-                f"{name}: protocol {key!r} speaks of {len(protocol.groups)} queries, the table has {n_queries}."
-            )
+            speaks = f"speaks of {len(protocol.groups)} queries, the table has {n_queries}"
+            raise InputError(f"{name}: protocol {key!r} {speaks}.")
         rows = [*protocol.positive.values(), *protocol.ignored.values(), protocol.own]
         last = max((int(r.max()) for r in rows if len(r)), default=-1)
         if last >= n_database:
-            raise InputError(
-                f"{name}: protocol {key!r} names database row {last}, the database has {n_database} images."
-            )
+            names = f"names database row {last}, the database has {n_database} images"
+            raise InputError(f"{name}: protocol {key!r} {names}.")
 
 
 def settings(name: str, settings: dict) -> None:
@@ -152,9 +140,9 @@ def _refuse(name, table, frame, bad, problem):
     raise InputError(f"{name}: image {plain(image_id)!r} ({where}) {problem}{more}.")
 
 
-def _outside(boxes, images, rows):
-    """True for every box (n, 4) that leaves its picture, which stands at ``rows`` of images."""
-    x0, y0, x1, y1 = boxes.T
+def _outside(corners, images, rows):
+    """True for every box of ``corners`` (4, n) that leaves its picture, which stands at ``rows`` of images."""
+    x0, y0, x1, y1 = corners
     width, height = images[["width", "height"]].to_numpy()[rows].T
     return (x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height)
 

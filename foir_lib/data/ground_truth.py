@@ -30,18 +30,13 @@ def protocols(
             listed = np.asarray(lists[key])
             whole = listed.size == 0 or (listed.ndim == 1 and listed.dtype.kind in "iu")
             if not whole or (listed.size and not 0 <= listed.min() <= listed.max() < n_database):
-                raise InputError(
-                    f"{where} of query {query} has a list {key!r} that doesn't hold rows from 0 to {n_database - 1}: "
-                    "get the file again."
-                )
+                fault = f"has a list {key!r} that doesn't hold rows from 0 to {n_database - 1}"
+                raise InputError(f"{where} of query {query} {fault}: get the file again.")
             rows[-1][key] = listed.astype(np.int64)
-        every = np.concatenate(list(rows[-1].values()))
-        if len(np.unique(every)) < len(every):
-            values, counts = np.unique(every, return_counts=True)
-            raise InputError(
-                f"{where} of query {query} lists image {values[counts > 1][0]} twice ({', '.join(rows[-1])}): "
-                "an image has one grade per query, get the file again."
-            )
+        values, counts = np.unique(np.concatenate(list(rows[-1].values())), return_counts=True)
+        if (counts > 1).any():
+            twice = f"lists image {values[counts > 1][0]} twice ({', '.join(rows[-1])})"
+            raise InputError(f"{where} of query {query} {twice}: an image has one grade per query, get the file again.")
     groups = tuple(range(len(rows)))
     return {
         name: Protocol(groups, *({q: np.concatenate([rows[q][key] for key in part]) for q in groups} for part in parts))

@@ -1,4 +1,4 @@
-"""Masks of objects as COCO stores them: polygons and run lengths, decoded when asked for."""
+"""Masks of objects as COCO stores them: polygons and run lengths, decoded on demand."""
 
 import numpy as np
 from pycocotools import mask as rle
@@ -16,14 +16,13 @@ def decode(segmentation: list | dict, size: tuple[int, int], what: str) -> np.nd
         if isinstance(segmentation, dict):
             counts, (rows, columns) = segmentation["counts"], segmentation["size"]
             if (rows, columns) != (height, width):
-                raise InputError(
-                    f"{what} has a mask of {columns} x {rows} pixels on a picture of {width} x {height}: resize the mask."
-                )
+                fact = f"a mask of {columns} x {rows} pixels on a picture of {width} x {height}"
+                raise InputError(f"{what} has {fact}: resize the mask.")
             if isinstance(counts, (str, bytes)):
                 code = {"size": [height, width], "counts": counts.encode() if isinstance(counts, str) else counts}
+            elif sum(counts) != width * height:
+                raise ValueError("its runs don't add up to the picture")
             else:
-                if sum(counts) != width * height:
-                    raise ValueError("its runs don't add up to the picture")
                 code = rle.frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)
         else:
             polygons = [np.asarray(polygon, dtype=np.float64) for polygon in segmentation]

@@ -13,7 +13,8 @@ def opened(kind: str, name: str, root: str | PathLike | None, options: dict, see
     """What the function registered as a ``kind`` of that ``name`` returns for a ``root`` and ``options``.
 
     Without a root, the folder where `foir data get` puts the set; ``seed`` goes to functions that take one, ``name`` to
-    those that serve several. Raises InputError for an unknown name or option, and for a root that is lacking or unasked for.
+    those that serve several. Raises InputError for an unknown name or option, and for a root that is lacking or
+    superfluous.
     """
     opener = registry.lookup(kind, name)
     takes = inspect.signature(opener).parameters
@@ -28,13 +29,11 @@ def opened(kind: str, name: str, root: str | PathLike | None, options: dict, see
             arguments["root"] = root
         elif takes["root"].default is inspect.Parameter.empty:
             fetched = f"the files that `foir data get {name} --root FOLDER` fetches"
-            raise InputError(
-                f"{name} needs a root: give the folder with {fetched if manifest(name) else 'your photographs'}."
-            )
+            files = fetched if manifest(name) else "your photographs"
+            raise InputError(f"{name} needs a root: give the folder with {files}.")
     elif root:
-        raise InputError(
-            f"{name} is made from a seed and has no root (got {root}): leave the root away, or name a real data set."
-        )
+        remedy = "leave the root away, or name a real data set"
+        raise InputError(f"{name} is made from a seed and has no root (got {root}): {remedy}.")
     return opener(**arguments | options)
 
 

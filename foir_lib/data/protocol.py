@@ -36,21 +36,17 @@ class Protocol:
         groups = tuple(self.groups)
         missing = set(groups) - set(self.positive)
         if missing:
-            raise InputError(
-                f"Group {min(missing, key=str)!r} of the protocol has no entry in positive: give an empty array if it has none."
-            )
+            group = f"Group {min(missing, key=str)!r} of the protocol"
+            raise InputError(f"{group} has no entry in positive: give an empty array if it has none.")
         positive = {group: _positions(rows, group) for group, rows in self.positive.items()}
         ignored = {group: _positions(self.ignored.get(group, ()), group) for group in positive}
         for group, rows in positive.items():
             if np.intersect1d(rows, ignored[group], assume_unique=True).size:
-                raise InputError(
-                    f"Group {group!r} of the protocol has images that are both positive and ignored: choose one."
-                )
+                raise InputError(f"Group {group!r} of the protocol has images both positive and ignored: choose one.")
         own = np.full(len(groups), -1) if self.own is None else np.asarray(self.own)
         if own.shape != (len(groups),) or own.dtype.kind not in "iu":
-            raise InputError(
-                f"own has shape {own.shape} and type {own.dtype}: give one database row, or -1, for each of {len(groups)} queries."
-            )
+            remedy = f"give one database row, or -1, for each of {len(groups)} queries"
+            raise InputError(f"own has shape {own.shape} and type {own.dtype}: {remedy}.")
         for name, value in {"groups": groups, "positive": positive, "ignored": ignored, "own": own}.items():
             object.__setattr__(self, name, value)
 
@@ -79,9 +75,8 @@ class Protocol:
         """
         ids = np.asarray(ids)
         if ids.ndim != 2 or len(ids) != len(self.groups) or ids.dtype.kind not in "iu":
-            raise InputError(
-                f"ids have shape {ids.shape} and type {ids.dtype}: give whole numbers ({len(self.groups)} queries, k)."
-            )
+            remedy = f"give whole numbers ({len(self.groups)} queries, k)"
+            raise InputError(f"ids have shape {ids.shape} and type {ids.dtype}: {remedy}.")
         if ids.min(initial=0) < -1:
             raise InputError(f"ids hold {ids.min()}: give database rows, or -1 for none.")
         size = 1 + max([ids.max(initial=-1), *(rows[-1] for rows in self.positive.values() if len(rows))])

@@ -81,9 +81,9 @@ class RetrievalSet:
 
     def _row(self, image_id):
         if image_id not in self._image_row:
-            raise InputError(
-                f"{self.name} has no image {plain(image_id)!r}: choose one of images.image_id, e.g. {plain(self.images['image_id'].iloc[0])!r}."
-            )
+            first = plain(self.images["image_id"].iloc[0])
+            remedy = f"choose one of images.image_id, e.g. {first!r}"
+            raise InputError(f"{self.name} has no image {plain(image_id)!r}: {remedy}.")
         return self._image_row[image_id]
 
     def open(self, image_id: int | str, longest: int | None = None) -> Image.Image:
@@ -95,9 +95,8 @@ class RetrievalSet:
         path, width, height, split = self.images[["path", "width", "height", "split"]].iloc[self._row(image_id)]
         picture = open_image(path, longest=longest)
         if longest is None and split != "database" and picture.size != (width, height):
-            raise InputError(
-                f"Picture {path} is {picture.width} x {picture.height} pixels, its annotation says {width} x {height}: use the original file."
-            )
+            sizes = f"{picture.width} x {picture.height} pixels, its annotation says {width} x {height}"
+            raise InputError(f"Picture {path} is {sizes}: use the original file.")
         return picture
 
     def n_objects(self, image_id: int | str) -> int:

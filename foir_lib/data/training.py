@@ -10,13 +10,12 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from foir_lib.data.mini import landmarks, town
-from foir_lib.data.mini.drawn import drawn_once
+from foir_lib.data.mini import drawn, landmarks, town
 from foir_lib.data.opening import opened
 from foir_lib.data.readers import gldv2 as google
 from foir_lib.data.readers import reading
 from foir_lib.data.readers.pickles import load_plain
-from foir_lib.errors import InputError, count
+from foir_lib.errors import InputError
 from foir_lib.images import below, open_image
 from foir_lib.prompts import Box, Mask
 from foir_lib.registry import register
@@ -51,9 +50,8 @@ class TrainingSet(_Pictures):
     def __post_init__(self):
         labels = np.asarray(self.labels)
         if not len(self.paths) == len(labels) == len(labels if self.boxes is None else self.boxes):
-            raise InputError(
-                f"{self.name} has {len(self.paths)} paths and {len(labels)} labels: give one of each per picture."
-            )
+            lengths = f"{len(self.paths)} paths and {len(labels)} labels"
+            raise InputError(f"{self.name} has {lengths}: give one of each per picture.")
         if not len(labels):
             raise InputError(f"{self.name} has no pictures: check the data root.")
         if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(self.names):
@@ -71,10 +69,8 @@ def mini_landmarks(n_landmarks: int = 200, per_landmark: int = 30, seed: int = 0
     Its landmarks are others than those of any benchmark seed. Of a landmark's pictures about half show it large,
     the others small beside larger ones, from the side, hidden or by night: crop to the box, or don't.
     """
-    for label, value, low in (("n_landmarks", n_landmarks, 2), ("per_landmark", per_landmark, 1), ("seed", seed, 0)):
-        count(value, f"mini-landmarks: {label}", low, 2**32 - 1)
-    folder = f"mini-landmarks-training-v{landmarks.VERSION}-seed{seed}-{n_landmarks}-{per_landmark}"
-    root = drawn_once(folder, lambda folder: _draw(folder, int(n_landmarks), int(per_landmark), int(seed)))
+    numbers = {"seed": (seed, 0), "n_landmarks": (n_landmarks, 2), "per_landmark": (per_landmark, 1)}
+    root = drawn.world("mini-landmarks-training", landmarks.VERSION, _draw, **numbers)
     content = reading.read_json(root / "training.json")
     paths = [str(root / file) for file in content["files"]]
     reading.need_files(paths, "mini-landmarks for training")
@@ -82,7 +78,7 @@ def mini_landmarks(n_landmarks: int = 200, per_landmark: int = 30, seed: int = 0
     return TrainingSet(name, paths, np.array(content["labels"]), content["names"], np.array(content["boxes"], float))
 
 
-def _draw(folder, n_landmarks, per_landmark, seed):
+def _draw(folder, seed, n_landmarks, per_landmark):
     world = town.world(town.TRAINING, seed, n_landmarks)
     folder.mkdir(parents=True)
     content = {"names": [facade.name for facade in world.facades[:n_landmarks]], "files": [], "labels": [], "boxes": []}
@@ -108,9 +104,8 @@ def folders(root: str | PathLike) -> TrainingSet:
     inside = {path: Path(path).relative_to(root).parts for path in below(root)}
     labelled = {path: parts[0] for path, parts in inside.items() if len(parts) > 1}
     if not labelled:
-        raise InputError(
-            f"There are no pictures in folders below {root}: expected one folder per label, as in ImageNet."
-        )
+        remedy = "expected one folder per label, as in ImageNet"
+        raise InputError(f"There are no pictures in folders below {root}: {remedy}.")
     names, labels = np.unique(list(labelled.values()), return_inverse=True)
     return TrainingSet(root.name, list(labelled), labels, names.tolist())
 
@@ -123,10 +118,8 @@ def gldv2(root: str | PathLike, clean: bool = True, check_files: bool = True) ->
     that every picture is there. Raises MissingError and InputError.
     """
     root = reading.need(root, "GLDv2 folder", google.REMEDY)
-    if clean:
-        listed = google.read_csv(root, "train_clean.csv", ("landmark_id", "images"))
-    else:
-        listed = google.read_csv(root, "train.csv", ("id", "landmark_id"))
+    file, columns = ("train_clean.csv", ("landmark_id", "images")) if clean else ("train.csv", ("id", "landmark_id"))
+    listed = google.read_csv(root, file, columns)
     names, labels = np.unique(listed["landmark_id"].to_numpy(str), return_inverse=True)
     paths = [google.place(root, "train", image_id) for image_id in listed["id"]]
     if check_files:

@@ -137,7 +137,7 @@ def test_ctrl_c_exits_130(run, monkeypatch):
 def test_data_commands(run, monkeypatch):
     code, out, _ = run("data", "list")
     assert code == 0 and all(name in out for name in ("coco", "voc", "visual-genome", "20.4 GB"))
-    rows = {"file": ["a"], "expected": ["1"], "found": ["1"], "note": [""]}
+    rows = {"file": ["a"], "expected": ["1"], "actual": ["1"], "note": [""]}
     for status, exits in {"ok": 0, "unverified": 0, "missing": 1, "mismatch": 1}.items():
         table = pd.DataFrame(rows | {"status": [status]})
         seen = []

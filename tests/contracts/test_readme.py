@@ -89,4 +89,4 @@ def test_commands_parse(line, monkeypatch, tmp_path):
 
 def _verified():
     """What verify answers when all is well."""
-    return download.pd.DataFrame([("x", "ok", "", "", "")], columns=["file", "status", "expected", "found", "note"])
+    return download.pd.DataFrame([("x", "ok", "", "", "")], columns=["file", "status", "expected", "actual", "note"])

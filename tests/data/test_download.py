@@ -40,7 +40,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.cut, self.ranges, self.asked = {}, [], True, []
+        self.files, self.cut, self.ranges, self.requests = {}, [], True, []
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
 
     def handle_error(self, request, client_address):
@@ -53,7 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server, body = self.server, self.server.files.get(self.path[1:])
         wanted = self.headers.get("Range")
-        server.asked.append((self.path[1:], wanted))
+        server.requests.append((self.path[1:], wanted))
         if body is None:
             return self.send_error(404)
         start = int(re.match(r"bytes=(\d+)-", wanted)[1]) if wanted and server.ranges else 0
@@ -145,10 +145,10 @@ def offer(server, tmp_path, monkeypatch):
         place(entry(server.url, listed, expect))
         return tmp_path / "root"
 
-    def place(made):
+    def place(result):
         folder = tmp_path / "data_manifests"
         folder.mkdir(exist_ok=True)
-        (folder / "tiny.json").write_text(json.dumps(made))
+        (folder / "tiny.json").write_text(json.dumps(result))
         monkeypatch.setattr(download, "manifest_root", lambda: folder)
 
     make.place = place
@@ -187,10 +187,10 @@ def test_real_manifests_state_the_counts_of_the_paper():
 
 def test_real_checksums_are_whole_and_have_sources_and_unknown_ones_are_null():
     unknown = set()
-    for made in download._manifests():
-        names = {file["name"] for file in made["files"]}
-        assert {check["from"] for check in made["expect"]} <= names | {None}
-        for file in made["files"]:
+    for result in download._manifests():
+        names = {file["name"] for file in result["files"]}
+        assert {check["from"] for check in result["expect"]} <= names | {None}
+        for file in result["files"]:
             assert file["url"].startswith(("http://", "https://")) and file["url"].endswith(
                 file["name"]
             )
@@ -209,9 +209,9 @@ def test_real_checksums_are_whole_and_have_sources_and_unknown_ones_are_null():
 
 
 def test_every_archive_brings_something_that_can_be_counted():
-    for made in download._manifests():
-        counted = {check["from"] for check in made["expect"]}
-        assert {file["name"] for file in made["files"] if file["unpack"]} <= counted, made["name"]
+    for result in download._manifests():
+        counted = {check["from"] for check in result["expect"]}
+        assert {file["name"] for file in result["files"] if file["unpack"]} <= counted, result["name"]
 
 
 def own_sets():
@@ -324,8 +324,8 @@ def test_get_brings_unpacks_and_verifies(offer, server):
         "val/b.jpg",
     ]
     assert (root / "val/b.jpg").read_bytes() == b"b" * 300_000
-    asked = len(server.asked)
-    assert status(get(root)) == status(rows) and len(server.asked) == asked  # nothing more to do
+    n_requests = len(server.requests)
+    assert status(get(root)) == status(rows) and len(server.requests) == n_requests  # nothing more to do
 
 
 def test_what_lies_there_from_elsewhere_is_taken(offer, server):
@@ -333,27 +333,21 @@ def test_what_lies_there_from_elsewhere_is_taken(offer, server):
     (root / "val").mkdir(parents=True)
     for name in "ab":
         (root / "val" / f"{name}.jpg").write_bytes(b"x")
-    assert status(get(root)) == {"p.zip": "unverified", "val/*.jpg": "ok"} and not server.asked
+    assert status(get(root)) == {"p.zip": "unverified", "val/*.jpg": "ok"} and not server.requests
 
 
 def test_an_archive_brought_by_hand_is_checked_and_unpacked(offer, server):
     root = offer({"p.zip": PHOTOS}, [TWO])
     (root / "archives").mkdir(parents=True)
     (root / "archives" / "p.zip").write_bytes(PHOTOS)
-    assert status(get(root)) == {"p.zip": "ok", "val/*.jpg": "ok"} and not server.asked
-
-
-def test_archives_can_be_dropped(offer):
-    root = offer({"p.zip": PHOTOS}, [TWO])
-    assert status(get(root, keep_archives=False)) == {"p.zip": "unverified", "val/*.jpg": "ok"}
-    assert not (root / "archives" / "p.zip").exists()
+    assert status(get(root)) == {"p.zip": "ok", "val/*.jpg": "ok"} and not server.requests
 
 
 def test_a_broken_connection_is_resumed_at_once(offer, server):
     server.cut = [200_000, 100_000]
     root = offer({"l.txt": BODY})
     assert status(get(root)) == {"l.txt": "ok"}
-    starts = [int(r[6:-1]) if r else 0 for _, r in server.asked]
+    starts = [int(r[6:-1]) if r else 0 for _, r in server.requests]
     assert len(starts) == 3 and starts == sorted(set(starts)) and starts[1] > 100_000
     assert (root / "l.txt").read_bytes() == BODY and not (root / "l.txt.part").exists()
 
@@ -363,14 +357,14 @@ def test_a_part_of_an_earlier_run_is_used(offer, server):
     root.mkdir()
     (root / "l.txt.part").write_bytes(BODY[:300_000])
     get(root)
-    assert server.asked == [("l.txt", "bytes=300000-")] and (root / "l.txt").read_bytes() == BODY
+    assert server.requests == [("l.txt", "bytes=300000-")] and (root / "l.txt").read_bytes() == BODY
 
 
 def test_a_whole_part_is_not_fetched_again(offer, server):
     root = offer({"l.txt": BODY})
     root.mkdir()
     (root / "l.txt.part").write_bytes(BODY)
-    assert status(get(root)) == {"l.txt": "ok"} and not server.asked
+    assert status(get(root)) == {"l.txt": "ok"} and not server.requests
 
 
 def test_server_without_range_starts_over(offer, server):
@@ -386,7 +380,7 @@ def test_server_without_range_that_always_breaks_ends_in_words(offer, server):
     root = offer({"l.txt": BODY})
     with pytest.raises(MissingError, match="run again to resume"):
         get(root)
-    assert len(server.asked) == 2 and not (root / "l.txt").exists()
+    assert len(server.requests) == 2 and not (root / "l.txt").exists()
 
 
 @pytest.mark.parametrize("have", [0, 100_000, len(BODY)])
@@ -448,7 +442,7 @@ def test_no_space_is_said_before_anything_is_fetched(offer, server, monkeypatch)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 2 * len(PHOTOS) - 1000))
     with pytest.raises(InputError, match=r"599\.6 kB free and getting tiny needs 600\.6 kB"):
         get(root)
-    assert not server.asked and not root.exists()
+    assert not server.requests and not root.exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 2 * len(PHOTOS)))
     assert status(get(root))["p.zip"] == "ok"
 
@@ -493,7 +487,7 @@ def test_verify_counts_and_tells_apart(offer):
         for name in files_:
             (root / folder / name).touch()
     rows = download.verify("tiny", root, progress=False)
-    assert rows["found"].tolist()[-1] == "2" and rows["status"].tolist()[-1] == "mismatch"
+    assert rows["actual"].tolist()[-1] == "2" and rows["status"].tolist()[-1] == "mismatch"
     (root / "xml" / "c.xml").touch()
     assert set(download.verify("tiny", root, progress=False)["status"]) == {"ok"}
     (root / "val" / "b.jpg").unlink()

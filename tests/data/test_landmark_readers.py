@@ -24,8 +24,8 @@ def picture(path, size=(40, 30)):
     Image.new("RGB", size, (90, 120, 40)).save(path)
 
 
-def database_ids(made, rows):
-    return [made.database["image_id"][row] for row in rows]
+def database_ids(result, rows):
+    return [result.database["image_id"][row] for row in rows]
 
 
 # --- revisited
@@ -55,19 +55,19 @@ def roxford(tmp_path):
 
 
 def test_roxford_by_hand(roxford):
-    made = load_set("roxford5k", root=roxford)
-    assert made.name == "roxford5k" and made.database["image_id"].tolist() == TRUTH["imlist"]
-    assert made.images["split"].tolist() == ["query"] * 2 + ["database"] * 4
-    assert made.queries["image_id"].tolist() == TRUTH["qimlist"]
-    assert made.queries["prompt"].tolist() == [Box(5, 6, 30.5, 29), Box(0, 0, 40, 30)]
-    assert made.queries["label"].tolist() == ["all_souls", "keble"]
-    found = {n: [(list(p.positives(q)), list(p.ignored_of(q))) for q in (0, 1)] for n, p in made.protocols.items()}
-    assert found == {
+    result = load_set("roxford5k", root=roxford)
+    assert result.name == "roxford5k" and result.database["image_id"].tolist() == TRUTH["imlist"]
+    assert result.images["split"].tolist() == ["query"] * 2 + ["database"] * 4
+    assert result.queries["image_id"].tolist() == TRUTH["qimlist"]
+    assert result.queries["prompt"].tolist() == [Box(5, 6, 30.5, 29), Box(0, 0, 40, 30)]
+    assert result.queries["label"].tolist() == ["all_souls", "keble"]
+    actual = {n: [(list(p.positives(q)), list(p.ignored_of(q))) for q in (0, 1)] for n, p in result.protocols.items()}
+    assert actual == {
         "easy": [([0], [1, 3]), ([], [2])],
         "medium": [([0, 1], [3]), ([2], [])],
         "hard": [([1], [0, 3]), ([2], [])],
     }
-    assert made.open("keble_000003").size == (40, 30)
+    assert result.open("keble_000003").size == (40, 30)
 
 
 def test_rparis_in_the_folders_of_its_archives(tmp_path):
@@ -77,19 +77,19 @@ def test_rparis_in_the_folders_of_its_archives(tmp_path):
     dump(root / "gnd_rparis6k.pkl", truth)
     picture(root / "paris" / "eiffel" / "paris_eiffel_000001.jpg")
     picture(root / "paris" / "louvre" / "paris_louvre_000002.jpg")
-    made = load_set("rparis6k", root=root)
-    assert made.name == "rparis6k" and made.queries["label"].tolist() == ["louvre"]
-    assert made.protocols["medium"].positives(0).tolist() == []
+    result = load_set("rparis6k", root=root)
+    assert result.name == "rparis6k" and result.queries["label"].tolist() == ["louvre"]
+    assert result.protocols["medium"].positives(0).tolist() == []
 
 
 def test_distractors_stand_after_the_database(roxford, tmp_path):
     picture(tmp_path / "r1m" / "0" / "a.jpg", (20, 10))
     picture(tmp_path / "r1m" / "b.jpg", (8, 9))
     (tmp_path / "r1m" / "0" / "broken.jpg").write_bytes(b"no picture")
-    made = load_set("roxford5k", root=roxford, distractors=tmp_path / "r1m")
-    assert made.database["image_id"].tolist() == [*TRUTH["imlist"], "distractors/0/a.jpg", "distractors/b.jpg"]
-    assert made.images[["width", "height"]].iloc[-2:].to_numpy().tolist() == [[20, 10], [8, 9]]
-    assert made.protocols["medium"].positives(0).tolist() == [0, 1]
+    result = load_set("roxford5k", root=roxford, distractors=tmp_path / "r1m")
+    assert result.database["image_id"].tolist() == [*TRUTH["imlist"], "distractors/0/a.jpg", "distractors/b.jpg"]
+    assert result.images[["width", "height"]].iloc[-2:].to_numpy().tolist() == [[20, 10], [8, 9]]
+    assert result.protocols["medium"].positives(0).tolist() == [0, 1]
     with pytest.raises(MissingError, match="no pictures below"):
         load_set("roxford5k", root=roxford, distractors=tmp_path / "nowhere")
 
@@ -152,8 +152,8 @@ def test_sizes_are_measured_once(roxford, monkeypatch):
 def test_a_picture_that_was_replaced_is_measured_again(roxford):
     load_set("roxford5k", root=roxford)
     picture(roxford / "jpg" / "keble_000003.jpg", (55, 44))
-    made = load_set("roxford5k", root=roxford)
-    assert made.images.set_index("image_id").loc["keble_000003", ["width", "height"]].tolist() == [55, 44]
+    result = load_set("roxford5k", root=roxford)
+    assert result.images.set_index("image_id").loc["keble_000003", ["width", "height"]].tolist() == [55, 44]
 
 
 def test_landmarks_are_named_by_queries_with_the_same_positives():
@@ -195,20 +195,20 @@ def oxford(tmp_path):
 
 
 def test_oxford_by_hand(oxford):
-    made = load_set("oxford5k", root=oxford)
-    assert made.database["image_id"].tolist() == sorted(made.images["image_id"]) and len(made.database) == 5
-    assert made.images.set_index("image_id")["split"].to_dict() == {
+    result = load_set("oxford5k", root=oxford)
+    assert result.database["image_id"].tolist() == sorted(result.images["image_id"]) and len(result.database) == 5
+    assert result.images.set_index("image_id")["split"].to_dict() == {
         "all_souls_000013": "both", "keble_000001": "both",
         "all_souls_000026": "database", "oxford_002904": "database", "oxford_002905": "database",
     }  # fmt: skip
-    assert made.queries["label"].tolist() == ["all_souls", "keble"]
-    assert made.queries["prompt"][0] == Box(3.5, 4, 30.5, 25)
-    classic = made.protocols["classic"]
-    assert database_ids(made, classic.positives(0)) == ["all_souls_000013", "all_souls_000026", "oxford_002904"]
-    assert database_ids(made, classic.ignored_of(0)) == ["oxford_002905"]
-    assert database_ids(made, classic.positives(1)) == ["keble_000001"], "the query's own picture counts"
+    assert result.queries["label"].tolist() == ["all_souls", "keble"]
+    assert result.queries["prompt"][0] == Box(3.5, 4, 30.5, 25)
+    classic = result.protocols["classic"]
+    assert database_ids(result, classic.positives(0)) == ["all_souls_000013", "all_souls_000026", "oxford_002904"]
+    assert database_ids(result, classic.ignored_of(0)) == ["oxford_002905"]
+    assert database_ids(result, classic.positives(1)) == ["keble_000001"], "the query's own picture counts"
     other = load_set("oxford5k", root=oxford, own_counts=False).protocols["classic"]
-    assert database_ids(made, other.positives(0)) == ["all_souls_000026", "oxford_002904"] and not len(
+    assert database_ids(result, other.positives(0)) == ["all_souls_000026", "oxford_002904"] and not len(
         other.positives(1)
     )
 
@@ -224,15 +224,15 @@ def test_damaged_pictures_of_paris_are_left_out(tmp_path):
         ("junk", ""),
     ):
         (root / f"louvre_1_{kind}.txt").write_text(text)
-    made = load_set("paris6k", root=root)
-    assert made.database["image_id"].tolist() == ["paris_louvre_000001"]
-    assert made.protocols["classic"].positives(0).tolist() == [0]
+    result = load_set("paris6k", root=root)
+    assert result.database["image_id"].tolist() == ["paris_louvre_000001"]
+    assert result.protocols["classic"].positives(0).tolist() == [0]
 
 
 def test_oxford_distractors(oxford, tmp_path):
     picture(tmp_path / "oxc1_100k" / "tag" / "1.jpg")
-    made = load_set("oxford5k", root=oxford, distractors=tmp_path / "oxc1_100k")
-    assert len(made.database) == 6 and made.database["image_id"].iloc[-1] == "distractors/tag/1.jpg"
+    result = load_set("oxford5k", root=oxford, distractors=tmp_path / "oxc1_100k")
+    assert len(result.database) == 6 and result.database["image_id"].iloc[-1] == "distractors/tag/1.jpg"
 
 
 @pytest.mark.parametrize(
@@ -282,11 +282,11 @@ def google(tmp_path):
 
 
 def test_gldv2_by_hand(google):
-    made = load_set("gldv2", root=google)
-    assert made.queries["image_id"].tolist() == ["0120000000000003"] and made.queries["prompt"][0] == Box(0, 0, 40, 30)
-    assert database_ids(made, made.protocols["retrieval"].positives(0)) == ["abc0000000000001", "abd0000000000002"]
-    assert made.protocols["retrieval"].definition == "textbook@100"
-    assert mean_average_precision([[1, -1]], made.protocols["retrieval"]).map == 0.5, "of the two that are right, one is there"
+    result = load_set("gldv2", root=google)
+    assert result.queries["image_id"].tolist() == ["0120000000000003"] and result.queries["prompt"][0] == Box(0, 0, 40, 30)
+    assert database_ids(result, result.protocols["retrieval"].positives(0)) == ["abc0000000000001", "abd0000000000002"]
+    assert result.protocols["retrieval"].definition == "textbook@100"
+    assert mean_average_precision([[1, -1]], result.protocols["retrieval"]).map == 0.5, "of the two that are right, one is there"
     both = load_set("gldv2", root=google, usage="all")
     assert both.queries["image_id"].tolist() == ["0120000000000003", "fff0000000000005"]
     assert both.protocols["retrieval"].positives(1).tolist() == [0]
@@ -351,9 +351,9 @@ def test_imagenet_style_folders(tmp_path):
             (tmp_path / "im" / "empty").mkdir(parents=True)
         else:
             picture(tmp_path / "im" / name)
-    made = training.folders(tmp_path / "im")
-    assert made.names == ["n01", "n02"] and made.labels.tolist() == [0, 0, 1]
-    assert made.open(2).size == (40, 30)
+    result = training.folders(tmp_path / "im")
+    assert result.names == ["n01", "n02"] and result.labels.tolist() == [0, 0, 1]
+    assert result.open(2).size == (40, 30)
     with pytest.raises(InputError, match="no pictures in folders below"):
         training.folders(tmp_path / "im" / "n01" / "x")
     with pytest.raises(MissingError, match="folder of training pictures"):
@@ -385,9 +385,9 @@ def sfm(tmp_path):
 
 
 def test_rsfm120k_by_hand(sfm):
-    made = training.rsfm120k(sfm)
-    assert made.cluster.tolist() == [4, 4, 9] and made.query.tolist() == [0, 1] and made.positive.tolist() == [1, 0]
-    assert made.open(0).size == (40, 30) and training.rsfm120k(sfm, "val").query.tolist() == [2]
+    result = training.rsfm120k(sfm)
+    assert result.cluster.tolist() == [4, 4, 9] and result.query.tolist() == [0, 1] and result.positive.tolist() == [1, 0]
+    assert result.open(0).size == (40, 30) and training.rsfm120k(sfm, "val").query.tolist() == [2]
 
 
 @pytest.mark.parametrize(

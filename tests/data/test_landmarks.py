@@ -27,11 +27,11 @@ def world():
 @settings(max_examples=20)
 @given(SEEDS)
 def test_look_alikes_share_colours_and_differ_in_at_least_two_parts(seed):
-    made = facades.family(np.random.default_rng(seed), 5, "01")
-    assert len({facade.name for facade in made}) == 5
-    assert len({(f.wall, f.roof, f.trim, f.shape, f.choices["masonry"], f.choices["window"]) for f in made}) == 1
-    for i, one in enumerate(made):
-        for other in made[:i]:
+    result = facades.family(np.random.default_rng(seed), 5, "01")
+    assert len({facade.name for facade in result}) == 5
+    assert len({(f.wall, f.roof, f.trim, f.shape, f.choices["masonry"], f.choices["window"]) for f in result}) == 1
+    for i, one in enumerate(result):
+        for other in result[:i]:
             a, b = one.visible(), other.visible()
             assert sum(a.get(part) != b.get(part) for part in facades.PARTS) >= 2
 
@@ -49,9 +49,9 @@ def test_a_sheet_is_cut_to_what_is_drawn_on_it(seed):
 
 
 def test_look_alikes_look_different():
-    made = [facades.paint(f) for f in facades.family(np.random.default_rng(3), 5, "01")]
-    for i, one in enumerate(made):
-        for other in made[:i]:
+    result = [facades.paint(f) for f in facades.family(np.random.default_rng(3), 5, "01")]
+    for i, one in enumerate(result):
+        for other in result[:i]:
             if one.shape == other.shape:
                 assert (np.abs(one - other)[..., :4].max(2) > 0.1).mean() > 0.01
 
@@ -127,7 +127,7 @@ def test_halved_sheets_keep_their_mean(world):
 
 @settings(max_examples=8)
 @given(SEEDS, st.sampled_from(["query", "easy", "hard", "junk", "none", "training"]))
-def test_a_scene_is_what_it_was_made_to_be(seed, grade):
+def test_a_scene_has_the_grade_it_was_drawn_for(seed, grade):
     world = town.world(town.BENCHMARK, 0, 6)
     main = -1 if grade == "none" else seed % 6
     pixels, instances, light, grades = town.scene(world, np.random.default_rng(seed), main, grade)
@@ -218,54 +218,54 @@ def small(tmp_path_factory):
 
 
 def test_queries_and_objects(small):
-    _, made = small
-    assert len(made.queries) == 6 and len(made.database) == 48 and set(made.protocols) == {"easy", "medium", "hard"}
+    _, result = small
+    assert len(result.queries) == 6 and len(result.database) == 48 and set(result.protocols) == {"easy", "medium", "hard"}
     names = [facade.name for facade in town.world(town.BENCHMARK, 3, 3).facades]
-    assert made.queries["label"].tolist() == names[:3] * 2
-    for row in made.queries.itertuples():
-        item = made.objects.iloc[row.object]
+    assert result.queries["label"].tolist() == names[:3] * 2
+    for row in result.queries.itertuples():
+        item = result.objects.iloc[row.object]
         assert item["label"] == row.label and item["image_id"] == row.image_id
-        box = made.mask(row.object).box(made.open(row.image_id).size)
+        box = result.mask(row.object).box(result.open(row.image_id).size)
         assert box == row.prompt, "the prompt is the box of what can be seen"
 
 
 def test_positives_are_the_pictures_that_show_the_landmark(small):
-    root, made = small
+    root, result = small
     content = json.loads((root / "annotations/instances_database.json").read_text())
-    row = {image_id: i for i, image_id in enumerate(made.database["image_id"])}
+    row = {image_id: i for i, image_id in enumerate(result.database["image_id"])}
     categories = {c["id"]: c["name"] for c in content["categories"]}
     want = {}
     for a in content["annotations"]:
         want.setdefault((categories[a["category_id"]], a["grade"]), set()).add(row[a["image_id"]])
-    for query, label in enumerate(made.queries["label"]):
+    for query, label in enumerate(result.queries["label"]):
         easy, hard, junk = (want.get((label, grade), set()) for grade in ("easy", "hard", "junk"))
         for name, positive, ignored in (
             ("easy", easy, hard | junk),
             ("medium", easy | hard, junk),
             ("hard", hard, easy | junk),
         ):
-            protocol = made.protocols[name]
+            protocol = result.protocols[name]
             assert set(protocol.positives(query)) == positive and set(protocol.ignored_of(query)) == ignored
         assert len(easy) >= 5 and len(hard) >= 9
 
 
-def test_distractors_show_no_landmark_that_is_asked_for(small):
-    _, made = small
-    shown = made.objects[made.objects["image_id"].isin(made.database["image_id"][45:])]
-    assert len(shown) and not set(shown["label"]) & set(made.queries["label"])
+def test_distractors_show_no_landmark_of_a_query(small):
+    _, result = small
+    shown = result.objects[result.objects["image_id"].isin(result.database["image_id"][45:])]
+    assert len(shown) and not set(shown["label"]) & set(result.queries["label"])
 
 
 def test_pictures_are_the_scenes(small):
-    _, made = small
+    _, result = small
     world = town.world(town.BENCHMARK, 3, 3)
     pixels, instances, _, _ = town.scene(world, town.stream(0, 3, 1, 4), 1, "easy")
-    image_id = made.database["image_id"][4]
-    np.testing.assert_array_equal(np.asarray(made.open(image_id)), pixels)
-    objects = made.objects[made.objects["image_id"] == image_id]
+    image_id = result.database["image_id"][4]
+    np.testing.assert_array_equal(np.asarray(result.open(image_id)), pixels)
+    objects = result.objects[result.objects["image_id"] == image_id]
     masks = {world.facades[one.landmark].name: one.mask for one in instances if one.mask.any()}
     assert set(objects["label"]) == set(masks)
     for row, label in objects["label"].items():
-        np.testing.assert_array_equal(made.mask(row).array, masks[label])
+        np.testing.assert_array_equal(result.mask(row).array, masks[label])
 
 
 def test_load_set_draws_once_and_rereads(cache, monkeypatch):
@@ -311,18 +311,18 @@ def test_a_full_disk_is_one_sentence(cache, monkeypatch):
 
 
 def test_training_towns(cache):
-    made = training.mini_landmarks(n_landmarks=3, per_landmark=4, seed=2)
-    assert len(made) == 12 and made.labels.tolist() == [0, 1, 2] * 4 and len(made.names) == 3
+    result = training.mini_landmarks(n_landmarks=3, per_landmark=4, seed=2)
+    assert len(result) == 12 and result.labels.tolist() == [0, 1, 2] * 4 and len(result.names) == 3
     world = town.world(town.TRAINING, 2, 3)
-    assert made.names == [facade.name for facade in world.facades[:3]]
+    assert result.names == [facade.name for facade in world.facades[:3]]
     for row in (0, 7):
-        pixels, instances, _, _ = town.scene(world, town.stream(1, 2, 1, row), int(made.labels[row]), "training")
-        np.testing.assert_array_equal(np.asarray(made.open(row)), pixels)
-        mask = next(one.mask for one in instances if one.landmark == made.labels[row])
+        pixels, instances, _, _ = town.scene(world, town.stream(1, 2, 1, row), int(result.labels[row]), "training")
+        np.testing.assert_array_equal(np.asarray(result.open(row)), pixels)
+        mask = next(one.mask for one in instances if one.landmark == result.labels[row])
         y, x = np.nonzero(mask)
-        assert made.boxes[row].tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
-    assert open_image(made.paths[0]).size == (streets.WIDTH, streets.HEIGHT)
-    assert training.mini_landmarks(3, 4, 2).paths == made.paths
+        assert result.boxes[row].tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
+    assert open_image(result.paths[0]).size == (streets.WIDTH, streets.HEIGHT)
+    assert training.mini_landmarks(3, 4, 2).paths == result.paths
 
 
 # --- ground truth as protocols
@@ -330,12 +330,12 @@ def test_training_towns(cache):
 
 def test_protocols_by_hand():
     truth = [{"easy": [4, 1], "hard": [2], "junk": [0]}, {"easy": [], "hard": [3], "junk": []}]
-    made = ground_truth.protocols(truth, 5)
-    found = {
+    result = ground_truth.protocols(truth, 5)
+    actual = {
         name: ([list(p.positives(q)) for q in (0, 1)], [list(p.ignored_of(q)) for q in (0, 1)])
-        for name, p in made.items()
+        for name, p in result.items()
     }
-    assert found == {
+    assert actual == {
         "easy": ([[1, 4], []], [[0, 2], [3]]),
         "medium": ([[1, 2, 4], [3]], [[0], []]),
         "hard": ([[2], [3]], [[0, 1, 4], []]),

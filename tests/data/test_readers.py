@@ -30,13 +30,13 @@ def edit(path, change):
     path.write_text(json.dumps(content))
 
 
-def answers(made, query):
-    rows = made.protocols["contains"].positives(query)
-    return list(made.database["image_id"].iloc[rows])
+def answers(result, query):
+    rows = result.protocols["contains"].positives(query)
+    return list(result.database["image_id"].iloc[rows])
 
 
-def asked(made):
-    return [(q.image_id, q.label, *vars(q.prompt).values()) for q in made.queries.itertuples()]
+def queries_of(result):
+    return [(q.image_id, q.label, *vars(q.prompt).values()) for q in result.queries.itertuples()]
 
 
 # --- COCO ---
@@ -79,51 +79,51 @@ def coco_root(tmp_path):
 def test_coco_by_hand(coco_root):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a hair outside is no news
-        made = load_set("coco", root=str(coco_root))
-    assert asked(made) == [(1, "dog", 2, 3, 12.5, 10), (1, "car", 30.2, 20, 40, 30)]
-    assert answers(made, 0) == [11] and answers(made, 1) == [12]
-    assert list(made.query_images["image_id"]) == [1]  # 2 shows nothing, 3 only a crowd
-    assert list(made.database["image_id"]) == [11, 12, 13]
-    assert list(made.objects["ignore"]) == [False, False, True, False, True, False, False]
-    assert made.n_objects(1) == 2
-    assert made.mask(0).box((40, 30)) == Box(2, 3, 12, 10)
-    assert made.mask(2).box((40, 30)) == Box(
+        result = load_set("coco", root=str(coco_root))
+    assert queries_of(result) == [(1, "dog", 2, 3, 12.5, 10), (1, "car", 30.2, 20, 40, 30)]
+    assert answers(result, 0) == [11] and answers(result, 1) == [12]
+    assert list(result.query_images["image_id"]) == [1]  # 2 shows nothing, 3 only a crowd
+    assert list(result.database["image_id"]) == [11, 12, 13]
+    assert list(result.objects["ignore"]) == [False, False, True, False, True, False, False]
+    assert result.n_objects(1) == 2
+    assert result.mask(0).box((40, 30)) == Box(2, 3, 12, 10)
+    assert result.mask(2).box((40, 30)) == Box(
         38, 0, 40, 30
     )  # uncompressed runs: the last two columns
-    assert made.open(1).size == (40, 30)
+    assert result.open(1).size == (40, 30)
 
 
 def test_coco_crowds(coco_root):
-    made = load_set("coco", root=coco_root, crowd_queries=True)
-    assert [(i, label) for i, label, *_ in asked(made)] == [(1, "dog"), (1, "car"), (1, "person"), (3, "person")]  # fmt: skip
-    assert answers(made, 2) == [12]
-    made = load_set("coco", root=coco_root, crowd_queries=True, crowd_positives=False)
-    assert answers(made, 2) == []
+    result = load_set("coco", root=coco_root, crowd_queries=True)
+    assert [(i, label) for i, label, *_ in queries_of(result)] == [(1, "dog"), (1, "car"), (1, "person"), (3, "person")]  # fmt: skip
+    assert answers(result, 2) == [12]
+    result = load_set("coco", root=coco_root, crowd_queries=True, crowd_positives=False)
+    assert answers(result, 2) == []
 
 
 def test_coco_searched_in_itself(coco_root):
-    made = load_set("coco", root=coco_root, query="train2017", database="train2017")
+    result = load_set("coco", root=coco_root, query="train2017", database="train2017")
     # the crowd of 12 asks nothing; 13 shows nothing but can be found; no picture finds itself
-    assert [(i, label) for i, label, *_ in asked(made)] == [(11, "dog"), (12, "car"), (11, "dog")]
-    assert list(made.database["image_id"]) == [11, 12, 13]
-    assert [answers(made, q) for q in range(3)] == [[], [], []]
+    assert [(i, label) for i, label, *_ in queries_of(result)] == [(11, "dog"), (12, "car"), (11, "dog")]
+    assert list(result.database["image_id"]) == [11, 12, 13]
+    assert [answers(result, q) for q in range(3)] == [[], [], []]
 
 
 def test_coco_boxes_without_area_are_left_out(coco_root):
     path = coco_root / "annotations" / "instances_train2017.json"
     edit(path, lambda c: c["annotations"][0].update(bbox=[3, 3, 0, 5]))
     with pytest.warns(UserWarning, match="1 boxes without area were left out: annotation 5 of image 11") as caught:  # fmt: skip
-        made = load_set("coco", root=coco_root)
+        result = load_set("coco", root=coco_root)
     assert len(caught) == 1
-    assert len(made.objects) == 6 and answers(made, 0) == [11]  # by its other dog
+    assert len(result.objects) == 6 and answers(result, 0) == [11]  # by its other dog
 
 
 def test_coco_boxes_far_outside_are_clipped_aloud(coco_root):
     path = coco_root / "annotations" / "instances_train2017.json"
     edit(path, lambda c: c["annotations"][0].update(bbox=[-4, 3, 10, 50]))
     with pytest.warns(UserWarning, match="1 boxes reached more than 1 pixel outside"):
-        made = load_set("coco", root=coco_root)
-    dog = made.objects[made.objects["image_id"] == 11].iloc[0]
+        result = load_set("coco", root=coco_root)
+    dog = result.objects[result.objects["image_id"] == 11].iloc[0]
     assert tuple(dog[["x0", "y0", "x1", "y1"]]) == (0, 3, 6, 30)
 
 
@@ -216,11 +216,11 @@ def test_coco_missing_parts(coco_root):
 
 def test_coco_broken_masks_matter_only_when_wanted(coco_root):
     edit(coco_root / "annotations" / "instances_val2017.json", a(0, segmentation=[["x", 1]]))
-    made = load_set("coco", root=coco_root)
+    result = load_set("coco", root=coco_root)
     with pytest.raises(InputError, match=r"Object 0 \(dog\) of image 1 has a broken segmentation"):
-        made.mask(0)
+        result.mask(0)
     with pytest.raises(InputError, match="has no segmentation"):
-        made.mask(1)
+        result.mask(1)
 
 
 def test_coco_keeps_every_digit(coco_root):
@@ -267,32 +267,32 @@ def voc_root(tmp_path):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_voc_by_hand(voc_root, inside):
-    made = load_set("voc", root=voc_root / "VOCdevkit" if inside else voc_root)
-    assert asked(made) == [("VOC2007/000001", "dog", 0, 0, 40, 30)]  # 1-based, inclusive
+    result = load_set("voc", root=voc_root / "VOCdevkit" if inside else voc_root)
+    assert queries_of(result) == [("VOC2007/000001", "dog", 0, 0, 40, 30)]  # 1-based, inclusive
     # 000002 shows only a difficult cat, so it asks nothing; both years have a 000003
-    assert list(made.query_images["image_id"]) == ["VOC2007/000001"]
-    assert list(made.database["image_id"]) == ["VOC2007/000003", "VOC2012/000003", "VOC2012/2007_000027"]  # fmt: skip
-    assert answers(made, 0) == ["VOC2007/000003", "VOC2012/2007_000027"]
-    boxes = {(o.image_id, o.label): (o.x0, o.y0, o.x1, o.y1) for o in made.objects.itertuples()}
+    assert list(result.query_images["image_id"]) == ["VOC2007/000001"]
+    assert list(result.database["image_id"]) == ["VOC2007/000003", "VOC2012/000003", "VOC2012/2007_000027"]  # fmt: skip
+    assert answers(result, 0) == ["VOC2007/000003", "VOC2012/2007_000027"]
+    boxes = {(o.image_id, o.label): (o.x0, o.y0, o.x1, o.y1) for o in result.objects.itertuples()}
     assert boxes["VOC2007/000001", "cat"] == (2, 3, 3, 9)  # one pixel wide
     assert boxes["VOC2007/000003", "person"] == (2, 2, 8, 8)  # not the head
     assert boxes["VOC2012/2007_000027", "dog"] == (1.5, 1, 9.25, 9)
-    assert made.open("VOC2012/000003").size == (40, 30)
+    assert result.open("VOC2012/000003").size == (40, 30)
 
 
 def test_voc_difficult(voc_root):
-    made = load_set("voc", root=voc_root, difficult_queries=True)
-    assert [row[:2] for row in asked(made)] == [("VOC2007/000001", "dog"), ("VOC2007/000001", "cat"), ("VOC2007/000002", "cat")]  # fmt: skip
-    assert answers(made, 1) == ["VOC2012/000003"]
+    result = load_set("voc", root=voc_root, difficult_queries=True)
+    assert [row[:2] for row in queries_of(result)] == [("VOC2007/000001", "dog"), ("VOC2007/000001", "cat"), ("VOC2007/000002", "cat")]  # fmt: skip
+    assert answers(result, 1) == ["VOC2012/000003"]
     assert answers(load_set("voc", root=voc_root, difficult_positives=False), 0) == [
         "VOC2007/000003"
     ]
 
 
 def test_voc_other_splits(voc_root):
-    made = load_set("voc", root=voc_root, query="VOC2007/test, VOC2007/trainval", database="VOC2007/trainval")  # fmt: skip
-    assert dict(zip(made.images["image_id"], made.images["split"], strict=True)) == {"VOC2007/000001": "query", "VOC2007/000003": "both"}  # fmt: skip
-    assert [answers(made, q) for q in range(3)] == [["VOC2007/000003"], [], []]
+    result = load_set("voc", root=voc_root, query="VOC2007/test, VOC2007/trainval", database="VOC2007/trainval")  # fmt: skip
+    assert dict(zip(result.images["image_id"], result.images["split"], strict=True)) == {"VOC2007/000001": "query", "VOC2007/000003": "both"}  # fmt: skip
+    assert [answers(result, q) for q in range(3)] == [["VOC2007/000003"], [], []]
 
 
 @pytest.mark.parametrize(
@@ -391,27 +391,27 @@ def test_aliases(vg_root):
 
 @pytest.mark.filterwarnings("ignore:.*boxes")
 def test_visual_genome_by_hand(vg_root):
-    made = load_set("visual-genome", root=vg_root, n_categories=3)
+    result = load_set("visual-genome", root=vg_root, n_categories=3)
     # car, dog and hat have three each, tree two
-    assert asked(made) == [
+    assert queries_of(result) == [
         (1, "dog", 1, 2, 11, 12),
         (1, "hat", 0, 0, 3, 3),
         (2, "hat", 5, 5, 10, 10),
     ]
-    assert list(made.database["image_id"]) == [4, 3, 5]
-    assert [answers(made, q) for q in range(3)] == [[3, 5], [4], [4]]
-    car = made.objects[made.objects["label"] == "car"]
+    assert list(result.database["image_id"]) == [4, 3, 5]
+    assert [answers(result, q) for q in range(3)] == [[3, 5], [4], [4]]
+    car = result.objects[result.objects["label"] == "car"]
     assert car[["image_id", "x0", "x1"]].to_numpy().tolist() == [
         [3, 30, 40]
     ]  # clipped; two left out
-    assert [Path(p).parent.name for p in made.images["path"]] == ["VG_100K_2", "VG_100K", "VG_100K", "VG_100K_2", "VG_100K_2"]  # fmt: skip
+    assert [Path(p).parent.name for p in result.images["path"]] == ["VG_100K_2", "VG_100K", "VG_100K", "VG_100K_2", "VG_100K_2"]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:.*boxes")
 def test_visual_genome_ties_by_name(vg_root):
-    made = load_set("visual-genome", root=vg_root, n_categories=2)
-    assert set(made.objects["label"]) == {"car", "dog"}  # hat is as frequent, but later by name
-    assert list(made.query_images["image_id"]) == [1]  # 2 shows neither
+    result = load_set("visual-genome", root=vg_root, n_categories=2)
+    assert set(result.objects["label"]) == {"car", "dog"}  # hat is as frequent, but later by name
+    assert list(result.query_images["image_id"]) == [1]  # 2 shows neither
     assert set(load_set("visual-genome", root=vg_root).objects["label"]) == {"car", "dog", "hat", "tree"}  # fmt: skip
 
 
@@ -429,7 +429,7 @@ VG_FAULTS = {
     "list empty": ("test_list_500.txt", "", "is empty"),
     "image twice": ("test_list_500.txt", "1.jpg\n1\n", "has the id 1 twice"),
     "unknown image": ("test_list_500.txt", "1.jpg\n77.jpg\n78.jpg\n", r"the image 77, .*\(2 such\)"),
-    "in both lists": ("test_list_500.txt", "1.jpg\n3.jpg\n", "Image 3 is in both"),
+    "in both lists": ("test_list_500.txt", "1.jpg\n3.jpg\n", "Image id 3 is in both"),
     "sizes no list": ("image_data.json", {"a": 1}, "is no list of images"),
     "sizes lack key": ("image_data.json", [{"image_id": 1, "width": 3}], r"\[0\] lacks the key 'height'"),
     "sizes twice": ("image_data.json", [{"image_id": 1, "width": 3, "height": 3}] * 2, "id 1 twice"),
@@ -487,26 +487,26 @@ IDS = ["a.png", "b.JPG", "trip/a.png", "trip/c.webp", "turned.jpg"]
 
 @pytest.mark.parametrize("check_files", [True, False])
 def test_folder_without_boxes(photos, check_files):
-    made = load_set("folder", root=photos, check_files=check_files)
-    assert list(made.images["image_id"]) == list(made.database["image_id"]) == IDS
-    assert list(made.query_images["image_id"]) == IDS
-    assert len(made.queries) == len(made.objects) == 0
-    sizes = made.images[["width", "height"]].to_numpy().tolist()
+    result = load_set("folder", root=photos, check_files=check_files)
+    assert list(result.images["image_id"]) == list(result.database["image_id"]) == IDS
+    assert list(result.query_images["image_id"]) == IDS
+    assert len(result.queries) == len(result.objects) == 0
+    sizes = result.images[["width", "height"]].to_numpy().tolist()
     assert sizes == [[40, 30]] * 4 + [[30, 40]]  # as it is shown
-    assert made.open("turned.jpg").size == (30, 40)
-    assert made.n_objects("a.png") == 0 and len(made.fingerprint) == 64
+    assert result.open("turned.jpg").size == (30, 40)
+    assert result.n_objects("a.png") == 0 and len(result.fingerprint) == 64
 
 
 def test_folder_with_csv(photos):
     write(photos / "boxes.csv", "image,label,x0,y0,x1,y1\nb.JPG,dog,1,2,11,12\ntrip/a.png,dog,0,0,5,5.5\nc.webp, NA ,1,1,40,30\n")  # fmt: skip
-    made = load_set("folder", root=photos, boxes="boxes.csv")
-    assert asked(made) == [
+    result = load_set("folder", root=photos, boxes="boxes.csv")
+    assert queries_of(result) == [
         ("b.JPG", "dog", 1, 2, 11, 12),
         ("trip/a.png", "dog", 0, 0, 5, 5.5),
         ("trip/c.webp", "NA", 1, 1, 40, 30),
     ]
-    assert [answers(made, q) for q in range(3)] == [["trip/a.png"], ["b.JPG"], []]
-    assert list(made.database["image_id"]) == IDS
+    assert [answers(result, q) for q in range(3)] == [["trip/a.png"], ["b.JPG"], []]
+    assert list(result.database["image_id"]) == IDS
 
 
 def test_folder_with_coco_json(photos):
@@ -515,10 +515,10 @@ def test_folder_with_coco_json(photos):
     annotations = [annotation(1, 7, 18, [1, 2, 4, 4], segmentation=square), annotation(2, 8, 18, [0, 0, 3, 3])]  # fmt: skip
     path = photos.parent / "boxes.json"
     write(path, {"images": images, "annotations": annotations, "categories": CATEGORIES})
-    made = load_set("folder", root=photos, boxes=path)
-    assert asked(made) == [("b.JPG", "dog", 1, 2, 5, 6), ("trip/c.webp", "dog", 0, 0, 3, 3)]
-    assert answers(made, 0) == ["trip/c.webp"]
-    assert made.mask(0).box((40, 30)) == Box(1, 2, 5, 6)
+    result = load_set("folder", root=photos, boxes=path)
+    assert queries_of(result) == [("b.JPG", "dog", 1, 2, 5, 6), ("trip/c.webp", "dog", 0, 0, 3, 3)]
+    assert answers(result, 0) == ["trip/c.webp"]
+    assert result.mask(0).box((40, 30)) == Box(1, 2, 5, 6)
     edit(path, lambda c: c["images"][0].update(width=80))
     with pytest.raises(InputError, match=r"b\.JPG is 80 x 30 pixels, the file is 40 x 30"):
         load_set("folder", root=photos, boxes=path)
@@ -531,10 +531,10 @@ def test_folder_finds_its_boxes_by_itself(photos):
     box = [annotation(1, 7, 18, [1, 2, 4, 4])]
     images = [{"id": 7, "file_name": "b.JPG", "width": 40, "height": 30}]
     write(photos / "boxes.json", {"images": images, "annotations": box, "categories": CATEGORIES})
-    assert asked(load_set("folder", root=photos)) == [("b.JPG", "dog", 1, 2, 5, 6)]
+    assert queries_of(load_set("folder", root=photos)) == [("b.JPG", "dog", 1, 2, 5, 6)]
     write(photos / "boxes.csv", "image,label,x0,y0,x1,y1\nb.JPG,cat,1,2,11,12\n")
-    assert asked(load_set("folder", root=photos)) == [("b.JPG", "cat", 1, 2, 11, 12)]
-    assert asked(load_set("folder", root=photos, boxes="boxes.json"))[0][1] == "dog"
+    assert queries_of(load_set("folder", root=photos)) == [("b.JPG", "cat", 1, 2, 11, 12)]
+    assert queries_of(load_set("folder", root=photos, boxes="boxes.json"))[0][1] == "dog"
     assert len(load_set("folder", root=photos, boxes="").queries) == 0
 
 
@@ -562,10 +562,10 @@ def test_folder_leaves_out_what_cannot_be_read(photos):
         photos / "boxes.csv", "image,label,x0,y0,x1,y1\nb.JPG,dog,1,2,11,12\ncut.jpg,dog,0,0,5,5\n"
     )
     with pytest.warns(UserWarning, match=r"2 of 7 pictures .* left out: cut\.jpg, trip/zero\.png") as caught:  # fmt: skip
-        made = load_set("folder", root=photos, boxes="boxes.csv")
+        result = load_set("folder", root=photos, boxes="boxes.csv")
     assert len(caught) == 1
-    assert list(made.images["image_id"]) == IDS
-    assert [row[0] for row in asked(made)] == ["b.JPG"]  # no box of the broken picture
+    assert list(result.images["image_id"]) == IDS
+    assert [row[0] for row in queries_of(result)] == ["b.JPG"]  # no box of the broken picture
     with pytest.warns(UserWarning), pytest.raises(InputError, match="no box on a picture that can"):
         write(photos / "boxes.csv", "image,label,x0,y0,x1,y1\ncut.jpg,dog,0,0,5,5\n")
         load_set("folder", root=photos, boxes="boxes.csv")
@@ -614,7 +614,7 @@ def test_file_names_that_two_pictures_have(photos):
     with pytest.raises(InputError, match=r"may be home/c\.webp or trip/c\.webp"):
         load_set("folder", root=photos, boxes="boxes.csv")
     write(photos / "boxes.csv", CSV + "a.png,dog,1,2,3,4\n")  # the one right below the folder
-    assert asked(load_set("folder", root=photos, boxes="boxes.csv"))[0][0] == "a.png"
+    assert queries_of(load_set("folder", root=photos, boxes="boxes.csv"))[0][0] == "a.png"
     with pytest.raises(MissingError, match="no file of boxes at .*other.csv"):
         load_set("folder", root=photos, boxes="other.csv")
 
@@ -625,12 +625,12 @@ def test_file_names_that_two_pictures_have(photos):
 def test_fit_boxes_by_hand():
     boxes = [[-0.5, 0, 5, 30.5], [3, 3, 3, 9], [39, 1, 44, 2], [40, 1, 40.5, 2]]
     with pytest.warns(UserWarning) as caught:
-        clipped, keep = reading.fit_boxes(boxes, [[40, 30]] * 4, list("abcd"), "file")
+        clipped, keep = reading.fit_boxes(boxes, [[40, 30]] * 4, "file", "{}", list("abcd"))
     assert clipped.tolist() == [[0, 0, 5, 30], [3, 3, 3, 9], [39, 1, 40, 2], [40, 1, 40, 2]]
     assert keep.tolist() == [True, False, True, False]
     assert [str(w.message) for w in caught] == [
         "file: 1 boxes reached more than 1 pixel outside their pictures and were clipped, first c.",
         "file: 2 boxes without area were left out: b, d.",
     ]
-    empty, none = reading.fit_boxes(np.zeros((0, 4)), np.zeros((0, 2)), [], "file")
+    empty, none = reading.fit_boxes(np.zeros((0, 4)), np.zeros((0, 2)), "file", "{}", [])
     assert empty.shape == (0, 4) and none.shape == (0,)

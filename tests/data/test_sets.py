@@ -55,8 +55,8 @@ def answers(street, query):
 
 def test_the_street_by_hand(tables):
     street = make_set("street", *tables)
-    asked = [(q.image_id, q.label, q.prompt, q.object) for q in street.queries.itertuples()]
-    assert asked == [
+    expected = [(q.image_id, q.label, q.prompt, q.object) for q in street.queries.itertuples()]
+    assert expected == [
         ("q1", "dog", Box(0, 0, 10, 8), 0),
         ("q1", "dog", Box(2.5, 3, 40, 30), 1),
         ("q2", "cat", Box(1, 1, 4, 4), 3),
@@ -287,8 +287,8 @@ def test_protocols_must_fit_the_set(tables):
         dataclasses.replace(street, protocols={"p": Protocol(("x",), {"x": [0]})})
     with pytest.raises(InputError, match="names database row 4, the database has 4"):
         dataclasses.replace(street, protocols={"p": Protocol(("x",) * 3, {"x": [0, 4]})})
-    kept = dataclasses.replace(street, protocols={"p": Protocol(("x",) * 3, {"x": [0, 3]})})
-    assert isinstance(kept, RetrievalSet) and list(kept.protocols) == ["p"]
+    replaced = dataclasses.replace(street, protocols={"p": Protocol(("x",) * 3, {"x": [0, 3]})})
+    assert isinstance(replaced, RetrievalSet) and list(replaced.protocols) == ["p"]
 
 
 # --- settings ---
@@ -400,16 +400,16 @@ def test_contains_against_plain_sets(rows, ask_ignored, count_ignored):
     """Positives of a query, derived a second time from the list of objects alone."""
     images = pd.DataFrame([(i, i, 9, 9, "query" if i in "qr" else "database") for i in "qrabc"], columns=["image_id", "path", "width", "height", "split"])  # fmt: skip
     objects = pd.DataFrame([(i, label, 0, 0, 1, 1, ignore, None) for i, label, ignore in rows], columns=["image_id", "label", "x0", "y0", "x1", "y1", "ignore", "segmentation"])  # fmt: skip
-    asked = [(i, label) for i, label, ignore in rows if i in "qr" and (ask_ignored or not ignore)]
-    if not asked:
+    expected = [(i, label) for i, label, ignore in rows if i in "qr" and (ask_ignored or not ignore)]
+    if not expected:
         with pytest.raises(InputError, match="no queries"):
             make_set("s", images, objects, ask_ignored, count_ignored)
         return
-    made = make_set("s", images, objects, ask_ignored, count_ignored)
-    assert list(zip(made.queries["image_id"], made.queries["label"], strict=True)) == asked
-    for q, (_, label) in enumerate(asked):
+    result = make_set("s", images, objects, ask_ignored, count_ignored)
+    assert list(zip(result.queries["image_id"], result.queries["label"], strict=True)) == expected
+    for q, (_, label) in enumerate(expected):
         want = {i for i, other, ignore in rows if i in "abc" and other == label and (count_ignored or not ignore)}  # fmt: skip
-        assert set(answers(made, q)) == want
+        assert set(answers(result, q)) == want
 
 
 # --- load_set ---

@@ -5,7 +5,7 @@ import pytest
 
 from foir_lib.bench import metrics
 from foir_lib.bench.metrics.mean_ap import mean_average_precision
-from foir_lib.data import load_set
+from foir_lib.data import ground_truth, load_set
 from foir_lib.data.readers import revisited
 
 pytestmark = pytest.mark.real
@@ -26,18 +26,19 @@ def truth(request, foir_data):
 def test_random_rankings_score_what_the_published_program_gives(truth):
     name, path = truth
     n, wanted = SCORES[name]
-    protocols, n_database = revisited.protocols(path)
-    assert n_database == n and list(protocols) == list(wanted)
+    gnd = revisited.read_truth(path)
+    protocols = ground_truth.protocols(gnd["gnd"], n)
+    assert len(gnd["imlist"]) == n and list(protocols) == list(wanted)
     ranking = [np.random.default_rng(q).permutation(n) for q in range(70)]
-    raw = revisited.read_truth(path)["gnd"]
     for level, want in wanted.items():
         value = mean_average_precision(ranking, protocols[level]).map
-        assert value == pytest.approx(want, abs=5e-7) and value == metrics.revisited(ranking, raw, level)
+        assert value == pytest.approx(want, abs=5e-7) and value == metrics.revisited(ranking, gnd["gnd"], level)
 
 
 def test_a_perfect_ranking_scores_one(truth):
-    protocols, n = revisited.protocols(truth[1])
-    for protocol in protocols.values():
+    gnd = revisited.read_truth(truth[1])
+    n = len(gnd["imlist"])
+    for protocol in ground_truth.protocols(gnd["gnd"], n).values():
         first = [np.concatenate([protocol.ignored_of(q), protocol.positives(q)]) for q in range(70)]
         ranking = [np.concatenate([ids, np.setdiff1d(np.arange(n), ids)]) for ids in first]
         assert mean_average_precision(ranking, protocol).map == 1

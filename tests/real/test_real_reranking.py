@@ -34,7 +34,8 @@ def experiment(foir_data, tmp_path_factory):
         mask = np.asarray(Image.open(root / "Annotations" / video / f"{file.stem}.png").convert("L")) > 0
         boxes.append(Image.fromarray(mask).getbbox())
     names = [f"{path.parent.name}-{path.stem}" for path in [*queries, *database]]
-    images = pictures.table(names, [str(path) for path in [*queries, *database]], "database", "frames")
+    paths = [str(path) for path in [*queries, *database]]
+    images = pictures.table(names, paths, "database", pictures.sizes(paths, "frames"))
     images.loc[: len(queries) - 1, "split"] = "query"
     tables = reading.query_tables(names[: len(queries)], list(frames), np.array(boxes, float))[::-1]
     truth = [{"good": list(range(i, i + N_FRAMES)), "ok": [], "junk": []} for i in range(0, len(database), N_FRAMES)]

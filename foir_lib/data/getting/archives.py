@@ -9,11 +9,13 @@ import tarfile
 import zipfile
 import zlib
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, IntegrityError
+from foir_lib.files import disk_errors
 
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 
@@ -30,12 +32,12 @@ def unpack(archive: str | Path, folder: str | Path, progress: bool = True) -> in
     archive, folder = Path(archive), Path(folder)
     work = folder / f".unpack-{archive.name}"
     shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
+    failure = disk_errors(f"unpack {archive} into {folder}", "free some space, or choose a root that you may write to")
     try:
-        with _members(archive) as members:
+        with failure, _members(archive) as members:
             need_space(folder, sum(size for _, size, _ in members), f"unpacking {archive.name}")
             work.mkdir(parents=True)
-            title = f"unpack {archive.name}"
-            for name, _, opened in tqdm(members, desc=title, disable=not progress):
+            for name, _, opened in tqdm(members, desc=f"unpack {archive.name}", disable=not progress):
                 target = work / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with opened() as source, open(target, "wb") as sink:
@@ -43,16 +45,7 @@ def unpack(archive: str | Path, folder: str | Path, progress: bool = True) -> in
             _move(work, folder)
             return len(members)
     except DAMAGED as error:
-        raise IntegrityError(
-            f"Archive {archive} can't be unpacked ({error}): delete it and get it again."
-        ) from error
-    except OSError as error:
-        if isinstance(error, InputError) or error.errno is None:
-            raise
-        raise InputError(
-            f"Can't unpack {archive} into {folder} ({os.strerror(error.errno)}): free some "
-            "space, or choose a root that you may write to."
-        ) from error
+        raise IntegrityError(f"Archive {archive} can't be unpacked ({error}): delete it and get it again.") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -64,10 +57,8 @@ def need_space(folder: str | Path, needed: int, purpose: str) -> None:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise InputError(
-            f"The disk of {folder} has {readable(free)} free and {purpose} needs "
-            f"{readable(needed)}: free some space or choose a root on another disk."
-        )
+        space = f"has {readable(free)} free and {purpose} needs {readable(needed)}"
+        raise InputError(f"The disk of {folder} {space}: free some space or choose a root on another disk.")
 
 
 def readable(size: float | None) -> str:
@@ -86,41 +77,38 @@ def _members(archive):
     """Yield [(safe relative name, bytes, opener)] for the plain files of an open archive."""
     with open(archive, "rb") as start:
         is_zip = start.read(2) == b"PK"
-    if is_zip:
-        with zipfile.ZipFile(archive) as opened:
-            yield [
-                (_safe(i.filename, archive), i.file_size, lambda i=i: opened.open(i))
-                for i in opened.infolist()
-                if not _folder(i.is_dir(), stat.S_IFMT(i.external_attr >> 16), i.filename, archive)
-            ]
-    else:
-        with tarfile.open(archive) as opened:
-            yield [
-                (_safe(i.name, archive), i.size, lambda i=i: opened.extractfile(i))
-                for i in opened.getmembers()
-                if not _folder(i.isdir(), 0 if i.isreg() else stat.S_IFLNK, i.name, archive)
-            ]
+    with zipfile.ZipFile(archive) if is_zip else tarfile.open(archive) as opened:
+        if is_zip:
+            entries = opened.infolist()
+            files = [(e, e.filename, e.file_size, e.is_dir(), stat.S_IFMT(e.external_attr >> 16)) for e in entries]
+        else:
+            files = [(e, e.name, e.size, e.isdir(), 0 if e.isreg() else stat.S_IFLNK) for e in opened.getmembers()]
+        open_file = opened.open if is_zip else opened.extractfile
+        yield [
+            (_safe(name, archive), size, partial(open_file, info))
+            for info, name, size, is_folder, kind in files
+            if not _folder(is_folder, kind, name, archive)
+        ]
 
 
 def _folder(is_folder, kind, name, archive):
     """True for a folder with a safe name, False for a plain file; everything else is refused."""
     _safe(name, archive)
     if not is_folder and kind not in (0, stat.S_IFREG):
-        raise IntegrityError(
-            f"Archive {archive} holds {name!r}, a link or device: nothing was unpacked; "
-            "get the archive from its official source."
-        )
+        raise _refused(archive, f"{name!r}, a link or device")
     return is_folder
+
+
+def _refused(archive, what):
+    source = "get the archive from its official source"
+    return IntegrityError(f"Archive {archive} holds {what}: nothing was unpacked; {source}.")
 
 
 def _safe(name, archive):
     """The member name if it stays inside the folder it is unpacked to."""
     parts = name.split("/")
     if ".." in parts or re.match(r"$|/|[A-Za-z]:", name) or re.search(r"[\\\0]", name):
-        raise IntegrityError(
-            f"Archive {archive} holds {name!r}, a path that leaves the target folder: nothing was "
-            "unpacked; get the archive from its official source."
-        )
+        raise _refused(archive, f"{name!r}, a path that leaves the target folder")
     return "/".join(part for part in parts if part not in ("", "."))
 
 

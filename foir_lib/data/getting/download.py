@@ -13,7 +13,7 @@ import requests
 from foir_lib.data.getting.archives import need_space, readable, unpack
 from foir_lib.data.getting.fetch import checksum, fetch, reason
 from foir_lib.errors import InputError, IntegrityError, MissingError, unknown
-from foir_lib.files import cache_root, manifest_root
+from foir_lib.files import cache_root, listing, manifest_root
 
 
 def manifest(name: str) -> dict:
@@ -36,20 +36,13 @@ def datasets() -> pd.DataFrame:
     """
     rows = []
     for entry in _manifests():
-        sizes = [file["bytes"] or 0 for file in entry["files"]]
-        known = [file for file in entry["files"] if file["checksum"]]
-        rows.append(
-            {
-                "name": entry["name"],
-                "title": entry["title"],
-                **entry["counts"],
-                "bytes": sum(sizes),
-                "checksums": f"{len(known)} of {len(sizes)}",
-                "licence": entry["licence"],
-                "homepage": entry["homepage"],
-            }
-        )
-    return pd.DataFrame(rows).astype(dict.fromkeys(("query", "database", "categories"), "Int64"))
+        files = entry["files"]
+        known = f"{sum(bool(file['checksum']) for file in files)} of {len(files)}"
+        sizes = {"bytes": sum(file["bytes"] or 0 for file in files), "checksums": known}
+        facts = {key: entry[key] for key in ("name", "title", "licence", "homepage")}
+        rows.append(facts | entry["counts"] | sizes)
+    order = ["name", "title", "query", "database", "categories", "bytes", "checksums", "licence", "homepage"]
+    return pd.DataFrame(rows)[order].astype(dict.fromkeys(("query", "database", "categories"), "Int64"))
 
 
 def data_root(name: str, root: str | Path | None = None) -> Path:
@@ -60,16 +53,13 @@ def data_root(name: str, root: str | Path | None = None) -> Path:
     return (Path(base).expanduser() if base else cache_root() / "data") / name
 
 
-def get(
-    name: str, root: str | Path | None = None, keep_archives: bool = True, progress: bool = True
-) -> pd.DataFrame:
+def get(name: str, root: str | Path | None = None, progress: bool = True) -> pd.DataFrame:
     """Fetch and unpack data set ``name`` into ``root`` (or :func:`data_root`); verify's rows.
 
     What is complete already is left alone: a second call changes nothing, a call after a kill goes
-    on. Archives go to ``root/archives`` and stay there unless ``keep_archives`` is False. Raises
-    MissingError when a file can't be fetched (and says what to do by hand), IntegrityError when one
-    is not the published file (it is set aside), InputError when the disk is too small or read-only,
-    or another run is at work in ``root``.
+    on. Archives go to ``root/archives`` and stay there. Raises MissingError when a file can't be
+    fetched (and says what to do by hand), IntegrityError when one is not the published file (it is
+    set aside), InputError when the disk is too small or read-only, or another run is at work in ``root``.
     """
     entry, root = manifest(name), data_root(name, root)
     todo = [file for file in entry["files"] if not _done(file, entry, root)]
@@ -81,11 +71,10 @@ def get(
                 for file in todo:
                     _bring(file, name, root, progress)
                     if file["unpack"]:
-                        _open(file, root, keep_archives, progress)
+                        _open(file, root, progress)
         except filelock.Timeout as error:
-            raise InputError(
-                f"Another run is getting {name} into {root}: wait for it or choose another root."
-            ) from error
+            busy = f"Another run is getting {name} into {root}"
+            raise InputError(f"{busy}: wait for it or choose another root.") from error
         except PermissionError as error:
             raise InputError(f"{root} is not writable: choose another root for {name} with --root.") from error
     return verify(name, root, progress)
@@ -94,7 +83,7 @@ def get(
 def verify(name: str, root: str | Path | None = None, progress: bool = True) -> pd.DataFrame:
     """What lies in ``root`` against the manifest of ``name``: a row per file and counted content.
 
-    Columns: file, status, expected, found, note. Status is "ok", "missing", "mismatch", or
+    Columns: file, status, expected, actual, note. Status is "ok", "missing", "mismatch", or
     "unverified": there, but without a known checksum (or unpacked, with its archive gone).
     """
     entry, root = manifest(name), data_root(name, root)
@@ -108,20 +97,18 @@ def verify(name: str, root: str | Path | None = None, progress: bool = True) -> 
         rows.append((what, status, wanted, str(n), check["what"] + remedy))
     if not rows:
         rows = [(name, "ok", "nothing to get", "", entry["protocol"]["note"])]
-    return pd.DataFrame(rows, columns=["file", "status", "expected", "found", "note"])
+    return pd.DataFrame(rows, columns=["file", "status", "expected", "actual", "note"])
 
 
 def _file_row(file, entry, root, progress):
     """One row of verify for a file of the manifest."""
     path, wanted = _place(file, root), file["checksum"]
-    expected = f"{readable(file['bytes'])}, checksum unknown"
-    if wanted:
-        expected = f"{wanted['algorithm']} {wanted['value']}"
+    expected = _written(wanted) if wanted else f"{readable(file['bytes'])}, checksum unknown"
     if not path.exists():
         if _done(file, entry, root):
             note = "its archive is gone: what it brought is counted below"
             return file["name"], "unverified", expected, "unpacked", note
-        bad = path.with_name(path.name + ".bad")
+        bad = _beside(path, ".bad")
         aside = f"a wrong one was set aside as {bad}; " if bad.exists() else ""
         return file["name"], "missing", expected, "", f"{aside}fetch {file['url']} to {path}"
     wrong = _wrong(file, path, progress)
@@ -139,51 +126,52 @@ def _wrong(file, path, progress):
     if file["bytes"] not in (None, size):
         return f"{file['bytes']} bytes", f"{size} bytes"
     if wanted and (got := checksum(path, wanted["algorithm"], progress)) != wanted["value"]:
-        return f"{wanted['algorithm']} {wanted['value']}", f"{wanted['algorithm']} {got}"
+        return _written(wanted), _written(wanted | {"value": got})
     return None
+
+
+def _written(checksum):
+    return f"{checksum['algorithm']} {checksum['value']}"
+
+
+def _beside(path, suffix):
+    """The file of what came of ``path`` so far (".part"), or of a wrong one (".bad")."""
+    return path.with_name(path.name + suffix)
 
 
 def _bring(file, name, root, progress):
     """Get one file to its place, resumed and checked; a wrong one is set aside as ``.bad``."""
     path = _place(file, root)
-    part = path.with_name(path.name + ".part")
+    part, bad = _beside(path, ".part"), _beside(path, ".bad")
     if not path.exists():
         try:
             fetch(file["url"], part, file["bytes"], progress)
         except OSError as error:  # requests' errors are OSErrors too
             if error.errno == errno.ENOSPC:
-                raise InputError(
-                    f"The disk of {root} is full; {part} is kept: free some space and run again."
-                ) from error
+                full = f"The disk of {root} is full; {part} is kept"
+                raise InputError(f"{full}: free some space and run again.") from error
             if not isinstance(error, requests.RequestException):
                 raise InputError(f"Can't write {part}: {error.strerror or error}.") from error
-            raise MissingError(
-                f"Can't fetch {file['url']} ({reason(error)}): run again to resume, or bring the "
-                f"file by other means to {path}, then run foir data get {name} --root {root} and "
-                f"foir data verify {name} --root {root}."
-            ) from error
+            run = f"run foir data get {name} --root {root} and foir data verify {name} --root {root}"
+            remedy = f"run again to resume, or bring the file by other means to {path}, then {run}"
+            raise MissingError(f"Can't fetch {file['url']} ({reason(error)}): {remedy}.") from error
     current = path if path.exists() else part
     if wrong := _wrong(file, current, progress):
-        bad = path.with_name(path.name + ".bad")
         os.replace(current, bad)
-        raise IntegrityError(
-            f"{file['name']} is not the published file: expected {wrong[0]}, got {wrong[1]}; it "
-            f"was set aside as {bad}: run foir data get {name} --root {root} again, or bring it "
-            f"from {file['url']} to {path} by hand."
-        )
+        remedy = f"run foir data get {name} --root {root} again, or bring it from {file['url']} to {path} by hand"
+        fact = f"expected {wrong[0]}, got {wrong[1]}; it was set aside as {bad}"
+        raise IntegrityError(f"{file['name']} is not the published file: {fact}: {remedy}.")
     os.replace(current, path)
 
 
-def _open(file, root, keep, progress):
+def _open(file, root, progress):
     """Unpack an archive that was checked; a damaged one is set aside."""
     path = _place(file, root)
     try:
         unpack(path, root, progress)
     except IntegrityError:
-        os.replace(path, path.with_name(path.name + ".bad"))
+        os.replace(path, _beside(path, ".bad"))
         raise
-    if not keep:
-        path.unlink()
 
 
 def _place(file, root):
@@ -194,7 +182,7 @@ def _place(file, root):
 def _needs(file, root):
     """Bytes a file still needs: what is left to fetch, and an archive's own size to unpack it."""
     size, path = file["bytes"] or 0, _place(file, root)
-    here = [p.stat().st_size for p in (path, path.with_name(path.name + ".part")) if p.exists()]
+    here = [p.stat().st_size for p in (path, _beside(path, ".part")) if p.exists()]
     return max(size - sum(here), 0) + (size if file["unpack"] else 0)
 
 
@@ -216,14 +204,10 @@ def _count(check, root):
         return sum(1 for _ in root.glob(check["pattern"]))
     if "pattern" in check:
         folder, _, pattern = check["pattern"].rpartition("/")
-        return sum(fnmatch(name, pattern) for name in _names(root / folder))
+        return sum(fnmatch(name, pattern) for name in listing(root / folder))
     if not (root / check["list"]).is_file():
         return 0
-    held = [[(Path(place).name, _names((root / place).parent)) for place in places] for places in check["files"]]
+    held = [[(Path(place).name, listing((root / place).parent)) for place in places] for places in check["files"]]
     lines = (root / check["list"]).read_text(encoding="utf-8").splitlines()
     listed = [line.split()[0] for line in lines if line.strip()]
     return sum(all(any(form.format(name) in names for form, names in places) for places in held) for name in listed)
-
-
-def _names(folder):
-    return set(os.listdir(folder)) if folder.is_dir() else set()

@@ -24,9 +24,9 @@ def fetch(url: str, part: str | Path, size: int | None = None, progress: bool = 
         if size is not None and have >= size:
             part.touch()
             return
-        total = None
+        headers, total = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {}), None
         try:
-            with open(part, "ab") as sink, _request(url, have) as response:
+            with open(part, "ab") as sink, requests.get(url, stream=True, timeout=60, headers=headers) as response:
                 if response.status_code == 416 and have:  # nothing more
                     if response.headers.get("Content-Range", "").endswith(f"/{have}"):
                         return
@@ -39,10 +39,10 @@ def fetch(url: str, part: str | Path, size: int | None = None, progress: bool = 
                     if start:
                         raise requests.ConnectionError("the server sent another part than was requested")
                 title = f"{part.stem} from {start / 1e6:.0f} MB" if start else part.stem
-                with tqdm(None, title, total or size, initial=start, unit="B", unit_scale=True, disable=not progress) as bar:
+                look = {"total": total or size, "desc": title, "initial": start, "disable": not progress}
+                with tqdm.wrapattr(sink, "write", **look) as target:
                     for piece in response.iter_content(PIECE):
-                        sink.write(piece)
-                        bar.update(len(piece))
+                        target.write(piece)
         except BROKEN:
             if part.stat().st_size <= have:
                 raise
@@ -52,11 +52,6 @@ def fetch(url: str, part: str | Path, size: int | None = None, progress: bool = 
             return
         if arrived <= have or arrived > total:
             raise requests.ConnectionError(f"{arrived} bytes came instead of {total}")
-
-
-def _request(url, have):
-    ranged = {"Range": f"bytes={have}-"} if have else {}
-    return requests.get(url, stream=True, timeout=60, headers={"Accept-Encoding": "identity", **ranged})
 
 
 def _span(response):
@@ -72,12 +67,10 @@ def _span(response):
 def checksum(path: str | Path, algorithm: str = "sha256", progress: bool = True) -> str:
     """Hex digest of the file at ``path``, read in pieces with a progress bar."""
     digest, path = hashlib.new(algorithm), Path(path)
-    size, title = path.stat().st_size, f"check {path.name}"
-    bar = tqdm(total=size, unit="B", unit_scale=True, desc=title, disable=not progress)
-    with bar, open(path, "rb") as stream:
-        while piece := stream.read(1 << 20):
+    look = {"total": path.stat().st_size, "desc": f"check {path.name}", "disable": not progress}
+    with open(path, "rb") as stream, tqdm.wrapattr(stream, "read", **look) as source:
+        while piece := source.read(1 << 20):
             digest.update(piece)
-            bar.update(len(piece))
     return digest.hexdigest()
 
 

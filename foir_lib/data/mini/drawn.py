@@ -1,17 +1,20 @@
 """What the mini world draws is drawn once: folders of the cache that are whole or not there, annotated as COCO is."""
 
+import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import filelock
 import numpy as np
+from PIL import Image
 from pycocotools import mask as rle
+from tqdm.auto import tqdm
 
-from foir_lib.errors import InputError
-from foir_lib.files import cache_root
+from foir_lib.errors import count
+from foir_lib.files import cache_root, disk_errors
 
 
 def drawn_once(name: str, draw: Callable[[Path], None]) -> Path:
@@ -26,7 +29,7 @@ def drawn_once(name: str, draw: Callable[[Path], None]) -> Path:
             os.utime(root)  # the time of its last use
         return root
     folder, lock = root.with_name(f".{name}.tmp"), cache_root() / "locks" / f"{name}.lock"
-    try:
+    with disk_errors(f"write {root}", "free some space or set FOIR_CACHE to another disk"):
         for parent in (root.parent, lock.parent):
             parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(lock):
@@ -37,16 +40,50 @@ def drawn_once(name: str, draw: Callable[[Path], None]) -> Path:
                     os.replace(folder, root)
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
-    except OSError as error:
-        if isinstance(error, InputError) or error.errno is None:
-            raise
-        raise InputError(
-            f"Can't write {root}: {os.strerror(error.errno)}; free some space or set FOIR_CACHE to another disk."
-        ) from error
     return root
 
 
-def annotation(number: int, image_id: int, category_id: int, mask: np.ndarray) -> dict:
+def world(name: str, version: int, draw: Callable[..., None], **numbers: tuple[int, int]) -> Path:
+    """The folder that ``draw(folder, *numbers)`` fills once for the numbers of a world, its seed first.
+
+    Each number is (value, least). Raises InputError for one that is none, and as :func:`drawn_once`.
+    """
+    counts = [int(count(value, f"{name}: {label}", low, 2**32 - 1)) for label, (value, low) in numbers.items()]
+    folder = f"{name}-v{version}-seed{'-'.join(map(str, counts))}"
+    return drawn_once(folder, lambda folder: draw(folder, *counts))
+
+
+def write(
+    folder: Path, splits: dict[str, int], names: Sequence[str], draw: Callable[..., tuple], digits: int, title: str
+) -> list[dict]:
+    """Write pictures as a COCO folder: PNGs, boxes x, y, width, height, RLE masks; the instances file of each split.
+
+    splits: name -> number of pictures; names: of the categories. ``draw(part, index)``, part 0 for the first split,
+    gives pixels (height, width, 3) and for each thing on them (category from 0, mask, further keys of its annotation).
+    """
+    (folder / "annotations").mkdir(parents=True)
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(names)]
+    written = []
+    with tqdm(total=sum(splits.values()), desc=f"drawing {title}", unit="picture") as bar:
+        for part, (split, n_images) in enumerate(splits.items()):
+            (folder / split).mkdir()
+            images, annotations = [], []
+            for index in range(n_images):
+                pixels, things = draw(part, index)
+                image_id = part * 10_000_000 + index + 1
+                file = f"{image_id:0{digits}d}.png"
+                Image.fromarray(pixels).save(folder / split / file, compress_level=1)
+                images.append({"id": image_id, "file_name": file, "width": pixels.shape[1], "height": pixels.shape[0]})
+                for category, mask, more in things:
+                    annotations.append(_annotation(len(annotations) + 1, image_id, category + 1, mask) | more)
+                bar.update()
+            content = {"images": images, "annotations": annotations, "categories": categories}
+            (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+            written.append(content)
+    return written
+
+
+def _annotation(number, image_id, category_id, mask):
     """Annotation ``number`` of a COCO instances file: the tight box and the RLE of ``mask``, bool (height, width)."""
     code = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {

@@ -3,6 +3,7 @@
 A sheet is float (height, width, 5): RGB, coverage, and share of window glass. Boxes are x0, y0, x1, y1 in pixels of it.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,19 +12,20 @@ from foir_lib.data.mini.render import Rng, clip01, noise, wave
 
 Colour = np.ndarray | tuple[float, ...]  # RGB in [0, 1]
 TALL = 176  # pixels per unit of height on the sheet a facade is drawn on
+TOPS = {"spire": ("triangle", 1.0), "pyramid": ("triangle", 0.55), "dome": ("dome", 0.62)}  # form, share of the height
+CROWNS = {"gable": 0.32, "hip": 0.20, "dome": 0.30, "steps": 0.34}  # height over width
 
 
 def outline(form: str, x: np.ndarray, y: np.ndarray, half: float, tall: float) -> np.ndarray:
     """Signed distance in pixels (negative inside) to a form of width 2 half, height 2 tall, about (0, 0); y down."""
     ax, spring = np.abs(x), half - tall
+    sides = np.maximum(ax - half, y - tall)
     if form == "arch":
-        return np.where(
-            y < spring, np.sqrt(x * x + (y - spring) * (y - spring)) - half, np.maximum(ax - half, y - tall)
-        )
+        return np.where(y < spring, np.sqrt(x * x + (y - spring) * (y - spring)) - half, sides)
     if form == "pointed":
         spring = min(1.7 * half - tall, tall)
         bow = np.sqrt((ax + half) * (ax + half) + (y - spring) * (y - spring)) - 2 * half
-        return np.where(y < spring, bow, np.maximum(ax - half, y - tall))
+        return np.where(y < spring, bow, sides)
     if form == "round":
         return (np.sqrt((x / half) * (x / half) + (y / tall) * (y / tall)) - 1) * min(half, tall)
     if form == "dome":
@@ -57,7 +59,13 @@ def put(
     sheet[rows, cols] = window * (1 - cover) + painted * cover
 
 
+def disc(sheet: np.ndarray, x: float, y: float, radius: float, colour: Colour, glass: float = 0.0) -> None:
+    """Paint a disc about (x, y)."""
+    put(sheet, "round", x - radius, y - radius, x + radius, y + radius, colour, glass=glass)
+
+
 def masonry(sheet: np.ndarray, rng: Rng, kind: str, trim: Colour) -> None:
+    """Lines between the stones of what stands on the sheet, and stains."""
     height, width = sheet.shape[:2]
     y, x = np.arange(height)[:, None], np.arange(width)[None]
     lines = np.zeros((height, width))
@@ -74,6 +82,7 @@ def masonry(sheet: np.ndarray, rng: Rng, kind: str, trim: Colour) -> None:
 
 
 def tower(sheet: np.ndarray, facade: NamedTuple, x: float, foot: float, stretch: float) -> None:
+    """A tower about the column x, ``stretch`` times as tall as the facade's shape says."""
     tower, rise = TALL * facade.shape[2], TALL * facade.shape[3] * stretch
     wall, roof, trim = (np.array(v) for v in (facade.wall, facade.roof, facade.trim))
     x0, x1, y = x - tower / 2, x + tower / 2, foot - rise
@@ -81,20 +90,13 @@ def tower(sheet: np.ndarray, facade: NamedTuple, x: float, foot: float, stretch:
     if top == "battlement":
         put(sheet, "rect", x0 - 3, y - 4, x1 + 3, y + 8, wall * 0.9, 0.3)
         for i in range(3):
-            put(
-                sheet,
-                "rect",
-                x0 - 3 + i * (tower + 6) * 0.4,
-                y - 12,
-                x0 - 3 + (tower + 6) * (0.2 + 0.4 * i),
-                y - 3,
-                wall * 0.9,
-            )
+            left, right = x0 - 3 + i * (tower + 6) * 0.4, x0 - 3 + (tower + 6) * (0.2 + 0.4 * i)
+            put(sheet, "rect", left, y - 12, right, y - 3, wall * 0.9)
     elif top == "onion":
         put(sheet, "round", x0 - 2, y - above * 0.62, x1 + 2, y + above * 0.2, roof, 0.4)
         put(sheet, "triangle", x - tower * 0.2, y - above, x + tower * 0.2, y - above * 0.5, roof)
     else:
-        form, share = {"spire": ("triangle", 1.0), "pyramid": ("triangle", 0.55), "dome": ("dome", 0.62)}[top]
+        form, share = TOPS[top]
         put(sheet, form, x0 - 2, y - above * share, x1 + 2, y + 1, roof, 0.4)
         put(sheet, "rect", x - 1, y - above * share - 6, x + 1, y - above * share + 3, trim)
     put(sheet, "rect", x0, y, x1, foot, wall * 0.97, 0.32)
@@ -106,11 +108,11 @@ def tower(sheet: np.ndarray, facade: NamedTuple, x: float, foot: float, stretch:
         put(sheet, form, x - w / 2, low, x + w / 2, low + tower * 0.7, (0.10, 0.11, 0.16), glass=1.0)
 
 
-def crown(
-    sheet: np.ndarray, crown: str, x0: float, x1: float, y: float, wall: Colour, roof: Colour, trim: Colour
-) -> None:
+def crown(sheet: np.ndarray, crown: str, x0: float, x1: float, y: float, colours: Sequence[Colour]) -> None:
+    """What closes the body above, from x0 to x1, standing on the row y; colours: wall, roof, trim."""
+    wall, roof, trim = colours
     middle, wide = (x0 + x1) / 2, x1 - x0
-    tall = {"gable": 0.32, "hip": 0.20, "dome": 0.30, "steps": 0.34}.get(crown, 0.05) * min(wide, 0.9 * TALL)
+    tall = CROWNS.get(crown, 0.05) * min(wide, 0.9 * TALL)
     if crown == "gable":
         put(sheet, "triangle", x0 - 5, y - tall - 3, x1 + 5, y + 1, trim)
         put(sheet, "triangle", x0 + 3, y - tall + 3, x1 - 3, y + 1, wall * 0.9)
@@ -122,15 +124,8 @@ def crown(
         put(sheet, "rect", middle - 3, y - tall * 1.42, middle + 3, y - tall * 1.2, trim)
     elif crown == "steps":
         for i in range(5):
-            put(
-                sheet,
-                "rect",
-                x0 + wide * 0.1 * i,
-                y - tall * (i + 1) / 5,
-                x1 - wide * 0.1 * i,
-                y,
-                wall * (0.98 if i % 2 else 0.9),
-            )
+            stone = wall * (0.98 if i % 2 else 0.9)
+            put(sheet, "rect", x0 + wide * 0.1 * i, y - tall * (i + 1) / 5, x1 - wide * 0.1 * i, y, stone)
     elif crown == "battlement":
         for i in range(7):
             put(sheet, "rect", x0 + wide * i / 6.5, y - tall - 5, x0 + wide * (i + 0.5) / 6.5, y, wall * 0.92)
@@ -139,9 +134,10 @@ def crown(
 
 
 def windows(sheet: np.ndarray, facade: NamedTuple, inner: tuple, outer: tuple, eaves: float, foot: float) -> None:
+    """Rows of windows between the eaves and the foot, those of the wings too; inner, outer: from x to x."""
     c, trim = facade.choices, np.array(facade.trim)
     floor = (foot - eaves) / (c["floors"] + 0.35)
-    form = {"twin": "arch"}.get(c["window"], c["window"])
+    form = "arch" if c["window"] == "twin" else c["window"]
     for level in range(c["floors"]):
         y = eaves + floor * (level + 0.22)
         bays = [inner[0] + (inner[1] - inner[0]) * (i + 0.5) / c["bays"] for i in range(c["bays"])]
@@ -159,68 +155,33 @@ def windows(sheet: np.ndarray, facade: NamedTuple, inner: tuple, outer: tuple, e
             put(sheet, "rect", inner[0], y - floor * 0.16, inner[1], y - floor * 0.16 + 2, trim * 0.9)
 
 
-def feature(
-    sheet: np.ndarray, feature: str, x: float, eaves: float, foot: float, wide: float, roof: Colour, trim: Colour
-) -> None:
+def feature(sheet: np.ndarray, feature: str, x: float, eaves: float, wide: float, roof: Colour, trim: Colour) -> None:
+    """What a facade shows below its eaves: a rose window, a clock, ..."""
     r, y = 0.10 * wide, eaves + 0.13 * wide
     if feature in ("rose", "clock"):
-        put(sheet, "round", x - r * 1.25, y - r * 1.25, x + r * 1.25, y + r * 1.25, trim * 0.85)
-        disc = (0.16, 0.20, 0.40) if feature == "rose" else (0.96, 0.95, 0.90)
-        put(sheet, "round", x - r, y - r, x + r, y + r, disc, glass=0.8)
-        for dx, dy in ((1, 0.12), (0.12, 1)) if feature == "rose" else ((0.1, 0.7), (0.55, 0.1)):
-            ink = trim if feature == "rose" else (0.1, 0.1, 0.1)
-            put(sheet, "rect", x - dx * r, y - dy * r, x + dx * r, y + dy * r, ink)
+        rose = feature == "rose"
+        disc(sheet, x, y, r * 1.25, trim * 0.85)
+        disc(sheet, x, y, r, (0.16, 0.20, 0.40) if rose else (0.96, 0.95, 0.90), glass=0.8)
+        for dx, dy in ((1, 0.12), (0.12, 1)) if rose else ((0.1, 0.7), (0.55, 0.1)):
+            put(sheet, "rect", x - dx * r, y - dy * r, x + dx * r, y + dy * r, trim if rose else (0.1, 0.1, 0.1))
     elif feature == "niche":
         put(sheet, "arch", x - r * 0.9, y - r, x + r * 0.9, y + r * 1.9, trim)
         put(sheet, "round", x - r * 0.4, y - r * 0.5, x + r * 0.4, y + r * 1.8, roof)
     elif feature == "banner":
-        for side in (-0.25, 0.25):
-            put(
-                sheet,
-                "rect",
-                x + side * wide - r * 0.5,
-                y - r,
-                x + side * wide + r * 0.5,
-                y + r * 3.2,
-                (0.78, 0.12, 0.16),
-            )
-            put(
-                sheet,
-                "round",
-                x + side * wide - r * 0.35,
-                y,
-                x + side * wide + r * 0.35,
-                y + r * 0.8,
-                (0.96, 0.84, 0.3),
-            )
+        for at in (x - 0.25 * wide, x + 0.25 * wide):
+            put(sheet, "rect", at - r * 0.5, y - r, at + r * 0.5, y + r * 3.2, (0.78, 0.12, 0.16))
+            put(sheet, "round", at - r * 0.35, y, at + r * 0.35, y + r * 0.8, (0.96, 0.84, 0.3))
     elif feature == "oculi":
-        for side in (-0.3, 0, 0.3):
-            put(sheet, "round", x + side * wide - r * 0.8, y - r * 0.8, x + side * wide + r * 0.8, y + r * 0.8, trim)
-            put(
-                sheet,
-                "round",
-                x + side * wide - r * 0.5,
-                y - r * 0.5,
-                x + side * wide + r * 0.5,
-                y + r * 0.5,
-                (0.1, 0.1, 0.14),
-                glass=0.8,
-            )
+        for at in (x - 0.3 * wide, x, x + 0.3 * wide):
+            disc(sheet, at, y, r * 0.8, trim)
+            disc(sheet, at, y, r * 0.5, (0.1, 0.1, 0.14), glass=0.8)
 
 
 def portal(
-    sheet: np.ndarray,
-    portal: str,
-    x: float,
-    foot: float,
-    high: float,
-    wide: float,
-    wall: Colour,
-    roof: Colour,
-    trim: Colour,
+    sheet: np.ndarray, portal: str, x: float, foot: float, high: float, wide: float, colours: Sequence[Colour]
 ) -> None:
-    h, w = 0.42 * high, 0.09 * wide
-    dark, form = (0.16, 0.11, 0.08), {"arch": "arch", "three arches": "arch", "pointed": "pointed"}.get(portal, "rect")
+    """The way in, about the column x; colours: wall, roof, trim."""
+    wall, roof, trim = colours
     if portal == "columns":
         h, w = 0.62 * high, 0.34 * wide
         put(sheet, "rect", x - w, foot - h, x + w, foot, wall * 0.45)
@@ -230,7 +191,9 @@ def portal(
         put(sheet, "triangle", x - w - 5, foot - h - 0.36 * w, x + w + 5, foot - h + 2, trim)
         put(sheet, "triangle", x - w * 0.7, foot - h - 0.26 * w, x + w * 0.7, foot - h, roof)
         return
+    h, w = 0.42 * high, 0.09 * wide
+    form = {"arch": "arch", "three arches": "arch", "pointed": "pointed"}.get(portal, "rect")
     for side in (-2.6, 0, 2.6) if portal == "three arches" else (0,):
         at, tall = x + side * w, h if not side else h * 0.85
         put(sheet, form, at - w * 1.3, foot - tall - w * 0.4, at + w * 1.3, foot, trim)
-        put(sheet, form, at - w * 0.9, foot - tall, at + w * 0.9, foot, dark)
+        put(sheet, form, at - w * 0.9, foot - tall, at + w * 0.9, foot, (0.16, 0.11, 0.08))

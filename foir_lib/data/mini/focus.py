@@ -7,20 +7,18 @@ look-alikes apart. Of its two places every kind prefers one (its home, three tim
 which gives each place kinds that go together. All kinds are equally frequent.
 """
 
-import json
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
-from tqdm.auto import tqdm
 
+from foir_lib.data.mini import drawn
 from foir_lib.data.mini import render as draw
-from foir_lib.data.mini.drawn import annotation, drawn_once
 from foir_lib.data.mini.render import Rng
 from foir_lib.data.readers import coco
 from foir_lib.data.sets import RetrievalSet
-from foir_lib.errors import count, unknown
+from foir_lib.errors import unknown
 from foir_lib.registry import register
 
 VERSION = 2
@@ -44,26 +42,12 @@ class Flavour(NamedTuple):
     radius: tuple
 
 
-DAY_NIGHT = (
-    "plain red disc", "plain yellow crescent", "plain purple ring",
-    "striped purple heart", "checked blue disc", "dotted green triangle",
-)  # fmt: skip
-LAND_WATER = (
-    "plain green heart", "plain blue cross", "dotted yellow disc",
-    "striped orange ring", "checked orange square", "striped red star",
-)  # fmt: skip
-HALVES = (  # looks, then for either meaning its words, home and other place
-    (DAY_NIGHT, ("by day", "meadow", "sea"), ("by night", "town", "lagoon")),
-    (LAND_WATER, ("on land", "meadow", "town"), ("on water", "sea", "lagoon")),
-)
-
-
 def _kinds():
     """All kinds; their weights sum to 12 per kind and to 72 per place."""
     kinds = []
-    for looks, *meanings in HALVES:
-        for turn, look in enumerate(looks):
-            for words, *places in meanings:
+    for half in draw.WORLD["halves"]:  # looks, and either meaning's words with its home and other place
+        for turn, look in enumerate(half["looks"]):
+            for words, places in half["meanings"].items():
                 home, other = places if turn % 2 else places[::-1]
                 weights = tuple({home: 9, other: 3}.get(place, 0) for place in draw.PLACES)
                 kinds.append(Kind(f"{look} {words}", *look.split(), weights))
@@ -87,7 +71,7 @@ def stream(use: int, name: str, seed: int, part: int, index: int) -> Rng:
 
 
 def pick(rng: Rng, cumulative: np.ndarray) -> int:
-    """Index drawn with the given cumulative weights."""
+    """Index drawn with cumulative weights."""
     return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
 
 
@@ -146,31 +130,17 @@ def load(name: str, seed: int = 0, n_query: int = 300, n_database: int = 1500) -
     """
     if name not in FLAVOURS:
         raise unknown("mini world", name, FLAVOURS)
-    for label, value, low in (("seed", seed, 0), ("n_query", n_query, 1), ("n_database", n_database, 1)):
-        count(value, f"{name}: {label}", low, 2**32 - 1)
-    splits = {"val2017": int(n_query), "train2017": int(n_database)}
-    folder = f"{name}-v{VERSION}-seed{seed}-{n_query}-{n_database}"
-    root = drawn_once(folder, lambda folder: write(folder, name, int(seed), splits))
+    n_images = {"n_query": (n_query, 1), "n_database": (n_database, 1)}
+    root = drawn.world(name, VERSION, partial(write, name), seed=(seed, 0), **n_images)
     return coco.load(root, name=f"{name} (seed {seed})")
 
 
-def write(folder: Path, name: str, seed: int, splits: dict[str, int]) -> None:
-    """Write the scenes of a seed as a COCO 2017 folder: PNG pictures, x-y-w-h boxes, RLE masks."""
-    categories = [{"id": i + 1, "name": kind.name} for i, kind in enumerate(KINDS)]
-    (folder / "annotations").mkdir(parents=True)
-    with tqdm(total=sum(splits.values()), desc=f"drawing {name}, seed {seed}", unit="scene") as bar:
-        for part, (split, n_images) in enumerate(splits.items()):
-            (folder / split).mkdir()
-            images, annotations = [], []
-            for index in range(n_images):
-                pixels, kinds, masks, _ = scene(stream(0, name, seed, part, index), name)
-                image_id = part * 10_000_000 + index + 1
-                file = f"{image_id:012d}.png"
-                Image.fromarray(pixels).save(folder / split / file, compress_level=1)
-                size = {"width": pixels.shape[1], "height": pixels.shape[0]}
-                images.append({"id": image_id, "file_name": file, **size})
-                for kind, mask in zip(kinds, masks, strict=True):
-                    annotations.append(annotation(len(annotations) + 1, image_id, kind + 1, mask))
-                bar.update()
-            content = {"images": images, "annotations": annotations, "categories": categories}
-            (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+def write(name: str, folder: Path, seed: int, n_query: int, n_database: int) -> None:
+    """Write the scenes of a seed as a COCO 2017 folder."""
+
+    def draw_scene(part, index):
+        pixels, kinds, masks, _ = scene(stream(0, name, seed, part, index), name)
+        return pixels, [(kind, mask, {}) for kind, mask in zip(kinds, masks, strict=True)]
+
+    splits = {"val2017": n_query, "train2017": n_database}
+    drawn.write(folder, splits, [kind.name for kind in KINDS], draw_scene, 12, f"{name}, seed {seed}")

@@ -6,18 +6,21 @@ product or float sum).
 Positions are (x, y) in pixels, colours RGB in [0, 1], pictures (height, width, 3) float64.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
 
-HUES = {
-    "red": (0.86, 0.14, 0.14), "orange": (0.96, 0.52, 0.08), "yellow": (0.98, 0.86, 0.18),
-    "green": (0.16, 0.66, 0.24), "blue": (0.16, 0.36, 0.90), "purple": (0.60, 0.22, 0.76),
-    "stone": (0.50, 0.47, 0.44),
-}  # fmt: skip
-SHAPES = ("disc", "square", "triangle", "star", "ring", "cross", "heart", "crescent")
-PLACES = ("meadow", "sea", "town", "lagoon")
-
-
 Rng = np.random.Generator
+
+
+def numbers(name: str) -> dict:
+    """Colours, sizes and chances of a part of the world: the JSON file ``name`` beside this one."""
+    return json.loads(Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8"))
+
+
+WORLD = numbers("focus")
+HUES, SHAPES, PLACES = WORLD["hues"], WORLD["shapes"], tuple(WORLD["places"])
 
 
 def stream(seed: int, *key: int) -> Rng:
@@ -60,17 +63,16 @@ def distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         tip = np.minimum(x * x + (y - 1.0) ** 2, (x - rest) ** 2 + (y - rest) ** 2)
         edge = np.sqrt(tip) * np.where(x > y, 1.0, -1.0)
         return np.where(x + y > 1.0, lobe - 0.35355339, edge) / 0.60
-    if shape == "star":  # fold the plane five times, then the distance to one edge
-        x, y, cos, sin = au, -v, 0.80901699, 0.58778525
-        fold = np.maximum(cos * x - sin * y, 0.0)
-        x, y = x - 2 * cos * fold, y + 2 * sin * fold
-        fold = np.maximum(-cos * x - sin * y, 0.0)
-        x, y = np.abs(x + 2 * cos * fold), y + 2 * sin * fold - 1.0
-        a, b = 0.5 * sin, 0.5 * cos - 1.0
-        t = np.minimum(np.maximum((x * a + y * b) / (a * a + b * b), 0.0), 1.0)
-        side = np.where(y * a - x * b > 0, 1.0, -1.0)
-        return np.sqrt((x - a * t) ** 2 + (y - b * t) ** 2) * side
-    raise KeyError(shape)
+    # the star: fold the plane five times, then the distance to one edge
+    x, y, cos, sin = au, -v, 0.80901699, 0.58778525
+    fold = np.maximum(cos * x - sin * y, 0.0)
+    x, y = x - 2 * cos * fold, y + 2 * sin * fold
+    fold = np.maximum(-cos * x - sin * y, 0.0)
+    x, y = np.abs(x + 2 * cos * fold), y + 2 * sin * fold - 1.0
+    a, b = 0.5 * sin, 0.5 * cos - 1.0
+    t = np.minimum(np.maximum((x * a + y * b) / (a * a + b * b), 0.0), 1.0)
+    side = np.where(y * a - x * b > 0, 1.0, -1.0)
+    return np.sqrt((x - a * t) ** 2 + (y - b * t) ** 2) * side
 
 
 def wave(x: np.ndarray) -> np.ndarray:
@@ -97,8 +99,7 @@ def noise(rng: Rng, height: int, width: int, cell: float) -> np.ndarray:
     row, col = np.floor(y).astype(int), np.floor(x).astype(int)
     y, x = (y - row)[:, None], (x - col)[None]
     y, x = y * y * (3 - 2 * y), x * x * (3 - 2 * x)
-    top, bottom = lattice[row] * (1 - y), lattice[row + 1] * y
-    rows = top + bottom
+    rows = lattice[row] * (1 - y) + lattice[row + 1] * y
     return rows[:, col] * (1 - x) + rows[:, col + 1] * x
 
 
@@ -111,39 +112,37 @@ def blend(low: tuple, high: tuple, t: np.ndarray) -> np.ndarray:
 def background(rng: Rng, place: str, height: int, width: int) -> np.ndarray:
     """An empty scene of one of PLACES, its sky and its ground; (height, width, 3)."""
     y = np.arange(height)[:, None] + np.zeros((1, width))
-    x = np.arange(width)[None] + np.zeros((height, 1))
     horizon = between(rng, 0.15, 0.45) * height
     coarse, fine = noise(rng, height, width, between(rng, 14, 30)), noise(rng, height, width, 4.0)
     sky, ground = y / horizon, (y - horizon) / (height - horizon)
     below = clip01(y - horizon + 4 * (coarse - 0.5))[..., None]
     if place == "meadow":
-        up = blend((0.52, 0.74, 0.95), (0.93, 0.96, 0.98), clip01(0.6 * sky + 0.9 * (coarse - 0.4)))
-        down = blend((0.56, 0.72, 0.34), (0.24, 0.47, 0.16), clip01(0.5 * ground + 0.5 * fine))
-        down = down * (0.8 + 0.4 * coarse[..., None])
+        above, down = 0.6 * sky + 0.9 * (coarse - 0.4), 0.5 * ground + 0.5 * fine
     elif place == "sea":
-        up = blend((0.62, 0.82, 0.98), (0.98, 0.95, 0.88), clip01(0.8 * sky + 0.5 * (coarse - 0.5)))
         ripple = wave(ground * (2.2 - ground) * 7 + 1.6 * coarse + 0.5 * fine)
-        down = blend((0.13, 0.42, 0.66), (0.48, 0.78, 0.88), clip01(0.45 + 0.4 * ripple - 0.2 * ground))
+        above, down = 0.8 * sky + 0.5 * (coarse - 0.5), 0.45 + 0.4 * ripple - 0.2 * ground
     elif place == "town":
-        up = blend((0.05, 0.05, 0.16), (0.22, 0.15, 0.34), clip01(sky))
-        down = blend((0.17, 0.16, 0.23), (0.09, 0.09, 0.13), clip01(0.6 * ground + 0.7 * (fine - 0.3)))
+        above, down = sky, 0.6 * ground + 0.7 * (fine - 0.3)
     else:
-        up = blend((0.03, 0.09, 0.14), (0.06, 0.22, 0.27), clip01(sky))
         caustic = 1 - np.abs(2 * coarse - 1) - 0.6 * np.abs(2 * fine - 1)
-        down = blend((0.02, 0.20, 0.24), (0.10, 0.50, 0.48), clip01(0.2 + 0.7 * caustic - 0.5 * ground))
+        above, down = sky, 0.2 + 0.7 * caustic - 0.5 * ground
+    colours = WORLD["places"][place]
+    up, down = blend(*colours["sky"], clip01(above)), blend(*colours["ground"], clip01(down))
+    if place == "meadow":
+        down = down * (0.8 + 0.4 * coarse[..., None])
     image = up * (1 - below) + down * below
-    DETAILS[place](rng, image, int(horizon), x, y)
+    DETAILS[place](rng, image, int(horizon))
     return image
 
 
-def _meadow(rng, image, horizon, x, y):
+def _meadow(rng, image, horizon):
     height, width = image.shape[:2]
     for _ in range(70):  # blades of grass, some with a flower
         col, foot = int(rng.integers(width)), int(rng.integers(horizon + 4, height + 6))
         image[max(horizon, foot - int(rng.integers(3, 9))) : foot, col] *= between(rng, 0.6, 1.35)
 
 
-def _sea(rng, image, horizon, x, y):
+def _sea(rng, image, horizon):
     height, width = image.shape[:2]
     for _ in range(26):  # foam
         row, col = int(rng.integers(horizon, height)), int(rng.integers(width))
@@ -151,7 +150,7 @@ def _sea(rng, image, horizon, x, y):
         image[row, col : col + length] = 0.35 * image[row, col : col + length] + 0.6
 
 
-def _town(rng, image, horizon, x, y):
+def _town(rng, image, horizon):
     height, width = image.shape[:2]
     for _ in range(24):  # stars
         image[int(rng.integers(horizon)), int(rng.integers(width))] = between(rng, 0.5, 1.0)
@@ -169,13 +168,14 @@ def _town(rng, image, horizon, x, y):
         left = right + int(rng.integers(4))
 
 
-def _lagoon(rng, image, horizon, x, y):
+def _lagoon(rng, image, horizon):
     height, width = image.shape[:2]
+    y, x = np.ogrid[:height, :width]
     for _ in range(9):  # bubbles
         radius, cx, cy = (between(rng, 1.5, 4.5), between(rng, 0, width), between(rng, horizon, height))
         rows = slice(max(int(cy) - 6, 0), int(cy) + 7)
         cols = slice(max(int(cx) - 6, 0), int(cx) + 7)
-        gap = np.abs(np.sqrt((x[rows, cols] - cx) ** 2 + (y[rows, cols] - cy) ** 2) - radius)
+        gap = np.abs(np.sqrt((x[:, cols] - cx) ** 2 + (y[rows] - cy) ** 2) - radius)
         image[rows, cols] += 0.35 * clip01(1.1 - gap)[..., None]
     for _ in range(14):  # weed
         col, top = int(rng.integers(width)), int(between(rng, 0.6, 0.95) * height)

@@ -8,16 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from foir_lib.data.mini.render import Rng, between, blend, clip01, develop, noise
+from foir_lib.data.mini.render import Rng, between, blend, clip01, develop, noise, numbers
 
 WIDTH, HEIGHT = 192, 160
-LIGHTS = {  # sky above and at the horizon, colour of the light, strength
-    "day": ((0.36, 0.60, 0.92), (0.84, 0.91, 0.97), (1.0, 0.99, 0.95), 1.0),
-    "cloudy": ((0.66, 0.69, 0.73), (0.86, 0.87, 0.88), (0.93, 0.96, 1.0), 0.86),
-    "evening": ((0.34, 0.36, 0.62), (0.98, 0.68, 0.42), (1.08, 0.86, 0.66), 0.84),
-    "night": ((0.02, 0.03, 0.09), (0.10, 0.10, 0.22), (0.30, 0.30, 0.46), 1.0),
-}
-GROUNDS = ((0.56, 0.54, 0.51), (0.42, 0.42, 0.44), (0.44, 0.58, 0.30), (0.70, 0.64, 0.52), (0.30, 0.44, 0.54))
+WORLD = numbers("town")
+LIGHTS = {name: {what: np.array(value) for what, value in light.items()} for name, light in WORLD["lights"].items()}
 
 
 class View(NamedTuple):
@@ -49,9 +44,8 @@ def sheets(sheet: np.ndarray) -> list[np.ndarray]:
     """A sheet and its halves, quarters, ... for views from afar."""
     levels = [sheet]
     while min(levels[-1].shape[:2]) > 12:
-        last = levels[-1]
-        last = np.concatenate([last, np.zeros((len(last) % 2, *last.shape[1:]))])
-        last = np.concatenate([last, np.zeros((len(last), last.shape[1] % 2, last.shape[2]))], axis=1)
+        height, width = levels[-1].shape[:2]
+        last = np.pad(levels[-1], ((0, height % 2), (0, width % 2), (0, 0)))
         levels.append((last[::2, ::2] + last[1::2, ::2] + last[::2, 1::2] + last[1::2, 1::2]) / 4)
     return levels
 
@@ -81,16 +75,11 @@ def project(levels: list[np.ndarray], view: View) -> tuple[tuple[slice, slice], 
     row = np.minimum(((np.where(inside, v, 0) + 0.5) * tall).astype(int), len(last) - 1)
     col = np.minimum(((np.where(inside, u, 0) / half / 2 + 0.5) * wide).astype(int), last.shape[1] - 1)
     area = float(np.sum(np.floor(np.where(inside, last[row, col, 3], 0) * 256))) / 256 * 36
-    low, high = [np.flatnonzero(inside.any(axis)) for axis in (1, 0)]
-    if not len(low):
-        return (slice(0, 0), slice(0, 0)), np.zeros((0, 0, 5)), area
-    rows = slice(max(int(y[low[0], 0]) - 8, 0), max(min(int(y[low[-1], 0]) + 9, HEIGHT), 0))
-    cols = slice(max(int(x[0, high[0]]) - 8, 0), max(min(int(x[0, high[-1]]) + 9, WIDTH), 0))
+    rows, cols = _span(y[inside], HEIGHT), _span(x[inside], WIDTH)
     if rows.start >= rows.stop or cols.start >= cols.stop:
         return (slice(0, 0), slice(0, 0)), np.zeros((0, 0, 5)), area
-    u, v, before = trace(
-        view, np.arange(cols.start, cols.stop)[None] + 0.5, np.arange(rows.start, rows.stop)[:, None] + 0.5
-    )
+    py, px = np.ogrid[rows, cols]
+    u, v, before = trace(view, px + 0.5, py + 0.5)
     level, zoom = 0, len(sheet) / view.tall
     while zoom > 1.4 and level < len(levels) - 1:
         level, zoom = level + 1, zoom / 2
@@ -99,11 +88,15 @@ def project(levels: list[np.ndarray], view: View) -> tuple[tuple[slice, slice], 
     return (rows, cols), np.where(before[..., None], window, 0.0), area
 
 
+def _span(at, length):
+    """The part of 0 to ``length`` that positions ``at`` fill, and 8 pixels about them; nothing without any."""
+    return slice(max(int(at.min()) - 8, 0), max(min(int(at.max()) + 9, length), 0)) if at.size else slice(0, 0)
+
+
 def _sample(sheet, x, y):
     """Bilinear colours of a sheet at pixels of it, from 0 to its width and height; nothing outside."""
     height, width = sheet.shape[:2]
-    padded = np.zeros((height + 2, width + 2, sheet.shape[2]))
-    padded[1:-1, 1:-1] = sheet
+    padded = np.pad(sheet, ((1, 1), (1, 1), (0, 0)))
     x = np.minimum(np.maximum(x + 0.5, 0), width + 0.999)
     y = np.minimum(np.maximum(y + 0.5, 0), height + 0.999)
     col, row = np.floor(x).astype(int), np.floor(y).astype(int)
@@ -125,46 +118,41 @@ def photograph(
     light: one of LIGHTS. horizon: its row. buildings: (landmark or -1, sheets, View), farthest first; houses: sheets
     of a row of houses behind all. fronts: (kind, x, foot, height in pixels) of what stands before them.
     """
-    image, lamp = _empty(rng, light, horizon), LIGHTS[light][2]
-    x = -between(rng, 0, 30)
+    image, x = _empty(rng, light, horizon), -between(rng, 0, 30)
     while houses and x < WIDTH:
         house, tall = houses[rng.integers(len(houses))], between(rng, 0.12, 0.34) * HEIGHT
         wide = tall * house[0].shape[1] / len(house[0])
         if rng.random() < 0.8:
-            _stand(
-                image, light, house, View(x + wide / 2, horizon + 3 - tall / 2, tall, 0.0, 0.2, 0.0, 0.0), lamp, 0.35
-            )
+            _stand(image, light, house, View(x + wide / 2, horizon + 3 - tall / 2, tall, 0.0, 0.2, 0.0, 0.0), 0.35)
         x += wide * between(rng, 0.9, 1.3)
-    covers = []
+    masks, areas = [], []
     for landmark, levels, view in buildings:
-        cover, area = _stand(image, light, levels, view, lamp, 0.0, floodlit=landmark >= 0)
-        covers = [(number, mask & ~cover, whole, turn) for number, mask, whole, turn in covers]
-        covers.append((landmark, cover, area, view.turn))
+        cover, area = _stand(image, light, levels, view, 0.0, floodlit=landmark >= 0)
+        masks, areas = [*(mask & ~cover for mask in masks), cover], [*areas, area]
     for kind, x, foot, tall in fronts:
         cover = _front(image, rng, kind, x, foot, tall, light)
-        covers = [(number, mask & ~cover, whole, turn) for number, mask, whole, turn in covers]
-    instances = [
-        Instance(n, mask, min(float(mask.sum() / max(area, 1.0)), 1.0), turn)
-        for n, mask, area, turn in covers
-        if n >= 0
-    ]
+        masks = [mask & ~cover for mask in masks]
+    shares = [min(float(mask.sum() / max(area, 1.0)), 1.0) for mask, area in zip(masks, areas, strict=True)]
+    things = zip(buildings, masks, shares, strict=True)
+    instances = [Instance(number, mask, share, view.turn) for (number, _, view), mask, share in things if number >= 0]
     return develop(rng, clip01(image)), instances
 
 
-def _stand(image, light, levels, view, lamp, haze, floodlit=True):
+def _stand(image, light, levels, view, haze, floodlit=True):
     """Paint a building; its mask, bool (HEIGHT, WIDTH), and the area of all of it."""
     (rows, cols), window, area = project(levels, view)
     mask = np.zeros(image.shape[:2], bool)
     if not window.size:
         return mask, area
     colour, cover, glass = window[..., :3], window[..., 3:4], window[..., 4:5]
+    lamp = LIGHTS[light]["lamp"]
     if light == "night":
         up = ((view.y + view.tall / 2 - np.arange(rows.start, rows.stop)) / view.tall)[:, None, None]
         glow = np.array((1.0, 0.82, 0.50)) * (clip01(0.95 - 0.75 * up) if floodlit else 0.25)
-        colour = colour * np.maximum(np.array(lamp), glow) * (1 - glass) + glass * np.array((0.98, 0.80, 0.42)) * 0.9
+        colour = colour * np.maximum(lamp, glow) * (1 - glass) + glass * np.array((0.98, 0.80, 0.42)) * 0.9
     else:
-        colour = colour * np.array(lamp)
-    colour = colour * (1 - haze) + np.array(LIGHTS[light][1]) * haze
+        colour = colour * lamp
+    colour = colour * (1 - haze) + LIGHTS[light]["haze"] * haze
     image[rows, cols] = image[rows, cols] * (1 - cover) + colour * cover
     mask[rows, cols] = cover[..., 0] > 0.5
     return mask, area
@@ -172,15 +160,13 @@ def _stand(image, light, levels, view, lamp, haze, floodlit=True):
 
 def _empty(rng, light, horizon):
     """Sky with clouds or stars, and the ground."""
-    above, low, lamp, strength = LIGHTS[light]
+    colours = LIGHTS[light]
     y = np.arange(HEIGHT)[:, None] + np.zeros((1, WIDTH))
     coarse, fine = noise(rng, HEIGHT, WIDTH, between(rng, 20, 44)), noise(rng, HEIGHT, WIDTH, 5.0)
-    sky = blend(above, low, clip01(y / horizon))
+    sky = blend(colours["sky"], colours["haze"], clip01(y / horizon))
     cloud = clip01(2.6 * (coarse - 0.5) + 0.5 * (fine - 0.5))[..., None]
-    sky = (
-        sky * (1 - 0.6 * cloud) + (np.array((0.98, 0.97, 0.96)) * strength if light != "night" else 0.06) * 0.6 * cloud
-    )
-    base = np.array(GROUNDS[rng.integers(len(GROUNDS))]) * np.array(lamp) * between(rng, 0.8, 1.15)
+    sky = sky * (1 - 0.6 * cloud) + colours["cloud"] * colours["strength"] * 0.6 * cloud
+    base = np.array(WORLD["grounds"][rng.integers(5)]) * colours["lamp"] * between(rng, 0.8, 1.15)
     depth = clip01((y - horizon) / (HEIGHT - horizon + 1))
     ground = base * (1.06 - 0.25 * depth + 0.28 * (fine - 0.5) + 0.2 * (coarse - 0.5))[..., None]
     return np.where((y > horizon)[..., None], ground, sky)
@@ -195,7 +181,7 @@ def _front(image, rng, kind, x, foot, tall, light):
     if window.size:
         right = (np.arange(window.shape[1]) + cols.start + 0.5 - x)[None] + np.zeros((len(window), 1))
         up = (foot - np.arange(len(window)) - rows.start - 0.5)[:, None] + np.zeros((1, window.shape[1]))
-        for cover, colour in FRONTS[kind](rng, right, up, tall, light):
+        for cover, colour in FRONTS[kind](rng, right, up, tall, LIGHTS[light]):
             cover = clip01(0.5 + cover)[..., None]
             window[:] = window * (1 - cover) + colour * cover
             mask[rows, cols] |= cover[..., 0] > 0.5
@@ -212,32 +198,28 @@ def _disc(right, up, radius):
 
 
 def _tree(rng, right, up, tall, light):
-    lamp = np.array(LIGHTS[light][2])
     leaf = noise(rng, *right.shape, max(tall / 14, 2.0))
-    green = np.array(((0.20, 0.42, 0.16), (0.34, 0.46, 0.14), (0.12, 0.32, 0.20))[rng.integers(3)]) * lamp
-    yield _bar(right, 0, 0.5 * tall, 0.045 * tall, up), np.array((0.30, 0.22, 0.15)) * lamp
+    green = np.array(WORLD["greens"][rng.integers(3)]) * light["lamp"]
+    yield _bar(right, 0, 0.5 * tall, 0.045 * tall, up), np.array((0.30, 0.22, 0.15)) * light["lamp"]
     crown = 0.5 * _disc(1.14 * right, up - 0.66 * tall, 0.36 * tall) + (leaf - 0.5) * tall * 0.16
     yield crown, green * (0.6 + 0.8 * leaf)[..., None]
 
 
 def _person(rng, right, up, tall, light):
-    lamp = np.array(LIGHTS[light][2])
-    yield _bar(right, 0, 0.44 * tall, 0.10 * tall, up), np.array((0.15, 0.16, 0.24)) * lamp
-    yield _bar(right, 0.42 * tall, 0.82 * tall, 0.15 * tall, up), (rng.random(3) * 0.8 + 0.1) * lamp
-    yield _disc(right, up - 0.9 * tall, 0.085 * tall), np.array((0.80, 0.60, 0.48)) * lamp
+    yield _bar(right, 0, 0.44 * tall, 0.10 * tall, up), np.array((0.15, 0.16, 0.24)) * light["lamp"]
+    yield _bar(right, 0.42 * tall, 0.82 * tall, 0.15 * tall, up), (rng.random(3) * 0.8 + 0.1) * light["lamp"]
+    yield _disc(right, up - 0.9 * tall, 0.085 * tall), np.array((0.80, 0.60, 0.48)) * light["lamp"]
 
 
 def _lamp(rng, right, up, tall, light):
-    lit = (1.0, 0.92, 0.66) if light in ("night", "evening") else (0.86, 0.86, 0.82)
     yield _bar(right, 0, 0.9 * tall, max(0.018 * tall, 0.7), up), np.array((0.12, 0.13, 0.14))
-    yield _disc(right, up - 0.93 * tall, 0.06 * tall), np.array(lit)
+    yield _disc(right, up - 0.93 * tall, 0.06 * tall), light["lit"]
 
 
 def _bus(rng, right, up, tall, light):
-    lamp = np.array(LIGHTS[light][2])
-    yield _bar(right, 0.12 * tall, tall, 1.15 * tall, up), (rng.random(3) * 0.7 + 0.2) * lamp
-    yield _bar(right, 0.52 * tall, 0.84 * tall, tall, up), np.array((0.2, 0.26, 0.32)) * lamp
-    yield _disc(np.abs(right) - 0.7 * tall, up - 0.15 * tall, 0.16 * tall), np.array((0.08, 0.08, 0.08)) * lamp
+    yield _bar(right, 0.12 * tall, tall, 1.15 * tall, up), (rng.random(3) * 0.7 + 0.2) * light["lamp"]
+    yield _bar(right, 0.52 * tall, 0.84 * tall, tall, up), np.array((0.2, 0.26, 0.32)) * light["lamp"]
+    yield _disc(np.abs(right) - 0.7 * tall, up - 0.15 * tall, 0.16 * tall), np.array((0.08, 0.08, 0.08)) * light["lamp"]
 
 
 FRONTS = {"tree": _tree, "person": _person, "lamp": _lamp, "bus": _bus}

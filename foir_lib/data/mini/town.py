@@ -19,23 +19,9 @@ QUERIES, DATABASE, DISTRACTORS, FACADES, HOUSES = range(5)
 GRADES = ("easy", "hard", "junk")
 FAMILY = 5  # look-alikes in a family
 TARGETS = {BENCHMARK: 3, TRAINING: 5}  # how many of them may be queries; the others are there to mislead
-WAYS = {  # grade a picture's main landmark is made for -> ways to be so, with their chances
-    "query": (("query", 1.0),),
-    "easy": (("large", 1.0),),
-    "hard": (("beside", 0.55), ("steep", 0.15), ("hidden", 0.15), ("night", 0.15)),
-    "junk": (("scrap", 0.6), ("speck", 0.4)),
-    "none": (("others", 1.0),),
-    "training": (("large", 0.5), ("beside", 0.2), ("steep", 0.1), ("hidden", 0.1), ("night", 0.1)),
-}
-SHARES = {  # way -> share of the picture the main landmark covers where nothing hides it
-    "query": (0.14, 0.34), "large": (0.16, 0.55), "beside": (0.04, 0.12), "steep": (0.07, 0.28),
-    "hidden": (0.12, 0.34), "night": (0.08, 0.34), "scrap": (0.15, 0.40), "speck": (0.003, 0.008),
-}  # fmt: skip
-SIDES = {  # way -> shares of the other landmarks beside it
-    "query": ((0.06, 0.20), (0.03, 0.12)), "large": ((0.01, 0.06), (0.01, 0.05)), "beside": ((0.16, 0.42), (0.03, 0.12)),
-    "steep": ((0.03, 0.20), (0.02, 0.08)), "hidden": ((0.02, 0.10), (0.02, 0.06)), "night": ((0.03, 0.15), (0.02, 0.1)),
-    "scrap": ((0.08, 0.30), (0.02, 0.10)), "speck": ((0.10, 0.40), (0.02, 0.12)), "others": ((0.10, 0.45), (0.03, 0.20)),
-}  # fmt: skip
+WORLD = render.numbers("town")
+WAYS = WORLD["grades"]  # grade a picture's main landmark is drawn for -> ways to be so, with their chances
+SHARES = WORLD["ways"]  # way -> share of the picture that the main landmark covers unhidden, and those beside it
 
 
 def stream(use: int, seed: int, part: int, index: int) -> Rng:
@@ -66,10 +52,11 @@ class World:
     def houses(self) -> list[list[np.ndarray]]:
         """Sheets of ordinary houses, which are nobody's landmark."""
         houses, rng = [], self.house_stream
+        plain = {"towers": "none", "feature": "none", "portal": "door", "wing": 0.0}
         for i in range(24):
             house = facades.family(rng, 1, str(i))[0]
-            plain = {"towers": "none", "feature": "none", "portal": "door", "wing": 0.0}
-            choices = house.choices | plain | {"bays": int(rng.integers(2, 5)), "crown": ("gable", "hip", "flat")[rng.integers(3)]}
+            bays, crown = int(rng.integers(2, 5)), ("gable", "hip", "flat")[rng.integers(3)]
+            choices = house.choices | plain | {"bays": bays, "crown": crown}
             shape = (between(rng, 0.34, 0.7), between(rng, 0.40, 0.58), 0.2, 0.7)
             houses.append(sheets(facades.paint(house._replace(choices=choices, shape=shape))))
         return houses
@@ -79,15 +66,12 @@ class World:
 def world(use: int, seed: int, n_targets: int) -> World:
     """The World in which ``n_targets`` landmarks may be queries."""
     first = TARGETS[use]
-    families = [
-        facades.family(stream(use, seed, FACADES, i), FAMILY, f"{i + 1:02d}") for i in range(-(-n_targets // first))
-    ]
-    places = [(f, i) for f in range(len(families)) for i in range(FAMILY)]
-    targets = [(f, i) for f, i in places if i < first][:n_targets]
-    order = targets + [place for place in places if place not in set(targets)]
-    return World(
-        [families[f][i] for f, i in order], np.array([f for f, _ in order]), n_targets, stream(use, seed, HOUSES, 0)
-    )
+    n = -(-n_targets // first)
+    members = [one for i in range(n) for one in facades.family(stream(use, seed, FACADES, i), FAMILY, f"{i + 1:02d}")]
+    place = np.arange(n * FAMILY)
+    targets = place[place % FAMILY < first][:n_targets]
+    order = np.concatenate([targets, np.setdiff1d(place, targets)])
+    return World([members[i] for i in order], order // FAMILY, n_targets, stream(use, seed, HOUSES, 0))
 
 
 def scene(world: World, rng: Rng, main: int, grade: str) -> tuple[np.ndarray, list[Instance], str, list[str]]:
@@ -96,7 +80,7 @@ def scene(world: World, rng: Rng, main: int, grade: str) -> tuple[np.ndarray, li
     main: number of the landmark it is about, -1 for none of the targets. grade: one of WAYS; the scene is composed
     up to twenty times until its main landmark has that grade (a query must be easy but for what stands beside it).
     """
-    ways, chances = zip(*WAYS[grade], strict=True)
+    ways, chances = zip(*WAYS[grade].items(), strict=True)
     way = ways[int(np.searchsorted(np.cumsum(chances), rng.random() * 0.999999, side="right"))]
     for _ in range(20):
         pixels, instances, light = _compose(world, rng, main, way)
@@ -107,12 +91,11 @@ def scene(world: World, rng: Rng, main: int, grade: str) -> tuple[np.ndarray, li
 
 
 def _fits(main, grade, instances, grades):
-    at = next((i for i, one in enumerate(instances) if one.landmark == main), None)
-    if at is None:
-        return False
-    if grade == "query":
-        return instances[at].share > 0.8
-    return grades[at] == grade if grade != "training" else grades[at] != "junk"
+    """Whether the landmark ``main`` is there as ``grade`` wants it."""
+    for one, level in zip(instances, grades, strict=True):
+        if one.landmark == main:
+            return {"query": one.share > 0.8, "training": level != "junk"}.get(grade, level == grade)
+    return False
 
 
 def grade_of(one: Instance, instances: list[Instance], light: str) -> str:
@@ -131,10 +114,11 @@ def _compose(world, rng, main, way):
     if way in ("beside", "steep", "hidden", "scrap", "others") and rng.random() < 0.12:
         light = "night"
     horizon = between(rng, 0.5, 0.76) * HEIGHT
-    buildings = [] if way == "others" else [_place(world, rng, main, between(rng, *SHARES[way]), way, horizon, [])]
-    first, second = SIDES[way]
+    buildings = []
+    if way != "others":
+        buildings.append(_place(world, rng, main, between(rng, *SHARES[way]["share"]), way, horizon, []))
     count = 1 + (rng.random() < 0.5) if way in ("query", "beside", "speck", "others") else int(rng.integers(3))
-    for shares in (first, second)[:count]:
+    for shares in SHARES[way]["beside"][:count]:
         number = _other(world, rng, main, [number for number, *_ in buildings], way)
         buildings.append(_place(world, rng, number, between(rng, *shares), "beside", horizon, buildings))
     fronts = _clutter(rng)
@@ -187,10 +171,8 @@ def _place(world, rng, number, share, way, horizon, there):
 def _clutter(rng):
     """Trees, people, lamps and a bus here and there: (kind, x, foot, height)."""
     fronts = []
-    for kind, most, low, high, feet in (
-        ("tree", 3, 24, 70, (0.74, 0.98)), ("person", 4, 14, 36, (0.84, 1.04)),
-        ("lamp", 2, 50, 110, (0.84, 1.0)), ("bus", 2, 12, 24, (0.84, 0.98)),
-    ):  # fmt: skip
-        for _ in range(int(rng.integers(most))):
-            fronts.append((kind, between(rng, 0, WIDTH), between(rng, *feet) * HEIGHT, between(rng, low, high)))
+    for kind, one in WORLD["fronts"].items():
+        for _ in range(int(rng.integers(one["most"]))):
+            x, foot = between(rng, 0, WIDTH), between(rng, *one["foot"]) * HEIGHT
+            fronts.append((kind, x, foot, between(rng, *one["height"])))
     return fronts

@@ -2,12 +2,13 @@
 
     root/val2017/*.jpg  root/train2017/*.jpg  root/annotations/instances_{val,train}2017.json
 
-Boxes ``x, y, width, height`` become x0, y0, x1, y1. Segmentations (polygons, RLE) are kept as they are
+Boxes ``x, y, width, height`` become x0, y0, x1, y1. Segmentations (polygons, RLE) stay as they are
 and decoded by ``RetrievalSet.mask``.
 """
 
 from array import array
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from foir_lib.data.readers import reading
 from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.registry import register
+
+REMEDY = "expected val2017/, train2017/ and annotations/instances_{val,train}2017.json; `foir data get coco --root FOLDER` fetches them."
 
 
 @register("set", "coco")
@@ -29,27 +32,23 @@ def load(
     crowd_queries, crowd_positives: whether crowd regions are queries, and whether they count as "contains"
     (METHODS 1). check_files: see that every picture is there. Raises MissingError and InputError.
     """
-    remedy = "expected val2017/, train2017/ and annotations/instances_{val,train}2017.json; `foir data get coco --root FOLDER` fetches them."
-    root = reading.need(root, "COCO folder", remedy)
-    tables = []
-    for split in dict.fromkeys((query, database)):
-        path = reading.need(root / "annotations" / f"instances_{split}.json", "annotation file", remedy)
-        reading.need(root / split, "picture folder", remedy)
-        images, objects = read(path)
-        images = images.assign(
-            path=[str(root / split / name) for name in images["file_name"]],
-            split="both" if query == database else "query" if split == query else "database",
-        )
-        if check_files:
-            reading.need_files(images["path"].tolist(), f"{path.name}")
-        tables.append((images.drop(columns="file_name"), objects))
+    root = reading.need(root, "COCO folder", REMEDY)
+    roles = {query: "query", database: "database"} if query != database else {query: "both"}
+    tables = [read_split(root, split, role, check_files) for split, role in roles.items()]
     images, objects = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
-    twice = images["image_id"].duplicated()
-    if twice.any():
-        raise InputError(
-            f"Image id {images['image_id'][twice].iloc[0]} is in both {query} and {database} ({twice.sum()} such ids): a query picture must not be in the database."
-        )
+    reading.apart(images, query, database)
     return reading.make_set(name, images, objects, crowd_queries, crowd_positives)
+
+
+def read_split(root: Path, split: str, role: str, check_files: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables images and objects of a RetrievalSet for the pictures in root/split, whose split is ``role``."""
+    path = reading.need(root / "annotations" / f"instances_{split}.json", "annotation file", REMEDY)
+    reading.need(root / split, "picture folder", REMEDY)
+    images, objects = read(path)
+    images = images.assign(path=[str(root / split / name) for name in images["file_name"]], split=role)
+    if check_files:
+        reading.need_files(images["path"].tolist(), path.name)
+    return images.drop(columns="file_name"), objects
 
 
 def read(path: str | PathLike) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -61,77 +60,46 @@ def read(path: str | PathLike) -> tuple[pd.DataFrame, pd.DataFrame]:
     content = reading.read_json(path, _compact)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list) or not content[key]:
-            raise InputError(
-                f"{path} has no list {key!r}, or an empty one: it is no COCO instances file; get the file again."
-            )
-    columns = {"id": (int,), "file_name": (str,), "width": (int,), "height": (int,)}
-    images = pd.DataFrame({k: reading.column(content["images"], k, f"{path}: images", t) for k, t in columns.items()})
-    reading.unique(images["id"].tolist(), f"{path}: images")
-    tiny = ((images["width"] < 1) | (images["height"] < 1)).to_numpy()
-    if tiny.any():
-        row = images.iloc[tiny.argmax()]
-        raise InputError(
-            f"{path}: image {row['id']} measures {row['width']} x {row['height']} pixels: give its width and height."
-        )
-    names = [
-        reading.column(content["categories"], k, f"{path}: categories", t)
-        for k, t in (("id", (int,)), ("name", (str,)))
-    ]
-    reading.unique(names[0], f"{path}: categories")
-    return images.rename(columns={"id": "image_id"}), _objects(
-        content["annotations"], images, dict(zip(*names, strict=True)), path
-    )
+            fault = f"has no list {key!r}, or an empty one: it is no COCO instances file"
+            raise InputError(f"{path} {fault}; get the file again.")
+    images = reading.table(content["images"], f"{path}: images", id=int, file_name=str, width=int, height=int)
+    reading.unique(images["id"], f"{path}: images")
+    sizes = images[["width", "height"]]
+    small = "image {} measures {} x {} pixels: give its width and height"
+    reading.refuse((sizes < 1).any(axis=1), f"{path}:", small, images["id"], *sizes.to_numpy().T)
+    categories = reading.table(content["categories"], f"{path}: categories", id=int, name=str)
+    reading.unique(categories["id"], f"{path}: categories")
+    images = images.rename(columns={"id": "image_id"})
+    return images, _objects(content["annotations"], images, categories.set_index("id")["name"], path)
 
 
 def _objects(annotations, images, categories, path):
     where = f"{path}: annotations"
     ids, image_ids, category_ids = (
-        reading.column(annotations, key, where, (int,)) for key in ("id", "image_id", "category_id")
+        reading.column(annotations, key, where, int) for key in ("id", "image_id", "category_id")
     )
     reading.unique(ids, where)
-    rows = pd.Index(images["id"]).get_indexer(image_ids)
-    if (rows < 0).any():
-        row = int((rows < 0).argmax())
-        raise InputError(
-            f"{where}: annotation {ids[row]} names the image {image_ids[row]}, which is not in images ({(rows < 0).sum()} such): add the image or remove the annotation."
-        )
-    if not set(category_ids) <= set(categories):
-        row = next(i for i, c in enumerate(category_ids) if c not in categories)
-        raise InputError(
-            f"{where}: annotation {ids[row]} names the category {category_ids[row]}, which is not in categories: add the category or remove the annotation."
-        )
-    boxes = reading.column(annotations, "bbox", where, (list,))
+    sentence = "annotation {} names the image {}, which is not in images ({n} such): add it or remove the annotation"
+    reading.refuse(~pd.Index(image_ids).isin(images["image_id"]), f"{where}:", sentence, ids, image_ids)
+    sentence = "annotation {} names the category {}, which is not in categories: add it or remove the annotation"
+    reading.refuse(~pd.Index(category_ids).isin(categories.index), f"{where}:", sentence, ids, category_ids)
+    boxes = reading.column(annotations, "bbox", where, list)
     try:
         boxes = np.array(boxes, dtype=np.float64).reshape(len(ids), 4)
     except (TypeError, ValueError):
-        row = next(i for i, b in enumerate(boxes) if len(b) != 4 or not all(isinstance(v, (int, float)) for v in b))
-        raise InputError(
-            f"{where}: annotation {ids[row]} has bbox {str(boxes[row])[:60]}: give four numbers x, y, width, height."
-        ) from None
+        bad = [len(b) != 4 or not all(isinstance(v, (int, float)) for v in b) for b in boxes]
+        sentence = "annotation {} has bbox {:.60}: give four numbers x, y, width, height"
+        reading.refuse(bad, f"{where}:", sentence, ids, map(str, boxes))
+        raise
     boxes[:, 2:] += boxes[:, :2]
-    names = Names(ids, image_ids)
-    boxes, keep = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[rows], names, str(path))
-    objects = pd.DataFrame({"image_id": image_ids, "label": [categories[c] for c in category_ids]})
+    objects = pd.DataFrame({"image_id": image_ids, "label": categories.loc[category_ids].to_numpy()})
     objects[CORNERS] = boxes
     crowds = [{"iscrowd": annotation.get("iscrowd", 0)} for annotation in annotations]
-    objects["ignore"] = np.array(reading.column(crowds, "iscrowd", where, (int, bool, float))) == 1
-    objects["segmentation"] = pd.Series(
-        [annotation.get("segmentation") or None for annotation in annotations], dtype=object
-    )
-    return objects[keep].reset_index(drop=True)
-
-
-class Names:
-    """What to call annotation i in a sentence, put together when one is needed: there are 860,000 in train2017."""
-
-    def __init__(self, ids, image_ids):
-        self.ids, self.image_ids = ids, image_ids
-
-    def __getitem__(self, row):
-        return f"annotation {self.ids[row]} of image {self.image_ids[row]}"
-
-    def __iter__(self):
-        return (self[row] for row in range(len(self.ids)))
+    objects["ignore"] = np.array(reading.column(crowds, "iscrowd", where, int, bool, float)) == 1
+    segmentations = [annotation.get("segmentation") or None for annotation in annotations]
+    objects["segmentation"] = pd.Series(segmentations, dtype=object)
+    objects = reading.fit_objects(objects, images, str(path), "annotation {} of image {}", ids, image_ids)
+    return objects.reset_index(drop=True)
 
 
 def _compact(record):

@@ -41,9 +41,8 @@ def load(
     if boxes == "":
         return reading.make_set("folder", images, pd.DataFrame(columns=COLUMNS["objects"]))
     path = Path(boxes).expanduser()
-    path = reading.need(
-        path if path.exists() else root / path, "file of boxes", "give a CSV (image,label,x0,y0,x1,y1) or COCO JSON."
-    )
+    remedy = "give a CSV (image,label,x0,y0,x1,y1) or COCO JSON."
+    path = reading.need(path if path.exists() else root / path, "file of boxes", remedy)
     objects = (_coco if path.suffix.lower() == ".json" else _csv)(path, images, broken)
     if not len(objects):
         raise InputError(f"{path} has no box on a picture that can be read: give boxes of the pictures in {root}.")
@@ -61,70 +60,49 @@ def _pictures(root, decode):
         some = ", ".join(broken[:20]) + (", ..." if len(broken) > 20 else "")
         if len(broken) == len(ids):
             raise InputError(f"None of the {len(ids)} pictures below {root} can be read: {some}; replace them.")
-        warnings.warn(
-            f"{len(broken)} of {len(ids)} pictures below {root} can't be read and were left out: {some}.", stacklevel=4
-        )
-    return pictures.rows(ids, paths, sizes, "both")[readable], broken
+        fact = f"{len(broken)} of {len(ids)} pictures below {root} can't be read and were left out"
+        warnings.warn(f"{fact}: {some}.", stacklevel=4)
+    return pictures.table(ids, paths, "both", sizes)[readable], broken
 
 
 def _match(names, images, broken, path):
     """Image ids of ``names`` as they stand in a file of boxes; None for pictures that can't be read."""
     known = {image_id: image_id for image_id in images["image_id"]} | dict.fromkeys(broken)
-    short = {}
+    short = {}  # file name -> ids of pictures of that name
     for image_id in known:
         short.setdefault(image_id.rsplit("/", 1)[-1], []).append(image_id)
-    matched, unknown = {}, []
-    for name in dict.fromkeys(names):
-        plain = name.strip().replace("\\", "/").removeprefix("./")
-        same = [plain] if plain in known else short.get(plain, [])
-        if len(same) > 1:
-            raise InputError(
-                f"{path} names the picture {name!r}, which may be {same[0]} or {same[1]}: give its path below the folder."
-            )
-        if same:
-            matched[name] = known[same[0]]
-        else:
-            unknown.append(name)
-    if unknown:
-        raise InputError(
-            f"{path} names the picture {unknown[0]!r}, which is not in the folder ({len(unknown)} such): add it or remove its boxes."
-        )
-    return [matched[name] for name in names]
+    plain = [name.strip().replace("\\", "/").removeprefix("./") for name in names]
+    same = [[name] if name in known else short.get(name, []) for name in plain]
+    sentence = "names the picture {!r}, which may be {}: give its path below the folder"
+    reading.refuse([len(ids) > 1 for ids in same], path, sentence, names, [" or ".join(ids[:2]) for ids in same])
+    sentence = "names the picture {!r}, which is not in the folder ({n} such): add it or remove its boxes"
+    reading.refuse([not ids for ids in same], path, sentence, names)
+    return [known[ids[0]] for ids in same]
 
 
 def _csv(path, images, broken):
     table = reading.read_csv(path, ("image", "label", *CORNERS))
-    lines = [f"row {row + 1} ({name})" for row, name in enumerate(table["image"])]
-    nameless = (table["label"].str.strip() == "").to_numpy()
-    if nameless.any():
-        raise InputError(f"{path}: {lines[nameless.argmax()]} has no label: name what is in the box.")
-    values = table[CORNERS].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
-    if not np.isfinite(values).all():
-        row = int((~np.isfinite(values).all(1)).argmax())
-        raise InputError(
-            f"{path}: {lines[row]} has the box ({', '.join(table[CORNERS].iloc[row])}): give four numbers, in pixels."
-        )
+    table["line"] = np.arange(len(table)) + 1
+    where, lines = f"{path}:", (table["line"], table["image"])
+    table["label"] = table["label"].str.strip()
+    reading.refuse(table["label"] == "", where, "row {} ({}) has no label: name what is in the box", *lines)
+    values = table[CORNERS].apply(pd.to_numeric, errors="coerce").astype(float)
+    sentence = "row {} ({}) has the box ({}, {}, {}, {}): give four numbers, in pixels"
+    reading.refuse(~np.isfinite(values).all(axis=1), where, sentence, *lines, *(table[corner] for corner in CORNERS))
     image_ids = pd.Series(_match(table["image"].tolist(), images, broken, path), dtype=object)
-    objects = pd.DataFrame({"image_id": image_ids, "label": table["label"].str.strip(), "ignore": False})
-    objects["segmentation"] = None
-    objects[CORNERS] = values
-    objects, lines = objects[image_ids.notna()], list(compress(lines, image_ids.notna()))
-    sizes = images.set_index("image_id")[["width", "height"]].loc[objects["image_id"]].to_numpy()
-    boxes, keep = reading.fit_boxes(objects[CORNERS], sizes, lines, str(path))
-    objects[CORNERS] = boxes
-    return objects[keep]
+    table = table.assign(image_id=image_ids, ignore=False, segmentation=None, **values)[image_ids.notna()]
+    table = reading.fit_objects(table, images, str(path), "row {} ({})", table["line"], table["image"])
+    return table[COLUMNS["objects"]]
 
 
 def _coco(path, images, broken):
     listed, objects = coco.read(path)
-    ids = pd.Series(_match(listed["file_name"].tolist(), images, broken, path), dtype=object)
-    reading.unique([i for i in ids if i is not None], f"{path}: images")
-    sizes = images.set_index("image_id")[["width", "height"]]
-    for row, image_id in enumerate(ids):
-        if image_id is not None and tuple(sizes.loc[image_id]) != tuple(listed[["width", "height"]].iloc[row]):
-            width, height = sizes.loc[image_id]
-            raise InputError(
-                f"{path} says {image_id} is {listed['width'][row]} x {listed['height'][row]} pixels, the file is {width} x {height}: scale the boxes or restore the picture."
-            )
-    renamed = objects["image_id"].map(dict(zip(listed["image_id"], ids, strict=True)))
+    listed["here"] = pd.Series(_match(listed["file_name"].tolist(), images, broken, path), dtype=object)
+    here = listed.dropna(subset="here")
+    reading.unique(here["here"], f"{path}: images")
+    sizes = images.set_index("image_id")[["width", "height"]].loc[here["here"]].to_numpy()
+    sentence = "{} is {} x {} pixels, the file is {} x {}: scale the boxes or restore the picture"
+    facts = here[["here", "width", "height"]].to_numpy().T
+    reading.refuse((here[["width", "height"]] != sizes).any(axis=1), f"{path} says", sentence, *facts, *sizes.T)
+    renamed = objects["image_id"].map(listed.set_index("image_id")["here"])
     return objects.assign(image_id=renamed)[renamed.notna()]

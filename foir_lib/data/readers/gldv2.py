@@ -45,14 +45,12 @@ def load(root: str | PathLike, usage: str = "Private", check_files: bool = True)
         paths = [place(root, part, image_id) for image_id in ids]
         if check_files:
             reading.need_files(paths, f"gldv2, {part}")
-        tables.append(pictures.table(ids, paths, split, f"gldv2, {part}"))
-    rows = pd.Index(index)
-    positive = {}
+        tables.append(pictures.table(ids, paths, split, pictures.sizes(paths, f"gldv2, {part}")))
+    rows, positive = pd.Index(index), {}
     for query, listed in enumerate(solution["images"].str.split()):
         positive[query] = rows.get_indexer(listed)
-        if (positive[query] < 0).any():
-            unknown = listed[int((positive[query] < 0).argmax())]
-            raise InputError(f"The solution names the picture {unknown}, which is not in index.csv: get both again.")
+        sentence = "names the picture {}, which is not in index.csv: get both again"
+        reading.refuse(positive[query] < 0, "The solution", sentence, listed)
     boxes = np.concatenate([np.zeros((len(solution), 2)), tables[0][["width", "height"]].to_numpy()], axis=1)
     queries, objects = reading.query_tables(solution["id"].tolist(), ["landmark"] * len(solution), boxes)
     protocol = Protocol(range(len(solution)), positive, definition="textbook@100")
@@ -75,9 +73,7 @@ def read_csv(root: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     if "images" in columns and "landmark_id" in columns:  # a list of pictures for each landmark: a row for each picture
         table = table.assign(id=table["images"].str.split()).explode("id", ignore_index=True).dropna(subset="id")
     for column, form, words in (("id", "[0-9A-Za-z]{3,}", "16 letters"), ("landmark_id", "[0-9A-Za-z]+", "digits")):
-        bad = ~table[column].str.fullmatch(form) if column in table else np.zeros(0, bool)
-        if bad.any():
-            raise InputError(
-                f"{path} has the {column} {table[column][bad].iloc[0]!r}, which should have {words}: get it again."
-            )
+        if column in table:
+            sentence = f"has the {column} {{!r}}, which should have {words}: get it again"
+            reading.refuse(~table[column].str.fullmatch(form), path, sentence, table[column])
     return table

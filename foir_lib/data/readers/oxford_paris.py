@@ -19,17 +19,9 @@ from foir_lib.data.protocol import Protocol
 from foir_lib.data.readers import pictures, reading
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.images import below
 from foir_lib.registry import register
 
-DAMAGED = frozenset(
-    f"paris_{name}"
-    for name in (
-        "louvre_000136 louvre_000146 moulinrouge_000422 museedorsay_001059 notredame_000188 pantheon_000284 "
-        "pantheon_000960 pantheon_000974 pompidou_000195 pompidou_000196 pompidou_000201 pompidou_000467 pompidou_000640 "
-        "sacrecoeur_000299 sacrecoeur_000330 sacrecoeur_000353 triomphe_000662 triomphe_000833 triomphe_000863 triomphe_000867"
-    ).split()
-)
+DAMAGED = frozenset(Path(__file__).with_name("paris6k_damaged.txt").read_text(encoding="utf-8").split())
 
 
 @register("set", "paris6k")
@@ -45,15 +37,17 @@ def load(
     """
     remedy = f"expected the pictures and <landmark>_<n>_query.txt, _good, _ok and _junk; `foir data get {name} --root FOLDER` fetches them."
     root = reading.need(root, f"{name} folder", remedy)
-    names, paths = _pictures(root)
-    images = [pictures.table(names, paths, "database", name)]
+    by_name = pictures.named(root)
+    names = sorted(set(by_name) - DAMAGED)
+    paths = [by_name[n] for n in names]
+    images = [pictures.table(names, paths, "database", pictures.sizes(paths, name))]
     if distractors is not None:
         images.append(pictures.distractors(distractors, names, "distractors"))
     images = pd.concat(images, ignore_index=True)
     labels, query_ids, boxes, truth = read_lists(root, names, remedy)
     at = pd.Index(names).get_indexer(query_ids)
     images.loc[np.unique(at), "split"] = "both"
-    boxes, _ = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[at], query_ids, name)
+    boxes, _ = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[at], name, "{}", query_ids)
     queries, objects = reading.query_tables(query_ids, labels, boxes)
     protocols = ground_truth.protocols(truth, len(images), ground_truth.CLASSIC)
     if not own_counts:
@@ -61,28 +55,16 @@ def load(
     return RetrievalSet(name, images, objects, queries, protocols)
 
 
-def _pictures(root):
-    """Names and paths of the pictures below root, each name once, without damaged ones."""
-    by_name = {}
-    for path in below(root):
-        by_name.setdefault(Path(path).stem, path)
-    names = [name for name in sorted(by_name) if name not in DAMAGED]
-    return names, [by_name[name] for name in names]
-
-
 def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], list[str], np.ndarray, list[dict]]:
     """Labels, query pictures, boxes (n, 4) and for each query a dict of lists good, ok, junk of rows of ``names``."""
     files = sorted(reading.need(root, "folder", remedy).rglob("*_query.txt"))
     reading.need(files[0] if files else root / "all_souls_1_query.txt", "query file", remedy)
-    rows, labels, query_ids, boxes, truth = {name: row for row, name in enumerate(names)}, [], [], [], []
+    rows, parsed = {name: row for row, name in enumerate(names)}, []
     for file in files:
         words = reading.read_text(file).split()
-        try:
-            box = [float(word) for word in words[1:5]]
-            if len(words) != 5:
-                raise ValueError
-        except ValueError:
-            raise InputError(f"{file} must hold a picture's name and four numbers: get it again.") from None
+        box = pd.to_numeric(words[1:], errors="coerce")
+        if len(box) != 4 or np.isnan(box).any():
+            raise InputError(f"{file} must hold a picture's name and four numbers: get it again.")
         query = words[0].removeprefix("oxc1_")
         if query not in rows:
             raise InputError(f"{file} names the picture {query}, which is not among the pictures: get it again.")
@@ -91,14 +73,9 @@ def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], li
         for key in ("good", "ok", "junk"):
             path = reading.need(file.with_name(f"{stem}_{key}.txt"), "list of pictures", remedy)
             listed = reading.read_text(path, empty=True).split()
-            unknown = [n for n in listed if n not in rows and n not in DAMAGED]
-            if unknown:
-                raise InputError(
-                    f"{path} lists {unknown[0]}, which is not among the pictures ({len(unknown)} such): get them."
-                )
+            unknown = [n not in rows and n not in DAMAGED for n in listed]
+            reading.refuse(unknown, path, "lists {}, which is not among the pictures ({n} such): get them", listed)
             lists[key] = [rows[n] for n in listed if n in rows]
-        labels.append(stem.rsplit("_", 1)[0])
-        query_ids.append(query)
-        boxes.append(box)
-        truth.append(lists)
+        parsed.append((stem.rsplit("_", 1)[0], query, box, lists))
+    labels, query_ids, boxes, truth = map(list, zip(*parsed))
     return labels, query_ids, np.array(boxes), truth

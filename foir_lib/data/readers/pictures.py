@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 
@@ -11,27 +12,29 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from foir_lib.data.readers.reading import refuse
 from foir_lib.data.sets import COLUMNS
 from foir_lib.errors import InputError, MissingError
 from foir_lib.files import cached
 from foir_lib.images import below, size
 
 
-def by_name(root: str | PathLike, names: Sequence[str], what: str, remedy: str) -> list[str]:
-    """Paths of the pictures called ``names`` (no extension), in root/jpg or anywhere below ``root``.
+def named(root: str | PathLike) -> dict[str, str]:
+    """Name (no extension) -> path of each picture below ``root``; of several of a name that in root/jpg, or the first."""
+    paths = sorted(below(root), key=lambda path: Path(path).parent != Path(root, "jpg"))
+    return {Path(path).stem: path for path in reversed(paths)}
 
-    Archives differ in the folders they make. Raises MissingError that names the first that is lacking and counts them.
+
+def by_name(root: str | PathLike, names: Sequence[str], what: str, remedy: str) -> list[str]:
+    """Paths of the pictures called ``names`` (no extension), anywhere below ``root``: archives differ in folders.
+
+    Raises MissingError that names the first that is lacking and counts them.
     """
-    known = {}
-    for path in below(root):
-        name = os.path.splitext(os.path.basename(path))[0]
-        if name not in known or Path(path).parent == Path(root, "jpg"):
-            known[name] = path
+    known = named(root)
     lacking = [name for name in names if name not in known]
     if lacking:
-        raise MissingError(
-            f"{len(lacking)} of {len(names)} pictures of {what} are missing below {root}, first {lacking[0]}: {remedy}"
-        )
+        fact = f"{len(lacking)} of {len(names)} pictures of {what} are missing below {root}, first {lacking[0]}"
+        raise MissingError(f"{fact}: {remedy}")
     return [known[name] for name in names]
 
 
@@ -42,11 +45,8 @@ def sizes(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
 
     def compute():
         measured = measure(paths, what, size).astype("<i4")
-        broken = np.flatnonzero((measured < 1).any(1))
-        if len(broken) and not lenient:
-            raise InputError(
-                f"Picture {paths[broken[0]]} of {what} can't be read ({len(broken)} such): the file is damaged, get it again."
-            )
+        sentence = "{} of {} can't be read ({n} such): the file is damaged, get it again"
+        refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
         return measured.tobytes()
 
     digest = hashlib.sha256(repr([(str(path), *_stamp(path)) for path in paths]).encode()).hexdigest()
@@ -58,23 +58,17 @@ def measure(paths: Sequence[str], what: str, size_of: Callable[[str], tuple[int,
     """``size_of`` each picture, (width, height) in pixels, int (n, 2): zeros for one that can't be read."""
 
     def measured(path):
-        try:
+        with suppress(InputError, MissingError):
             return size_of(path)
-        except (InputError, MissingError):
-            return 0, 0
+        return 0, 0
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         bar = tqdm(pool.map(measured, paths), total=len(paths), desc=f"measuring {what}", unit="picture", delay=2)
         return np.array(list(bar), dtype=np.int32).reshape(-1, 2)
 
 
-def table(ids: Sequence[str], paths: Sequence[str], split: str, what: str) -> pd.DataFrame:
-    """The images table of a RetrievalSet: measured pictures of one split."""
-    return rows(ids, paths, sizes(paths, what), split)
-
-
-def rows(ids: Sequence[str], paths: Sequence[str], sizes: np.ndarray, split: str) -> pd.DataFrame:
-    """The images table of a RetrievalSet from its columns; sizes: int (n, 2)."""
+def table(ids: Sequence[str], paths: Sequence[str], split: str, sizes: np.ndarray) -> pd.DataFrame:
+    """The images table of a RetrievalSet for pictures of one split; sizes: int (n, 2)."""
     frame = pd.DataFrame({"image_id": ids, "path": paths, "width": sizes[:, 0], "height": sizes[:, 1], "split": split})
     return frame[COLUMNS["images"]]
 
@@ -88,7 +82,7 @@ def distractors(folder: str | PathLike, others: Iterable[str], what: str) -> pd.
     paths = below(folder)
     measured = sizes(paths, what, lenient=True)
     ids = [f"{what}/{Path(path).relative_to(folder).as_posix()}" for path in paths]
-    images = rows(ids, paths, measured, "database")[(measured > 0).all(1)]
+    images = table(ids, paths, "database", measured)[(measured > 0).all(1)]
     clash = set(images["image_id"]) & set(others)
     if clash:
         raise InputError(f"Distractor {min(clash)} is a picture of the set itself: give another folder.")
@@ -97,8 +91,7 @@ def distractors(folder: str | PathLike, others: Iterable[str], what: str) -> pd.
 
 def _stamp(path):
     """Bytes and time of a file, zeros without one."""
-    try:
+    with suppress(OSError):
         file = os.stat(path)
-    except OSError:
-        return 0, 0
-    return file.st_size, file.st_mtime_ns
+        return file.st_size, file.st_mtime_ns
+    return 0, 0

@@ -16,7 +16,6 @@ from os import PathLike
 import pandas as pd
 
 from foir_lib.data import ground_truth
-from foir_lib.data.protocol import Protocol
 from foir_lib.data.readers import pictures, reading
 from foir_lib.data.readers.pickles import load_plain
 from foir_lib.data.sets import RetrievalSet
@@ -39,23 +38,15 @@ def load(root: str | PathLike, name: str = "roxford5k", distractors: str | PathL
     tables = []
     for key, split in (("qimlist", "query"), ("imlist", "database")):
         paths = pictures.by_name(root, truth[key], name, remedy)
-        tables.append(pictures.table(truth[key], paths, split, name))
+        tables.append(pictures.table(truth[key], paths, split, pictures.sizes(paths, name)))
     if distractors is not None:
         tables.append(pictures.distractors(distractors, truth["imlist"] + truth["qimlist"], "distractors"))
     images = pd.concat(tables, ignore_index=True)
-    boxes, _ = reading.fit_boxes(
-        [query["bbx"] for query in truth["gnd"]], tables[0][["width", "height"]], truth["qimlist"], f"gnd_{name}.pkl"
-    )
+    boxes, sizes = [query["bbx"] for query in truth["gnd"]], tables[0][["width", "height"]]
+    boxes, _ = reading.fit_boxes(boxes, sizes, f"gnd_{name}.pkl", "{}", truth["qimlist"])
     protocols = ground_truth.protocols(truth["gnd"], len(truth["imlist"]), where=f"gnd_{name}.pkl: ground truth")
     queries, objects = reading.query_tables(truth["qimlist"], landmarks(truth), boxes)
     return RetrievalSet(name, images, objects, queries, protocols)
-
-
-def protocols(path: str | PathLike) -> tuple[dict[str, Protocol], int]:
-    """Protocols easy, medium and hard from a ground-truth pickle alone, and the number of database pictures."""
-    truth = read_truth(path)
-    n = len(truth["imlist"])
-    return ground_truth.protocols(truth["gnd"], n, where=f"{path}: ground truth"), n
 
 
 def read_truth(path: str | PathLike) -> dict:
@@ -64,14 +55,15 @@ def read_truth(path: str | PathLike) -> dict:
     lists = isinstance(truth, dict) and all(isinstance(truth.get(key), list) for key in ("imlist", "qimlist", "gnd"))
     if not lists or len(truth["qimlist"]) != len(truth["gnd"]) or not truth["gnd"]:
         raise IntegrityError(f"{path} has no lists imlist, qimlist and gnd that belong together: get it again.")
-    for query, one in zip(truth["qimlist"], truth["gnd"], strict=True):
-        if not isinstance(one, dict) or not _is_box(one.get("bbx")):
-            raise IntegrityError(f"{path} has no box of four numbers for the query {query}: get it again.")
+    bad = [query for query, one in zip(truth["qimlist"], truth["gnd"]) if not _has_box(one)]
+    if bad:
+        raise IntegrityError(f"{path} has no box of four numbers for the query {bad[0]}: get it again.")
     reading.unique(truth["imlist"] + truth["qimlist"], str(path))
     return truth
 
 
-def _is_box(box):
+def _has_box(one):
+    box = one.get("bbx") if isinstance(one, dict) else None
     return isinstance(box, list | tuple) and len(box) == 4 and all(isinstance(v, int | float) for v in box)
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 from foir_lib.data.readers import reading
 from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.errors import InputError, count
+from foir_lib.files import listing
 from foir_lib.registry import register
 
 REMEDY = (
@@ -41,71 +42,48 @@ def load(
     count(n_categories, "n_categories")
     root = reading.need(root, "Visual Genome folder", REMEDY)
     sizes = _sizes(reading.need(root / "image_data.json", "annotation file", REMEDY))
-    lists = {
-        split: _ids(reading.need(root / name, "list of images", REMEDY), sizes)
-        for split, name in (("query", query), ("database", database))
-    }
-    images = pd.concat([sizes.loc[ids].assign(split=split) for split, ids in lists.items()]).reset_index()
-    twice = images["image_id"].duplicated()
-    if twice.any():
-        raise InputError(
-            f"Image {images['image_id'][twice].iloc[0]} is in both {query} and {database} ({twice.sum()} such): a query picture must not be in the database."
-        )
-    folders = {folder: reading.listing(root / folder) for folder in ("VG_100K", "VG_100K_2")}
+    paths = [reading.need(root / name, "list of images", REMEDY) for name in (query, database)]
+    images = [sizes.loc[_ids(path, sizes)].assign(split=split) for path, split in zip(paths, ("query", "database"))]
+    images = pd.concat(images).reset_index()
+    reading.apart(images, query, database)
+    second = listing(root / "VG_100K_2")
     names = [f"{image_id}.jpg" for image_id in images["image_id"]]
-    images["path"] = [str(root / ("VG_100K_2" if n in folders["VG_100K_2"] else "VG_100K") / n) for n in names]
+    images["path"] = [str(root / ("VG_100K_2" if name in second else "VG_100K") / name) for name in names]
     if check_files:
         reading.need_files(images["path"].tolist(), "Visual Genome")
     objects = _objects(root, n_categories)
     objects = objects[objects["image_id"].isin(images["image_id"])].reset_index(drop=True)
-    boxes, keep = reading.fit_boxes(
-        objects[CORNERS],
-        sizes.loc[objects["image_id"]].to_numpy(),
-        objects["image_id"].tolist(),
-        "objects.json (by image)",
-        strict=False,
-    )
-    objects[CORNERS] = boxes
-    objects["ignore"] = False
-    objects["segmentation"] = None
-    return reading.make_set("visual-genome", images, objects[keep])
+    where = "objects.json (by image)"
+    objects = reading.fit_objects(objects, images, where, "{}", objects["image_id"], strict=False)
+    return reading.make_set("visual-genome", images, objects)
 
 
-def _sizes(path):
-    """Width and height by image id."""
-    records = _list(path, reading.read_json(path))
-    table = pd.DataFrame(
-        {key: reading.column(records, key, str(path), (int,)) for key in ("image_id", "width", "height")}
-    )
-    reading.unique(table["image_id"].tolist(), str(path))
-    return table.set_index("image_id")
-
-
-def _list(path, content):
+def _records(path, hook=None):
+    """The list of images of a JSON file."""
+    content = reading.read_json(path, hook)
     if not isinstance(content, list) or not content:
         raise InputError(f"{path} is no list of images, or an empty one: get the file again.")
     return content
 
 
+def _sizes(path):
+    """Width and height by image id."""
+    table = reading.table(_records(path), str(path), image_id=int, width=int, height=int)
+    reading.unique(table["image_id"], str(path))
+    return table.set_index("image_id")
+
+
 def _ids(path, sizes):
     """Image ids of a list file."""
-    lines = [
-        (number, line.strip()) for number, line in enumerate(reading.read_text(path).splitlines(), 1) if line.strip()
-    ]
-    ids = []
-    for number, line in lines:
-        name = PurePosixPath(line.replace("\\", "/")).stem
-        if not name.isdecimal():
-            raise InputError(
-                f"{path} has {line[:60]!r} on line {number}: give an image name such as 2368620.jpg, or its number."
-            )
-        ids.append(int(name))
+    lines = [(n, line.strip()) for n, line in enumerate(reading.read_text(path).splitlines(), 1) if line.strip()]
+    numbers, lines = zip(*lines, strict=True)
+    names = [PurePosixPath(line.replace("\\", "/")).stem for line in lines]
+    sentence = "has {!r:.60} on line {}: give an image name such as 2368620.jpg, or its number"
+    reading.refuse([not name.isdecimal() for name in names], path, sentence, lines, numbers)
+    ids = [int(name) for name in names]
     reading.unique(ids, str(path))
-    unknown = [i for i in ids if i not in sizes.index]
-    if unknown:
-        raise InputError(
-            f"{path} names the image {unknown[0]}, which is not in image_data.json ({len(unknown)} such): get both files of one version."
-        )
+    sentence = "names the image {}, which is not in image_data.json ({n} such): get both files of one version"
+    reading.refuse(~pd.Index(ids).isin(sizes.index), path, sentence, ids)
     return ids
 
 
@@ -126,35 +104,28 @@ def _objects(root, n_categories):
     """image_id, label and box (x0, y0, x1, y1) of every object of the most frequent categories."""
     path = reading.need(root / "objects.json", "annotation file", REMEDY)
     target = aliases(reading.need(root / "object_alias.txt", "list of aliases", REMEDY))
-    records = _list(path, reading.read_json(path, _compact))
-    image_ids = reading.column(records, "image_id", str(path), (int,))
-    reading.unique(image_ids, str(path))
-    per_image = reading.column(records, "objects", str(path), (list,))
-    owners = np.repeat(image_ids, [len(objects) for objects in per_image])
-    objects = list(chain.from_iterable(per_image))
-    for row, item in enumerate(objects):
-        if not isinstance(item, tuple):
-            raise InputError(
-                f"{path} has an object of image {owners[row]} without names, x, y, w and h: repair the file or get it again."
-            )
+    records = reading.table(_records(path, _compact), str(path), image_id=int, objects=list)
+    reading.unique(records["image_id"], str(path))
+    image_ids = np.repeat(records["image_id"], records["objects"].str.len())
+    objects = list(chain.from_iterable(records["objects"]))
+    sentence = "has an object of image {} without names, x, y, w and h: repair the file or get it again"
+    reading.refuse([not isinstance(item, tuple) for item in objects], path, sentence, image_ids)
     labels = [target.get(item[0], item[0]) for item in objects]
     counts = Counter(label for label in labels if label)
-    chosen = sorted(counts, key=lambda label: (-counts[label], label))[:n_categories]
-    keep = pd.Series(labels, dtype=object).isin(chosen).to_numpy()
-    if not keep.any():
-        raise InputError(
-            f"{path} has no object of a category: ask for at least one of its {len(counts)} (n_categories={n_categories})."
-        )
+    chosen = set(sorted(counts, key=lambda label: (-counts[label], label))[:n_categories])
+    if not chosen:
+        raise InputError(f"{path} has no object of a category: get the file again.")
+    rows = zip(image_ids, labels, objects, strict=True)
     table = pd.DataFrame(
-        {"image_id": owners[keep], "label": [label for label, k in zip(labels, keep, strict=True) if k]}
+        [(image_id, label, *item[1:], False, None) for image_id, label, item in rows if label in chosen],
+        columns=["image_id", "label", *CORNERS, "ignore", "segmentation"],
     )
     try:
-        x, y, w, h = np.array([item[1:] for item, k in zip(objects, keep, strict=True) if k], dtype=np.float64).T
+        table[CORNERS] = table[CORNERS].to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} has a box that is not made of numbers ({error}): repair the file or get it again."
-        ) from error
-    table[CORNERS] = np.stack([x, y, x + w, y + h], axis=1)
+        fault = f"has a box that is not made of numbers ({error})"
+        raise InputError(f"{path} {fault}: repair the file or get it again.") from error
+    table[["x1", "y1"]] += table[["x0", "y0"]].to_numpy()
     return table
 
 
@@ -162,12 +133,7 @@ def _compact(record):
     """Objects as tuples (name, x, y, w, h) while the file is parsed: a fraction of the memory of dicts."""
     try:
         names = record["names"]
-        return (
-            sys.intern(names[0].strip().lower()) if names else "",
-            record["x"],
-            record["y"],
-            record["w"],
-            record["h"],
-        )
+        name = sys.intern(names[0].strip().lower()) if names else ""
+        return name, record["x"], record["y"], record["w"], record["h"]
     except (KeyError, TypeError, AttributeError):
         return record

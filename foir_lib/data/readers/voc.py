@@ -6,6 +6,7 @@ Boxes count from 1 and include their last pixel there; here they count from 0 an
 ``x0 = xmin - 1``, ``x1 = xmax``. Image ids are e.g. ``VOC2007/000005``: unique across years.
 """
 
+from contextlib import suppress
 from os import PathLike
 from xml.etree import ElementTree
 
@@ -50,13 +51,9 @@ def load(
     images = pd.DataFrame(images, columns=["image_id", "path", "width", "height", "split"])
     if check_files:
         reading.need_files(images["path"].tolist(), "VOC")
-    objects = pd.DataFrame(rows, columns=["image_id", "label", *CORNERS, "ignore"])
-    objects["segmentation"] = None
-    sizes = images.set_index("image_id")[["width", "height"]].loc[objects["image_id"]].to_numpy()
-    names = (objects["label"] + " of " + objects["image_id"]).tolist()
-    boxes, keep = reading.fit_boxes(objects[CORNERS].to_numpy(), sizes, names, str(root))
-    objects[CORNERS] = boxes
-    return reading.make_set("voc", images, objects[keep], difficult_queries, difficult_positives)
+    objects = pd.DataFrame(rows, columns=["image_id", "label", *CORNERS, "ignore"]).assign(segmentation=None)
+    objects = reading.fit_objects(objects, images, str(root), "{} of {}", objects["label"], objects["image_id"])
+    return reading.make_set("voc", images, objects, difficult_queries, difficult_positives)
 
 
 def _ids(root, split):
@@ -92,10 +89,9 @@ def read(path: str | PathLike) -> tuple[list[int], list[tuple]]:
 
 def _number(element, key, path):
     text = element.findtext(key)
-    try:
+    value = np.nan
+    with suppress(TypeError, ValueError):
         value = float(text)
-    except (TypeError, ValueError):
-        value = np.nan
     if not np.isfinite(value):
         raise InputError(f"{path} has {text!r} as {key}, a number is needed: repair the file or get it again.")
     return value
