@@ -18,7 +18,7 @@ from foir_lib.errors import InputError
 from foir_lib.methods import foveal, head_selection
 from foir_lib.models.vit import ViT
 from foir_lib.view.figures import parts
-from foir_lib.view.figures.looks import BLUE, ORANGE, WIDTH, canvas
+from foir_lib.view.figures.looks import ORANGE, WIDTH, canvas
 from foir_lib.view.figures.pictures import Grid, Prompt, attention_compare, compare_lists
 
 
@@ -39,15 +39,8 @@ def head_maps(
     rows, side = math.ceil(len(attention) / columns), (WIDTH - 0.7) / (columns + 1)
     with canvas(rows * (side * parts.tall(picture) + 0.25) + 0.5) as figure:
         cells = figure.add_gridspec(rows, columns + 1)
-        axes = figure.add_subplot(cells[0, 0])
-        parts.show(axes, picture)
-        parts.frame(axes, BLUE, "")
-        axes.set_title("query" if roi is None else "query and ROI")
-        panels, scale = [axes], parts.scale_of(100 * attention)
-        for i, row in enumerate(attention):
-            axes = figure.add_subplot(cells[i // columns, 1 + i % columns])
-            image = parts.head_map(axes, i, row, grid, picture, scale, roi, heads[i])
-            panels.append(axes)
+        panels, image = _band(cells, 0, picture, attention, grid, parts.scale_of(100 * attention), roi, heads)
+        panels[0].set_title("query" if roi is None else "query and ROI")
         if roi is not None:
             parts.outline(panels[0], roi.reshape(grid), picture.size)
         parts.colour_bar(figure, image, panels, values=100 * attention)
@@ -55,6 +48,26 @@ def head_maps(
         legend += [] if roi is None else ["percent: attention on the ROI"]
         figure.suptitle(title or ", ".join(legend))
     return figure
+
+
+def _band(cells, line, picture, attention, grid, top, roi=None, chosen=None, prompt=None):
+    """The query and, from ``line`` of the gridspec on, the map of every head, up to ``top`` percent: the axes and the last map.
+
+    ``roi`` (N,) bool: outlined, with the attention on it in the titles; ``chosen`` (h,) bool: which get a frame and a star.
+    """
+    figure, columns = cells.figure, cells.ncols - 1
+    panels = [figure.add_subplot(cells[line, 0])]
+    parts.query(panels[0], picture, prompt, grid)
+    for head, row in enumerate(attention):
+        panels.append(axes := figure.add_subplot(cells[line + head // columns, 1 + head % columns]))
+        image = parts.heat_map(axes, picture, 100 * row.reshape(grid), top)
+        share, on = "" if roi is None else f": {100 * row[roi].sum():.0f}%", chosen is not None and chosen[head]
+        axes.set_title(f"head {head}{share}", fontweight="bold" if on else None, fontsize=7.5)
+        if on:
+            parts.frame(axes, ORANGE, "\N{BLACK STAR}")
+        if roi is not None:
+            parts.outline(axes, roi.reshape(grid), picture.size)
+    return panels, image
 
 
 def roi_bars(roi_attention, heads=None, title: str | None = None) -> Figure:
@@ -109,11 +122,10 @@ def compare_sizes(
     """One row per picture: the query, then the PHS map of every model on one scale (PHS Figure A5)."""
     _paired(pictures, prompts)
     _some(models)
-    maps, grids = {}, {}
-    for model in models:
-        name = f"{model.name}\n{_kept(model, h_on)}"
-        rows = [attention_maps(model, picture, prompt, h_on, roi)["PHS"] for picture, prompt in zip(pictures, prompts)]
-        maps[name], grids[name] = np.stack(rows), model.grid
+    names = {f"{model.name}\n{_kept(model, h_on)}": model for model in models}
+    maps = {name: np.stack([attention_maps(model, *pair, h_on, roi)["PHS"] for pair in zip(pictures, prompts)])
+            for name, model in names.items()}  # fmt: skip
+    grids = {name: model.grid for name, model in names.items()}
     title = title or "PHS: mean attention of the kept heads in the last block, by model"
     caption = "Look along each row: do the bright patches keep closer to the prompt where there are more heads to choose from?"
     return attention_compare(pictures, prompts, maps, grids, title, caption)
@@ -135,18 +147,10 @@ def heads_of_models(
     with canvas(sum(rows) * (side * parts.tall(picture) + 0.25) + 0.9) as figure:
         cells = figure.add_gridspec(sum(rows), columns + 1)
         for model, heads, row in zip(models, attention, np.cumsum([0, *rows])):
-            axes = figure.add_subplot(cells[row, 0])
-            parts.show(axes, picture)
-            parts.frame(axes, BLUE, "")
-            axes.set_title(f"{model.name}\n{model.n_heads} heads", fontweight="bold", fontsize=7.5)
             inside = None if prompt is None else prompt.tokens(model.grid, picture.size)
-            if prompt is not None:
-                parts.draw_prompt(axes, prompt, picture.size, model.grid)
-            panels.append(axes)
-            for i, head in enumerate(heads):
-                axes = figure.add_subplot(cells[row + i // columns, 1 + i % columns])
-                image = parts.head_map(axes, i, head, model.grid, picture, top, inside)
-                panels.append(axes)
+            band, image = _band(cells, row, picture, heads, model.grid, top, inside, prompt=prompt)
+            band[0].set_title(f"{model.name}\n{model.n_heads} heads", fontweight="bold", fontsize=7.5)
+            panels += band
         parts.colour_bar(figure, image, panels, values=values)
         parts.words(figure, title or "Attention from CLS in the last block, every head by itself", caption)
     return figure
@@ -177,9 +181,8 @@ def _kept(model, h_on):
 
 def _paired(pictures, prompts):
     if not len(pictures) or len(pictures) != len(prompts):
-        raise InputError(
-            f"{len(pictures)} pictures and {len(prompts)} prompts can't be paired: give at least one of each, as many of both."
-        )
+        words = f"{len(pictures)} pictures and {len(prompts)} prompts can't be paired"
+        raise InputError(f"{words}: give at least one of each, as many of both.")
 
 
 def _some(models):

@@ -44,19 +44,20 @@ def compare_lists(
     ids: database rows, best first (-1: none); scores and relevance (bool) may be None. The name of each row tells how many of
     the ``k`` are right. ``prompt``: another one than the query's own.
     """
-    lines = max((name.count("\n") for name in results), default=0)
+    lines, row = max((name.count("\n") for name in results), default=0), rs.queries.iloc[query]
+    picture = rs.open(row["image_id"])
     with canvas(len(results) * (1.2 + 0.14 * lines) + 0.3) as figure:
         cells = figure.add_gridspec(len(results), k + 1, width_ratios=[1.15, *[1] * k])
-        for row, (method, result) in enumerate(results.items()):
+        for line, (method, result) in enumerate(results.items()):
             ids, scores, relevance = parts.first_results(*result, k)
-            axes = figure.add_subplot(cells[row, 0])
-            parts.draw_query(axes, rs, query, prompt)
+            axes = figure.add_subplot(cells[line, 0])
+            parts.query(axes, picture, row["prompt"] if prompt is None else prompt)
             right = "" if None in relevance else f"\n{sum(relevance)} of {len(ids)} right"
-            axes.set_title(method + right, fontweight="bold")
+            axes.set_title(method + right, color=BLUE, fontweight="bold")
             for i in range(len(ids)):
-                axes = figure.add_subplot(cells[row, 1 + i])
+                axes = figure.add_subplot(cells[line, 1 + i])
                 parts.draw_result(axes, rs, ids[i], i + 1, scores[i], relevance[i])
-        figure.suptitle(title or f"query: {rs.queries['label'].iloc[query]}")
+        figure.suptitle(title or f"query: {row['label']}")
     return figure
 
 
@@ -81,9 +82,7 @@ def attention_compare(
         cells = figure.add_gridspec(len(pictures), len(maps) + 1, height_ratios=heights)
         for row, (picture, prompt) in enumerate(zip(pictures, prompts, strict=True)):
             axes = figure.add_subplot(cells[row, 0])
-            parts.show(axes, picture)
-            parts.draw_prompt(axes, prompt, picture.size, next(iter(grids.values())))
-            parts.frame(axes, BLUE, "")
+            parts.query(axes, picture, prompt, next(iter(grids.values())))
             values = np.concatenate([m[row] for m in maps.values()])
             scale, panels = parts.scale_of(values), []
             axes.set_title("query" if row == 0 else "")
