@@ -12,12 +12,10 @@ from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.live import close_parts, replace_earlier
 
-WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
 
-
-def wrapped(*widgets: ipywidgets.Widget, gap: str = "0 12px", **layout) -> ipywidgets.Box:
+def wrapped(*widgets: ipywidgets.Widget, gap: str = "0 12px") -> ipywidgets.Box:
     """Widgets in a line that wraps."""
-    return ipywidgets.HBox(widgets, layout=Layout(flex_flow="row wrap", align_items="flex-start", grid_gap=gap, **layout))
+    return ipywidgets.HBox(widgets, layout=Layout(flex_flow="row wrap", align_items="flex-start", grid_gap=gap))
 
 
 class Part(ipywidgets.VBox):
@@ -25,6 +23,7 @@ class Part(ipywidgets.VBox):
 
     canvas: PromptCanvas | None = None
     gallery: Gallery | None = None
+    panel = None  # the QueryPanel that it asks with
     _busy = _complained = False
 
     @contextmanager
@@ -43,13 +42,15 @@ class Part(ipywidgets.VBox):
             self._say("")
 
     def clicked(self, work: Callable[[], object], otherwise: Callable[[], object] | None = None) -> None:
-        """Do what was asked on the page; what goes wrong is said there alone, and ``otherwise`` puts the control back."""
+        """Do ``work`` for a click; what goes wrong is said on the page alone, and ``otherwise`` puts the control back."""
         try:
             with self.saying():
                 work()
-        except FoirError:
+        except Exception as error:
             if otherwise:
                 self.quietly(otherwise)
+            if not isinstance(error, FoirError):
+                raise
 
     def quietly(self, work: Callable[[], object]) -> None:
         """Set controls without answering to them."""
@@ -59,8 +60,12 @@ class Part(ipywidgets.VBox):
         finally:
             self._busy = False
 
-    def answers_to(self, control: ipywidgets.Widget, work: Callable[[], object]) -> ipywidgets.Widget:
-        """``control`` whose moves are answered by ``work()``; where that fails it goes back."""
+    def control(self, kind: str, description: str, work: Callable[[], object], **options) -> ipywidgets.Widget:
+        """A control, ``kind`` of ipywidgets, whose moves are answered by ``work()``; where that fails it goes back."""
+        slides, style = "Slider" in kind, {} if kind == "ToggleButton" else {"description_width": "initial"}
+        defaults = {"style": style, "layout": {"width": "250px" if slides else "auto"}}
+        defaults |= {"continuous_update": False} if slides else {}
+        control = getattr(ipywidgets, kind)(description=description, **defaults | options)
 
         def moved(change):
             if not self._busy:
@@ -69,11 +74,34 @@ class Part(ipywidgets.VBox):
         control.observe(moved, "value")
         return control
 
+    def ask(self, prompt=None, picture=None) -> None:
+        """Ask with ``prompt`` on ``picture`` (PIL, an image id, or None: the present one), as a browser would."""
+        with self.saying():
+            self.panel.ask(prompt, picture)
+
+    def query(self, row: int) -> None:
+        """Open a row of the set's queries: its picture, prompt and label."""
+        with self.saying():
+            self.panel.query(row)
+
+    def wait(self) -> None:
+        """Answer at once what still waits for a timer: after it, ``state`` is that of the last edit."""
+        if self.canvas is not None:
+            self.canvas.wait()
+
+    def reveal(self) -> None:
+        """Scroll the page to the query."""
+        self.canvas.reveal()
+
     def close(self) -> None:
         """Leave the page: every part is closed (what is shared stays) and nothing is called any more."""
         if self.comm is not None:
+            self.leave()
             close_parts(self)
             super().close()
+
+    def leave(self) -> None:
+        """Let go of what isn't on the page: callbacks, threads, other parts."""
 
     def _say(self, words):
         if self.canvas is not None:
@@ -122,26 +150,19 @@ class Explorer(Part):
     @property
     def state(self) -> dict:
         """What is shown, as plain values: picture, prompt, label, rows, summary, message (and whether it is an error)."""
-        canvas, gallery = self.canvas, self.gallery
-        asks = None if canvas is None or canvas.asks is None else str(canvas.asks)
-        rows = [
-            {**{name: row[name] for name in ("title", "note", "empty")},
-             **{f"{name}s": [item[name] for item in row["items"]] for name in ("key", "frame", "caption")}}
-            for row in (() if gallery is None else gallery.rows)
-        ]  # fmt: skip
-        beside = "" if gallery is None else gallery.message
-        message = canvas.message if canvas is not None else {"text": beside, "error": bool(beside)}
-        label = "" if self.panel is None else self.panel.label
-        picture = "" if canvas is None else canvas.label
+        canvas, rows, beside = self.canvas, [], ""
+        if self.gallery is not None:
+            beside = self.gallery.message
+            for row in self.gallery.rows:
+                items = {f"{name}s": [item[name] for item in row["items"]] for name in ("key", "frame", "caption")}
+                rows.append({name: row[name] for name in ("title", "note", "empty")} | items)
+        message = {"text": beside, "error": bool(beside)} if canvas is None else canvas.message
         return {
-            "picture": picture, "prompt": asks, "label": label, "rows": rows, "summary": self.summary,
-            "message": message["text"], "error": message["error"],
+            "picture": "" if canvas is None else canvas.label,
+            "prompt": None if canvas is None or canvas.asks is None else str(canvas.asks),
+            "label": "" if self.panel is None else self.panel.label,
+            "rows": rows, "summary": self.summary, "message": message["text"], "error": message["error"],
         }  # fmt: skip
-
-    def wait(self) -> None:
-        """Answer at once what still waits for a timer: after it, :attr:`state` is that of the last edit."""
-        if self.canvas is not None:
-            self.canvas.wait()
 
     @property
     def active(self) -> bool:
@@ -154,30 +175,12 @@ class Explorer(Part):
         if active and self._stale:
             self.clicked(self._answer)
 
-    def ask(self, prompt=None, picture=None) -> None:
-        """Ask with ``prompt`` on ``picture`` (PIL, an image id, or None: the present one), as a browser would."""
-        with self.saying():
-            self.panel.ask(prompt, picture)
-
-    def query(self, row: int) -> None:
-        """Open a row of the set's queries: its picture, prompt and label."""
-        with self.saying():
-            self.panel.query(row)
-
-    def reveal(self) -> None:
-        """Scroll the page to the query."""
-        self.panel.reveal()
-
-    def close(self) -> None:
-        if self.comm is None:
-            return
+    def leave(self) -> None:
         if self.panel is not None:
             self.panel.on_change(self._query_changed, remove=True)
             self.canvas.unobserve(self._canvas_closed, "comm")
             if self._own:
                 self.panel.close()
-        close_parts(self)
-        super().close()
 
     def _query_changed(self, panel):
         self._stale = True

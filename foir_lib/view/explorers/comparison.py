@@ -33,6 +33,16 @@ class Answer(NamedTuple):
     lacks: str = ""
 
 
+class Question(NamedTuple):
+    """A prompt on a picture, and what is known of it: retriever -> answer, (retriever, ids) -> maps."""
+
+    picture: Image.Image
+    key: tuple  # prompt, image id
+    part: object  # of Corpus.live
+    answers: dict
+    maps: dict
+
+
 NONE = np.zeros(0, dtype=np.int64)
 
 
@@ -43,7 +53,7 @@ class Comparison:
         self.corpus, self.ids = corpus, corpus.set.database["image_id"].to_numpy()
         self.thumbs = Thumbs(corpus.set)
         self._row_of = {image_id: row for row, image_id in enumerate(self.ids)}
-        self._picture, self._question, self._part, self._answers, self._maps = None, None, None, {}, {}
+        self._question = None
 
     def answers(self, picture: Image.Image, prompt, retrievers: Sequence[Retriever], image_id=None) -> dict[str, Answer]:
         """The text of each retriever -> its :class:`Answer` to a prompt (or None) on a picture.
@@ -51,23 +61,20 @@ class Comparison:
         ``image_id``: of the picture where it is one of the set, so that it isn't its own result. Raises InputError for what
         goes wrong, and then what was kept before stays.
         """
-        question = (prompt, image_id)
-        same = picture is self._picture and question == self._question
-        part = self._part if same else self.corpus.live(picture, [prompt])
-        answers, own = dict(self._answers) if same else {}, self._row_of.get(image_id, -1)
-        for retriever in retrievers:
-            if retriever not in answers:
-                answers[retriever] = self._answer(retriever, part, prompt, own)
-        self._picture, self._question, self._part, self._answers = picture, question, part, answers
-        self._maps = self._maps if same else {}
-        return {str(retriever): answers[retriever] for retriever in retrievers}
+        question, own = self._question, self._row_of.get(image_id, -1)
+        if question is None or picture is not question.picture or question.key != (prompt, image_id):
+            question = Question(picture, (prompt, image_id), self.corpus.live(picture, [prompt]), {}, {})
+        missing = [retriever for retriever in retrievers if retriever not in question.answers]
+        question.answers.update({one: self._answer(one, question.part, prompt, own) for one in missing})
+        self._question = question
+        return {str(retriever): question.answers[retriever] for retriever in retrievers}
 
     def explained(self, retriever: Retriever, ids) -> list[np.ndarray] | None:
         """Where the results ``ids`` (k,) look like the last prompt: a map (rows, columns) of each, or None."""
-        key = (retriever, tuple(ids))
-        if key not in self._maps:
-            self._maps[key] = retriever.explain(self.corpus, self._part, 0, ids)
-        return self._maps[key]
+        key, known = (retriever, tuple(ids)), self._question.maps
+        if key not in known:
+            known[key] = retriever.explain(self.corpus, self._question.part, 0, ids)
+        return known[key]
 
     def row(self, title: str, results, first: str | None, answer: Answer) -> dict:
         """The gallery's row of an answer, of which ``results`` is the table; changes of rank count from ``first``."""
@@ -85,7 +92,7 @@ class Comparison:
     def close(self) -> None:
         """Let the threads and everything kept go."""
         self.thumbs.close()
-        self._picture, self._question, self._part, self._answers, self._maps = None, None, None, {}, {}
+        self._question = None
 
     def _answer(self, retriever, part, prompt, own):
         n = len(self.ids)

@@ -8,7 +8,7 @@ from foir_lib.errors import FoirError, count
 from foir_lib.registry import register, split
 from foir_lib.retrievers.base import Retriever
 from foir_lib.view.explorers import rows
-from foir_lib.view.explorers.base import WIDE, Explorer, wrapped
+from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.comparison import Comparison, offered, parsed
 from foir_lib.view.explorers.options import Options, plain, with_options
 from foir_lib.view.explorers.panel import QueryPanel
@@ -56,21 +56,14 @@ class RetrievalExplorer(Explorer):
     def _content(self, k, maps):
         """The controls and the lists."""
         self._offered |= {str(m): m for m in map(plain, self._methods)}
-        self.buttons = {
-            name: ipywidgets.ToggleButton(description=name, layout=ipywidgets.Layout(width="auto")) for name in self._offered
-        }
-        for name, button in self.buttons.items():
-            self.answers_to(button, lambda name=name: self._toggle(name))
-        self.options = Options(self.corpus, self._methods, self.answers_to, self._move)
-        self.k = ipywidgets.Dropdown(description="results (k)", options=sorted({*K, int(k)}), value=int(k), **WIDE)
-        self.maps = ipywidgets.Checkbox(maps, description="what counts", indent=False, layout=ipywidgets.Layout(width="auto"))
-        self.text = ipywidgets.Text(continuous_update=False, layout=ipywidgets.Layout(width="100%"))
-        for control in (self.k, self.maps):
-            self.answers_to(control, self.show)
-        self.answers_to(self.text, lambda: self._use(parsed(split(self.text.value), self.corpus)))
+        self.buttons = {name: self.control("ToggleButton", name, lambda name=name: self._toggle(name)) for name in self._offered}
+        self.options = Options(self.corpus, self.control, self._move)
+        self.k = self.control("Dropdown", "results (k)", self.show, options=sorted({*K, int(k)}), value=int(k))
+        self.maps = self.control("Checkbox", "what counts", self.show, value=maps, indent=False)
+        wide = {"continuous_update": False, "layout": {"width": "100%"}}
+        self.text = self.control("Text", "methods, with options", self._typed, **wide)
         self.legend = ipywidgets.HTML()
-        labelled = ipywidgets.HBox([ipywidgets.Label("methods, with options"), self.text])
-        more = ipywidgets.Accordion([ipywidgets.VBox([wrapped(*self.buttons.values(), gap="4px"), labelled])], selected_index=None)
+        more = ipywidgets.Accordion([ipywidgets.VBox([wrapped(*self.buttons.values(), gap="4px"), self.text])], selected_index=None)
         more.titles = ("methods",)
         self.gallery.on_pick(self._picked)
         self.quietly(self._settle)
@@ -108,8 +101,7 @@ class RetrievalExplorer(Explorer):
         for retriever in self._methods:
             name = str(retriever)
             answer, before = answers[name], answers[first].ids if len(answers[first].ids) else None
-            table = rows.table(answer.scores, answer.ids, self.comparison.ids, k, right, before)
-            results[name] = rows.nothing() if answer.lacks else table
+            results[name] = rows.table(answer.scores, answer.ids, self.comparison.ids, k, right, before)
             shown.append(self.comparison.row(name, results[name], None if name == first else first, answer))
             if self.maps.value and not answer.lacks:
                 explained[name] = self.comparison.explained(retriever, results[name]["row"].to_numpy())
@@ -123,10 +115,9 @@ class RetrievalExplorer(Explorer):
         self._heads = {name: answer.heads for name, answer in answers.items() if answer.heads is not None}
         self.quietly(self._settle)
 
-    def close(self) -> None:
-        if self.comm is not None:
-            self.comparison.close()
-            super().close()
+    def leave(self) -> None:
+        self.comparison.close()
+        super().leave()
 
     # ---- what happens on the page
 
@@ -150,6 +141,10 @@ class RetrievalExplorer(Explorer):
         except FoirError:
             self._methods = before
             raise
+
+    def _typed(self):
+        """The methods that the text names."""
+        self._use(parsed(split(self.text.value), self.corpus))
 
     def _toggle(self, name):
         """Take a method in, with the options as they were moved, or out."""

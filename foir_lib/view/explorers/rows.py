@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
+from torchvision.ops import box_iou
 
 from foir_lib.data.checks import CORNERS
 from foir_lib.data.protocol import Protocol
@@ -15,7 +17,7 @@ from foir_lib.view.widgets.thumbs import Thumb
 Prompt = Box | Point | Mask
 COLUMNS = ["image_id", "row", "score", "right", "before", "rank"]
 PROTOCOLS = ("contains", "medium")  # whose verdicts are shown, where a set has several
-FRAMES = {True: "right", False: "wrong", None: ""}
+FRAMES = {True: "right", False: "wrong", None: ""}  # the verdict in a word
 
 
 def query_of(retrieval_set: RetrievalSet, row: int) -> tuple:
@@ -39,15 +41,12 @@ def best_match(boxes, prompt: Prompt | None, size: tuple[int, int]) -> int:
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     if prompt is None or not len(boxes):
         return -1
-    x0, y0, x1, y1 = boxes.T
-    area = (x1 - x0) * (y1 - y0)
     if isinstance(prompt, Point):
+        x0, y0, x1, y1 = boxes.T
         inside = (x0 <= prompt.x) & (prompt.x < x1) & (y0 <= prompt.y) & (prompt.y < y1)
-        return int(np.where(inside, area, np.inf).argmin()) if inside.any() else -1
-    p = prompt.box(size)
-    across = np.clip(np.minimum(x1, p.x1) - np.maximum(x0, p.x0), 0, None)
-    common = across * np.clip(np.minimum(y1, p.y1) - np.maximum(y0, p.y0), 0, None)
-    iou = common / (area + (p.x1 - p.x0) * (p.y1 - p.y0) - common)
+        return int(np.where(inside, (x1 - x0) * (y1 - y0), np.inf).argmin()) if inside.any() else -1
+    box = prompt.box(size)
+    iou = box_iou(torch.from_numpy(boxes), torch.tensor([[box.x0, box.y0, box.x1, box.y1]], dtype=torch.float64))
     return int(iou.argmax()) if iou.max() > 0 else -1
 
 
@@ -103,11 +102,6 @@ def table(scores, ids, image_ids: np.ndarray, k: int, right: np.ndarray | None =
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
-def nothing() -> pd.DataFrame:
-    """The table of a method that has no results."""
-    return pd.DataFrame({name: [] for name in COLUMNS})
-
-
 def change(before, rank: int) -> str:
     """Rank change as a glyph and a number: ▲ up, ▼ down, = none; "" where ``before`` is unknown."""
     if pd.isna(before):
@@ -154,8 +148,7 @@ def maps_row(method: str, results: pd.DataFrame, files: Sequence[bytes]) -> dict
 
 
 def _words(result) -> str:
-    verdict = {True: ", right", False: ", wrong", None: ""}[result.right]
-    return f"rank {result.rank}, score {result.score:.3f}{verdict}"
+    return ", ".join(filter(None, [f"rank {result.rank}", f"score {result.score:.3f}", FRAMES[result.right]]))
 
 
 def _item(result, thumb, first):

@@ -18,10 +18,12 @@ OVER = " over "  # "GeM+CA over N": the method, and the option that x holds; wit
 
 
 def curve(axes: Axes, part: pd.DataFrame, name: str, look: dict, best: bool = False) -> None:
-    """``part``, rows of one line, over x; ``best``: a ring around the highest."""
+    """``part``, rows of one line, over x, with their intervals; ``best``: a ring around the highest."""
     part = part.sort_values("x")
     look = {key: look[key] for key in ("color", "marker", "linestyle")}
     axes.plot(part["x"], part["ours"], label=name, linewidth=1.5, markersize=4.5, **look)
+    if "low" in part:
+        axes.vlines(part["x"], part["low"], part["high"], color=look["color"], alpha=0.5, label=looks.INTERVAL)
     if best:
         top = part.loc[part["ours"].idxmax()]
         axes.plot(top["x"], top["ours"], "o", markersize=10, markerfacecolor="none", color="black")

@@ -14,7 +14,7 @@ from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, Point
 from foir_lib.view.figures import looks
-from foir_lib.view.figures.looks import BLUE, GREEN, GREY, ORANGE, RED
+from foir_lib.view.figures.looks import BLUE, GREEN, GREY, RED
 
 HALO = [withStroke(linewidth=3, foreground="white")]
 VERDICTS = {True: (GREEN, "\N{CHECK MARK}"), False: (RED, "\N{BALLOT X}"), None: (GREY, "")}

@@ -1,7 +1,6 @@
 """PromptCanvas: a picture in the browser on which a person points, drags and paints; a view of a PromptState."""
 
 import asyncio
-import io
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,9 @@ from foir_lib.errors import FoirError, InputError
 from foir_lib.images import open_image
 from foir_lib.prompts import Box, Mask, Point
 from foir_lib.view.widgets import upload
-from foir_lib.view.widgets.live import close_parts, replace_earlier
+from foir_lib.view.widgets.live import Listeners, close_parts, replace_earlier
 from foir_lib.view.widgets.state import PromptState
+from foir_lib.view.widgets.thumbs import encoded
 
 Prompt = Box | Point | Mask
 STATIC = Path(__file__).parent / "static"
@@ -47,7 +47,7 @@ class PromptCanvas(anywidget.AnyWidget):
 
     def __init__(self, picture=None, prompt=None, label="query picture", grid=None, **options):
         self.picture = self.state = None
-        self._callbacks, self._uploads = [], upload.Uploads()
+        self._callbacks, self._uploads = Listeners(), upload.Uploads()
         self._timer, self._asked = None, (0, None)
         super().__init__(label=label, grid=grid, **options)
         self.on_msg(self._message)
@@ -110,10 +110,7 @@ class PromptCanvas(anywidget.AnyWidget):
 
     def on_change(self, callback: Callable, remove: bool = False) -> None:
         """Call ``callback(canvas)`` after the picture or the prompt that asks changed; ``remove``: don't any more."""
-        if remove:
-            self._callbacks = [known for known in self._callbacks if known != callback]
-        elif callback not in self._callbacks:
-            self._callbacks.append(callback)
+        self._callbacks.register_callback(callback, remove)
 
     def say(self, sentence, error: bool = False) -> None:
         """Show a sentence below the picture (``error``: as one)."""
@@ -132,7 +129,7 @@ class PromptCanvas(anywidget.AnyWidget):
     def close(self):
         """Leave the page; forget callbacks and what was still to be answered."""
         self._cancel()
-        self._callbacks, self._uploads = [], upload.Uploads()
+        self._callbacks, self._uploads = Listeners(), upload.Uploads()
         self.on_msg(self._message, remove=True)
         close_parts(self)
         super().close()
@@ -179,12 +176,7 @@ class PromptCanvas(anywidget.AnyWidget):
         self._cancel()
         accepted, asking, errors = self.accepted, (self.number, self.asks), []
         if asking != self._asked:
-            self._asked = asking
-            for callback in list(self._callbacks):
-                try:
-                    callback(self)
-                except Exception as error:
-                    errors.append(error)
+            self._asked, errors = asking, self._callbacks(self)
         if errors:
             sentence = isinstance(errors[0], FoirError)
             self.say(errors[0] if sentence else f"{type(errors[0]).__name__} in the answer: {errors[0]}", error=True)
@@ -206,7 +198,7 @@ class PromptCanvas(anywidget.AnyWidget):
             state.add(prompt)
         self.picture, self.state, self.bases = picture, state, {}
         with self.hold_sync():
-            self.image, self.size, self.number = _encoded(picture, "JPEG", quality=92), picture.size, self.number + 1
+            self.image, self.size, self.number = encoded(picture, LONGEST, quality=92), picture.size, self.number + 1
             self.label = self.label if label is None else label
             self._quiet()
             self._draw()
@@ -229,17 +221,9 @@ class PromptCanvas(anywidget.AnyWidget):
             if state.prompt is not None:
                 roi = np.flatnonzero(state.prompt.tokens(self.grid, state.size)).tolist()
         bases = {
-            name: self.bases.get(name) or _encoded(Image.fromarray(mask.array).convert("L"), "PNG")
+            name: self.bases.get(name) or encoded(Image.fromarray(mask.array).convert("L"), LONGEST, "PNG")
             for name, mask in state.bases().items()
         }
         about = {"selected": state.selected, "undo": state.can_undo, "redo": state.can_redo, "roi": roi}
         with self.hold_sync():
             self.bases, self.drawing = bases, {"prompts": prompts, **about}
-
-
-def _encoded(picture, kind, **options):
-    """A small copy of a picture as bytes."""
-    small, file = picture.copy(), io.BytesIO()
-    small.thumbnail((LONGEST, LONGEST))
-    small.save(file, kind, **options)
-    return file.getvalue()

@@ -4,8 +4,22 @@ import weakref
 
 import ipywidgets
 from ipykernel.kernelbase import Kernel
+from ipywidgets import CallbackDispatcher
 
 _widgets = {}  # cell id -> (id of the run's message, weak references to the widgets of that run)
+
+
+class Listeners(CallbackDispatcher):
+    """Callbacks that want to know of a change, each once; a call runs all of them and returns what they raised."""
+
+    def __call__(self, *arguments) -> list[Exception]:
+        errors = []
+        for callback in list(self.callbacks):
+            try:
+                callback(*arguments)
+            except Exception as error:
+                errors.append(error)
+        return errors
 
 
 def current_run() -> tuple[str | None, str | None]:

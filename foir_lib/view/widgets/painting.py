@@ -31,8 +31,7 @@ class Stroke:
             rows, columns, pixels = _polygon(np.array(self.points), *inside.shape)
             inside[rows, columns][pixels] = not self.erase
             return
-        ends = zip(self.points, self.points[1:] or self.points)
-        for start, end in ends:
+        for start, end in zip(self.points, self.points[1:] or self.points):
             rows, columns, pixels = _segment(start, end, max(self.radius, SMALLEST), *inside.shape)
             inside[rows, columns][pixels] = not self.erase
 
@@ -65,11 +64,8 @@ class Painting:
             stroke.paint(inside)
         if not inside.any():
             erased = any(s.erase for s in strokes)
-            raise InputError(
-                "The mask would be erased to nothing: press Delete to remove it."
-                if erased
-                else "The mask is empty: paint at least one pixel of the picture."
-            )
+            empty = "The mask is empty: paint at least one pixel of the picture."
+            raise InputError("The mask would be erased to nothing: press Delete to remove it." if erased else empty)
         return Mask(inside)
 
     @property
@@ -144,10 +140,8 @@ def _polygon(points, height, width):
 
 
 def _shift(source, target, dx, dy):
-    """Copy ``source`` into ``target`` (same shape) moved by whole pixels; what leaves the picture is lost."""
-    height, width = target.shape
-    if abs(dx) >= width or abs(dy) >= height:
-        return
-    target[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = source[
-        max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
-    ]
+    """Set in ``target`` what is set in ``source`` (same shape), moved by whole pixels; what leaves the picture is lost."""
+    rows, columns = np.nonzero(source)
+    rows, columns = rows + dy, columns + dx
+    inside = (rows >= 0) & (rows < len(target)) & (columns >= 0) & (columns < target.shape[1])
+    target[rows[inside], columns[inside]] = True

@@ -5,6 +5,7 @@ and stay on it. Edits arrive from a browser as plain dicts, see :meth:`PromptSta
 """
 
 import numbers
+from inspect import signature
 
 import numpy as np
 
@@ -130,9 +131,9 @@ class PromptState:
         A prompt is ``{"kind": "box", "x0", "y0", "x1", "y1"}`` or ``{"kind": "point", "x", "y"}``. Raises
         InputError when the edit makes no sense; the state is then as it was.
         """
-        arguments = OPERATIONS.get(edit.get("op")) if isinstance(edit, dict) and _text(edit.get("op")) else None
-        if arguments is None:
+        if not isinstance(edit, dict) or not isinstance(edit.get("op"), str) or edit["op"] not in OPERATIONS:
             raise InputError(f"Edit {str(edit)[:80]!r} is unknown: use one of {', '.join(OPERATIONS)}.")
+        arguments = OPERATIONS[edit["op"]]
         values = {name: edit[name] for name in arguments if name in edit}
         try:
             if "prompt" in values:
@@ -220,26 +221,19 @@ class PromptState:
         return entry.described(self._mask(entry).box(self.size))
 
 
-OPERATIONS = {
-    "add": ("prompt",), "replace": ("prompt", "index"), "remove": ("index",), "clear": (), "select": ("index",),
-    "move": ("dx", "dy"), "resize": ("dx", "dy"), "stroke": ("points", "radius", "erase"),
-    "lasso": ("points", "erase"), "undo": (), "redo": (),
-}  # fmt: skip
+EDITS = ("add", "replace", "remove", "clear", "select", "move", "resize", "stroke", "lasso", "undo", "redo")
+OPERATIONS = {name: tuple(signature(getattr(PromptState, name)).parameters)[1:] for name in EDITS}
 
 
 def _read(prompt):
     """A Box or Point from the browser's dict."""
     kinds = {"box": (Box, ("x0", "y0", "x1", "y1"), ()), "point": (Point, ("x", "y"), ("window",))}
     kind = prompt.get("kind") if isinstance(prompt, dict) else None
-    if not _text(kind) or kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise InputError(f"Prompt {str(prompt)[:80]!r} is unknown: give a box or a point.")
     make, needed, optional = kinds[kind]
     values = {name: number(prompt[name], name) for name in needed}
     return make(**values, **{name: prompt[name] for name in optional if name in prompt})
-
-
-def _text(value):
-    return isinstance(value, str)
 
 
 def _clamp(value, low, high):

@@ -12,11 +12,7 @@ CHUNK = 512 * 2**10
 
 
 class _Named(BytesIO):
-    """Bytes that an error message can call by their file's name."""
-
-    def __init__(self, content, name):
-        super().__init__(content)
-        self.name = name
+    """Bytes that an error message can call by their file's ``name``."""
 
     def __repr__(self):
         return f"<{self.name}>"
@@ -45,7 +41,8 @@ class Uploads:
             chunks[index] = chunk
             if len(chunks) < count:
                 return None
-            whole = _Named(b"".join(chunks[i] for i in range(count)), name)
+            whole = _Named(b"".join(chunks[i] for i in range(count)))
+            whole.name = name
             self._files[sender] = (key, None, {})
             return open_image(whole, max_pixels=PIXELS), name
         except InputError:

@@ -23,7 +23,7 @@ from foir_lib.view.explorers import rows as retrieval_rows
 from foir_lib.view.explorers.comparison import Comparison
 from foir_lib.view.explorers.retrieval import RetrievalExplorer
 from foir_lib.view.widgets import live
-from foir_lib.view.widgets.thumbs import Thumb, Thumbs, jpeg
+from foir_lib.view.widgets.thumbs import Thumb, Thumbs, encoded
 
 N = 40  # database pictures
 
@@ -646,7 +646,7 @@ def test_thumbs_are_small_ordered_and_kept(experiment, monkeypatch):
     assert thumbs.get([ids[0]])[0] == got[1] and opened == [ids[0]]
     assert len(thumbs.get(ids[:9])) == 9 and len(thumbs) == 3  # more at once than are kept
     thumbs.close()
-    assert max(Image.open(io.BytesIO(jpeg(Image.new("RGBA", (300, 100)), 50))).size) == 50
+    assert max(Image.open(io.BytesIO(encoded(Image.new("RGBA", (300, 100)), 50))).size) == 50
     with pytest.raises(InputError, match="Thumbnails of 0 pixels"):
         Thumbs(experiment.set, longest=0)
 
