@@ -24,7 +24,7 @@ class Part(ipywidgets.VBox):
     canvas: PromptCanvas | None = None
     gallery: Gallery | None = None
     panel = None  # the QueryPanel that it asks with
-    _busy = _complained = False
+    _busy = False
 
     @contextmanager
     def saying(self) -> Iterator[None]:
@@ -34,12 +34,12 @@ class Part(ipywidgets.VBox):
                 raise InputError("This explorer was closed when its cell ran again: run the cells that use it again too.")
             yield
         except FoirError as error:
-            self._complained = True
             self._say(error)
             raise
-        if self._complained:
-            self._complained = False
-            self._say("")
+        if self.canvas is not None:
+            self.canvas.quiet()
+        elif self.gallery is not None:
+            self.gallery.message = ""
 
     def clicked(self, work: Callable[[], object], otherwise: Callable[[], object] | None = None) -> None:
         """Do ``work`` for a click; what goes wrong is said on the page alone, and ``otherwise`` puts the control back."""
@@ -74,6 +74,12 @@ class Part(ipywidgets.VBox):
         control.observe(moved, "value")
         return control
 
+    def button(self, description: str, work: Callable[[], object], **options) -> ipywidgets.Button:
+        """A button that does ``work()``; what goes wrong is said on the page."""
+        button = ipywidgets.Button(description=description, layout={"width": "auto"}, **options)
+        button.on_click(lambda _: self.clicked(work))
+        return button
+
     def ask(self, prompt=None, picture=None) -> None:
         """Ask with ``prompt`` on ``picture`` (PIL, an image id, or None: the present one), as a browser would."""
         with self.saying():
@@ -105,7 +111,7 @@ class Part(ipywidgets.VBox):
 
     def _say(self, words):
         if self.canvas is not None:
-            self.canvas.say(words, error=bool(str(words)))
+            self.canvas.say(words, error=True)
         elif self.gallery is not None:
             self.gallery.message = str(words)
 
@@ -113,15 +119,15 @@ class Part(ipywidgets.VBox):
 class Explorer(Part):
     """One tab: ``content`` that answers to a query panel (its picture, prompt and label), or stands by itself.
 
-    ``own``: the panel belongs to this explorer alone and is laid out at its left. summary: what is shown, in a line. While
-    :attr:`active` is False nothing is computed; what came in between is answered when it is True again.
+    ``own``: the panel belongs to this explorer alone and is laid out at its left. summary: what is shown, in a line. active:
+    while it is False, as for a hidden tab, nothing is computed; what came in between is answered when it is True again.
     """
 
     summary = traitlets.Unicode()
-    name = ""
+    active = traitlets.Bool(True)
 
     def __init__(self, panel, content: list[ipywidgets.Widget], own: bool):
-        self.panel, self._own, self._active, self._stale = panel, own, True, False
+        self.panel, self._own, self._stale = panel, own, False
         self.canvas = panel.canvas if panel is not None else None
         if own:
             left = ipywidgets.VBox([panel], layout=Layout(flex="1 1 320px", min_width="0", max_width="460px"))
@@ -147,6 +153,16 @@ class Explorer(Part):
         """Compute everything, then show it: all or nothing."""
         raise NotImplementedError
 
+    def show_with(self, name: str, value) -> None:
+        """:meth:`show` with another value of an attribute; where that fails the old one stays."""
+        before = getattr(self, name)
+        setattr(self, name, value)
+        try:
+            self.show()
+        except FoirError:
+            setattr(self, name, before)
+            raise
+
     @property
     def state(self) -> dict:
         """What is shown, as plain values: picture, prompt, label, rows, summary, message (and whether it is an error)."""
@@ -164,16 +180,10 @@ class Explorer(Part):
             "rows": rows, "summary": self.summary, "message": message["text"], "error": message["error"],
         }  # fmt: skip
 
-    @property
-    def active(self) -> bool:
-        """Whether it answers; a tab that is hidden doesn't."""
-        return self._active
-
-    @active.setter
-    def active(self, active: bool) -> None:
-        self._active = bool(active)
-        if active and self._stale:
-            self.clicked(self._answer)
+    @traitlets.observe("active")
+    def _woken(self, change):
+        if self.active and self._stale:
+            self.clicked(self._query_changed)
 
     def leave(self) -> None:
         if self.panel is not None:
@@ -182,14 +192,11 @@ class Explorer(Part):
             if self._own:
                 self.panel.close()
 
-    def _query_changed(self, panel):
+    def _query_changed(self, panel=None):
         self._stale = True
-        if self._active:
-            self._answer()
-
-    def _answer(self):
-        self.show()
-        self._stale = False
+        if self.active:
+            self.show()
+            self._stale = False
 
     def _canvas_closed(self, change):
         if change["new"] is None:

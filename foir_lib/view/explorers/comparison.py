@@ -12,8 +12,7 @@ from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.base import Retriever
 from foir_lib.search.ranking import Ranking, without
 from foir_lib.view.explorers import rows
-from foir_lib.view.figures import parts
-from foir_lib.view.widgets import maps
+from foir_lib.view.widgets.maps import SIDE
 from foir_lib.view.widgets.thumbs import Thumbs
 
 MOST = 4  # methods side by side
@@ -79,15 +78,13 @@ class Comparison:
     def row(self, title: str, results, first: str | None, answer: Answer) -> dict:
         """The gallery's row of an answer, of which ``results`` is the table; changes of rank count from ``first``."""
         if answer.lacks:
-            return {"title": title, "note": "", "items": [], "empty": answer.lacks}
+            return {"title": title, "empty": answer.lacks}
         return rows.row(title, results, self.thumbs.get(results["image_id"]), first, answer.heads, answer.ms)
 
     def maps_row(self, title: str, results, values: list[np.ndarray]) -> dict:
         """The gallery's row of maps over the results, all on one scale."""
-        top = parts.scale_of(np.concatenate([np.ravel(m) for m in values]))
-        pictures = [self.corpus.set.open(image_id, longest=maps.SIDE) for image_id in results["image_id"]]
-        files = [maps.overlays(p, np.asarray(m)[None], top)[0] for p, m in zip(pictures, values, strict=True)]
-        return rows.maps_row(title, results, files)
+        pictures = [self.corpus.set.open(image_id, longest=SIDE) for image_id in results["image_id"]]
+        return rows.maps_row(title, results, pictures, values)
 
     def close(self) -> None:
         """Let the threads and everything kept go."""

@@ -12,7 +12,6 @@ from foir_lib import registry
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import FoirError, InputError
-from foir_lib.registry import register
 from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.comparison import offered
 from foir_lib.view.figures.gains import gains, points, summary
@@ -28,7 +27,7 @@ PAIRS = (("PHS", "CBIR"), ("CA", "GeM"))  # compared unless others are named
 METRICS = {"precision": "P@{}", "average_precision": "AP@{}"}
 
 
-@register("explorer", "Failures")
+@registry.register("explorer", "Failures")
 class FailureExplorer(Explorer):
     """Queries of an :class:`Experiment`, sorted by the gain of method ``a`` over ``b``: retrievers' texts, e.g. ``PHS(h_on=3)``.
 
@@ -106,9 +105,8 @@ class FailureExplorer(Explorer):
             ("n_objects", "IntRangeSlider", "objects", self._filter, {"min": 0} | objects),
         ):
             setattr(self, name, self.control(kind, description, work, **box, **options))
-        self.previous, self.next = (ipywidgets.Button(description=f"{way} {PAGE}") for way in ("previous", "next"))
-        self.previous.on_click(lambda _: self._turn(-PAGE))
-        self.next.on_click(lambda _: self._turn(PAGE))
+        self.previous = self.button(f"previous {PAGE}", lambda: self._turn(-PAGE))
+        self.next = self.button(f"next {PAGE}", lambda: self._turn(PAGE))
 
     def score(self, name: str) -> Score:
         """The :class:`Score` of a method, computed once."""

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from foir_lib.errors import FoirError, InputError, count
+from foir_lib.errors import InputError, count
 from foir_lib.methods import head_selection
 from foir_lib.models.vit import ClsState, ViT
 from foir_lib.registry import register
@@ -37,7 +37,7 @@ class HeadExplorer(Explorer):
         if picture is not None and panel is not None:
             raise InputError("A picture and a panel are given: show the picture on the panel, or leave one out.")
         self.model, self.heads, self.roi_attention, self.cosine, self.on_roi = model, None, None, None, None
-        self.attention, self._state, self._looked_at, self._by_hand = None, None, None, None  # by hand: bool (h,)
+        self.attention = self._state = self._looked_at = self._by_hand = None  # by hand: bool (h,)
         own = panel is None
         panel = QueryPanel(model=model, picture=picture) if own else panel
         self.gallery, self.words, self.chart = Gallery(), ipywidgets.HTML(), ipywidgets.HTML()
@@ -49,8 +49,7 @@ class HeadExplorer(Explorer):
         strategies = {"options": head_selection.STRATEGIES, "value": STRATEGY}
         self.strategy = self.control("Dropdown", "other heads off", self.show, **strategies)
         self.layer = self.control("Dropdown", "block shown", self.show, options=blocks, value=last)
-        self.choose = ipywidgets.Button(description="PHS chooses", disabled=True, tooltip="Forget the heads picked by hand")
-        self.choose.on_click(lambda _: self.clicked(self._again))
+        self.choose = self.button("PHS chooses", self._again, disabled=True, tooltip="Forget the heads picked by hand")
         self.gallery.on_pick(self.pick)
         controls = wrapped(self.h_on, self.roi, self.strategy, self.layer, self.choose, gap="0 14px")
         super().__init__(panel, [controls, self.words, self.chart, self.gallery], own)
@@ -82,16 +81,10 @@ class HeadExplorer(Explorer):
             raise InputError(f"There is no head {head!r}: {self.model.name} has heads 0 to {self.model.n_heads - 1}.")
         if not self._last:
             raise InputError(f"Heads are kept in the last block: show block {self.model.depth - 1} to pick them by hand.")
-        before = self._by_hand
-        self._by_hand = np.zeros(self.model.n_heads, bool) if self.heads is None else self.heads.copy()
-        self._by_hand[head] = not self._by_hand[head]
-        try:
-            self.show()
-        except FoirError:
-            self._by_hand = before
-            raise
+        others = np.zeros(self.model.n_heads, bool) if self.heads is None else self.heads
+        self.show_with("_by_hand", others ^ (np.arange(self.model.n_heads) == head))
 
-    def _query_changed(self, panel):
+    def _query_changed(self, panel=None):
         self._by_hand = None
         super()._query_changed(panel)
 

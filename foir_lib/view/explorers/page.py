@@ -10,10 +10,8 @@ from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.base import Explorer, Part
 from foir_lib.view.explorers.panel import QueryPanel
-from foir_lib.view.widgets.canvas import STATIC
-from foir_lib.view.widgets.live import replace_earlier
+from foir_lib.view.widgets.live import replace_earlier, static
 
-STYLE = (STATIC / "page.css").read_text("utf-8")
 FIRST = ("Lists", "Heads", "Failures", "Co-attention")  # the order of our tabs; those of others follow
 
 
@@ -42,7 +40,7 @@ class Page(Part):
         self._left, self._tab = ipywidgets.VBox(), ipywidgets.VBox()
         right, head = ipywidgets.VBox([self.tabs, select, self._tab]), ipywidgets.HBox([self.corpora, self._summary])
         columns = ipywidgets.HBox([self._left, right])
-        super().__init__([ipywidgets.HTML(f"<style>{STYLE}</style>"), head, columns])
+        super().__init__([ipywidgets.HTML(f"<style>{static('page.css')}</style>"), head, columns])
         named = {"page": self, "head": head, "columns": columns, "left": self._left, "right": right, "tab": self._tab}
         for name, widget in {**named, "summary": self._summary, "tabs": self.tabs, "select": select}.items():
             widget.add_class(f"foir-{name}")

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import astuple
 
 import ipywidgets
 import numpy as np
 import traitlets
-from ipywidgets import Layout
 from PIL import Image
 
 from foir_lib.data.checks import CORNERS, plain
@@ -48,12 +48,9 @@ class QueryPanel(Part):
         self._ids, self._place, self._random = images["image_id"].tolist(), -1, np.random.default_rng(0)
         self._place_of = {image_id: place for place, image_id in enumerate(self._ids)}
         self._objects, self._mask = results.objects_of(rs), (None, None)  # the mask that an entry of objects became
-        self.steps = [
-            ipywidgets.Button(description=name, tooltip=f"{name} query picture", layout=Layout(width="auto"))
-            for name in ("Previous", "Random", "Next")
-        ]
-        for button, step in zip(self.steps, (-1, 0, 1), strict=True):
-            button.on_click(lambda _, step=step: self.clicked(lambda: self.step(step)))
+        steps = {"Previous": -1, "Random": 0, "Next": 1}
+        self.steps = [self.button(name, lambda step=step: self.step(step), tooltip=f"{name} query picture")
+                      for name, step in steps.items()]  # fmt: skip
         self.place = ipywidgets.Label()
         self.objects = self.control("Dropdown", "annotated objects", self._point_at, options=[(NO_OBJECT, "")])
         labels = [(NO_LABEL, ""), *((str(label), label) for label in results.labels_of(rs))]
@@ -154,21 +151,23 @@ class QueryPanel(Part):
         if self.canvas.picture is not None:
             self.canvas.grid = grid_of and grid_of(self.canvas.picture.size)
 
-    def _rows(self):
-        return self._objects.get(self.image_id, ())
+    def _items(self):
+        """The annotated objects of the picture, by their rows in the set."""
+        rows = self._objects.get(self.image_id, [])
+        return self.set.objects.iloc[rows].set_axis(rows)
 
     def _guess(self):
         """The label of the annotated object that the prompt points at, or ""."""
-        row = results.pointed_at(self.set.objects, self._rows(), self.canvas.prompt, self.canvas.size)
-        return "" if row < 0 else self.set.objects["label"].iloc[row]
+        items = self._items()
+        at = results.best_match(items[CORNERS], self.canvas.prompt, self.canvas.size)
+        return "" if at < 0 else items["label"].iloc[at]
 
     def _describe(self, label):
         """Place, annotated objects and label of the present picture and prompt."""
         self.place.value = f"{self._place + 1} of {len(self._ids)}" if self.image_id in self._place_of else ""
-        rows, options = self._rows(), [(NO_OBJECT, "")]
-        items = self.set.objects.iloc[list(rows)]
+        items, options = self._items(), [(NO_OBJECT, "")]
         names = items["label"].astype(str) + (items.groupby("label").cumcount() + 1).map(" {}".format).replace(" 1", "")
-        for row, name, outline in zip(rows, names, items["segmentation"], strict=True):
+        for row, name, outline in zip(items.index, names, items["segmentation"], strict=True):
             options.append((f"{name} (box)", (int(row), "box")))
             if isinstance(outline, list | tuple | dict) and outline:
                 options.append((f"{name} (mask)", (int(row), "mask")))
@@ -182,9 +181,9 @@ class QueryPanel(Part):
         """The entry of ``objects`` that a prompt is, or ""."""
         if prompt is not None and prompt is self._mask[1]:
             return self._mask[0]
-        corners = (prompt.x0, prompt.y0, prompt.x1, prompt.y1) if isinstance(prompt, Box) else None
-        at = [row for row in self._rows() if corners == tuple(self.set.objects[CORNERS].iloc[row])]
-        return (int(at[0]), "box") if at else ""
+        items = self._items()[CORNERS]
+        at = items.index[(items == astuple(prompt)).all(axis=1)] if isinstance(prompt, Box) else ()
+        return (int(at[0]), "box") if len(at) else ""
 
     def _point_at(self):
         """Ask with the annotated object that was chosen."""

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import ipywidgets
+import numpy as np
 
 from foir_lib.errors import FoirError, count
-from foir_lib.registry import register, split
+from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.view.explorers import rows
 from foir_lib.view.explorers.base import Explorer, wrapped
@@ -37,7 +38,7 @@ class RetrievalExplorer(Explorer):
         panel: QueryPanel | None = None,
     ):  # fmt: skip
         count(k, "k")
-        self.corpus, self.results, self.explained, self.rankings, self._heads = corpus, {}, {}, {}, {}
+        self.corpus, self.results, self.explained, self.rankings, self._answers = corpus, {}, {}, {}, {}
         self._offered = offered(corpus)
         chosen = [m for m in self.METHODS if m in self._offered][:2] or list(self._offered)[:1]
         self._methods = parsed(chosen if methods is None else methods, corpus)
@@ -61,7 +62,7 @@ class RetrievalExplorer(Explorer):
         self.k = self.control("Dropdown", "results (k)", self.show, options=sorted({*K, int(k)}), value=int(k))
         self.maps = self.control("Checkbox", "what counts", self.show, value=maps, indent=False)
         wide = {"continuous_update": False, "layout": {"width": "100%"}}
-        self.text = self.control("Text", "methods, with options", self._typed, **wide)
+        self.text = self.control("Text", "methods, with options", lambda: self._use(self.text.value), **wide)
         self.legend = ipywidgets.HTML()
         more = ipywidgets.Accordion([ipywidgets.VBox([wrapped(*self.buttons.values(), gap="4px"), self.text])], selected_index=None)
         more.titles = ("methods",)
@@ -81,14 +82,14 @@ class RetrievalExplorer(Explorer):
     @methods.setter
     def methods(self, methods) -> None:
         with self.saying():
-            self._use(parsed(methods, self.corpus))
+            self._use(methods)
 
     @property
     def state(self) -> dict:
         """As of any explorer; and the methods, the ids and scores of each list, and the heads that each method kept."""
         lists = {name: table["row"].tolist() for name, table in self.results.items()}
         scores = {name: [round(float(s), 6) for s in table["score"]] for name, table in self.results.items()}
-        heads = {name: heads.nonzero()[0].tolist() for name, heads in self._heads.items()}
+        heads = {name: np.flatnonzero(a.heads).tolist() for name, a in self._answers.items() if a.heads is not None}
         return super().state | {"methods": [str(m) for m in self._methods], "lists": lists, "scores": scores, "heads": heads}
 
     def show(self) -> None:
@@ -110,9 +111,8 @@ class RetrievalExplorer(Explorer):
                 else:
                     shown.append(self.comparison.maps_row(name, results[name], explained[name]))
         self.gallery.show(shown)
-        self.results, self.explained = results, explained
+        self.results, self.explained, self._answers = results, explained, answers
         self.rankings = {name: (answer.scores, answer.ids) for name, answer in answers.items()}
-        self._heads = {name: answer.heads for name, answer in answers.items() if answer.heads is not None}
         self.quietly(self._settle)
 
     def leave(self) -> None:
@@ -135,27 +135,19 @@ class RetrievalExplorer(Explorer):
         self.legend.value = "; ".join([*words, "click a picture to ask with it"]) + "."
 
     def _use(self, methods):
-        before, self._methods = self._methods, methods
-        try:
-            self.show()
-        except FoirError:
-            self._methods = before
-            raise
-
-    def _typed(self):
-        """The methods that the text names."""
-        self._use(parsed(split(self.text.value), self.corpus))
+        """Other methods side by side, or a text that names them."""
+        self.show_with("_methods", parsed(methods, self.corpus))
 
     def _toggle(self, name):
         """Take a method in, with the options as they were moved, or out."""
         if self.buttons[name].value:
-            self._use(parsed([*self._methods, with_options(self._offered[name], self.options.moved)], self.corpus))
+            self._use([*self._methods, with_options(self._offered[name], self.options.moved)])
         else:
-            self._use(parsed([m for m in self._methods if str(plain(m)) != name], self.corpus))
+            self._use([m for m in self._methods if str(plain(m)) != name])
 
     def _move(self, name, value):
         """Another value of an option, of all methods that have it."""
-        self._use(parsed([with_options(m, {name: value}) for m in self._methods], self.corpus))
+        self._use([with_options(m, {name: value}) for m in self._methods])
         self.options.moved[name] = value
 
     def _picked(self, row):

@@ -17,9 +17,10 @@ from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.methods import foveal, head_selection
 from foir_lib.models.vit import ViT
+from foir_lib.prompts import Prompt
 from foir_lib.view.figures import parts
 from foir_lib.view.figures.looks import ORANGE, WIDTH, canvas
-from foir_lib.view.figures.pictures import Grid, Prompt, attention_compare, compare_lists
+from foir_lib.view.figures.pictures import Grid, attention_compare, compare_lists
 
 
 def head_maps(

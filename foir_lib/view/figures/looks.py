@@ -90,7 +90,7 @@ def finish(figure: Figure, panels, across: int, left: str, below: str | None, ti
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
-        order = sorted(entries, key=lambda label: label == "published")
+        order = sorted(entries, key=("published", INTERVAL).count)
         lines = math.ceil(sum(len(label) + 8 for label in order) / (15 * figure.get_figwidth()))
         place = {"loc": "outside lower center", "ncols": math.ceil(len(order) / lines), "frameon": False}
         figure.legend([entries[n] for n in order], order, **place)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Box, Mask, Point, Prompt
 from foir_lib.view.figures import looks
 from foir_lib.view.figures.looks import BLUE, GREEN, GREY, RED
 
@@ -54,7 +54,7 @@ def frame(axes: Axes, colour: str, mark: str) -> None:
         axes.text(0.04, 0.95, mark, transform=axes.transAxes, va="top", color="white", fontsize=9, bbox=box)
 
 
-def draw_prompt(axes: Axes, prompt: Box | Point | Mask, size: tuple[int, int], grid: tuple[int, int] | None = None) -> None:
+def draw_prompt(axes: Axes, prompt: Prompt, size: tuple[int, int], grid: tuple[int, int] | None = None) -> None:
     """Box: its outline. Point: a cross in a ring, with its window where the grid is known. Mask: its edge."""
     line = {"color": BLUE, "linewidth": 1.6, "path_effects": HALO}
     if isinstance(prompt, Mask):
@@ -71,7 +71,7 @@ def draw_prompt(axes: Axes, prompt: Box | Point | Mask, size: tuple[int, int], g
         axes.add_patch(Rectangle(corner, width, height, fill=False, linestyle=dash, **line))
 
 
-def query(axes: Axes, picture: Image.Image, prompt: Box | Point | Mask | None = None, grid=None, longest: int = THUMB) -> None:
+def query(axes: Axes, picture: Image.Image, prompt: Prompt | None = None, grid=None, longest: int = THUMB) -> None:
     """The picture of a query in a blue frame, with its prompt if it has one."""
     show(axes, picture, longest)
     if prompt is not None:
@@ -134,13 +134,12 @@ def colour_bar(figure: Figure, image, panels, label: str = "attention per patch 
 def first_results(ids, scores, relevance, k: int) -> list:
     """The first ``k`` ids (-1: no result, left out), scores and verdicts; a list of None where nothing is known."""
     ids = np.asarray(ids)[:k]
-    filled = ids >= 0
+    filled = np.flatnonzero(ids >= 0)
     columns = [ids[filled].tolist()]
     for values in (scores, relevance):
         if values is not None and len(values) < len(ids):
             raise InputError(f"{len(values)} scores or verdicts don't fit {len(ids)} results: give one for each.")
-        none = [None] * int(filled.sum())
-        columns.append(none if values is None else np.asarray(values)[: len(ids)][filled].tolist())
+        columns.append([None] * len(filled) if values is None else np.asarray(values)[filled].tolist())
     return columns
 
 

@@ -14,11 +14,10 @@ from PIL import Image
 
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Prompt
 from foir_lib.view.figures import parts
 from foir_lib.view.figures.looks import BLUE, WIDTH, canvas
 
-Prompt = Box | Point | Mask
 Grid = tuple[int, int]
 
 

@@ -5,34 +5,30 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import anywidget
 import numpy as np
 import traitlets
 from PIL import Image
 
 from foir_lib.errors import FoirError, InputError
 from foir_lib.images import open_image
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Point, Prompt
 from foir_lib.view.widgets import upload
-from foir_lib.view.widgets.live import Listeners, close_parts, replace_earlier
+from foir_lib.view.widgets.live import Drawn, replace_earlier, static
 from foir_lib.view.widgets.state import PromptState
 from foir_lib.view.widgets.thumbs import encoded
 
-Prompt = Box | Point | Mask
-STATIC = Path(__file__).parent / "static"
 LONGEST = 1600  # pixels, longest side of the picture that goes to the browser
 PATIENCE = 0.01  # seconds: edits that follow each other faster are answered once
 
 
-class PromptCanvas(anywidget.AnyWidget):
+class PromptCanvas(Drawn):
     """Draw prompts on ``picture`` (PIL); ``on_change`` says who wants to know. Works without a browser too.
 
     What a browser draws is in :attr:`state` at once; the callbacks run once, for the last of several edits that
     wait. ``grid`` (rows, columns) of a model shows a point's window and which patches are in the ROI.
     """
 
-    _esm = (STATIC / "prompt_canvas.js").read_text("utf-8")  # a path would be watched, and keep every canvas alive
-    _css = (STATIC / "prompt_canvas.css").read_text("utf-8")
+    _esm, _css = static("prompt_canvas.js"), static("common.css", "prompt_canvas.css")
     image = traitlets.Bytes().tag(sync=True)  # a JPEG
     size = traitlets.Tuple(default_value=(0, 0)).tag(sync=True)  # (width, height) of the original
     number = traitlets.Int(0).tag(sync=True)  # which picture: edits of an earlier one are void
@@ -47,10 +43,8 @@ class PromptCanvas(anywidget.AnyWidget):
 
     def __init__(self, picture=None, prompt=None, label="query picture", grid=None, **options):
         self.picture = self.state = None
-        self._callbacks, self._uploads = Listeners(), upload.Uploads()
-        self._timer, self._asked = None, (0, None)
+        self._uploads, self._timer, self._asked = upload.Uploads(), None, (0, None)
         super().__init__(label=label, grid=grid, **options)
-        self.on_msg(self._message)
         if picture is not None:
             self._open(picture, prompt, label)
             self._asked = (self.number, self.prompt)
@@ -104,7 +98,7 @@ class PromptCanvas(anywidget.AnyWidget):
         except FoirError as error:
             self.say(error, error=True)
             raise
-        self._quiet()
+        self.quiet()
         self._draw()
         self._ask()
 
@@ -115,6 +109,11 @@ class PromptCanvas(anywidget.AnyWidget):
     def say(self, sentence, error: bool = False) -> None:
         """Show a sentence below the picture (``error``: as one)."""
         self.message = {"text": str(sentence), "error": bool(error), "n": self.message["n"] + 1}
+
+    def quiet(self) -> None:
+        """Take an error back from below the picture."""
+        if self.message["error"]:
+            self.say("")
 
     def reveal(self) -> None:
         """Scroll the page to the picture."""
@@ -129,15 +128,10 @@ class PromptCanvas(anywidget.AnyWidget):
     def close(self):
         """Leave the page; forget callbacks and what was still to be answered."""
         self._cancel()
-        self._callbacks, self._uploads = Listeners(), upload.Uploads()
-        self.on_msg(self._message, remove=True)
-        close_parts(self)
+        self._uploads = upload.Uploads()
         super().close()
 
     # ---- from the browser
-
-    def _message(self, _, content, buffers):
-        self.receive(content, buffers)
 
     def receive(self, content: dict, buffers=()) -> None:
         """One edit ``{"view", "n", "picture", "op", ...}``: into the state at once, answered after the last that waits."""
@@ -149,7 +143,7 @@ class PromptCanvas(anywidget.AnyWidget):
                 self._open(arrived[0], None, Path(arrived[1]).stem)
             elif self.state is not None and content.get("picture") == self.number:
                 self.state.edit(content)
-            self._quiet()
+            self.quiet()
         except FoirError as error:
             self.say(error, error=True)
         with self.hold_sync():
@@ -200,12 +194,8 @@ class PromptCanvas(anywidget.AnyWidget):
         with self.hold_sync():
             self.image, self.size, self.number = encoded(picture, LONGEST, quality=92), picture.size, self.number + 1
             self.label = self.label if label is None else label
-            self._quiet()
+            self.quiet()
             self._draw()
-
-    def _quiet(self):
-        if self.message["error"]:
-            self.say("")
 
     @traitlets.observe("grid")
     def _draw(self, _=None):

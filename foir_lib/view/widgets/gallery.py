@@ -4,36 +4,27 @@ import json
 import logging
 import numbers
 from collections.abc import Callable
-from pathlib import Path
 
-import anywidget
 import traitlets
 
 from foir_lib.errors import FoirError, InputError
-from foir_lib.view.widgets.live import Listeners, close_parts
+from foir_lib.view.widgets.live import Drawn, static
 
-STATIC = Path(__file__).parent / "static"
 FRAMES = ("", "right", "wrong", "query", "chosen")
 _ITEM = {"key": None, "image": b"", "caption": "", "alt": "", "frame": "", "badge": "", "bar": None}
 _ROW = {"title": "", "note": "", "items": (), "empty": "No pictures."}
 
 
-class Gallery(anywidget.AnyWidget):
+class Gallery(Drawn):
     """Rows of pictures; :meth:`show` sets them, :meth:`on_pick` says who wants to know which one was picked.
 
     ``message`` is a sentence below the rows; what a callback complains of stands there too.
     """
 
-    _esm = (STATIC / "gallery.js").read_text("utf-8")  # a path would be watched, and keep every gallery alive
-    _css = (STATIC / "gallery.css").read_text("utf-8")
+    _esm, _css = static("gallery.js"), static("common.css", "gallery.css")
     rows = traitlets.List().tag(sync=True)
     shown = traitlets.Int(0).tag(sync=True)  # calls of show
     message = traitlets.Unicode().tag(sync=True)
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        self._callbacks = Listeners()
-        self.on_msg(self._message)
 
     def __repr__(self):
         return f"Gallery ({', '.join(str(len(row['items'])) for row in self.rows) or 'no'} pictures)"
@@ -55,17 +46,7 @@ class Gallery(anywidget.AnyWidget):
         """Call ``callback(key)`` whenever a picture is picked; ``remove``: don't any more."""
         self._callbacks.register_callback(callback, remove)
 
-    def close(self):
-        """Leave the page and forget the callbacks."""
-        self._callbacks = Listeners()
-        self.on_msg(self._message, remove=True)
-        close_parts(self)
-        super().close()
-
-    def _message(self, _, content, buffers):
-        self.receive(content)
-
-    def receive(self, content: dict) -> None:
+    def receive(self, content: dict, buffers=()) -> None:
         """What the browser sends, ``{"pick": key}``: the item of that key was picked. What a callback complains of is said."""
         if "pick" not in content:
             return

@@ -1,7 +1,9 @@
 """Widgets that don't outlive their cell: running a notebook cell again closes the widgets of its earlier run."""
 
 import weakref
+from pathlib import Path
 
+import anywidget
 import ipywidgets
 from ipykernel.kernelbase import Kernel
 from ipywidgets import CallbackDispatcher
@@ -20,6 +22,26 @@ class Listeners(CallbackDispatcher):
             except Exception as error:
                 errors.append(error)
         return errors
+
+
+class Drawn(anywidget.AnyWidget):
+    """A widget drawn by our own script: what its browser sends goes to ``receive(content, buffers)``."""
+
+    def __init__(self, **options):
+        self._callbacks = Listeners()
+        super().__init__(**options)
+        self.on_msg(lambda _, content, buffers: self.receive(content, buffers))
+
+    def close(self) -> None:
+        """Leave the page and forget the callbacks."""
+        self._callbacks = Listeners()
+        close_parts(self)
+        super().close()
+
+
+def static(*names: str) -> str:
+    """The text of files beside the widgets; a file itself would be watched, and keep every widget alive."""
+    return "".join((Path(__file__).parent / "static" / name).read_text("utf-8") for name in names)
 
 
 def current_run() -> tuple[str | None, str | None]:
@@ -47,13 +69,12 @@ def replace_earlier(widget: ipywidgets.Widget) -> None:
     _widgets[cell] = (run, [w for w in widgets if w() is not None] + [weakref.ref(widget)])
 
 
-def close_parts(widget: ipywidgets.Widget, keep: ipywidgets.Widget | None = None) -> None:
-    """Close all parts of a widget: children but for ``keep``, layouts and styles, and callbacks with them."""
+def close_parts(widget: ipywidgets.Widget) -> None:
+    """Close all parts of a widget: children, layouts and styles, and callbacks with them."""
     for child in getattr(widget, "children", ()):
-        if child is not keep:
-            close_parts(child, keep)
-            child.close()
-            child.unobserve_all()
+        close_parts(child)
+        child.close()
+        child.unobserve_all()
     for name in ("layout", "style"):
         if isinstance(part := getattr(widget, name, None), ipywidgets.Widget):
             part.close()

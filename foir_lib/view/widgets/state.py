@@ -5,15 +5,15 @@ and stay on it. Edits arrive from a browser as plain dicts, see :meth:`PromptSta
 """
 
 import numbers
+from dataclasses import asdict
 from inspect import signature
 
 import numpy as np
 
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Box, Mask, Point, Prompt
 from foir_lib.view.widgets.painting import Painting, Stroke, number, path
 
-Prompt = Box | Point | Mask
 HISTORY = 100  # steps that can be undone
 EDGE = 0.01  # pixels: a point stays this far inside the right and lower edge
 
@@ -23,7 +23,7 @@ class PromptState:
 
     def __init__(self, size: tuple[int, int]):
         self.size = (int(size[0]), int(size[1]))
-        self._entries, self._selected = (), -1  # an entry: Box, Point or Painting
+        self._entries, self.selected = (), -1  # an entry: Box, Point or Painting; selected: an index, or -1
         self._past, self._future = [], []  # (entries, selected) before and after the present
         self.masks = {}  # Painting -> Mask, for the present entries only
 
@@ -36,14 +36,9 @@ class PromptState:
         return tuple(self._mask(e) if isinstance(e, Painting) else e for e in self._entries)
 
     @property
-    def selected(self) -> int:
-        """Index of the selected prompt, or -1."""
-        return self._selected
-
-    @property
     def prompt(self) -> Prompt | None:
         """The selected prompt, or None."""
-        return self.prompts[self._selected] if self._selected >= 0 else None
+        return self.prompts[self.selected] if self.selected >= 0 else None
 
     @property
     def steps(self) -> int:
@@ -67,7 +62,7 @@ class PromptState:
         """Take one prompt (default: the selected) away; its neighbour is selected when it was."""
         index, entries = self._index(index), list(self._entries)
         del entries[index]
-        selected = min(self._selected, len(entries) - 1) if index >= self._selected else self._selected - 1
+        selected = min(self.selected, len(entries) - 1) if index >= self.selected else self.selected - 1
         self._step(tuple(entries), selected)
 
     def clear(self) -> None:
@@ -76,7 +71,7 @@ class PromptState:
 
     def select(self, index: int) -> None:
         """Select the prompt at ``index``; -1 selects none. Not a step of the history."""
-        self._selected = -1 if index == -1 else self._index(index)
+        self.selected = -1 if index == -1 else self._index(index)
 
     def move(self, dx: float, dy: float) -> None:
         """Move the selected prompt by pixels, as far as the picture reaches (a mask by whole pixels)."""
@@ -165,7 +160,7 @@ class PromptState:
 
     def _index(self, index):
         if index is None:
-            index = self._selected
+            index = self.selected
             if index < 0:
                 raise InputError("No prompt is selected: draw one, or select one first.")
         if isinstance(index, bool) or not isinstance(index, numbers.Integral) or not 0 <= index < len(self._entries):
@@ -173,13 +168,13 @@ class PromptState:
         return int(index)
 
     def _paint(self, stroke):
-        entry = self._entries[self._selected] if self._selected >= 0 else None
+        entry = self._entries[self.selected] if self.selected >= 0 else None
         if not isinstance(entry, Painting):
             if stroke.erase:
                 raise InputError("There is nothing to erase: select a mask first.")
             index, entry, before = len(self._entries), Painting(), np.zeros(self.size[::-1], dtype=bool)
         else:
-            index, before = self._selected, self._mask(entry)
+            index, before = self.selected, self._mask(entry)
         entry, mask = entry.plus(stroke, before)
         if not np.array_equal(mask.array, getattr(before, "array", before)):
             self.masks[entry] = mask
@@ -198,27 +193,25 @@ class PromptState:
 
     def _step(self, entries, selected):
         if entries == self._entries:
-            self._selected = selected
+            self.selected = selected
             return
-        self._past = [*self._past, (self._entries, self._selected)][-HISTORY:]
+        self._past = [*self._past, (self._entries, self.selected)][-HISTORY:]
         self._future = []
         self._set(entries, selected)
 
     def _travel(self, source, target):
         if source:
-            target.append((self._entries, self._selected))
+            target.append((self._entries, self.selected))
             self._set(*source.pop())
 
     def _set(self, entries, selected):
-        self._entries, self._selected = entries, selected
+        self._entries, self.selected = entries, selected
         self.masks = {painting: mask for painting, mask in self.masks.items() if painting in entries}
 
     def _described(self, entry):
-        if isinstance(entry, Box):
-            return {"kind": "box", "x0": entry.x0, "y0": entry.y0, "x1": entry.x1, "y1": entry.y1}
-        if isinstance(entry, Point):
-            return {"kind": "point", "x": entry.x, "y": entry.y, "window": entry.window}
-        return entry.described(self._mask(entry).box(self.size))
+        if isinstance(entry, Painting):
+            return entry.described(self._mask(entry).box(self.size))
+        return {"kind": type(entry).__name__.lower(), **asdict(entry)}
 
 
 EDITS = ("add", "replace", "remove", "clear", "select", "move", "resize", "stroke", "lasso", "undo", "redo")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import FoirError, InputError
@@ -15,7 +15,7 @@ THREADS = 2
 
 
 class Thumb(NamedTuple):
-    """``image``: bytes of a JPEG; ``problem``: why it shows a cross instead of the picture, or ""."""
+    """``image``: bytes of a JPEG, none of a picture that can't be opened; ``problem``: why it can't, or ""."""
 
     image: bytes
     problem: str = ""
@@ -42,7 +42,7 @@ class Thumbs:
         return len(self._cache)
 
     def get(self, image_ids: Iterable) -> list[Thumb]:
-        """A :class:`Thumb` for each image id. A picture that can't be opened is a grey field with a cross."""
+        """A :class:`Thumb` for each image id."""
         image_ids = list(image_ids)
         missing = [i for i in dict.fromkeys(image_ids) if i not in self._cache]
         self._cache.update(zip(missing, self._pool.map(self._read, missing), strict=True))
@@ -62,12 +62,4 @@ class Thumbs:
         try:
             return Thumb(encoded(self.set.open(image_id, longest=self.longest), self.longest))
         except (FoirError, OSError) as error:
-            return Thumb(_cross(self.longest), str(error))
-
-
-def _cross(side):
-    field = Image.new("RGB", (side, side), "#9a9a9a")
-    draw, low, high = ImageDraw.Draw(field), side * 0.3, side * 0.7
-    for start, stop in (((low, low), (high, high)), ((low, high), (high, low))):
-        draw.line((start, stop), fill="white", width=max(1, side // 20))
-    return encoded(field, side)
+            return Thumb(b"", str(error))

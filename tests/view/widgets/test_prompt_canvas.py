@@ -15,7 +15,8 @@ from PIL import Image
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, Point
 from foir_lib.view.widgets import live, upload
-from foir_lib.view.widgets.canvas import STATIC, PromptCanvas
+from foir_lib.view.widgets.canvas import PromptCanvas
+from foir_lib.view.widgets.live import static
 
 BOX = {"kind": "box", "x0": 10, "y0": 20, "x1": 50, "y1": 60}
 
@@ -119,7 +120,7 @@ def test_a_mask_given_in_code_travels_once_as_a_small_picture(canvas):
 
 def test_files_of_the_browser_are_there_and_ask_nobody():
     for file in ("prompt_canvas.js", "prompt_canvas.css"):
-        assert not re.search(r"https?://|@import|import\s*\(|from ['\"]", (STATIC / file).read_text("utf-8"))
+        assert not re.search(r"https?://|@import|import\s*\(|from ['\"]", static(file))
 
 
 # ---- edits in Python
