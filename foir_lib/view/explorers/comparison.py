@@ -1,4 +1,4 @@
-"""Several retrievers asked the same thing about one corpus, side by side; no widget in sight."""
+"""Several retrievers on the same query of one corpus, side by side; no widget in sight."""
 
 import time
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Answer(NamedTuple):
     lacks: str = ""
 
 
-class Question(NamedTuple):
+class Query(NamedTuple):
     """A prompt on a picture, and what is known of it: retriever -> answer, (retriever, ids) -> maps."""
 
     picture: Image.Image
@@ -46,33 +46,33 @@ NONE = np.zeros(0, dtype=np.int64)
 
 
 class Comparison:
-    """The database of a corpus; answers to the last question are kept, so that only what changed is computed."""
+    """The database of a corpus; the answers to the last query are cached, so that only what changed is computed."""
 
     def __init__(self, corpus):
         self.corpus, self.ids = corpus, corpus.set.database["image_id"].to_numpy()
         self.thumbs = Thumbs(corpus.set)
         self._row_of = {image_id: row for row, image_id in enumerate(self.ids)}
-        self._question = None
+        self._query = None
 
     def answers(self, picture: Image.Image, prompt, retrievers: Sequence[Retriever], image_id=None) -> dict[str, Answer]:
         """The text of each retriever -> its :class:`Answer` to a prompt (or None) on a picture.
 
         ``image_id``: of the picture where it is one of the set, so that it isn't its own result. Raises InputError for what
-        goes wrong, and then what was kept before stays.
+        goes wrong, and then the cache stays as it was.
         """
-        question, own = self._question, self._row_of.get(image_id, -1)
-        if question is None or picture is not question.picture or question.key != (prompt, image_id):
-            question = Question(picture, (prompt, image_id), self.corpus.live(picture, [prompt]), {}, {})
-        missing = [retriever for retriever in retrievers if retriever not in question.answers]
-        question.answers.update({one: self._answer(one, question.part, prompt, own) for one in missing})
-        self._question = question
-        return {str(retriever): question.answers[retriever] for retriever in retrievers}
+        query, own = self._query, self._row_of.get(image_id, -1)
+        if query is None or picture is not query.picture or query.key != (prompt, image_id):
+            query = Query(picture, (prompt, image_id), self.corpus.live(picture, [prompt]), {}, {})
+        missing = [retriever for retriever in retrievers if retriever not in query.answers]
+        query.answers.update({one: self._answer(one, query.part, prompt, own) for one in missing})
+        self._query = query
+        return {str(retriever): query.answers[retriever] for retriever in retrievers}
 
     def explained(self, retriever: Retriever, ids) -> list[np.ndarray] | None:
         """Where the results ``ids`` (k,) look like the last prompt: a map (rows, columns) of each, or None."""
-        key, known = (retriever, tuple(ids)), self._question.maps
+        key, known = (retriever, tuple(ids)), self._query.maps
         if key not in known:
-            known[key] = retriever.explain(self.corpus, self._question.part, 0, ids)
+            known[key] = retriever.explain(self.corpus, self._query.part, 0, ids)
         return known[key]
 
     def row(self, title: str, results, first: str | None, answer: Answer) -> dict:
@@ -87,9 +87,9 @@ class Comparison:
         return rows.maps_row(title, results, pictures, values)
 
     def close(self) -> None:
-        """Let the threads and everything kept go."""
+        """Let the threads and the cache go."""
         self.thumbs.close()
-        self._question = None
+        self._query = None
 
     def _answer(self, retriever, part, prompt, own):
         n = len(self.ids)

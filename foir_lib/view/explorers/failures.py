@@ -50,7 +50,7 @@ class FailureExplorer(Explorer):
         if a == b:
             raise InputError(f"{a} can't be compared with itself: choose two different methods.")
         self._compared = (a, b)
-        self.k = self.score(a).k  # less than asked for in a small database
+        self.k = self.score(a).k  # lower in a small database
         self.score(b)
         rs = experiment.set
         self._sizes = rs.images.set_index("image_id").loc[rs.queries["image_id"], ["width", "height"]].to_numpy()

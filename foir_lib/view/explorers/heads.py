@@ -25,7 +25,7 @@ class HeadExplorer(Explorer):
     """All heads of one block of ``model`` on one picture, and the choice that a prompt makes among them.
 
     ``picture`` (PIL) or the ``panel`` of another explorer; ``h_on``: heads to keep (a model with fewer starts with half of its own).
-    A click on a head takes it in or out by hand, until the prompt changes or PHS is asked again.
+    A click on a head takes it in or out by hand, until the prompt changes or PHS chooses again.
 
     heads: bool (h,), kept in the last block, or None without a prompt. attention: (depth, h, N) of the picture, from CLS to the
     patches. roi_attention: (h,) of the block shown (PHS eq. 7), or None. cosine: of the descriptor with these heads to the plain
@@ -35,7 +35,7 @@ class HeadExplorer(Explorer):
     def __init__(self, model: ViT, picture: Image.Image | None = None, panel: QueryPanel | None = None, h_on: int = 5):
         count(h_on, "h_on")
         if picture is not None and panel is not None:
-            raise InputError("A picture and a panel are given: show the picture on the panel, or leave one out.")
+            raise InputError("A picture and a panel don't go together: show the picture on the panel, or leave one out.")
         self.model, self.heads, self.roi_attention, self.cosine, self.on_roi = model, None, None, None, None
         self.attention = self._state = self._looked_at = self._by_hand = None  # by hand: bool (h,)
         own = panel is None
@@ -136,9 +136,9 @@ class HeadExplorer(Explorer):
         """What was chosen and what it does, in words."""
         words = [ASK] if self.canvas.asks is None else []
         if self.heads is not None:
-            by, kept = "picked by hand" if self._by_hand is not None else "kept", ", ".join(map(str, np.flatnonzero(self.heads)))
+            by, names = "picked by hand" if self._by_hand is not None else "kept", ", ".join(map(str, np.flatnonzero(self.heads)))
             share = "." if self.on_roi is None else f"; they hold {100 * self.on_roi:.0f} % of all attention on the ROI."
-            words.append(f"Cosine to the plain descriptor <b>{self.cosine:.2f}</b>; heads {by}: <b>{kept}</b>{share}")
+            words.append(f"Cosine to the plain descriptor <b>{self.cosine:.2f}</b>; heads {by}: <b>{names}</b>{share}")
         if not self._last:
             last = self.model.depth - 1
             words.append(f"Block {self.layer.value} is only shown: PHS chooses in the last block, {last}, and its choice stays.")
@@ -154,8 +154,8 @@ class HeadExplorer(Explorer):
         return maps.bars(self.roi_attention, chosen, cut, f"block {self.layer.value}: {how}", f"foir-{self.model_id}")
 
     def _item(self, head, file):
-        kept = self._last and self.heads is not None and bool(self.heads[head])
-        item = {"key": head, "image": file, "frame": "chosen" if kept else "", "caption": f"head {head}", "alt": f"head {head}"}
+        on = self._last and self.heads is not None and bool(self.heads[head])
+        item = {"key": head, "image": file, "frame": "chosen" if on else "", "caption": f"head {head}", "alt": f"head {head}"}
         if self.roi_attention is None:
             return item
         share = float(min(1, self.roi_attention[head]))

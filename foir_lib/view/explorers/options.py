@@ -34,8 +34,8 @@ class Options:
     def __init__(self, corpus, control: Callable, work: Callable):
         self.moved = {}  # option -> the value that was chosen for it
         for name, (kind, description, about) in controls(corpus).items():
-            made = control(kind, description, lambda name=name: work(name, getattr(self, name).value), **about)
-            setattr(self, name, made)
+            widget = control(kind, description, lambda name=name: work(name, getattr(self, name).value), **about)
+            setattr(self, name, widget)
         self.box = wrapped(*(getattr(self, name) for name in NAMES))
 
     def settle(self, retrievers: Iterable[Retriever]) -> None:

@@ -18,7 +18,7 @@ FIRST = ("Lists", "Heads", "Failures", "Co-attention")  # the order of our tabs;
 class Page(Part):
     """Explorers of ``corpora`` (one or several :class:`Corpus`, all combinations offered) that share one canvas.
 
-    ``tabs``: names of registered explorers, by default all of them. A tab is made when it is first opened, and answers only
+    ``tabs``: names of registered explorers, by default all of them. A tab is created when it is first opened, and answers only
     while it is open; one that a corpus lacks something for says so in a sentence. Raises InputError for unknown tabs.
 
     tab: name of the open one. corpus: the present one. explorer: that of the open tab, or None where it can't be had.
@@ -97,7 +97,7 @@ class Page(Part):
         self._open()
 
     def _open(self):
-        """Show the open tab, made when it is first opened; the others rest."""
+        """Show the open tab, created when it is first opened; the others rest."""
         name = self.tab
         for other, explorer in self._explorers.items():
             explorer.active = other == name
@@ -110,8 +110,7 @@ class Page(Part):
                 self._explorers[name] = explorer = self._kinds[name].tab(self.corpus, self.panel)
             except FoirError as error:
                 self._show(str(error))
-                self._summary.value = ""
-                return
+                return self._summarise()
             explorer.observe(lambda change: self._summarise(), "summary")
             explorer.add_class(f"foir-{name.lower()}")
         self._show("", self._explorers[name])

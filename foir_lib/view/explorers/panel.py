@@ -182,7 +182,7 @@ class QueryPanel(Part):
         if prompt is not None and prompt is self._mask[1]:
             return self._mask[0]
         items = self._items()[CORNERS]
-        at = items.index[(items == astuple(prompt)).all(axis=1)] if isinstance(prompt, Box) else ()
+        at = items.index[(items == list(astuple(prompt))).all(axis=1)] if isinstance(prompt, Box) else ()
         return (int(at[0]), "box") if len(at) else ""
 
     def _point_at(self):

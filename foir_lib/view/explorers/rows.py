@@ -105,14 +105,14 @@ def change(before, rank: int) -> str:
 def tally(results: pd.DataFrame) -> str:
     """"3 of 10", how many results are right of those that can be judged, or ""."""
     judged = results["right"].dropna()
-    return f"{sum(judged)} of {len(judged)}" if judged else ""
+    return f"{sum(judged)} of {len(judged)}" if len(judged) else ""
 
 
 def note(results: pd.DataFrame, heads: np.ndarray | None = None, ms: float | None = None) -> str:
-    """What is known of results in one line: how many are right, which heads (h,) were kept, how long it took."""
+    """What is known of results in one line: how many are right, which heads (h,) are selected, how long it took."""
     words = [f"{tally(results)} right"] if tally(results) else []
     if heads is not None:
-        words.append(f"head{'s' * (heads.sum() != 1)} {', '.join(map(str, np.flatnonzero(heads)))}")
+        words.append(f"head{'' if heads.sum() == 1 else 's'} {', '.join(map(str, np.flatnonzero(heads)))}")
     if ms is not None:
         words.append(f"{ms:.0f} ms" if ms >= 1 else "under 1 ms")
     return " · ".join(words)

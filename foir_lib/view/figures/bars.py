@@ -1,4 +1,4 @@
-"""Rows of a table as bars, whatever the family: methods down, ours beside the published; and shares as a histogram.
+"""Rows of a table as bars, whatever the family: methods down, ours beside the published; shares as a histogram; attention of heads.
 
 ``rows`` are those of a table run: dataset, model, method, metric, published, ours (percent, but for costs).
 """
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foir_lib.bench.published import COSTS
-from foir_lib.view.figures import looks
+from foir_lib.view.figures import looks, parts
 
 LINE = 0.165  # inches of a bar
 DIAMOND = {"marker": "D", "s": 14, "color": "black", "edgecolors": "white", "linewidths": 0.5, "zorder": 3}
@@ -94,4 +94,23 @@ def histogram(rows: pd.DataFrame, title: str | None = None) -> Figure:
             axes.set_xticklabels([f"{x:g}" + ("+" if x == last else "") for x in part["x"]])
             axes.margins(y=0.1)
         looks.finish(figure, panels, len(datasets), "query images (%)", "objects in the query image", title)
+    return figure
+
+
+def roi_bars(roi_attention, heads=None, title: str | None = None) -> Figure:
+    """ROI attention of every head, ``roi_attention`` (h,), as bars; the chosen ``heads`` orange and hatched."""
+    values = 100 * parts.checked(roi_attention, 1)
+    heads = np.zeros(len(values), bool) if heads is None else parts.checked(heads, 1).astype(bool)
+    with looks.canvas(2.1, min(looks.WIDTH, 1.5 + 0.4 * len(values))) as figure:
+        axes = figure.add_subplot()
+        for chosen, style in ((False, {"color": "#C8C8C8"}), (True, {"color": looks.ORANGE, "hatch": "///"})):
+            at = np.flatnonzero(heads == chosen)
+            if len(at):
+                name = ("chosen" if chosen else "not chosen") if heads.any() else None
+                bars = axes.bar(at, values[at], edgecolor="black", linewidth=0.5, label=name, **style)
+                axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
+        axes.set(xticks=range(len(values)), xlabel="head", ylabel="attention on the ROI (%)", title=title or "")
+        axes.margins(x=0.02, y=0.12)
+        if heads.any():
+            axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

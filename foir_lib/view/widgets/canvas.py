@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ class PromptCanvas(Drawn):
     drawing = traitlets.Dict().tag(sync=True)  # prompts, selected, undo, redo, roi
     bases = traitlets.Dict().tag(sync=True)  # name of a mask given in code -> PNG
     accepted = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that is in the state
-    answered = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that callbacks have seen
+    answered = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that callbacks know
     message = traitlets.Dict({"text": "", "error": False, "n": 0}).tag(sync=True)
     limits = traitlets.Dict({"bytes": upload.BYTES, "chunk": upload.CHUNK}).tag(sync=True)
 
@@ -120,7 +121,7 @@ class PromptCanvas(Drawn):
         self.send({"reveal": True})
 
     def wait(self) -> None:
-        """Answer at once what waits for its timer: after it, callbacks have seen the last edit."""
+        """Answer at once what waits for its timer: after it, callbacks know the last edit."""
         if self._timer is not None:
             self._cancel()
             self._answer()
@@ -206,8 +207,7 @@ class PromptCanvas(Drawn):
         if self.grid is not None:
             for prompt, described in zip(state.prompts, prompts):
                 if isinstance(prompt, Point):
-                    window = prompt.box(state.size, self.grid)
-                    described["region"] = [window.x0, window.y0, window.x1, window.y1]
+                    described["region"] = list(astuple(prompt.box(state.size, self.grid)))
             if state.prompt is not None:
                 roi = np.flatnonzero(state.prompt.tokens(self.grid, state.size)).tolist()
         bases = {

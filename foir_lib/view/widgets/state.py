@@ -79,11 +79,11 @@ class PromptState:
         index, (width, height) = self._index(None), self.size
         entry = self._entries[index]
         if isinstance(entry, Point):
-            x, y = _clamp(entry.x + dx, 0, width - EDGE), _clamp(entry.y + dy, 0, height - EDGE)
+            x, y = np.clip((entry.x + dx, entry.y + dy), 0, (width - EDGE, height - EDGE)).tolist()
             self._put(index, Point(x, y, entry.window))
             return
         box = entry if isinstance(entry, Box) else self._mask(entry).box(self.size)
-        dx, dy = _clamp(dx, -box.x0, width - box.x1), _clamp(dy, -box.y0, height - box.y1)
+        dx, dy = np.clip((dx, dy), (-box.x0, -box.y0), (width - box.x1, height - box.y1)).tolist()
         if isinstance(entry, Box):
             moved = Box(box.x0 + dx, box.y0 + dy, box.x1 + dx, box.y1 + dy)
             self._put(index, moved.box(self.size))  # rounding can't carry it off the picture
@@ -227,7 +227,3 @@ def _read(prompt):
     make, needed, optional = kinds[kind]
     values = {name: number(prompt[name], name) for name in needed}
     return make(**values, **{name: prompt[name] for name in optional if name in prompt})
-
-
-def _clamp(value, low, high):
-    return min(max(value, low), high)

@@ -1,4 +1,4 @@
-"""Small copies of database pictures as bytes for the browser, read once and kept."""
+"""Small copies of database pictures as bytes for the browser, read once and cached."""
 
 import io
 from collections import OrderedDict
@@ -54,7 +54,7 @@ class Thumbs:
         return thumbs
 
     def close(self) -> None:
-        """Let the threads go and forget the thumbnails; what is asked for later raises RuntimeError."""
+        """Let the threads go and forget the thumbnails; :meth:`get` raises RuntimeError from then on."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._cache.clear()
 

@@ -18,9 +18,9 @@ ROW = {"title": "PHS", "note": "1 of 2 right", "items": [
 
 @pytest.fixture
 def gallery():
-    made = Gallery()
-    yield made
-    made.close()
+    widget = Gallery()
+    yield widget
+    widget.close()
 
 
 def pick(gallery, key):
