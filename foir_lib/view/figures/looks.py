@@ -7,7 +7,6 @@ the colour. A figure is closed when it is returned: a notebook shows it once, as
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -19,7 +18,11 @@ from foir_lib.errors import InputError, unknown
 WIDTH = 8.5  # inches, the width of a notebook's output
 DPI = 90
 BLUE, GREEN, RED, ORANGE, GREY = "#0072B2", "#009E73", "#C1121F", "#E69F00", "#7F7F7F"
-STYLE = Path(__file__).with_name("workbook.mplstyle")
+STYLE = {
+    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 8, "figure.titlesize": 9,
+    "xtick.labelsize": 7, "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False,
+    "hatch.linewidth": 0.6, "figure.facecolor": "white", "axes.facecolor": "white",
+}  # fmt: skip
 METHODS = ("CBIR", "Mask", "Crop", "FA", "Random heads", "PHS", "PHS (query-db)", "FA+PHS")
 COLOURS = ("#7F7F7F", "#E69F00", "#D55E00", "#56B4E9", "#CC79A7", "#0072B2", "#000000", "#009E73")
 MARKERS = "sv^Dxo*P<>hpX"
@@ -33,7 +36,7 @@ GUEST = "guest"  # the model of rows that somebody else's file gave
 @contextmanager
 def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
     """A new figure of ``width`` x ``height`` inches in the workbook's style, closed at the end."""
-    with plt.style.context(STYLE):
+    with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(width, height), dpi=DPI, layout="constrained")
         try:
             yield figure
