@@ -36,10 +36,7 @@ class Part(ipywidgets.VBox):
         except FoirError as error:
             self._say(error)
             raise
-        if self.canvas is not None:
-            self.canvas.quiet()
-        elif self.gallery is not None:
-            self.gallery.message = ""
+        self._say(None)
 
     def clicked(self, work: Callable[[], object], otherwise: Callable[[], object] | None = None) -> None:
         """Do ``work`` for a click; what goes wrong is said on the page alone, and ``otherwise`` puts the control back."""
@@ -109,11 +106,11 @@ class Part(ipywidgets.VBox):
     def leave(self) -> None:
         """Let go of what isn't on the page: callbacks, threads, other parts."""
 
-    def _say(self, words):
+    def _say(self, error):
         if self.canvas is not None:
-            self.canvas.say(words, error=True)
+            self.canvas.say(error, error=True) if error else self.canvas.quiet()
         elif self.gallery is not None:
-            self.gallery.message = str(words)
+            self.gallery.message = str(error or "")
 
 
 class Explorer(Part):

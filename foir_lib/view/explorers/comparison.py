@@ -15,6 +15,7 @@ from foir_lib.view.explorers import rows
 from foir_lib.view.widgets.maps import SIDE
 from foir_lib.view.widgets.thumbs import Thumbs
 
+Methods = str | Retriever | Sequence[str | Retriever]
 MOST = 4  # methods side by side
 BESIDE = ("PHS(foveal=True)", "PHS(query_db=True)")  # offered beside the registered retrievers with their defaults
 
@@ -113,7 +114,7 @@ class Comparison:
         return Answer(ranking.ids[0][keep], ranking.scores[0][keep], heads, 1000 * (time.perf_counter() - start))
 
 
-def parsed(methods: str | Retriever | Sequence[str | Retriever], corpus) -> tuple[Retriever, ...]:
+def parsed(methods: Methods, corpus) -> tuple[Retriever, ...]:
     """One to four retrievers, objects or texts such as ``PHS(h_on=3)``. Raises InputError for others, or what a corpus lacks."""
     methods = registry.split(methods) if isinstance(methods, str) else methods
     methods = methods if isinstance(methods, list | tuple) else [methods]

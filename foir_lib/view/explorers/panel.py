@@ -1,7 +1,6 @@
 """The query at the left of every explorer: the canvas, where its picture comes from, and what is looked for."""
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import astuple
 
 import ipywidgets
@@ -120,15 +119,13 @@ class QueryPanel(Part):
 
     def _open(self, image_id, prompt, label):
         picture = self.set.open(image_id)
-        with self._expecting(image_id, label):
-            self.canvas.show(picture, prompt, f"picture {plain(image_id)}")
+        self._change(image_id, label, lambda: self.canvas.show(picture, prompt, f"picture {plain(image_id)}"))
 
-    @contextmanager
-    def _expecting(self, image_id, label):
-        """What the next change of the canvas is about; one that nobody announced is an own photograph, or a drawing."""
+    def _change(self, image_id, label, work):
+        """``work()`` changes the canvas to what is known; another change is that of an own photograph, or a drawing."""
         self._coming = (image_id, label)
         try:
-            yield
+            work()
         finally:
             self._coming = (None, None)
 
@@ -191,7 +188,6 @@ class QueryPanel(Part):
             return
         row, kind = self.objects.value
         item = self.set.objects.iloc[row]
-        if kind == "mask":
-            self._mask = ((row, kind), self.set.mask(row))
-        with self._expecting(self.image_id, item["label"]):
-            self.canvas.prompt = Box(*item[CORNERS]) if kind == "box" else self._mask[1]
+        prompt = Box(*item[CORNERS]) if kind == "box" else self.set.mask(row)
+        self._mask = (self.objects.value, prompt) if kind == "mask" else self._mask
+        self._change(self.image_id, item["label"], lambda: setattr(self.canvas, "prompt", prompt))

@@ -1,7 +1,5 @@
 """RetrievalExplorer: point at something and see, side by side, what several methods rank first for it, and why."""
 
-from collections.abc import Sequence
-
 import ipywidgets
 import numpy as np
 
@@ -10,7 +8,7 @@ from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.view.explorers import rows
 from foir_lib.view.explorers.base import Explorer, wrapped
-from foir_lib.view.explorers.comparison import Comparison, offered, parsed
+from foir_lib.view.explorers.comparison import Comparison, Methods, offered, parsed
 from foir_lib.view.explorers.options import Options, plain, with_options
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets.gallery import Gallery
@@ -34,9 +32,8 @@ class RetrievalExplorer(Explorer):
     METHODS = ("CBIR", "PHS", "GeM", "CA")  # by default the first two that the model has
 
     def __init__(
-        self, corpus, methods: str | Retriever | Sequence[str | Retriever] | None = None, k: int = 10, maps: bool = False,
-        panel: QueryPanel | None = None,
-    ):  # fmt: skip
+        self, corpus, methods: Methods | None = None, k: int = 10, maps: bool = False, panel: QueryPanel | None = None
+    ):
         count(k, "k")
         self.corpus, self.results, self.explained, self.rankings, self._answers = corpus, {}, {}, {}, {}
         self._offered = offered(corpus)

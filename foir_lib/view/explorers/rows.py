@@ -119,9 +119,8 @@ def note(results: pd.DataFrame, heads: np.ndarray | None = None, ms: float | Non
 
 
 def row(
-    method: str, results: pd.DataFrame, thumbs: Sequence[Thumb], first: str | None = None, heads: np.ndarray | None = None,
-    ms: float | None = None,
-) -> dict:  # fmt: skip
+    method: str, results: pd.DataFrame, thumbs: Sequence[Thumb], first: str | None = None, heads=None, ms: float | None = None
+) -> dict:
     """One row of the gallery: the table ``results`` of a method with their ``thumbs``.
 
     ``first``: name of the method whose ranks the changes count from, None for that method's own row.

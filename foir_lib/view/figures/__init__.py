@@ -2,8 +2,6 @@
 value of its cell; ``figure.savefig(path)`` writes it.
 """
 
-from foir_lib.view.figures import looks as looks
-from foir_lib.view.figures import parts as parts
 from foir_lib.view.figures.bars import bars, histogram, roi_bars
 from foir_lib.view.figures.coattention import coattention_maps, local_features
 from foir_lib.view.figures.curves import curve, relative, scan
