@@ -62,8 +62,7 @@ class FailureExplorer(Explorer):
         self.gallery.on_pick(self._open)
         self._compare()
         controls = [self.a, self.b, self.metric, self.order, self.label, self.size, self.n_objects]
-        pages = ipywidgets.HBox([self.previous, self.next])
-        super().__init__(None, [wrapped(*controls), self.line, self.gallery, pages], own=False)
+        super().__init__(None, [wrapped(*controls), self.line, self.gallery, wrapped(self.previous, self.next)], own=False)
 
     @classmethod
     def tab(cls, corpus, panel):
