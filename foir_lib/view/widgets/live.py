@@ -1,14 +1,14 @@
 """Widgets that don't outlive their cell: running a notebook cell again closes the widgets of its earlier run."""
 
-import weakref
 from pathlib import Path
+from weakref import WeakSet
 
 import anywidget
 import ipywidgets
 from ipykernel.kernelbase import Kernel
 from ipywidgets import CallbackDispatcher
 
-_widgets = {}  # cell id -> (id of the run's message, weak references to the widgets of that run)
+_widgets = {}  # cell id -> (id of the run's message, the widgets of that run)
 
 
 class Listeners(CallbackDispatcher):
@@ -60,13 +60,13 @@ def replace_earlier(widget: ipywidgets.Widget) -> None:
     cell, run = current_run()
     if cell is None:
         return
-    earlier, widgets = _widgets.get(cell, (run, []))
+    earlier, widgets = _widgets.get(cell, (run, WeakSet()))
     if earlier != run:
-        for old in (reference() for reference in widgets):
-            if old is not None:
-                old.close()
-        widgets = []
-    _widgets[cell] = (run, [w for w in widgets if w() is not None] + [weakref.ref(widget)])
+        for old in list(widgets):
+            old.close()
+        widgets = WeakSet()
+    widgets.add(widget)
+    _widgets[cell] = (run, widgets)
 
 
 def close_parts(widget: ipywidgets.Widget) -> None:
