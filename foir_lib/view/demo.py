@@ -16,15 +16,9 @@ LOCAL = (  # whatever a template asks for, nothing is fetched from elsewhere
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob: ws://127.0.0.1:* ws://localhost:*; frame-ancestors 'self'"
 )
 SETTINGS = Config(
-    {
-        "Voila": {
-            "ip": "127.0.0.1",
-            "auto_token": True,
-            "tornado_settings": {"headers": {"Content-Security-Policy": LOCAL}},
-        },
-        "VoilaConfiguration": {"strip_sources": True},
-        "TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": [BATCH]},
-    }
+    Voila={"ip": "127.0.0.1", "auto_token": True, "tornado_settings": {"headers": {"Content-Security-Policy": LOCAL}}},
+    VoilaConfiguration={"strip_sources": True},
+    TagRemovePreprocessor={"enabled": True, "remove_cell_tags": [BATCH]},
 )
 
 

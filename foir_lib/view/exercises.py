@@ -19,16 +19,12 @@ def check(answer, right, slips=None, tolerance=1e-3):
         return UNANSWERED
     if _same(answer, right, tolerance):
         return RIGHT
-    for hint, wrong in (slips or {}).items():
-        if _same(answer, wrong, tolerance):
-            return f"not yet: {hint}"
-    return f"not yet: {_what_is_off(answer, right, tolerance)}"
+    slip = next((hint for hint, wrong in (slips or {}).items() if _same(answer, wrong, tolerance)), None)
+    return f"not yet: {slip or _what_is_off(answer, right, tolerance)}"
 
 
 def _array(value):
     """Numbers as a float array; None for anything else."""
-    if isinstance(value, (str, bytes, bool)) or value is None:
-        return None
     try:
         value = value.detach().cpu().numpy() if hasattr(value, "detach") else value
         array = np.asarray(value)
@@ -48,28 +44,28 @@ def _same(answer, right, tolerance):
         return isinstance(answer, str) and answer.strip() == right
     if isinstance(right, (set, frozenset)):
         return _set(answer) == _set(right)
-    given, wanted = _array(answer), _array(right)
-    if given is None or given.shape != wanted.shape:
+    values, wanted = _array(answer), _array(right)
+    if values is None or values.shape != wanted.shape:
         return False
-    return np.allclose(given, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(initial=0))
+    return np.allclose(values, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(initial=0))
 
 
 def _what_is_off(answer, right, tolerance):
     if isinstance(right, str):
         return "it is another one." if isinstance(answer, str) else "a text in quotes is asked."
     if isinstance(right, (set, frozenset)):
-        given = _set(answer)
-        if given is None:
+        members = _set(answer)
+        if members is None:
             return "numbers are asked, such as {0, 1, 2}."
-        return f"{len(given & _set(right))} of your {len(given)} are right, {len(right)} are asked."
-    given, wanted = _array(answer), _array(right)
-    if given is None:
+        return f"{len(members & _set(right))} of your {len(members)} are right, {len(right)} are asked."
+    values, wanted = _array(answer), _array(right)
+    if values is None:
         return "a number is asked." if isinstance(right, numbers.Real) or not wanted.ndim else "numbers are asked."
-    if given.shape != wanted.shape:
-        return f"the shape is {given.shape}, {wanted.shape} is asked."
-    if not np.isfinite(given).all():
+    if values.shape != wanted.shape:
+        return f"the shape is {values.shape}, {wanted.shape} is asked."
+    if not np.isfinite(values).all():
         return "there is a NaN or an infinite number in it."
     if not wanted.ndim:
-        return f"{given:.4g} is too {'large' if given > wanted else 'small'}."
-    near = np.isclose(given, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(initial=0))
+        return f"{values:.4g} is too {'large' if values > wanted else 'small'}."
+    near = np.isclose(values, wanted, rtol=0, atol=tolerance * np.abs(wanted).max(initial=0))
     return f"{near.sum()} of {near.size} numbers are right."

@@ -88,9 +88,9 @@ def pages(browser, request):
     """``pages(width=1280, height=900, **context options) -> Page``; nothing may be asked of another host."""
     opened, strangers = [], []
 
-    def stranger(asked):
-        if not LOCAL.match(asked.url) and "csp" not in (asked.failure or ""):  # csp: the page refused to ask
-            strangers.append(asked.url)
+    def stranger(request):
+        if not LOCAL.match(request.url) and "csp" not in (request.failure or ""):  # csp: the page refused to ask
+            strangers.append(request.url)
 
     def page(width=1280, height=900, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)

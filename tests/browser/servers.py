@@ -36,7 +36,7 @@ def missing(reason):
 
 def chromium():
     names = [os.environ.get("FOIR_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"]
-    return next((found for name in names if name and (found := shutil.which(name))), None)
+    return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
 @contextmanager
@@ -102,10 +102,10 @@ class Server:
         head = {"Authorization": f"token {self.token}"} if token else {}
         data = None if body is None else json.dumps(body).encode()
         try:
-            asked = urllib.request.Request(
+            request = urllib.request.Request(
                 self.url + path, data, head | {"Content-Type": "application/json"}, method=method
             )
-            with urllib.request.urlopen(asked, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
@@ -141,8 +141,8 @@ class Server:
         page.goto(f"{self.url}{path}?token={self.token}")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         run_all(page)
-        found = [s for s in json.loads(self.ask("/api/sessions")[1]) if s["path"] == name]
-        return self._kernel(found[0]["kernel"]["id"])
+        sessions = [s for s in json.loads(self.ask("/api/sessions")[1]) if s["path"] == name]
+        return self._kernel(sessions[0]["kernel"]["id"])
 
     def open_in_voila(self, page, name="", theme="light"):
         """A notebook as Voila's page; returns its kernel."""
@@ -186,8 +186,8 @@ class Kernel:
 
     def run(self, code, **expressions):
         """Run code, then evaluate expressions (JSON values) in the kernel's main namespace."""
-        asked = {name: f"__import__('json').dumps({text})" for name, text in expressions.items()}
-        sent = self.client.execute(code, store_history=False, user_expressions=asked)
+        wanted = {name: f"__import__('json').dumps({text})" for name, text in expressions.items()}
+        sent = self.client.execute(code, store_history=False, user_expressions=wanted)
         while (reply := self.client.get_shell_msg(timeout=RUN))["parent_header"].get("msg_id") != sent:
             pass
         assert reply["content"]["status"] == "ok", "\n".join(reply["content"].get("traceback", []))

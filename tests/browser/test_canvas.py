@@ -18,9 +18,9 @@ from foir_lib.prompts import Box, Mask, Point
 from foir_lib.view.widgets.canvas import PromptCanvas
 picture = Image.new("RGB", {SIZE}, (225, 228, 220))
 ImageDraw.Draw(picture).rectangle(({RED[0]}, {RED[1]}, {RED[2] - 1}, {RED[3] - 1}), fill=(220, 20, 20))
-asked = []"""
+heard = []"""
 CANVAS = """canvas = PromptCanvas(picture, label="a red rectangle")
-canvas.on_change(lambda c: asked.append(str(c.prompt)))
+canvas.on_change(lambda c: heard.append(str(c.prompt)))
 display(canvas)"""
 CORNERS = "[getattr(canvas.prompt, name) for name in ('x0', 'y0', 'x1', 'y1')]"
 
@@ -48,7 +48,7 @@ def test_a_box_dragged_in_the_browser_is_in_the_kernel_and_asks_once(canvas, fro
         assert hand.prompts.count() == 0 and kernel.value("canvas.prompt is None")
         hand.drag((30, 40), (330, 240))
         assert corners(kernel) == pytest.approx([30, 40, 330, 240], abs=1)
-        assert kernel.value("asked") == [kernel.value("str(canvas.prompt)")]
+        assert kernel.value("heard") == [kernel.value("str(canvas.prompt)")]
         assert hand.prompts.count() == 1 and hand.surface.locator("[data-handle]").count() == 8
         kernel.run("canvas.prompt = Point(100, 50)")  # and from the kernel to the browser
         hand.root.get_by_text("Point at 100, 50").wait_for()
@@ -58,13 +58,13 @@ def test_a_box_dragged_in_the_browser_is_in_the_kernel_and_asks_once(canvas, fro
 @pytest.mark.parametrize("zoom", [1, 1.8])
 @pytest.mark.parametrize("width", [1280, 640])
 def test_what_is_drawn_lies_where_it_was_seen(canvas, width, zoom):
-    """The red rectangle is found on a screenshot and its seen corners are dragged."""
+    """The red rectangle is located on a screenshot and its corners are dragged."""
     with canvas("voila", width=width) as (hand, kernel):
         whole = shown_width(hand)
         hand.page.mouse.move(*hand.screen(((RED[0] + RED[2]) / 2, (RED[1] + RED[3]) / 2)))
         while shown_width(hand) < zoom * whole:
             hand.page.mouse.wheel(0, -30)
-        x0, y0, x1, y1 = seen(hand)
+        x0, y0, x1, y1 = corners_on_page(hand)
         mouse = hand.page.mouse
         mouse.move(x0, y0)
         mouse.down()
@@ -78,7 +78,7 @@ def shown_width(hand):
     return hand.surface.locator("image").bounding_box()["width"]
 
 
-def seen(hand):
+def corners_on_page(hand):
     """Corners of the red rectangle on the page, from a screenshot of the canvas."""
     at = hand.surface.bounding_box()
     shot = Image.open(io.BytesIO(hand.page.screenshot(clip=at))).convert("RGB")
@@ -107,7 +107,7 @@ def test_move_resize_undo_and_redo(canvas):
         for _ in range(4):
             hand.act("redo")
         assert corners(kernel) == resized and hand.prompts.count() == 1
-        assert kernel.value("len(asked)") == 12  # four edits, four steps back, four forth
+        assert kernel.value("len(heard)") == 12  # four edits, four steps back, four forth
 
 
 def test_several_prompts_on_one_picture_and_one_of_them_asks(canvas):
@@ -249,7 +249,7 @@ def test_photographs_are_uploaded_and_bad_ones_leave_everything_as_it_was(canvas
         )
         hand.size = (900, 700)
         hand.drag((90, 70), (450, 350))
-        before = kernel.value("[str(canvas.prompt), canvas.number, len(asked)]")
+        before = kernel.value("[str(canvas.prompt), canvas.number, len(heard)]")
         for name, content in {
             "broken.png": png(64, 64)[:60],
             "notes.png": b"no picture",
@@ -258,7 +258,7 @@ def test_photographs_are_uploaded_and_bad_ones_leave_everything_as_it_was(canvas
         }.items():
             hand.upload(name, content)
             assert sentences(hand.says("That is no photograph" if name.endswith("txt") else name)) == 1
-            assert kernel.value("[str(canvas.prompt), canvas.number, len(asked)]") == before
+            assert kernel.value("[str(canvas.prompt), canvas.number, len(heard)]") == before
             assert hand.prompts.count() == 1
         hand.drag((100, 80), (150, 100))
         assert hand.root.locator("[data-foir=message]").inner_text() == ""  # a good edit takes the complaint away
@@ -314,7 +314,7 @@ def test_a_slow_kernel_never_stops_the_hand_and_only_the_last_edit_is_computed(c
         go.touch()
         hand.settled()
         assert kernel.value("len(canvas.prompts)") == before + 5
-        assert kernel.value(f"asked[{before}:]") == [kernel.value("str(canvas.prompt)")]
+        assert kernel.value(f"heard[{before}:]") == [kernel.value("str(canvas.prompt)")]
         assert corners(kernel) == pytest.approx([300, 100, 350, 200], abs=1)
 
 
@@ -336,7 +336,7 @@ def test_a_cell_run_again_leaves_one_live_canvas(canvas):
         assert kernel.value("alive") == once
         again = Hand(hand.page, SIZE)
         again.drag((10, 10), (60, 60))
-        assert kernel.value("len(asked)") == 1
+        assert kernel.value("len(heard)") == 1
 
 
 def test_a_restarted_kernel_marks_the_canvas_as_gone(canvas):

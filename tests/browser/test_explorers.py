@@ -37,7 +37,7 @@ KEYS = "e => [...e.querySelectorAll('[data-row]')].map(r => [...r.querySelectorA
 CHOSEN = "e => [...e.querySelectorAll('[data-frame=chosen]')].map(i => JSON.parse(i.dataset.key))"
 
 
-def told(page, kernel):
+def state_of(page, kernel):
     """What page and kernel show, which must be the same; and the same as computed anew."""
     said = kernel.run("", **TOLD)
     galleries = page.locator(".foir-gallery")
@@ -54,12 +54,12 @@ def test_a_dragged_box_changes_tokens_heads_and_lists(opened, write, front_end):
         page.locator(".foir-gallery [data-item]").first.wait_for()
         size = kernel.value("list(lists.canvas.size)")
         hand = Hand(page, size)
-        before, shown = told(page, kernel), page.locator(".foir-gallery").first.get_attribute("data-shown")
+        before, shown = state_of(page, kernel), page.locator(".foir-gallery").first.get_attribute("data-shown")
         columns, rows = kernel.value("list(vit.grid)")[::-1]
         corner = [(1.2 * size[0] / columns, 1.2 * size[1] / rows), (2.8 * size[0] / columns, 2.8 * size[1] / rows)]
         hand.act("clear")
         hand.drag(*corner)
-        after = told(page, kernel)
+        after = state_of(page, kernel)
         assert after["tokens"] == [r * columns + c for r in (1, 2) for c in (1, 2)] != before["tokens"]
         assert after["heads"] != before["heads"]
         assert after["lists"]["PHS"] != before["lists"]["PHS"] and after["lists"]["CBIR"] == before["lists"]["CBIR"]
@@ -67,11 +67,11 @@ def test_a_dragged_box_changes_tokens_heads_and_lists(opened, write, front_end):
         if front_end == "lab":
             hand.tool("brush")
             hand.drag((0.6 * size[0], 0.6 * size[1]), (0.9 * size[0], 0.6 * size[1]), (0.9 * size[0], 0.9 * size[1]))
-            painted = told(page, kernel)
+            painted = state_of(page, kernel)
             assert kernel.value("type(lists.canvas.prompt).__name__") == "Mask"
             assert painted["tokens"] != after["tokens"] and painted["lists"]["PHS"] != after["lists"]["PHS"]
             hand.act("undo")
-            assert told(page, kernel) == after
+            assert state_of(page, kernel) == after
 
 
 def test_a_result_becomes_the_query_and_own_photographs_are_asked(opened, write):
@@ -84,16 +84,16 @@ def test_a_result_becomes_the_query_and_own_photographs_are_asked(opened, write)
         hand = Hand(page, size)
         page.wait_for_function("document.querySelector('.foir-canvas').dataset.busy === 'false'")
         hand.drag((0.3 * size[0], 0.3 * size[1]), (0.7 * size[0], 0.7 * size[1]))
-        assert wanted not in told(page, kernel)["lists"]["CBIR"]  # it doesn't find itself
+        assert wanted not in state_of(page, kernel)["lists"]["CBIR"]  # it doesn't find itself
         for colour in ((40, 160, 40), (30, 40, 180)):
             hand.upload("mine.png", png(300, 200, colour))
             hand.size = (300, 200)
             hand.drag((20, 20), (200, 150))
-            last = told(page, kernel)
+            last = state_of(page, kernel)
             assert kernel.value("lists.canvas.picture.getpixel((5, 5))") == pytest.approx(colour, abs=4)
         hand.upload("torn.png", png(300, 200)[:50])
         hand.says("torn.png")
-        assert told(page, kernel) == last
+        assert state_of(page, kernel) == last
 
 
 ALIVE = """import gc
@@ -166,11 +166,11 @@ def test_the_demo_is_one_clean_page_that_answers(demo, pages, request, width, th
     assert after["PHS"] != before["PHS"] and after["CBIR"] == before["CBIR"]
     gallery = page.locator(".foir-page .foir-tab .foir-gallery")
     assert gallery.evaluate(KEYS) == [after["CBIR"], after["PHS"]]
-    kept = kernel.value("page.explorer.state['heads']['PHS']")
+    heads = kernel.value("page.explorer.state['heads']['PHS']")
     open_tab(page, width, "Heads")
     kernel.until("page.tab == 'Heads' and page.explorer is not None")
     page.locator("[data-frame=chosen]").first.wait_for()
-    assert sorted(gallery.evaluate(CHOSEN)) == kernel.value("page.explorer.state['heads']") == kept
+    assert sorted(gallery.evaluate(CHOSEN)) == kernel.value("page.explorer.state['heads']") == heads
     picture(page, f"{request.node.name}_heads")
     open_tab(page, width, "Failures")
     case = gallery.locator("[data-item]").nth(2)
@@ -200,26 +200,26 @@ from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.coattention import CoattentionExplorer
 town, cnn = load_set("mini-landmarks", seed=5, n_landmarks=8, n_queries=8, n_database=60), load_model("mini-cnn")
 town = dataclasses.replace(town, settings={n: v for n, v in town.settings.items() if n != "training"})"""
-LOOKED = """seen = CoattentionExplorer(Corpus(town, cnn, progress=False), k=6)
-display(seen)"""
+LOOKED = """explorer = CoattentionExplorer(Corpus(town, cnn, progress=False), k=6)
+display(explorer)"""
 SEEN = {  # what the kernel says; `again` is worked out from the picture, the prompt and the controls alone
-    "prompt": "seen.state['prompt']",
-    "list": "list(seen.state['lists'].values())[0]",
-    "maps": "[round(float(m.std() / m.mean()), 4) for m in list(seen.explained.values())[0]]",
+    "prompt": "explorer.state['prompt']",
+    "list": "list(explorer.state['lists'].values())[0]",
+    "maps": "[round(float(m.std() / m.mean()), 4) for m in list(explorer.explained.values())[0]]",
     "again": "again()",
 }
 WORKED_OUT = """from foir_lib.retrievers.coattention import CoAttention
 corpus = Corpus(town, cnn, progress=False)
 def again():
-    one = CoAttention(**{name: getattr(seen.options, name).value for name in ("n_features", "n_clusters", "temperature")})
-    query = one.describe(corpus.live(seen.canvas.picture, [seen.canvas.prompt]))
+    one = CoAttention(**{name: getattr(explorer.options, name).value for name in ("n_features", "n_clusters", "temperature")})
+    query = one.describe(corpus.live(explorer.canvas.picture, [explorer.canvas.prompt]))
     scores, ids = one.score(corpus, query, one.describe(corpus.database), 7)
-    own = town.database["image_id"].astype(str) == seen.canvas.label.removeprefix("picture ")
+    own = town.database["image_id"].astype(str) == explorer.canvas.label.removeprefix("picture ")
     return [int(row) for row in ids[0] if not own[row]][:6]"""
 SHOWN = "e => [...e.querySelectorAll('[data-row]')].map(r => [...r.querySelectorAll('[data-item] img')].map(i => i.src.length + i.src.slice(-40)))"
 
 
-def seen(page, kernel):
+def compared(page, kernel):
     """What kernel and page show, which must be the same: the candidates' rows twice, plain and as maps."""
     said, gallery = kernel.run("", **SEEN), page.locator(".foir-gallery").first
     assert gallery.evaluate(KEYS) == [said["list"], said["list"]] and said["list"] == said["again"]
@@ -231,11 +231,11 @@ def seen(page, kernel):
 def test_a_dragged_box_changes_what_lights_up_and_so_does_every_control(opened, write, request):
     with opened("lab", write(TOWN, LOOKED, WORKED_OUT), height=1100) as (page, kernel):
         page.locator(".foir-gallery [data-item]").first.wait_for()
-        size = kernel.value("list(seen.canvas.size)")
-        hand, first = Hand(page, size), seen(page, kernel)
+        size = kernel.value("list(explorer.canvas.size)")
+        hand, first = Hand(page, size), compared(page, kernel)
         hand.act("clear")
         hand.drag((0.1 * size[0], 0.1 * size[1]), (0.45 * size[0], 0.6 * size[1]))
-        after = seen(page, kernel)
+        after = compared(page, kernel)
         assert after["prompt"].startswith("Box") and after["prompt"] != first["prompt"]
         assert after["maps"] != first["maps"] and after["pictures"][1] != first["pictures"][1]
         for words, name, value in (
@@ -248,8 +248,8 @@ def test_a_dragged_box_changes_what_lights_up_and_so_does_every_control(opened, 
             control.locator(".widget-readout").fill(str(value))
             control.locator(".widget-readout").press("Enter")
             page.wait_for_function(f"+document.querySelector('.foir-gallery').dataset.shown > {shown}")
-            kernel.until(f"seen.options.{name}.value == {value}")
-            after = seen(page, kernel)
+            kernel.until(f"explorer.options.{name}.value == {value}")
+            after = compared(page, kernel)
             assert after["maps"] != before["maps"] and after["pictures"][1] != before["pictures"][1], words
         wide = "e => e.scrollWidth > e.clientWidth + 1"
         assert not page.locator(".foir-gallery").first.evaluate(wide), "the lists scroll sideways"

@@ -12,12 +12,10 @@ from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.live import close_parts, replace_earlier
 
-WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
 
-
-def wrapped(*widgets: ipywidgets.Widget, gap: str = "0 12px", **layout) -> ipywidgets.Box:
+def wrapped(*widgets: ipywidgets.Widget, gap: str = "0 12px") -> ipywidgets.Box:
     """Widgets in a line that wraps."""
-    return ipywidgets.HBox(widgets, layout=Layout(flex_flow="row wrap", align_items="flex-start", grid_gap=gap, **layout))
+    return ipywidgets.HBox(widgets, layout=Layout(flex_flow="row wrap", align_items="flex-start", grid_gap=gap))
 
 
 class Part(ipywidgets.VBox):
@@ -25,7 +23,8 @@ class Part(ipywidgets.VBox):
 
     canvas: PromptCanvas | None = None
     gallery: Gallery | None = None
-    _busy = _complained = False
+    panel = None  # the QueryPanel that it asks with
+    _busy = False
 
     @contextmanager
     def saying(self) -> Iterator[None]:
@@ -35,21 +34,20 @@ class Part(ipywidgets.VBox):
                 raise InputError("This explorer was closed when its cell ran again: run the cells that use it again too.")
             yield
         except FoirError as error:
-            self._complained = True
             self._say(error)
             raise
-        if self._complained:
-            self._complained = False
-            self._say("")
+        self._say(None)
 
     def clicked(self, work: Callable[[], object], otherwise: Callable[[], object] | None = None) -> None:
-        """Do what was asked on the page; what goes wrong is said there alone, and ``otherwise`` puts the control back."""
+        """Do ``work`` for a click; what goes wrong is said on the page alone, and ``otherwise`` puts the control back."""
         try:
             with self.saying():
                 work()
-        except FoirError:
+        except Exception as error:
             if otherwise:
                 self.quietly(otherwise)
+            if not isinstance(error, FoirError):
+                raise
 
     def quietly(self, work: Callable[[], object]) -> None:
         """Set controls without answering to them."""
@@ -59,8 +57,12 @@ class Part(ipywidgets.VBox):
         finally:
             self._busy = False
 
-    def answers_to(self, control: ipywidgets.Widget, work: Callable[[], object]) -> ipywidgets.Widget:
-        """``control`` whose moves are answered by ``work()``; where that fails it goes back."""
+    def control(self, kind: str, description: str, work: Callable[[], object], **options) -> ipywidgets.Widget:
+        """A control, ``kind`` of ipywidgets, whose moves are answered by ``work()``; where that fails it goes back."""
+        slides, style = "Slider" in kind, {} if kind == "ToggleButton" else {"description_width": "initial"}
+        defaults = {"style": style, "layout": {"width": "250px" if slides else "auto"}}
+        defaults |= {"continuous_update": False} if slides else {}
+        control = getattr(ipywidgets, kind)(description=description, **defaults | options)
 
         def moved(change):
             if not self._busy:
@@ -69,31 +71,60 @@ class Part(ipywidgets.VBox):
         control.observe(moved, "value")
         return control
 
+    def button(self, description: str, work: Callable[[], object], **options) -> ipywidgets.Button:
+        """A button that does ``work()``; what goes wrong is said on the page."""
+        button = ipywidgets.Button(description=description, layout={"width": "auto"}, **options)
+        button.on_click(lambda _: self.clicked(work))
+        return button
+
+    def ask(self, prompt=None, picture=None) -> None:
+        """Ask with ``prompt`` on ``picture`` (PIL, an image id, or None: the present one), as a browser would."""
+        with self.saying():
+            self.panel.ask(prompt, picture)
+
+    def query(self, row: int) -> None:
+        """Open a row of the set's queries: its picture, prompt and label."""
+        with self.saying():
+            self.panel.query(row)
+
+    def wait(self) -> None:
+        """Answer at once what still waits for a timer: after it, ``state`` is that of the last edit."""
+        if self.canvas is not None:
+            self.canvas.wait()
+
+    def reveal(self) -> None:
+        """Scroll the page to the query."""
+        self.canvas.reveal()
+
     def close(self) -> None:
         """Leave the page: every part is closed (what is shared stays) and nothing is called any more."""
         if self.comm is not None:
+            self.leave()
             close_parts(self)
             super().close()
 
-    def _say(self, words):
+    def leave(self) -> None:
+        """Let go of what isn't on the page: callbacks, threads, other parts."""
+
+    def _say(self, error):
         if self.canvas is not None:
-            self.canvas.say(words, error=bool(str(words)))
+            self.canvas.say(error, error=True) if error else self.canvas.quiet()
         elif self.gallery is not None:
-            self.gallery.message = str(words)
+            self.gallery.message = str(error or "")
 
 
 class Explorer(Part):
     """One tab: ``content`` that answers to a query panel (its picture, prompt and label), or stands by itself.
 
-    ``own``: the panel belongs to this explorer alone and is laid out at its left. summary: what is shown, in a line. While
-    :attr:`active` is False nothing is computed; what came in between is answered when it is True again.
+    ``own``: the panel belongs to this explorer alone and is laid out at its left. summary: what is shown, in a line. active:
+    while it is False, as for a hidden tab, nothing is computed; what came in between is answered when it is True again.
     """
 
     summary = traitlets.Unicode()
-    name = ""
+    active = traitlets.Bool(True)
 
     def __init__(self, panel, content: list[ipywidgets.Widget], own: bool):
-        self.panel, self._own, self._active, self._stale = panel, own, True, False
+        self.panel, self._own, self._stale = panel, own, False
         self.canvas = panel.canvas if panel is not None else None
         if own:
             left = ipywidgets.VBox([panel], layout=Layout(flex="1 1 320px", min_width="0", max_width="460px"))
@@ -119,74 +150,50 @@ class Explorer(Part):
         """Compute everything, then show it: all or nothing."""
         raise NotImplementedError
 
+    def show_with(self, name: str, value) -> None:
+        """:meth:`show` with another value of an attribute; where that fails the old one stays."""
+        before = getattr(self, name)
+        setattr(self, name, value)
+        try:
+            self.show()
+        except FoirError:
+            setattr(self, name, before)
+            raise
+
     @property
     def state(self) -> dict:
         """What is shown, as plain values: picture, prompt, label, rows, summary, message (and whether it is an error)."""
-        canvas, gallery = self.canvas, self.gallery
-        asks = None if canvas is None or canvas.asks is None else str(canvas.asks)
-        rows = [
-            {**{name: row[name] for name in ("title", "note", "empty")},
-             **{f"{name}s": [item[name] for item in row["items"]] for name in ("key", "frame", "caption")}}
-            for row in (() if gallery is None else gallery.rows)
-        ]  # fmt: skip
-        beside = "" if gallery is None else gallery.message
-        message = canvas.message if canvas is not None else {"text": beside, "error": bool(beside)}
-        label = "" if self.panel is None else self.panel.label
-        picture = "" if canvas is None else canvas.label
+        canvas, rows, beside = self.canvas, [], ""
+        if self.gallery is not None:
+            beside = self.gallery.message
+            for row in self.gallery.rows:
+                items = {f"{name}s": [item[name] for item in row["items"]] for name in ("key", "frame", "caption")}
+                rows.append({name: row[name] for name in ("title", "note", "empty")} | items)
+        message = {"text": beside, "error": bool(beside)} if canvas is None else canvas.message
         return {
-            "picture": picture, "prompt": asks, "label": label, "rows": rows, "summary": self.summary,
-            "message": message["text"], "error": message["error"],
+            "picture": "" if canvas is None else canvas.label,
+            "prompt": None if canvas is None or canvas.asks is None else str(canvas.asks),
+            "label": "" if self.panel is None else self.panel.label,
+            "rows": rows, "summary": self.summary, "message": message["text"], "error": message["error"],
         }  # fmt: skip
 
-    def wait(self) -> None:
-        """Answer at once what still waits for a timer: after it, :attr:`state` is that of the last edit."""
-        if self.canvas is not None:
-            self.canvas.wait()
+    @traitlets.observe("active")
+    def _woken(self, change):
+        if self.active and self._stale:
+            self.clicked(self._query_changed)
 
-    @property
-    def active(self) -> bool:
-        """Whether it answers; a tab that is hidden doesn't."""
-        return self._active
-
-    @active.setter
-    def active(self, active: bool) -> None:
-        self._active = bool(active)
-        if active and self._stale:
-            self.clicked(self._answer)
-
-    def ask(self, prompt=None, picture=None) -> None:
-        """Ask with ``prompt`` on ``picture`` (PIL, an image id, or None: the present one), as a browser would."""
-        with self.saying():
-            self.panel.ask(prompt, picture)
-
-    def query(self, row: int) -> None:
-        """Open a row of the set's queries: its picture, prompt and label."""
-        with self.saying():
-            self.panel.query(row)
-
-    def reveal(self) -> None:
-        """Scroll the page to the query."""
-        self.panel.reveal()
-
-    def close(self) -> None:
-        if self.comm is None:
-            return
+    def leave(self) -> None:
         if self.panel is not None:
             self.panel.on_change(self._query_changed, remove=True)
             self.canvas.unobserve(self._canvas_closed, "comm")
             if self._own:
                 self.panel.close()
-        close_parts(self)
-        super().close()
 
-    def _query_changed(self, panel):
+    def _query_changed(self, panel=None):
         self._stale = True
-        if self._active:
-            self._answer()
-
-    def _answer(self):
-        self.show()
-        self._stale = False
+        if self.active:
+            self.show()
+            self._stale = False
 
     def _canvas_closed(self, change):
         if change["new"] is None:

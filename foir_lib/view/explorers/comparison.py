@@ -1,4 +1,4 @@
-"""Several retrievers asked the same thing about one corpus, side by side; no widget in sight."""
+"""Several retrievers on the same query of one corpus, side by side; no widget in sight."""
 
 import time
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.base import Retriever
 from foir_lib.search.ranking import Ranking, without
 from foir_lib.view.explorers import rows
-from foir_lib.view.figures import parts
-from foir_lib.view.widgets import maps
+from foir_lib.view.widgets.maps import SIDE
 from foir_lib.view.widgets.thumbs import Thumbs
 
+Methods = str | Retriever | Sequence[str | Retriever]
 MOST = 4  # methods side by side
 BESIDE = ("PHS(foveal=True)", "PHS(query_db=True)")  # offered beside the registered retrievers with their defaults
 
@@ -33,59 +33,64 @@ class Answer(NamedTuple):
     lacks: str = ""
 
 
+class Query(NamedTuple):
+    """A prompt on a picture, and what is known of it: retriever -> answer, (retriever, ids) -> maps."""
+
+    picture: Image.Image
+    key: tuple  # prompt, image id
+    part: object  # of Corpus.live
+    answers: dict
+    maps: dict
+
+
 NONE = np.zeros(0, dtype=np.int64)
 
 
 class Comparison:
-    """The database of a corpus; answers to the last question are kept, so that only what changed is computed."""
+    """The database of a corpus; the answers to the last query are cached, so that only what changed is computed."""
 
     def __init__(self, corpus):
         self.corpus, self.ids = corpus, corpus.set.database["image_id"].to_numpy()
         self.thumbs = Thumbs(corpus.set)
         self._row_of = {image_id: row for row, image_id in enumerate(self.ids)}
-        self._picture, self._question, self._part, self._answers, self._maps = None, None, None, {}, {}
+        self._query = None
 
     def answers(self, picture: Image.Image, prompt, retrievers: Sequence[Retriever], image_id=None) -> dict[str, Answer]:
         """The text of each retriever -> its :class:`Answer` to a prompt (or None) on a picture.
 
         ``image_id``: of the picture where it is one of the set, so that it isn't its own result. Raises InputError for what
-        goes wrong, and then what was kept before stays.
+        goes wrong, and then the cache stays as it was.
         """
-        question = (prompt, image_id)
-        same = picture is self._picture and question == self._question
-        part = self._part if same else self.corpus.live(picture, [prompt])
-        answers, own = dict(self._answers) if same else {}, self._row_of.get(image_id, -1)
-        for retriever in retrievers:
-            if retriever not in answers:
-                answers[retriever] = self._answer(retriever, part, prompt, own)
-        self._picture, self._question, self._part, self._answers = picture, question, part, answers
-        self._maps = self._maps if same else {}
-        return {str(retriever): answers[retriever] for retriever in retrievers}
+        query, own = self._query, self._row_of.get(image_id, -1)
+        if query is None or picture is not query.picture or query.key != (prompt, image_id):
+            query = Query(picture, (prompt, image_id), self.corpus.live(picture, [prompt]), {}, {})
+        missing = [retriever for retriever in retrievers if retriever not in query.answers]
+        query.answers.update({one: self._answer(one, query.part, prompt, own) for one in missing})
+        self._query = query
+        return {str(retriever): query.answers[retriever] for retriever in retrievers}
 
     def explained(self, retriever: Retriever, ids) -> list[np.ndarray] | None:
         """Where the results ``ids`` (k,) look like the last prompt: a map (rows, columns) of each, or None."""
-        key = (retriever, tuple(ids))
-        if key not in self._maps:
-            self._maps[key] = retriever.explain(self.corpus, self._part, 0, ids)
-        return self._maps[key]
+        key, known = (retriever, tuple(ids)), self._query.maps
+        if key not in known:
+            known[key] = retriever.explain(self.corpus, self._query.part, 0, ids)
+        return known[key]
 
     def row(self, title: str, results, first: str | None, answer: Answer) -> dict:
         """The gallery's row of an answer, of which ``results`` is the table; changes of rank count from ``first``."""
         if answer.lacks:
-            return {"title": title, "note": "", "items": [], "empty": answer.lacks}
+            return {"title": title, "empty": answer.lacks}
         return rows.row(title, results, self.thumbs.get(results["image_id"]), first, answer.heads, answer.ms)
 
     def maps_row(self, title: str, results, values: list[np.ndarray]) -> dict:
         """The gallery's row of maps over the results, all on one scale."""
-        top = parts.scale_of(np.concatenate([np.ravel(m) for m in values]))
-        pictures = [self.corpus.set.open(image_id, longest=maps.SIDE) for image_id in results["image_id"]]
-        files = [maps.overlays(p, np.asarray(m)[None], top)[0] for p, m in zip(pictures, values, strict=True)]
-        return rows.maps_row(title, results, files)
+        pictures = [self.corpus.set.open(image_id, longest=SIDE) for image_id in results["image_id"]]
+        return rows.maps_row(title, results, pictures, values)
 
     def close(self) -> None:
-        """Let the threads and everything kept go."""
+        """Let the threads and the cache go."""
         self.thumbs.close()
-        self._picture, self._question, self._part, self._answers, self._maps = None, None, None, {}, {}
+        self._query = None
 
     def _answer(self, retriever, part, prompt, own):
         n = len(self.ids)
@@ -109,7 +114,7 @@ class Comparison:
         return Answer(ranking.ids[0][keep], ranking.scores[0][keep], heads, 1000 * (time.perf_counter() - start))
 
 
-def parsed(methods: str | Retriever | Sequence[str | Retriever], corpus) -> tuple[Retriever, ...]:
+def parsed(methods: Methods, corpus) -> tuple[Retriever, ...]:
     """One to four retrievers, objects or texts such as ``PHS(h_on=3)``. Raises InputError for others, or what a corpus lacks."""
     methods = registry.split(methods) if isinstance(methods, str) else methods
     methods = methods if isinstance(methods, list | tuple) else [methods]

@@ -12,13 +12,12 @@ from foir_lib import registry
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import FoirError, InputError
-from foir_lib.registry import register
 from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.comparison import offered
 from foir_lib.view.figures.gains import gains, points, summary
 from foir_lib.view.figures.looks import BLUE
 from foir_lib.view.widgets.gallery import Gallery
-from foir_lib.view.widgets.thumbs import jpeg
+from foir_lib.view.widgets.thumbs import encoded
 
 LOSS, GAIN = "largest loss first", "largest gain first"
 PAGE = 24  # queries at a time
@@ -28,7 +27,7 @@ PAIRS = (("PHS", "CBIR"), ("CA", "GeM"))  # compared unless others are named
 METRICS = {"precision": "P@{}", "average_precision": "AP@{}"}
 
 
-@register("explorer", "Failures")
+@registry.register("explorer", "Failures")
 class FailureExplorer(Explorer):
     """Queries of an :class:`Experiment`, sorted by the gain of method ``a`` over ``b``: retrievers' texts, e.g. ``PHS(h_on=3)``.
 
@@ -51,21 +50,19 @@ class FailureExplorer(Explorer):
         if a == b:
             raise InputError(f"{a} can't be compared with itself: choose two different methods.")
         self._compared = (a, b)
-        self.k = self.score(a).k  # less than asked for in a small database
+        self.k = self.score(a).k  # lower in a small database
         self.score(b)
         rs = experiment.set
         self._sizes = rs.images.set_index("image_id").loc[rs.queries["image_id"], ["width", "height"]].to_numpy()
-        boxes = [prompt.box(size) for prompt, size in zip(rs.queries["prompt"], self._sizes, strict=True)]
-        areas = [(box.x1 - box.x0) * (box.y1 - box.y0) for box in boxes]
-        self._areas = np.array(areas) / np.prod(self._sizes, axis=1)
+        boxes = (prompt.box(size) for prompt, size in zip(rs.queries["prompt"], self._sizes, strict=True))
+        self._areas = np.array([(b.x1 - b.x0) * (b.y1 - b.y0) for b in boxes]) / np.prod(self._sizes, axis=1)
         self._thumbnail = lru_cache(256)(self._drawn)
         self._make_controls(a, b, list(dict.fromkeys([*known, a, b])))
         self.line, self.gallery = ipywidgets.HTML(), Gallery()
         self.gallery.on_pick(self._open)
         self._compare()
         controls = [self.a, self.b, self.metric, self.order, self.label, self.size, self.n_objects]
-        pages = ipywidgets.HBox([self.previous, self.next])
-        super().__init__(None, [wrapped(*controls), self.line, self.gallery, pages], own=False)
+        super().__init__(None, [wrapped(*controls), self.line, self.gallery, wrapped(self.previous, self.next)], own=False)
 
     @classmethod
     def tab(cls, corpus, panel):
@@ -89,33 +86,26 @@ class FailureExplorer(Explorer):
         return super().state | {"methods": list(self._compared), "queries": self.shown["query"].tolist(), "line": self.line.value}
 
     def _make_controls(self, a, b, methods):
-        def control(kind, description, work, **options):
-            style, layout = {"description_width": "88px"}, {"width": "300px", "max_width": "100%"}
-            widget = kind(description=description, style=style, layout=layout, **options)
-            widget.observe(work, "value")
-            return widget
-
         labels = self.experiment.set.queries["label"].value_counts().sort_index()
         per_query = self.score(a).per_query
-        most = max(1, int(per_query["n_objects"].max()))
-        top = max(1.0, float(math.ceil(100 * self._areas.max())))
-        steps = {"min": 0, "continuous_update": False}  # from 0: the browser's slider can't have equal ends
-        self.a = control(ipywidgets.Dropdown, "method a", self._methods_moved, options=methods, value=a)
-        self.b = control(ipywidgets.Dropdown, "against b", self._methods_moved, options=methods, value=b)
+        most, top = max(1, int(per_query["n_objects"].max())), max(1.0, float(math.ceil(100 * self._areas.max())))
         metrics = [(name.format(self.k), column) for column, name in METRICS.items() if column in per_query]
-        self.metric = control(ipywidgets.Dropdown, "metric", self._compare, options=metrics)
-        self.order = control(ipywidgets.Dropdown, "order", self._filter, options=(LOSS, GAIN))
         named = [(EVERY, EVERY), *((f"{label} ({n})", label) for label, n in labels.items())]
-        self.label = control(ipywidgets.Dropdown, "category", self._filter, options=named)
-        size = {"step": 0.1, "max": top, "value": (0, top), "readout_format": ".1f"}
-        self.size = control(ipywidgets.FloatRangeSlider, "size (%)", self._filter, **size, **steps)
-        objects = {"max": most, "value": (0, most)}
-        self.n_objects = control(ipywidgets.IntRangeSlider, "objects", self._filter, **objects, **steps)
-        self.size.tooltip, self.n_objects.tooltip = "share of the picture in the box", "objects in the query picture"
-        self.previous = ipywidgets.Button(description=f"previous {PAGE}")
-        self.next = ipywidgets.Button(description=f"next {PAGE}")
-        self.previous.on_click(lambda _: self._turn(-PAGE))
-        self.next.on_click(lambda _: self._turn(PAGE))
+        size = {"step": 0.1, "max": top, "value": (0, top), "readout_format": ".1f", "tooltip": "share of the picture in the box"}
+        objects = {"max": most, "value": (0, most), "tooltip": "objects in the query picture"}
+        box = {"style": {"description_width": "88px"}, "layout": {"width": "300px", "max_width": "100%"}}
+        for name, kind, description, work, options in (  # sliders from 0: the browser's can't have equal ends
+            ("a", "Dropdown", "method a", self._methods_moved, {"options": methods, "value": a}),
+            ("b", "Dropdown", "against b", self._methods_moved, {"options": methods, "value": b}),
+            ("metric", "Dropdown", "metric", self._compare, {"options": metrics}),
+            ("order", "Dropdown", "order", self._filter, {"options": (LOSS, GAIN)}),
+            ("label", "Dropdown", "category", self._filter, {"options": named}),
+            ("size", "FloatRangeSlider", "size (%)", self._filter, {"min": 0} | size),
+            ("n_objects", "IntRangeSlider", "objects", self._filter, {"min": 0} | objects),
+        ):
+            setattr(self, name, self.control(kind, description, work, **box, **options))
+        self.previous = self.button(f"previous {PAGE}", lambda: self._turn(-PAGE))
+        self.next = self.button(f"next {PAGE}", lambda: self._turn(PAGE))
 
     def score(self, name: str) -> Score:
         """The :class:`Score` of a method, computed once."""
@@ -123,36 +113,24 @@ class FailureExplorer(Explorer):
             self._scores[name] = self.experiment.score(name, k=self._depth)[self.protocol]
         return self._scores[name]
 
-    def _methods_moved(self, change):
+    def _methods_moved(self):
         """Compare other methods; the same one twice swaps them, one that can't be scored changes nothing."""
         pair = (self.a.value, self.b.value)
-        if pair == self._compared:
-            return
-        if pair[0] == pair[1]:
-            other = self.b if change["owner"] is self.a else self.a
-            other.value = change["old"]  # comes back here
-            return
-        self.clicked(lambda: self._score_both(pair), self._put_back)
-
-    def _score_both(self, pair):
+        pair = self._compared[::-1] if pair[0] == pair[1] else pair
         try:
             for name in pair:
-                if name not in self._scores:
-                    self.line.value = f"Scoring {escape(name)} …"
+                self.line.value = f"Scoring {escape(name)} …"
                 self.score(name)
-        except Exception:
-            self._put_back()
-            raise
+        finally:
+            self._line()
         self._compared = pair
+        self.quietly(self._settle)
         self._compare()
 
-    def _put_back(self):
-        a, b = self._compared
-        self.a.set_trait("value", a)
-        self.b.set_trait("value", b)
-        self._line()
+    def _settle(self):
+        self.a.value, self.b.value = self._compared
 
-    def _compare(self, change=None):
+    def _compare(self):
         (a, b), metric = self._compared, self.metric.value
         left, right = (self.score(name).per_query.set_index("query") for name in (a, b))
         table = left[["image_id", "label"]].assign(**{a: left[metric], b: right[metric]})
@@ -161,7 +139,7 @@ class FailureExplorer(Explorer):
         self.table = table.dropna(subset=["gain"]).reset_index()  # of queries without positives AP isn't defined
         self._filter()
 
-    def _filter(self, change=None):
+    def _filter(self):
         low, high = (share / 100 for share in self.size.value)
         inside = self.table["size"].between(low, high) & self.table["n_objects"].between(*self.n_objects.value)
         if self.label.value != EVERY:
@@ -207,23 +185,20 @@ class FailureExplorer(Explorer):
         end = np.maximum(np.minimum((box.x1, box.y1) * scale, np.array(small.size) - 7), start)
         for reach, colour, width in ((6, "white", 8), (4, BLUE, 4)):
             ImageDraw.Draw(small).rectangle((*(start - reach), *(end + reach)), outline=colour, width=width)
-        return jpeg(small, SIDE)
+        return encoded(small, SIDE)
 
     def _line(self):
         """How many queries are shown and what they gain, beside all of them: a choice isn't the whole."""
-        (a, b), shown, every = self._compared, self.shown, self.table
-        lines = [f"<b>{len(shown):,} of {len(every):,}</b> queries pass the filters: {summary(shown)}"]
-        lines.append(f"<b>All {len(every):,}</b>: {summary(every)} {self._means(a, b)}.")
-        title = f"Gain of {escape(a)} over {escape(b)} in points of {self.metric.label}."
-        self.line.value = f'<div style="line-height: 1.5">{"<br>".join([title, *lines])}</div>'
-        self.summary = f"{a} against {b}: {points(every['gain'].mean())} points on average"
-
-    def _means(self, a, b):
-        """The means of the tables, before and after."""
-        names = [name for name in self.score(a).metrics if name.startswith("MP") == (self.metric.value == "precision")]
-        before, after = (100 * self.score(method).metrics[names[0]] for method in (b, a))
+        (a, b), shown, every, precision = self._compared, self.shown, self.table, self.metric.value == "precision"
+        name = next(name for name in self.score(a).metrics if name.startswith("MP") == precision)
+        before, after = (100 * self.score(method).metrics[name] for method in (b, a))
         how = ", averaged by category first" if "precision" in self.score(a).per_query else ""
-        return f"{names[0]}{how}: {before:.1f} → {after:.1f}"
+        self.line.value = (
+            f'<div style="line-height: 1.5">Gain of {escape(a)} over {escape(b)} in points of {self.metric.label}.<br>'
+            f"<b>{len(shown):,} of {len(every):,}</b> queries pass the filters: {summary(shown)}<br>"
+            f"<b>All {len(every):,}</b>: {summary(every)} {name}{how}: {before:.1f} → {after:.1f}.</div>"
+        )
+        self.summary = f"{a} against {b}: {points(every['gain'].mean())} points on average"
 
     def _open(self, row):
         if self.opens is None:
@@ -235,8 +210,3 @@ class FailureExplorer(Explorer):
     def figure(self):
         """Gain of the queries in :attr:`shown` against object size and number of objects, as a Figure."""
         return gains(self.shown, len(self.table), *self._compared, self.metric.label)
-
-    def close(self) -> None:
-        if self.comm is not None:
-            self._thumbnail.cache_clear()
-            super().close()

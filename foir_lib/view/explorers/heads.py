@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from foir_lib.errors import FoirError, InputError, count
+from foir_lib.errors import InputError, count
 from foir_lib.methods import head_selection
 from foir_lib.models.vit import ClsState, ViT
 from foir_lib.registry import register
@@ -25,7 +25,7 @@ class HeadExplorer(Explorer):
     """All heads of one block of ``model`` on one picture, and the choice that a prompt makes among them.
 
     ``picture`` (PIL) or the ``panel`` of another explorer; ``h_on``: heads to keep (a model with fewer starts with half of its own).
-    A click on a head takes it in or out by hand, until the prompt changes or PHS is asked again.
+    A click on a head takes it in or out by hand, until the prompt changes or PHS chooses again.
 
     heads: bool (h,), kept in the last block, or None without a prompt. attention: (depth, h, N) of the picture, from CLS to the
     patches. roi_attention: (h,) of the block shown (PHS eq. 7), or None. cosine: of the descriptor with these heads to the plain
@@ -35,22 +35,21 @@ class HeadExplorer(Explorer):
     def __init__(self, model: ViT, picture: Image.Image | None = None, panel: QueryPanel | None = None, h_on: int = 5):
         count(h_on, "h_on")
         if picture is not None and panel is not None:
-            raise InputError("A picture and a panel are given: show the picture on the panel, or leave one out.")
+            raise InputError("A picture and a panel don't go together: show the picture on the panel, or leave one out.")
         self.model, self.heads, self.roi_attention, self.cosine, self.on_roi = model, None, None, None, None
-        self.attention, self._state, self._looked_at, self._by_hand = None, None, None, None  # by hand: bool (h,)
+        self.attention = self._state = self._looked_at = self._by_hand = None  # by hand: bool (h,)
         own = panel is None
         panel = QueryPanel(model=model, picture=picture) if own else panel
         self.gallery, self.words, self.chart = Gallery(), ipywidgets.HTML(), ipywidgets.HTML()
         last = model.depth - 1
         blocks = [(f"{i} (last)" if i == last else f"{i}", i) for i in range(last, -1, -1)]
         start = h_on if h_on <= model.n_heads else max(1, model.n_heads // 2)
-        self.h_on = self._control("IntSlider", "heads kept, h_on", self._again, value=int(start), min=1, max=model.n_heads)
-        self.roi = self._control("Dropdown", "ROI attention", self._again, options=head_selection.ROI_STRATEGIES)
+        self.h_on = self.control("IntSlider", "heads kept, h_on", self._again, value=int(start), min=1, max=model.n_heads)
+        self.roi = self.control("Dropdown", "ROI attention", self._again, options=head_selection.ROI_STRATEGIES)
         strategies = {"options": head_selection.STRATEGIES, "value": STRATEGY}
-        self.strategy = self._control("Dropdown", "other heads off", self.show, **strategies)
-        self.layer = self._control("Dropdown", "block shown", self.show, options=blocks, value=last)
-        self.choose = ipywidgets.Button(description="PHS chooses", disabled=True, tooltip="Forget the heads picked by hand")
-        self.choose.on_click(lambda _: self.clicked(self._again))
+        self.strategy = self.control("Dropdown", "other heads off", self.show, **strategies)
+        self.layer = self.control("Dropdown", "block shown", self.show, options=blocks, value=last)
+        self.choose = self.button("PHS chooses", self._again, disabled=True, tooltip="Forget the heads picked by hand")
         self.gallery.on_pick(self.pick)
         controls = wrapped(self.h_on, self.roi, self.strategy, self.layer, self.choose, gap="0 14px")
         super().__init__(panel, [controls, self.words, self.chart, self.gallery], own)
@@ -64,23 +63,17 @@ class HeadExplorer(Explorer):
     def lacks(cls, corpus) -> str:
         return "" if hasattr(corpus.model, "cls_state") else f"{corpus.model.name} has no attention heads: name a ViT such as mini-vit"
 
-    def _control(self, kind, description, work, **options):
-        more = {"continuous_update": False} if kind == "IntSlider" else {}
-        style, width = {"description_width": "initial"}, "250px" if more else "auto"
-        control = getattr(ipywidgets, kind)(description=description, style=style, layout={"width": width}, **more, **options)
-        return self.answers_to(control, work)
-
     def __repr__(self):
         return f"HeadExplorer ({self.model.name}, {self.model.n_heads} heads, {self.canvas.asks or 'no prompt'})"
 
     @property
     def state(self) -> dict:
         """As of any explorer; and the heads, whether they are picked by hand, ROI attention, cosine, share on the ROI, words."""
-        kept = None if self.heads is None else np.flatnonzero(self.heads).tolist()
-        shares = None if self.roi_attention is None else self.roi_attention.tolist()
-        numbers = {"roi_attention": shares, "cosine": self.cosine, "on_roi": self.on_roi}
-        texts = {"words": self.words.value, "chart": self.chart.value}
-        return super().state | numbers | texts | {"heads": kept, "by_hand": self._by_hand is not None}
+        return super().state | {
+            "heads": None if self.heads is None else np.flatnonzero(self.heads).tolist(), "by_hand": self._by_hand is not None,
+            "roi_attention": None if self.roi_attention is None else self.roi_attention.tolist(),
+            "cosine": self.cosine, "on_roi": self.on_roi, "words": self.words.value, "chart": self.chart.value,
+        }  # fmt: skip
 
     def pick(self, head: int) -> None:
         """Take a head in or out by hand, as a click on its map does; InputError where nothing can be picked."""
@@ -88,16 +81,10 @@ class HeadExplorer(Explorer):
             raise InputError(f"There is no head {head!r}: {self.model.name} has heads 0 to {self.model.n_heads - 1}.")
         if not self._last:
             raise InputError(f"Heads are kept in the last block: show block {self.model.depth - 1} to pick them by hand.")
-        before = self._by_hand
-        self._by_hand = np.zeros(self.model.n_heads, bool) if self.heads is None else self.heads.copy()
-        self._by_hand[head] = not self._by_hand[head]
-        try:
-            self.show()
-        except FoirError:
-            self._by_hand = before
-            raise
+        others = np.zeros(self.model.n_heads, bool) if self.heads is None else self.heads
+        self.show_with("_by_hand", others ^ (np.arange(self.model.n_heads) == head))
 
-    def _query_changed(self, panel):
+    def _query_changed(self, panel=None):
         self._by_hand = None
         super()._query_changed(panel)
 
@@ -118,15 +105,17 @@ class HeadExplorer(Explorer):
             self._state, self.attention, self._looked_at = self.model.cls_state(x), self.model.attention(x)[0], picture
         prompt, layer, grid = self.canvas.asks, self.layer.value, self.model.grid
         roi = None if prompt is None else torch.from_numpy(prompt.tokens(grid, picture.size))[None]
-        heads = self._choice(roi)
-        cosine = None if heads is None else self._cosine(heads)
-        attention, shares, on_roi = self.attention[layer].cpu().numpy(), None, None
+        heads, attention, cosine, shares, on_roi = self._by_hand, self.attention[layer].cpu().numpy(), None, None, None
         if roi is not None:
+            if heads is None:
+                heads = head_selection.select(self._state, roi, self.h_on.value, self.roi.value)[0].cpu().numpy()
             block = ClsState(self.attention[layer][None], None, None, None)
             shares = head_selection.roi_attention(block, roi, self.roi.value)[0].cpu().numpy()
-        if heads is not None and roi is not None:
             every = head_selection.roi_attention(self._state, roi)[0].cpu().numpy()
             on_roi = float(every[heads].sum() / every.sum())
+        if heads is not None:
+            changed = head_selection.descriptor(self.model, self._state, heads, self.strategy.value)
+            cosine = float((changed * self.model.descriptor(self._state)).sum())
         self.heads, self.roi_attention, self.cosine, self.on_roi = heads, shares, cosine, on_roi
         self.choose.disabled = self._by_hand is None
         top, inside = parts.scale_of(100 * attention), None if roi is None else roi[0].numpy().reshape(grid)
@@ -135,34 +124,21 @@ class HeadExplorer(Explorer):
         self.chart.value = self._bars() + maps.colour_bar(top)
         items = [self._item(i, file) for i, file in enumerate(files)]
         wide = min(len(items), 6 if len(items) <= 12 else 8)
-        rows = [{"items": items[i : i + wide]} for i in range(0, len(items), wide)]
-        self.gallery.show([rows[0] | {"title": self._title()}, *rows[1:]])
+        title = f"Block {layer}{', the last' if self._last else ''}: attention from CLS to the patches, all heads on one scale"
+        self.gallery.show([{"items": items[i : i + wide], "title": "" if i else title} for i in range(0, len(items), wide)])
         self.summary = "" if heads is None else f"heads {', '.join(map(str, np.flatnonzero(heads)))}"
-
-    def _choice(self, roi):
-        """bool (h,): by hand, or by PHS; None without a prompt."""
-        if self._by_hand is not None or roi is None:
-            return self._by_hand
-        return head_selection.select(self._state, roi, self.h_on.value, self.roi.value)[0].cpu().numpy()
-
-    def _cosine(self, heads):
-        changed = head_selection.descriptor(self.model, self._state, heads, self.strategy.value)
-        return float((changed * self.model.descriptor(self._state)).sum())
 
     @property
     def _last(self):
         return self.layer.value == self.model.depth - 1
 
-    def _title(self):
-        return f"Block {self.layer.value}{', the last' if self._last else ''}: attention from CLS to the patches, all heads on one scale"
-
     def _sentences(self):
         """What was chosen and what it does, in words."""
         words = [ASK] if self.canvas.asks is None else []
         if self.heads is not None:
-            by, kept = "picked by hand" if self._by_hand is not None else "kept", ", ".join(map(str, np.flatnonzero(self.heads)))
+            by, names = "picked by hand" if self._by_hand is not None else "kept", ", ".join(map(str, np.flatnonzero(self.heads)))
             share = "." if self.on_roi is None else f"; they hold {100 * self.on_roi:.0f} % of all attention on the ROI."
-            words.append(f"Cosine to the plain descriptor <b>{self.cosine:.2f}</b>; heads {by}: <b>{kept}</b>{share}")
+            words.append(f"Cosine to the plain descriptor <b>{self.cosine:.2f}</b>; heads {by}: <b>{names}</b>{share}")
         if not self._last:
             last = self.model.depth - 1
             words.append(f"Block {self.layer.value} is only shown: PHS chooses in the last block, {last}, and its choice stays.")
@@ -178,10 +154,10 @@ class HeadExplorer(Explorer):
         return maps.bars(self.roi_attention, chosen, cut, f"block {self.layer.value}: {how}", f"foir-{self.model_id}")
 
     def _item(self, head, file):
-        kept = self._last and self.heads is not None and bool(self.heads[head])
-        item = {"key": head, "image": file, "frame": "chosen" if kept else ""}
+        on = self._last and self.heads is not None and bool(self.heads[head])
+        item = {"key": head, "image": file, "frame": "chosen" if on else "", "caption": f"head {head}", "alt": f"head {head}"}
         if self.roi_attention is None:
-            return item | {"caption": f"head {head}", "alt": f"head {head}"}
+            return item
         share = float(min(1, self.roi_attention[head]))
         where = "the ROI" if self.roi.value == "sum" else "the brightest patch of the ROI"
         alt = f"head {head}, {100 * share:.0f} percent of its attention on {where}"

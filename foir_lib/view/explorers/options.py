@@ -3,45 +3,40 @@
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 
-import ipywidgets
-
 from foir_lib.methods.head_selection import ROI_STRATEGIES
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.local_features import N_FEATURES
-from foir_lib.view.explorers.base import WIDE, wrapped
+from foir_lib.view.explorers.base import wrapped
 
+HEADS = "How many attention heads PHS keeps: those that look most at what you point at"
+ROI = "How a head's attention inside the prompt is added up"
 NAMES = ("h_on", "roi", "n_features", "n_clusters", "temperature")
 
 
-class Options:
-    """A control for each option of :data:`NAMES` that the corpus's model allows, shown while a chosen retriever has it.
+def controls(corpus) -> dict[str, tuple[str, str, dict]]:
+    """Option -> the kind of its control, its description and what else it needs, as the model and the set allow."""
+    n, heads = corpus.setting("n_features", N_FEATURES), getattr(corpus.model, "n_heads", 5)
+    return {
+        "h_on": ("IntSlider", "heads kept (h_on)", {"value": min(5, heads), "min": 1, "max": heads, "tooltip": HEADS}),
+        "roi": ("Dropdown", "ROI attention", {"options": ROI_STRATEGIES, "tooltip": ROI}),
+        "n_features": ("IntSlider", "local features (N)", {"value": n, "min": 1, "max": n}),
+        "n_clusters": ("IntSlider", "clusters (K)", {"value": min(10, n), "min": 1, "max": min(30, n)}),
+        "temperature": ("FloatSlider", "temperature (T)", {"value": 10.0, "max": 100, "step": 1, "readout_format": ".0f"}),
+    }
 
-    ``answers_to(control, work)`` binds a control to ``work()``, see :class:`Part`.
+
+class Options:
+    """A control for each option of :data:`NAMES`, an attribute of that name, shown while a chosen retriever has it.
+
+    ``control(kind, description, work, ...)`` makes one that answers by ``work()``, see :class:`Part`.
     """
 
-    def __init__(self, corpus, retrievers: Iterable[Retriever], answers_to: Callable, work: Callable):
-        model, n = corpus.model, corpus.setting("n_features", N_FEATURES)
-        slider = {"continuous_update": False, "style": WIDE["style"], "layout": {"width": "250px"}}
-        self.h_on = ipywidgets.IntSlider(
-            5, 1, max(5, getattr(model, "n_heads", 5)), description="heads kept (h_on)", **slider,
-            tooltip="How many attention heads PHS keeps: those that look most at what you point at",
-        )  # fmt: skip
-        self.roi = ipywidgets.Dropdown(
-            description="ROI attention", options=ROI_STRATEGIES, **WIDE,
-            tooltip="How a head's attention inside the prompt is added up",
-        )  # fmt: skip
-        self.n_features = ipywidgets.IntSlider(n, 1, n, description="local features (N)", **slider)
-        self.n_clusters = ipywidgets.IntSlider(10, 1, min(30, n), description="clusters (K)", **slider)
-        self.temperature = ipywidgets.FloatSlider(
-            10.0, min=0, max=100, step=1, description="temperature (T)", readout_format=".0f", **slider
-        )
-        if hasattr(model, "n_heads"):
-            self.h_on.max = model.n_heads
+    def __init__(self, corpus, control: Callable, work: Callable):
         self.moved = {}  # option -> the value that was chosen for it
+        for name, (kind, description, about) in controls(corpus).items():
+            widget = control(kind, description, lambda name=name: work(name, getattr(self, name).value), **about)
+            setattr(self, name, widget)
         self.box = wrapped(*(getattr(self, name) for name in NAMES))
-        self.settle(retrievers)
-        for name in NAMES:
-            answers_to(getattr(self, name), lambda name=name: work(name, getattr(self, name).value))
 
     def settle(self, retrievers: Iterable[Retriever]) -> None:
         """Show the options that ``retrievers`` have, with their values."""

@@ -8,19 +8,17 @@ import ipywidgets
 from foir_lib import registry
 from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.corpus import Corpus
-from foir_lib.view.explorers.base import WIDE, Explorer, Part
+from foir_lib.view.explorers.base import Explorer, Part
 from foir_lib.view.explorers.panel import QueryPanel
-from foir_lib.view.widgets.canvas import STATIC
-from foir_lib.view.widgets.live import close_parts, replace_earlier
+from foir_lib.view.widgets.live import replace_earlier, static
 
-STYLE = (STATIC / "page.css").read_text("utf-8")
 FIRST = ("Lists", "Heads", "Failures", "Co-attention")  # the order of our tabs; those of others follow
 
 
 class Page(Part):
     """Explorers of ``corpora`` (one or several :class:`Corpus`, all combinations offered) that share one canvas.
 
-    ``tabs``: names of registered explorers, by default all of them. A tab is made when it is first opened, and answers only
+    ``tabs``: names of registered explorers, by default all of them. A tab is created when it is first opened, and answers only
     while it is open; one that a corpus lacks something for says so in a sentence. Raises InputError for unknown tabs.
 
     tab: name of the open one. corpus: the present one. explorer: that of the open tab, or None where it can't be had.
@@ -35,24 +33,18 @@ class Page(Part):
         self._kinds = {name: registry.lookup("explorer", name) for name in (names if tabs is None else tabs)}
         self._explorers, self.corpus, self.panel = {}, corpora[0], None
         choices = [(f"{corpus.set.name}, {corpus.model.name}", corpus) for corpus in corpora]
-        self.corpora = ipywidgets.Dropdown(options=choices, layout={"width": "auto"})
+        self.corpora = self.control("Dropdown", "", lambda: self._use(self.corpora.value), options=choices)
         self._summary, self._note, names = ipywidgets.HTML(), ipywidgets.HTML(), list(self._kinds)
         self.tabs = ipywidgets.ToggleButtons(options=names, style={"button_width": "auto"})
-        self._select = ipywidgets.Dropdown(options=names, description="tab", **WIDE)
-        self._left, self._right, self._tab = (ipywidgets.VBox() for _ in range(3))
-        for widget, name in (
-            (self._summary, "summary"), (self.tabs, "tabs"), (self._select, "select"), (self._left, "left"),
-            (self._right, "right"), (self._tab, "tab"),
-        ):  # fmt: skip
+        select = ipywidgets.Dropdown(options=names, description="tab", style={"description_width": "initial"})
+        self._left, self._tab = ipywidgets.VBox(), ipywidgets.VBox()
+        right, head = ipywidgets.VBox([self.tabs, select, self._tab]), ipywidgets.HBox([self.corpora, self._summary])
+        columns = ipywidgets.HBox([self._left, right])
+        super().__init__([ipywidgets.HTML(f"<style>{static('page.css')}</style>"), head, columns])
+        named = {"page": self, "head": head, "columns": columns, "left": self._left, "right": right, "tab": self._tab}
+        for name, widget in {**named, "summary": self._summary, "tabs": self.tabs, "select": select}.items():
             widget.add_class(f"foir-{name}")
-        self._right.children = [self.tabs, self._select, self._tab]
-        head, columns = ipywidgets.HBox([self.corpora, self._summary]), ipywidgets.HBox([self._left, self._right])
-        head.add_class("foir-head")
-        columns.add_class("foir-columns")
-        super().__init__([ipywidgets.HTML(f"<style>{STYLE}</style>"), head, columns])
-        self.add_class("foir-page")
-        ipywidgets.link((self.tabs, "value"), (self._select, "value"))
-        self.answers_to(self.corpora, lambda: self._use(self.corpora.value))
+        ipywidgets.link((self.tabs, "value"), (select, "value"))
         self.tabs.observe(lambda _: self._open(), "value")
         self._use(self.corpus)
         replace_earlier(self)
@@ -79,31 +71,15 @@ class Page(Part):
     @property
     def state(self) -> dict:
         """What is shown, as plain values: corpus, tab, summary, note (why a tab can't be had), and the state of the explorer."""
-        explorer = self.explorer
-        about = {"corpus": f"{self.corpus.set.name}, {self.corpus.model.name}", "tab": self.tab}
-        about |= {"summary": unescape(self._summary.value), "note": unescape(self._note.value)}
-        return about | {"explorer": None if explorer is None else explorer.state}
+        return {
+            "corpus": f"{self.corpus.set.name}, {self.corpus.model.name}", "tab": self.tab,
+            "summary": unescape(self._summary.value), "note": unescape(self._note.value),
+            "explorer": None if self.explorer is None else self.explorer.state,
+        }  # fmt: skip
 
-    def wait(self) -> None:
-        """Answer at once what still waits for a timer."""
-        self.canvas.wait()
-
-    def ask(self, prompt=None, picture=None) -> None:
-        """Ask with ``prompt`` on ``picture`` (PIL, an image id, or None: the present one), as a browser would."""
-        self.panel.ask(prompt, picture)
-
-    def query(self, row: int) -> None:
-        """Open a row of the set's queries: its picture, prompt and label."""
-        self.panel.query(row)
-
-    def close(self) -> None:
-        if self.comm is None:
-            return
-        for explorer in self._explorers.values():
-            explorer.close()
-        self.panel.close()
-        close_parts(self)
-        super().close()
+    def leave(self) -> None:
+        for part in (*self._explorers.values(), self.panel):
+            part.close()
 
     def _use(self, corpus):
         """The explorers of another corpus; the panel stays where the set is the same."""
@@ -121,7 +97,7 @@ class Page(Part):
         self._open()
 
     def _open(self):
-        """Show the open tab, made when it is first opened; the others rest."""
+        """Show the open tab, created when it is first opened; the others rest."""
         name = self.tab
         for other, explorer in self._explorers.items():
             explorer.active = other == name
@@ -134,8 +110,7 @@ class Page(Part):
                 self._explorers[name] = explorer = self._kinds[name].tab(self.corpus, self.panel)
             except FoirError as error:
                 self._show(str(error))
-                self._summary.value = ""
-                return
+                return self._summarise()
             explorer.observe(lambda change: self._summarise(), "summary")
             explorer.add_class(f"foir-{name.lower()}")
         self._show("", self._explorers[name])

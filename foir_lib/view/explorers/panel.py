@@ -1,11 +1,11 @@
 """The query at the left of every explorer: the canvas, where its picture comes from, and what is looked for."""
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from dataclasses import astuple
 
 import ipywidgets
 import numpy as np
-from ipywidgets import Layout
+import traitlets
 from PIL import Image
 
 from foir_lib.data.checks import CORNERS, plain
@@ -13,8 +13,9 @@ from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box
 from foir_lib.view.explorers import rows as results
-from foir_lib.view.explorers.base import WIDE, Part, wrapped
+from foir_lib.view.explorers.base import Part, wrapped
 from foir_lib.view.widgets.canvas import PromptCanvas
+from foir_lib.view.widgets.live import Listeners
 
 NO_LABEL, NO_OBJECT = "(no label)", "(choose one)"
 
@@ -26,11 +27,13 @@ class QueryPanel(Part):
     one's own. The label is guessed from the annotated object that a prompt points at, until it is set by hand.
     """
 
+    model = traitlets.Any()
+
     def __init__(self, retrieval_set: RetrievalSet | None = None, model=None, picture: Image.Image | None = None, prompt=None):
-        self.set, self.image_id, self._model = retrieval_set, None, model
-        self._callbacks, self._coming, self._number = [], (None, None), 0  # coming: image id, label
+        self.set, self.image_id = retrieval_set, None
+        self._callbacks, self._coming, self._number = Listeners(), (None, None), 0  # coming: image id, label
         self.canvas = PromptCanvas(label="query picture")
-        super().__init__([self.canvas])
+        super().__init__([self.canvas], model=model)
         if retrieval_set is not None:
             self._of_set()
         self.canvas.on_change(self._changed)
@@ -44,22 +47,15 @@ class QueryPanel(Part):
         self._ids, self._place, self._random = images["image_id"].tolist(), -1, np.random.default_rng(0)
         self._place_of = {image_id: place for place, image_id in enumerate(self._ids)}
         self._objects, self._mask = results.objects_of(rs), (None, None)  # the mask that an entry of objects became
-        self.steps = [
-            ipywidgets.Button(description=name, tooltip=f"{name} query picture", layout=Layout(width="auto"))
-            for name in ("Previous", "Random", "Next")
-        ]
-        for button, step in zip(self.steps, (-1, 0, 1), strict=True):
-            button.on_click(lambda _, step=step: self.clicked(lambda: self.step(step)))
+        steps = {"Previous": -1, "Random": 0, "Next": 1}
+        self.steps = [self.button(name, lambda step=step: self.step(step), tooltip=f"{name} query picture")
+                      for name, step in steps.items()]  # fmt: skip
         self.place = ipywidgets.Label()
-        self.objects = ipywidgets.Dropdown(description="annotated objects", options=[(NO_OBJECT, "")], **WIDE)
-        labels = [(str(label), label) for label in results.labels_of(rs)]
-        self._label = ipywidgets.Dropdown(
-            description="looking for", options=[(NO_LABEL, ""), *labels],
-            tooltip="What counts as right; chosen by itself from what you point at", **WIDE,
-        )  # fmt: skip
-        self.answers_to(self._label, self.notify)
-        self.answers_to(self.objects, self._point_at)
-        for control, shown in ((self._label, labels), (self.objects, len(rs.objects))):
+        self.objects = self.control("Dropdown", "annotated objects", self._point_at, options=[(NO_OBJECT, "")])
+        labels = [(NO_LABEL, ""), *((str(label), label) for label in results.labels_of(rs))]
+        words = "What counts as right; chosen by itself from what you point at"
+        self._label = self.control("Dropdown", "looking for", self.notify, options=labels, tooltip=words)
+        for control, shown in ((self._label, len(labels) > 1), (self.objects, len(rs.objects))):
             control.layout.display = None if shown else "none"
         self.children = [wrapped(*self.steps, self.place), self.canvas, self._label, self.objects]
 
@@ -79,32 +75,13 @@ class QueryPanel(Part):
         """What can be looked for."""
         return [] if self.set is None else [label for _, label in self._label.options if label != ""]
 
-    @property
-    def model(self):
-        """The model whose grid lies over the picture."""
-        return self._model
-
-    @model.setter
-    def model(self, model) -> None:
-        self._model = model
-        self._lay_grid()
-
     def on_change(self, callback: Callable, remove: bool = False) -> None:
         """Call ``callback(panel)`` after picture, prompt or label changed; ``remove``: don't any more."""
-        if remove:
-            self._callbacks = [known for known in self._callbacks if known != callback]
-        elif callback not in self._callbacks:
-            self._callbacks.append(callback)
+        self._callbacks.register_callback(callback, remove)
 
     def notify(self) -> None:
         """Run the callbacks, all of them; the first error is raised."""
-        errors = []
-        for callback in list(self._callbacks):
-            try:
-                callback(self)
-            except Exception as error:
-                errors.append(error)
-        if errors:
+        if errors := self._callbacks(self):
             raise errors[0]
 
     def ask(self, prompt=None, picture: Image.Image | int | str | None = None) -> None:
@@ -137,25 +114,18 @@ class QueryPanel(Part):
         if self.set is not None and self.canvas.picture is None:
             self.query(0) if len(self.set.queries) else self.step(1)
 
-    def reveal(self) -> None:
-        """Scroll the page to the query."""
-        self.canvas.reveal()
-
-    def close(self) -> None:
-        self._callbacks = []
-        super().close()
+    def leave(self) -> None:
+        self._callbacks = Listeners()
 
     def _open(self, image_id, prompt, label):
         picture = self.set.open(image_id)
-        with self._expecting(image_id, label):
-            self.canvas.show(picture, prompt, f"picture {plain(image_id)}")
+        self._change(image_id, label, lambda: self.canvas.show(picture, prompt, f"picture {plain(image_id)}"))
 
-    @contextmanager
-    def _expecting(self, image_id, label):
-        """What the next change of the canvas is about; one that nobody announced is an own photograph, or a drawing."""
+    def _change(self, image_id, label, work):
+        """``work()`` changes the canvas to what is known; another change is that of an own photograph, or a drawing."""
         self._coming = (image_id, label)
         try:
-            yield
+            work()
         finally:
             self._coming = (None, None)
 
@@ -172,30 +142,31 @@ class QueryPanel(Part):
             self.quietly(lambda: self._describe(self._guess() if label is None else label))
         self.notify()
 
-    def _lay_grid(self):
-        grid_of = getattr(self._model, "grid_of", None)
+    @traitlets.observe("model")
+    def _lay_grid(self, _=None):
+        grid_of = getattr(self.model, "grid_of", None)
         if self.canvas.picture is not None:
             self.canvas.grid = grid_of and grid_of(self.canvas.picture.size)
 
-    def _rows(self):
-        return self._objects.get(self.image_id, ())
+    def _items(self):
+        """The annotated objects of the picture, by their rows in the set."""
+        rows = self._objects.get(self.image_id, [])
+        return self.set.objects.iloc[rows].set_axis(rows)
 
     def _guess(self):
         """The label of the annotated object that the prompt points at, or ""."""
-        row = results.pointed_at(self.set.objects, self._rows(), self.canvas.prompt, self.canvas.size)
-        return "" if row < 0 else self.set.objects["label"].iloc[row]
+        items = self._items()
+        at = results.best_match(items[CORNERS], self.canvas.prompt, self.canvas.size)
+        return "" if at < 0 else items["label"].iloc[at]
 
     def _describe(self, label):
         """Place, annotated objects and label of the present picture and prompt."""
-        known = self.image_id in self._place_of
-        self.place.value = f"{self._place + 1} of {len(self._ids)}" if known else ""
-        counts, options = {}, [(NO_OBJECT, "")]
-        for row in self._rows():
-            item = self.set.objects.iloc[row]
-            counts[item["label"]] = n = counts.get(item["label"], 0) + 1
-            name = item["label"] if n == 1 else f"{item['label']} {n}"
+        self.place.value = f"{self._place + 1} of {len(self._ids)}" if self.image_id in self._place_of else ""
+        items, options = self._items(), [(NO_OBJECT, "")]
+        names = items["label"].astype(str) + (items.groupby("label").cumcount() + 1).map(" {}".format).replace(" 1", "")
+        for row, name, outline in zip(items.index, names, items["segmentation"], strict=True):
             options.append((f"{name} (box)", (int(row), "box")))
-            if isinstance(item["segmentation"], (list, tuple, dict)) and item["segmentation"]:
+            if isinstance(outline, list | tuple | dict) and outline:
                 options.append((f"{name} (mask)", (int(row), "mask")))
         if self.objects.options != tuple(options):
             self.objects.options = tuple(options)
@@ -207,9 +178,9 @@ class QueryPanel(Part):
         """The entry of ``objects`` that a prompt is, or ""."""
         if prompt is not None and prompt is self._mask[1]:
             return self._mask[0]
-        corners = (prompt.x0, prompt.y0, prompt.x1, prompt.y1) if isinstance(prompt, Box) else None
-        at = [row for row in self._rows() if corners == tuple(self.set.objects[CORNERS].iloc[row])]
-        return (int(at[0]), "box") if at else ""
+        items = self._items()[CORNERS]
+        at = items.index[(items == list(astuple(prompt))).all(axis=1)] if isinstance(prompt, Box) else ()
+        return (int(at[0]), "box") if len(at) else ""
 
     def _point_at(self):
         """Ask with the annotated object that was chosen."""
@@ -217,7 +188,6 @@ class QueryPanel(Part):
             return
         row, kind = self.objects.value
         item = self.set.objects.iloc[row]
-        if kind == "mask":
-            self._mask = ((row, kind), self.set.mask(row))
-        with self._expecting(self.image_id, item["label"]):
-            self.canvas.prompt = Box(*item[CORNERS]) if kind == "box" else self._mask[1]
+        prompt = Box(*item[CORNERS]) if kind == "box" else self.set.mask(row)
+        self._mask = (self.objects.value, prompt) if kind == "mask" else self._mask
+        self._change(self.image_id, item["label"], lambda: setattr(self.canvas, "prompt", prompt))

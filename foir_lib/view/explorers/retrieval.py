@@ -1,15 +1,14 @@
 """RetrievalExplorer: point at something and see, side by side, what several methods rank first for it, and why."""
 
-from collections.abc import Sequence
-
 import ipywidgets
+import numpy as np
 
 from foir_lib.errors import FoirError, count
-from foir_lib.registry import register, split
+from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.view.explorers import rows
-from foir_lib.view.explorers.base import WIDE, Explorer, wrapped
-from foir_lib.view.explorers.comparison import Comparison, offered, parsed
+from foir_lib.view.explorers.base import Explorer, wrapped
+from foir_lib.view.explorers.comparison import Comparison, Methods, offered, parsed
 from foir_lib.view.explorers.options import Options, plain, with_options
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets.gallery import Gallery
@@ -33,11 +32,10 @@ class RetrievalExplorer(Explorer):
     METHODS = ("CBIR", "PHS", "GeM", "CA")  # by default the first two that the model has
 
     def __init__(
-        self, corpus, methods: str | Retriever | Sequence[str | Retriever] | None = None, k: int = 10, maps: bool = False,
-        panel: QueryPanel | None = None,
-    ):  # fmt: skip
+        self, corpus, methods: Methods | None = None, k: int = 10, maps: bool = False, panel: QueryPanel | None = None
+    ):
         count(k, "k")
-        self.corpus, self.results, self.explained, self.rankings, self._heads = corpus, {}, {}, {}, {}
+        self.corpus, self.results, self.explained, self.rankings, self._answers = corpus, {}, {}, {}, {}
         self._offered = offered(corpus)
         chosen = [m for m in self.METHODS if m in self._offered][:2] or list(self._offered)[:1]
         self._methods = parsed(chosen if methods is None else methods, corpus)
@@ -56,21 +54,14 @@ class RetrievalExplorer(Explorer):
     def _content(self, k, maps):
         """The controls and the lists."""
         self._offered |= {str(m): m for m in map(plain, self._methods)}
-        self.buttons = {
-            name: ipywidgets.ToggleButton(description=name, layout=ipywidgets.Layout(width="auto")) for name in self._offered
-        }
-        for name, button in self.buttons.items():
-            self.answers_to(button, lambda name=name: self._toggle(name))
-        self.options = Options(self.corpus, self._methods, self.answers_to, self._move)
-        self.k = ipywidgets.Dropdown(description="results (k)", options=sorted({*K, int(k)}), value=int(k), **WIDE)
-        self.maps = ipywidgets.Checkbox(maps, description="what counts", indent=False, layout=ipywidgets.Layout(width="auto"))
-        self.text = ipywidgets.Text(continuous_update=False, layout=ipywidgets.Layout(width="100%"))
-        for control in (self.k, self.maps):
-            self.answers_to(control, self.show)
-        self.answers_to(self.text, lambda: self._use(parsed(split(self.text.value), self.corpus)))
+        self.buttons = {name: self.control("ToggleButton", name, lambda name=name: self._toggle(name)) for name in self._offered}
+        self.options = Options(self.corpus, self.control, self._move)
+        self.k = self.control("Dropdown", "results (k)", self.show, options=sorted({*K, int(k)}), value=int(k))
+        self.maps = self.control("Checkbox", "what counts", self.show, value=maps, indent=False)
+        wide = {"continuous_update": False, "layout": {"width": "100%"}}
+        self.text = self.control("Text", "methods, with options", lambda: self._use(self.text.value), **wide)
         self.legend = ipywidgets.HTML()
-        labelled = ipywidgets.HBox([ipywidgets.Label("methods, with options"), self.text])
-        more = ipywidgets.Accordion([ipywidgets.VBox([wrapped(*self.buttons.values(), gap="4px"), labelled])], selected_index=None)
+        more = ipywidgets.Accordion([ipywidgets.VBox([wrapped(*self.buttons.values(), gap="4px"), self.text])], selected_index=None)
         more.titles = ("methods",)
         self.gallery.on_pick(self._picked)
         self.quietly(self._settle)
@@ -88,14 +79,14 @@ class RetrievalExplorer(Explorer):
     @methods.setter
     def methods(self, methods) -> None:
         with self.saying():
-            self._use(parsed(methods, self.corpus))
+            self._use(methods)
 
     @property
     def state(self) -> dict:
         """As of any explorer; and the methods, the ids and scores of each list, and the heads that each method kept."""
         lists = {name: table["row"].tolist() for name, table in self.results.items()}
         scores = {name: [round(float(s), 6) for s in table["score"]] for name, table in self.results.items()}
-        heads = {name: heads.nonzero()[0].tolist() for name, heads in self._heads.items()}
+        heads = {name: np.flatnonzero(a.heads).tolist() for name, a in self._answers.items() if a.heads is not None}
         return super().state | {"methods": [str(m) for m in self._methods], "lists": lists, "scores": scores, "heads": heads}
 
     def show(self) -> None:
@@ -108,8 +99,7 @@ class RetrievalExplorer(Explorer):
         for retriever in self._methods:
             name = str(retriever)
             answer, before = answers[name], answers[first].ids if len(answers[first].ids) else None
-            table = rows.table(answer.scores, answer.ids, self.comparison.ids, k, right, before)
-            results[name] = rows.nothing() if answer.lacks else table
+            results[name] = rows.table(answer.scores, answer.ids, self.comparison.ids, k, right, before)
             shown.append(self.comparison.row(name, results[name], None if name == first else first, answer))
             if self.maps.value and not answer.lacks:
                 explained[name] = self.comparison.explained(retriever, results[name]["row"].to_numpy())
@@ -118,15 +108,13 @@ class RetrievalExplorer(Explorer):
                 else:
                     shown.append(self.comparison.maps_row(name, results[name], explained[name]))
         self.gallery.show(shown)
-        self.results, self.explained = results, explained
+        self.results, self.explained, self._answers = results, explained, answers
         self.rankings = {name: (answer.scores, answer.ids) for name, answer in answers.items()}
-        self._heads = {name: answer.heads for name, answer in answers.items() if answer.heads is not None}
         self.quietly(self._settle)
 
-    def close(self) -> None:
-        if self.comm is not None:
-            self.comparison.close()
-            super().close()
+    def leave(self) -> None:
+        self.comparison.close()
+        super().leave()
 
     # ---- what happens on the page
 
@@ -144,23 +132,19 @@ class RetrievalExplorer(Explorer):
         self.legend.value = "; ".join([*words, "click a picture to ask with it"]) + "."
 
     def _use(self, methods):
-        before, self._methods = self._methods, methods
-        try:
-            self.show()
-        except FoirError:
-            self._methods = before
-            raise
+        """Other methods side by side, or a text that names them."""
+        self.show_with("_methods", parsed(methods, self.corpus))
 
     def _toggle(self, name):
         """Take a method in, with the options as they were moved, or out."""
         if self.buttons[name].value:
-            self._use(parsed([*self._methods, with_options(self._offered[name], self.options.moved)], self.corpus))
+            self._use([*self._methods, with_options(self._offered[name], self.options.moved)])
         else:
-            self._use(parsed([m for m in self._methods if str(plain(m)) != name], self.corpus))
+            self._use([m for m in self._methods if str(plain(m)) != name])
 
     def _move(self, name, value):
         """Another value of an option, of all methods that have it."""
-        self._use(parsed([with_options(m, {name: value}) for m in self._methods], self.corpus))
+        self._use([with_options(m, {name: value}) for m in self._methods])
         self.options.moved[name] = value
 
     def _picked(self, row):

@@ -4,18 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
+from PIL import Image
+from torchvision.ops import box_iou
 
-from foir_lib.data.checks import CORNERS
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Point, Prompt
+from foir_lib.view.figures import parts
+from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.thumbs import Thumb
 
-Prompt = Box | Point | Mask
 COLUMNS = ["image_id", "row", "score", "right", "before", "rank"]
 PROTOCOLS = ("contains", "medium")  # whose verdicts are shown, where a set has several
-FRAMES = {True: "right", False: "wrong", None: ""}
+FRAMES = {True: "right", False: "wrong", None: ""}  # the verdict in a word
 
 
 def query_of(retrieval_set: RetrievalSet, row: int) -> tuple:
@@ -39,22 +42,13 @@ def best_match(boxes, prompt: Prompt | None, size: tuple[int, int]) -> int:
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     if prompt is None or not len(boxes):
         return -1
-    x0, y0, x1, y1 = boxes.T
-    area = (x1 - x0) * (y1 - y0)
     if isinstance(prompt, Point):
+        x0, y0, x1, y1 = boxes.T
         inside = (x0 <= prompt.x) & (prompt.x < x1) & (y0 <= prompt.y) & (prompt.y < y1)
-        return int(np.where(inside, area, np.inf).argmin()) if inside.any() else -1
-    p = prompt.box(size)
-    across = np.clip(np.minimum(x1, p.x1) - np.maximum(x0, p.x0), 0, None)
-    common = across * np.clip(np.minimum(y1, p.y1) - np.maximum(y0, p.y0), 0, None)
-    iou = common / (area + (p.x1 - p.x0) * (p.y1 - p.y0) - common)
+        return int(np.where(inside, (x1 - x0) * (y1 - y0), np.inf).argmin()) if inside.any() else -1
+    box = prompt.box(size)
+    iou = box_iou(torch.from_numpy(boxes), torch.tensor([[box.x0, box.y0, box.x1, box.y1]], dtype=torch.float64))
     return int(iou.argmax()) if iou.max() > 0 else -1
-
-
-def pointed_at(objects: pd.DataFrame, rows, prompt: Prompt | None, size: tuple[int, int]) -> int:
-    """The row of ``objects``, among ``rows``, that a prompt points at (:func:`best_match`), or -1."""
-    at = best_match(objects[CORNERS].iloc[np.asarray(rows, dtype=np.int64)].to_numpy(), prompt, size)
-    return -1 if at < 0 else int(rows[at])
 
 
 def protocol_of(retrieval_set: RetrievalSet) -> Protocol | None:
@@ -94,18 +88,11 @@ def table(scores, ids, image_ids: np.ndarray, k: int, right: np.ndarray | None =
     (n,): the ids whose ranks are ``before``.
     """
     rows = np.asarray(ids)[:k]
-    before = pd.array([pd.NA] * len(rows), dtype="Int64")
-    if first is not None:
-        place = {row: rank for rank, row in enumerate(first, start=1)}
-        before = pd.array([place.get(row, pd.NA) for row in rows], dtype="Int64")
+    place = {row: rank for rank, row in enumerate(() if first is None else first, start=1)}
+    before = pd.array([place.get(row, pd.NA) for row in rows], dtype="Int64")
     known = np.full(len(rows), None, dtype=object) if right is None else right[rows]
     columns = (image_ids[rows], rows, np.asarray(scores)[:k], known, before, np.arange(1, len(rows) + 1))
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
-
-
-def nothing() -> pd.DataFrame:
-    """The table of a method that has no results."""
-    return pd.DataFrame({name: [] for name in COLUMNS})
 
 
 def change(before, rank: int) -> str:
@@ -117,25 +104,23 @@ def change(before, rank: int) -> str:
 
 def tally(results: pd.DataFrame) -> str:
     """"3 of 10", how many results are right of those that can be judged, or ""."""
-    judged = [right for right in results["right"] if right is not None]
-    return f"{sum(judged)} of {len(judged)}" if judged else ""
+    judged = results["right"].dropna()
+    return f"{sum(judged)} of {len(judged)}" if len(judged) else ""
 
 
 def note(results: pd.DataFrame, heads: np.ndarray | None = None, ms: float | None = None) -> str:
-    """What is known of results in one line: how many are right, which heads (h,) were kept, how long it took."""
-    parts = [f"{words} right"] if (words := tally(results)) else []
+    """What is known of results in one line: how many are right, which heads (h,) are selected, how long it took."""
+    words = [f"{tally(results)} right"] if tally(results) else []
     if heads is not None:
-        chosen = np.flatnonzero(heads)
-        parts.append(f"head{'s' * (len(chosen) != 1)} {', '.join(map(str, chosen))}")
+        words.append(f"head{'' if heads.sum() == 1 else 's'} {', '.join(map(str, np.flatnonzero(heads)))}")
     if ms is not None:
-        parts.append(f"{ms:.0f} ms" if ms >= 1 else "under 1 ms")
-    return " · ".join(parts)
+        words.append(f"{ms:.0f} ms" if ms >= 1 else "under 1 ms")
+    return " · ".join(words)
 
 
 def row(
-    method: str, results: pd.DataFrame, thumbs: Sequence[Thumb], first: str | None = None, heads: np.ndarray | None = None,
-    ms: float | None = None,
-) -> dict:  # fmt: skip
+    method: str, results: pd.DataFrame, thumbs: Sequence[Thumb], first: str | None = None, heads=None, ms: float | None = None
+) -> dict:
     """One row of the gallery: the table ``results`` of a method with their ``thumbs``.
 
     ``first``: name of the method whose ranks the changes count from, None for that method's own row.
@@ -144,8 +129,10 @@ def row(
     return {"title": method, "note": note(results, heads, ms), "items": items}
 
 
-def maps_row(method: str, results: pd.DataFrame, files: Sequence[bytes]) -> dict:
-    """A row of the gallery: where each result looks like the prompt (:meth:`Retriever.explain`)."""
+def maps_row(method: str, results: pd.DataFrame, pictures: Sequence[Image.Image], values: Sequence[np.ndarray]) -> dict:
+    """A row of the gallery: ``values`` over ``pictures``, where each result looks like the prompt, all on one scale."""
+    top = parts.scale_of(np.concatenate([np.ravel(m) for m in values]))
+    files = [maps.overlays(p, np.asarray(m)[None], top)[0] for p, m in zip(pictures, values, strict=True)]
     items = [
         {"key": int(r.row), "image": file, "caption": f"{r.rank}", "alt": f"map of {method} over {_words(r)}, picture {r.image_id}"}
         for r, file in zip(results.itertuples(), files, strict=True)
@@ -154,8 +141,7 @@ def maps_row(method: str, results: pd.DataFrame, files: Sequence[bytes]) -> dict
 
 
 def _words(result) -> str:
-    verdict = {True: ", right", False: ", wrong", None: ""}[result.right]
-    return f"rank {result.rank}, score {result.score:.3f}{verdict}"
+    return ", ".join(filter(None, [f"rank {result.rank}", f"score {result.score:.3f}", FRAMES[result.right]]))
 
 
 def _item(result, thumb, first):
@@ -167,5 +153,5 @@ def _item(result, thumb, first):
     words.append(f"picture {result.image_id}" + (f" can't be shown: {thumb.problem}" if thumb.problem else ""))
     return {
         "key": int(result.row), "image": thumb.image, "caption": f"{result.rank} · {result.score:.3f} {moved}".rstrip(),
-        "alt": ", ".join(words), "frame": FRAMES[result.right],
+        "alt": ", ".join(words), "frame": FRAMES[result.right], "badge": "can't be read" * bool(thumb.problem),
     }  # fmt: skip

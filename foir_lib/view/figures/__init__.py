@@ -2,24 +2,14 @@
 value of its cell; ``figure.savefig(path)`` writes it.
 """
 
-from foir_lib.view.figures import looks as looks
-from foir_lib.view.figures import parts as parts
-from foir_lib.view.figures.bars import bars, histogram
+from foir_lib.view.figures.bars import bars, histogram, roi_bars
 from foir_lib.view.figures.coattention import coattention_maps, local_features
 from foir_lib.view.figures.curves import curve, relative, scan
 from foir_lib.view.figures.gains import gains
-from foir_lib.view.figures.heads import (
-    attention_maps,
-    case,
-    compare_methods,
-    compare_sizes,
-    head_maps,
-    heads_of_models,
-    roi_bars,
-)  # fmt: skip
+from foir_lib.view.figures.heads import attention_maps, compare_methods, compare_sizes, head_maps, heads_of_models
 from foir_lib.view.figures.looks import canvas
 from foir_lib.view.figures.matches import matches
-from foir_lib.view.figures.pictures import attention_compare, compare_lists, contact_sheet, prompt
+from foir_lib.view.figures.pictures import attention_compare, case, compare_lists, contact_sheet, prompt
 from foir_lib.view.figures.regions import regions
 
 __all__ = [

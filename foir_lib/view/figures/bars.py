@@ -1,4 +1,4 @@
-"""Rows of a table as bars, whatever the family: methods down, ours beside the published; and shares as a histogram.
+"""Rows of a table as bars, whatever the family: methods down, ours beside the published; shares as a histogram; attention of heads.
 
 ``rows`` are those of a table run: dataset, model, method, metric, published, ours (percent, but for costs).
 """
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foir_lib.bench.published import COSTS
-from foir_lib.view.figures import looks
+from foir_lib.view.figures import looks, parts
 
 LINE = 0.165  # inches of a bar
 DIAMOND = {"marker": "D", "s": 14, "color": "black", "edgecolors": "white", "linewidths": 0.5, "zorder": 3}
@@ -19,11 +19,10 @@ def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
     """Methods down in the order of the table, a bar for each model; data sets across and metrics down, or metrics of one set across.
 
     Guests' bars are orange and hatched. A black diamond, and the number in brackets, is the published value, alone where only
-    the paper has the system; "n/a" is a score that can't be had. ``metric``: only this one. Raises InputError for one that
-    isn't there.
+    the paper has the system; "n/a" is a score that can't be had. A black line: the interval of the difference to the first
+    method, laid on that method's score. ``metric``: only this one. Raises InputError for one that isn't there.
     """
     rows = looks.checked(rows, "dataset", "model", "method", "metric", "ours", metric=metric)
-    rows = rows.assign(published=rows["published"] if "published" in rows else np.nan)
     datasets, metrics, methods = (list(dict.fromkeys(rows[c])) for c in ("dataset", "metric", "method"))
     keys = sorted(dict.fromkeys(zip(rows["method"], rows["model"])), key=lambda key: methods.index(key[0]))
     models = [model for model in dict.fromkeys(rows["model"]) if model != looks.GUEST]
@@ -41,8 +40,8 @@ def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
             axes.set(title=f"{dataset}{comma}{name}{unit}", ylim=(high + 0.6, -0.6))
             axes.set_yticks(*zip(*_ticks(at, len(models)), strict=True))
             axes.tick_params(axis="y", length=0)
-            values = alike[["ours", "published"]]
-            room = 1.45 if values.notna().all(axis=1).any() else 1.18  # for the numbers
+            values = alike.reindex(columns=["ours", "published", "high"])
+            room = 1.45 if values[["ours", "published"]].notna().all(axis=1).any() else 1.18  # for the numbers
             axes.set_xlim(0, room * (np.nanmax(values.to_numpy(float), initial=0) or 1))
         looks.finish(figure, panels, across, "", "", title)
     return figure
@@ -50,19 +49,17 @@ def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
 
 def _ticks(at: dict, n_models: int) -> list[tuple[float, str]]:
     """Where the name of each method stands; with its model where there are several and the method has one."""
-    lines = {}
-    for (method, model), y in at.items():
-        lines.setdefault(method, []).append((y, model))
     ticks = []
-    for method, bars in lines.items():
-        alone = n_models > 1 and len(bars) == 1 and bars[0][1] != looks.GUEST
-        ticks.append((float(np.mean([y for y, _ in bars])), f"{method}, {bars[0][1]}" if alone else method))
+    for method in dict.fromkeys(name for name, _ in at):
+        bars = {model: y for (name, model), y in at.items() if name == method}
+        alone = n_models > 1 and len(bars) == 1 and looks.GUEST not in bars
+        ticks.append((float(np.mean(list(bars.values()))), f"{method}, {min(bars)}" if alone else method))
     return ticks
 
 
 def _panel(axes: Axes, part: pd.DataFrame, at: dict, models: list[str]) -> None:
     """Bars of one panel, with their numbers."""
-    ours, published = part["ours"].to_numpy(float), part["published"].to_numpy(float)
+    ours, published, low, high = part.reindex(columns=["ours", "published", "low", "high"]).to_numpy(float).T
     places = np.array([at[key] for key in zip(part["method"], part["model"])])
     for i, model in enumerate([*models, looks.GUEST]):
         look = looks.nth_look(i + 1) if i else {"color": looks.BLUE, "hatch": ""}
@@ -72,13 +69,14 @@ def _panel(axes: Axes, part: pd.DataFrame, at: dict, models: list[str]) -> None:
             label = "ours" if len(models) == 1 and i == 0 else model
             style = {"color": look["color"], "hatch": look["hatch"] or None, "edgecolor": "black", "linewidth": 0.4}
             axes.barh(places[drawn], ours[drawn], 0.78, label=label, **style)
-    known = ~np.isnan(published)
-    if known.any():
+    if (known := ~np.isnan(high)).any():
+        axes.hlines(places[known], low[known], high[known], color="black", linewidth=1.2, label=looks.INTERVAL)
+    if (known := ~np.isnan(published)).any():
         axes.scatter(published[known], places[known], label="published", **DIAMOND)
-    for y, mine, printed in zip(places, ours, published, strict=True):
+    for y, mine, printed, end in zip(places, ours, published, high, strict=True):
         words = ["" if np.isnan(mine) else f"{mine:.1f}", "" if np.isnan(printed) else f"({printed:.1f})"]
         place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 6.5}
-        axes.annotate(" ".join(filter(None, words)) or "n/a", (np.nanmax([mine, printed, 0]), y), **place)
+        axes.annotate(" ".join(filter(None, words)) or "n/a", (np.nanmax([mine, printed, end, 0]), y), **place)
 
 
 def histogram(rows: pd.DataFrame, title: str | None = None) -> Figure:
@@ -96,4 +94,23 @@ def histogram(rows: pd.DataFrame, title: str | None = None) -> Figure:
             axes.set_xticklabels([f"{x:g}" + ("+" if x == last else "") for x in part["x"]])
             axes.margins(y=0.1)
         looks.finish(figure, panels, len(datasets), "query images (%)", "objects in the query image", title)
+    return figure
+
+
+def roi_bars(roi_attention, heads=None, title: str | None = None) -> Figure:
+    """ROI attention of every head, ``roi_attention`` (h,), as bars; the chosen ``heads`` orange and hatched."""
+    values = 100 * parts.checked(roi_attention, 1)
+    heads = np.zeros(len(values), bool) if heads is None else parts.checked(heads, 1).astype(bool)
+    with looks.canvas(2.1, min(looks.WIDTH, 1.5 + 0.4 * len(values))) as figure:
+        axes = figure.add_subplot()
+        for chosen, style in ((False, {"color": "#C8C8C8"}), (True, {"color": looks.ORANGE, "hatch": "///"})):
+            at = np.flatnonzero(heads == chosen)
+            if len(at):
+                name = ("chosen" if chosen else "not chosen") if heads.any() else None
+                bars = axes.bar(at, values[at], edgecolor="black", linewidth=0.5, label=name, **style)
+                axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
+        axes.set(xticks=range(len(values)), xlabel="head", ylabel="attention on the ROI (%)", title=title or "")
+        axes.margins(x=0.02, y=0.12)
+        if heads.any():
+            axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -18,10 +18,12 @@ OVER = " over "  # "GeM+CA over N": the method, and the option that x holds; wit
 
 
 def curve(axes: Axes, part: pd.DataFrame, name: str, look: dict, best: bool = False) -> None:
-    """``part``, rows of one line, over x; ``best``: a ring around the highest."""
+    """``part``, rows of one line, over x, with their intervals; ``best``: a ring around the highest."""
     part = part.sort_values("x")
     look = {key: look[key] for key in ("color", "marker", "linestyle")}
     axes.plot(part["x"], part["ours"], label=name, linewidth=1.5, markersize=4.5, **look)
+    if "low" in part:
+        axes.vlines(part["x"], part["low"], part["high"], color=look["color"], alpha=0.5, label=looks.INTERVAL)
     if best:
         top = part.loc[part["ours"].idxmax()]
         axes.plot(top["x"], top["ours"], "o", markersize=10, markerfacecolor="none", color="black")
@@ -73,7 +75,7 @@ def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
     colours = {model: looks.COLOURS[1:][i % 7] for i, model in enumerate(dict.fromkeys(lines["model"]))}
     colours = colours if len(colours) > 1 else {}
     names = list(dict.fromkeys(zip(*(lines[kind] for kind in kinds))))
-    styles = looks.looks_of(dict.fromkeys(lines["method"]))
+    styles, thin = looks.looks_of(dict.fromkeys(lines["method"])), {"linewidth": 1, "zorder": 1}
     down, across = (len(datasets), len(options)) if len(options) > 1 else (1, max(1, len(datasets)))
     with looks.canvas(2.4 * down + 0.5, min(looks.WIDTH, 3.0 + 2.75 * across)) as figure:
         panels = figure.subplots(down, across, sharey=len(options) > 1, squeeze=False).ravel()
@@ -85,14 +87,12 @@ def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
                 curve(axes, part, ", ".join(v for k, v in zip(kinds, key, strict=True) if k in varying), look, best=True)
             for level in levels[levels["dataset"] == dataset].itertuples():
                 reach = here.loc[here["model"] == level.model, "x"].max()  # h_on: as far as the model has heads
-                style = {"color": colours.get(level.model, looks.GREY), "linestyle": "--", "linewidth": 1, "zorder": 1}
-                axes.hlines(level.ours, 1, reach, **style)
+                axes.hlines(level.ours, 1, reach, color=colours.get(level.model, looks.GREY), linestyle="--", **thin)
             for method in dict.fromkeys(levels["method"]):
                 label = method + " of each model" * bool(colours)
-                axes.plot([], [], color=looks.GREY, linestyle="--", linewidth=1, label=label)
+                axes.plot([], [], color=looks.GREY, linestyle="--", label=label, **thin)
             if option in CHOSEN:
-                dotted = {"color": looks.GREY, "linestyle": ":", "linewidth": 1, "zorder": 1}
-                axes.axvline(CHOSEN[option], label="the paper's choice", **dotted)
+                axes.axvline(CHOSEN[option], label="the paper's choice", color=looks.GREY, linestyle=":", **thin)
             axes.set(title=dataset, xlabel=f"{WORDS.get(option, 'value')}, {option}")
             axes.grid(axis="y", linewidth=0.3)
             axes.xaxis.get_major_locator().set_params(integer=True)

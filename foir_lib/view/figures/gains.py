@@ -58,12 +58,11 @@ def _plot(axes, x, gains):
         edges = np.quantile(x, np.linspace(0, 1, min(6, max(1, len(x) // 10)) + 1))
         bins = np.digitize(x, np.unique(edges)[1:-1])
     spread = np.random.default_rng(0).uniform(-0.2, 0.2, len(x)) if few else 0
-    axes.scatter(
-        x + spread, gains, s=8, color=BLUE, alpha=max(0.2, 0.6 - len(x) / 500), linewidths=0, label="one query"
-    )
-    means = [(x[bins == b].mean(), gains[bins == b].mean(), (bins == b).sum()) for b in np.unique(bins)]
-    axes.plot(*zip(*[m[:2] for m in means], strict=True), "o-", color="black", markersize=4, label="mean of n queries")
-    for at, _, n in means:
-        axes.annotate(
-            f"n={n:,}", (at, 0.02), xycoords=("data", "axes fraction"), rotation=90, ha="center", fontsize=6.5
-        )
+    dots = {"s": 8, "color": BLUE, "alpha": max(0.2, 0.6 - len(x) / 500), "linewidths": 0}
+    axes.scatter(x + spread, gains, label="one query", **dots)
+    means = pd.DataFrame({"x": x, "gain": gains}).groupby(bins).agg({"x": ["mean", "size"], "gain": "mean"})
+    at, n, gain = means.to_numpy().T
+    axes.plot(at, gain, "o-", color="black", markersize=4, label="mean of n queries")
+    words = {"xycoords": ("data", "axes fraction"), "rotation": 90, "ha": "center", "fontsize": 6.5}
+    for place, size in zip(at, n, strict=True):
+        axes.annotate(f"n={size:,.0f}", (place, 0.02), **words)

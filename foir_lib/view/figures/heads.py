@@ -1,4 +1,4 @@
-"""Attention of heads, and the paper's figures of it with its case study, PHS Figures 6, 7, A3, A4 and A5.
+"""Attention of heads, and the paper's figures of it, PHS Figures 6, A3, A4 and A5.
 
 The map of a model is the mean over heads of what CLS takes from every patch in the last block: over all heads
 ("Vanilla"), over all heads under the foveal bias ("FA"), or over the kept heads ("PHS").
@@ -12,19 +12,16 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from foir_lib.bench import metrics
-from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.methods import foveal, head_selection
 from foir_lib.models.vit import ViT
+from foir_lib.prompts import Prompt
 from foir_lib.view.figures import parts
-from foir_lib.view.figures.looks import BLUE, ORANGE, WIDTH, canvas
-from foir_lib.view.figures.pictures import Grid, Prompt, attention_compare, compare_lists
+from foir_lib.view.figures.looks import ORANGE, WIDTH, canvas
+from foir_lib.view.figures.pictures import Grid, attention_compare
 
 
-def head_maps(
-    picture: Image.Image, attention, grid: Grid, heads=None, roi=None, columns: int = 6, title: str | None = None
-) -> Figure:
+def head_maps(picture: Image.Image, attention, grid: Grid, heads=None, roi=None) -> Figure:
     """Every head's attention from CLS to the patches, ``attention`` (h, N), all on one scale.
 
     ``heads`` (h,) bool: the chosen ones get an orange frame and a star. ``roi`` (N,) bool: outlined on every
@@ -35,45 +32,39 @@ def head_maps(
     if len(heads) != len(attention):
         raise InputError(f"{len(heads)} head choices don't fit {len(attention)} heads: give one for each.")
     roi = None if roi is None else parts.checked(roi, 1, grid, "roi").astype(bool)
-    columns = min(columns, len(attention))
+    columns = min(6, len(attention))
     rows, side = math.ceil(len(attention) / columns), (WIDTH - 0.7) / (columns + 1)
     with canvas(rows * (side * parts.tall(picture) + 0.25) + 0.5) as figure:
         cells = figure.add_gridspec(rows, columns + 1)
-        axes = figure.add_subplot(cells[0, 0])
-        parts.show(axes, picture)
-        parts.frame(axes, BLUE, "")
-        axes.set_title("query" if roi is None else "query and ROI")
-        panels, scale = [axes], parts.scale_of(100 * attention)
-        for i, row in enumerate(attention):
-            axes = figure.add_subplot(cells[i // columns, 1 + i % columns])
-            image = parts.head_map(axes, i, row, grid, picture, scale, roi, heads[i])
-            panels.append(axes)
+        panels, image = _band(cells, 0, picture, attention, grid, parts.scale_of(100 * attention), roi, heads)
+        panels[0].set_title("query" if roi is None else "query and ROI")
         if roi is not None:
             parts.outline(panels[0], roi.reshape(grid), picture.size)
         parts.colour_bar(figure, image, panels, values=100 * attention)
         legend = [f"\N{BLACK STAR} {int(heads.sum())} of {len(heads)} heads chosen"] if heads.any() else []
         legend += [] if roi is None else ["percent: attention on the ROI"]
-        figure.suptitle(title or ", ".join(legend))
+        figure.suptitle(", ".join(legend))
     return figure
 
 
-def roi_bars(roi_attention, heads=None, title: str | None = None) -> Figure:
-    """ROI attention of every head, ``roi_attention`` (h,), as bars; the chosen ``heads`` orange and hatched."""
-    values = 100 * parts.checked(roi_attention, 1)
-    heads = np.zeros(len(values), bool) if heads is None else parts.checked(heads, 1).astype(bool)
-    with canvas(2.1, min(WIDTH, 1.5 + 0.4 * len(values))) as figure:
-        axes = figure.add_subplot()
-        for chosen, style in ((False, {"color": "#C8C8C8"}), (True, {"color": ORANGE, "hatch": "///"})):
-            at = np.flatnonzero(heads == chosen)
-            if len(at):
-                name = ("chosen" if chosen else "not chosen") if heads.any() else None
-                bars = axes.bar(at, values[at], edgecolor="black", linewidth=0.5, label=name, **style)
-                axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
-        axes.set(xticks=range(len(values)), xlabel="head", ylabel="attention on the ROI (%)", title=title or "")
-        axes.margins(x=0.02, y=0.12)
-        if heads.any():
-            axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
+def _band(cells, line, picture, attention, grid, top, roi=None, chosen=None, prompt=None):
+    """The query and, from ``line`` of the gridspec on, the map of every head, up to ``top`` percent: the axes and the last map.
+
+    ``roi`` (N,) bool: outlined, with the attention on it in the titles; ``chosen`` (h,) bool: which get a frame and a star.
+    """
+    figure, columns = cells.figure, cells.ncols - 1
+    panels = [figure.add_subplot(cells[line, 0])]
+    parts.query(panels[0], picture, prompt, grid)
+    for head, row in enumerate(attention):
+        panels.append(axes := figure.add_subplot(cells[line + head // columns, 1 + head % columns]))
+        image = parts.heat_map(axes, picture, 100 * row.reshape(grid), top)
+        share, on = "" if roi is None else f": {100 * row[roi].sum():.0f}%", chosen is not None and chosen[head]
+        axes.set_title(f"head {head}{share}", fontweight="bold" if on else None, fontsize=7.5)
+        if on:
+            parts.frame(axes, ORANGE, "\N{BLACK STAR}")
+        if roi is not None:
+            parts.outline(axes, roi.reshape(grid), picture.size)
+    return panels, image
 
 
 def attention_maps(model: ViT, picture: Image.Image, prompt: Prompt, h_on: int = 5, roi: str = "sum") -> dict[str, np.ndarray]:
@@ -90,12 +81,12 @@ def attention_maps(model: ViT, picture: Image.Image, prompt: Prompt, h_on: int =
 
 
 def compare_methods(
-    model: ViT, pictures: Sequence[Image.Image], prompts: Sequence[Prompt], h_on: int = 5, roi: str = "sum", title: str | None = None
+    model: ViT, pictures: Sequence[Image.Image], prompts: Sequence[Prompt], h_on: int = 5, roi: str = "sum"
 ) -> Figure:
     """One row per picture: the query, then the maps of Vanilla, FA and PHS on one scale (PHS Figures 6, A3)."""
     _paired(pictures, prompts)
     maps = [attention_maps(model, picture, prompt, h_on, roi) for picture, prompt in zip(pictures, prompts)]
-    title = title or f"Attention from CLS in the last block of {model.name}, PHS with {_kept(model, h_on)}"
+    title = f"Attention from CLS in the last block of {model.name}, PHS with {_kept(model, h_on)}"
     caption = "Look in each row at what is bright inside the prompt and outside it. FA adds a little inside, PHS leaves out the heads "
     caption += "that look elsewhere; nothing is cut out, what the kept heads see of the surroundings stays."
     by_name = {name: np.stack([one[name] for one in maps]) for name in maps[0]}
@@ -103,30 +94,27 @@ def compare_methods(
 
 
 def compare_sizes(
-    models: Sequence[ViT], pictures: Sequence[Image.Image], prompts: Sequence[Prompt], h_on: int = 5, roi: str = "sum",
-    title: str | None = None,
-) -> Figure:  # fmt: skip
+    models: Sequence[ViT], pictures: Sequence[Image.Image], prompts: Sequence[Prompt], h_on: int = 5, roi: str = "sum"
+) -> Figure:
     """One row per picture: the query, then the PHS map of every model on one scale (PHS Figure A5)."""
     _paired(pictures, prompts)
     _some(models)
-    maps, grids = {}, {}
-    for model in models:
-        name = f"{model.name}\n{_kept(model, h_on)}"
-        rows = [attention_maps(model, picture, prompt, h_on, roi)["PHS"] for picture, prompt in zip(pictures, prompts)]
-        maps[name], grids[name] = np.stack(rows), model.grid
-    title = title or "PHS: mean attention of the kept heads in the last block, by model"
+    names = {f"{model.name}\n{_kept(model, h_on)}": model for model in models}
+    maps = {name: np.stack([attention_maps(model, *pair, h_on, roi)["PHS"] for pair in zip(pictures, prompts)])
+            for name, model in names.items()}  # fmt: skip
+    grids = {name: model.grid for name, model in names.items()}
+    title = "PHS: mean attention of the kept heads in the last block, by model"
     caption = "Look along each row: do the bright patches keep closer to the prompt where there are more heads to choose from?"
     return attention_compare(pictures, prompts, maps, grids, title, caption)
 
 
-def heads_of_models(
-    models: Sequence[ViT], picture: Image.Image, prompt: Prompt | None = None, columns: int = 8, title: str | None = None
-) -> Figure:
+def heads_of_models(models: Sequence[ViT], picture: Image.Image, prompt: Prompt | None = None) -> Figure:
     """All heads of every model's last block on one picture, a band per model, all on one scale (PHS Figure A4).
 
     ``prompt``: its patches are outlined on every map, titles tell each head's ROI attention.
     """
     _some(models)
+    columns = 8
     rows = [math.ceil(model.n_heads / columns) for model in models]
     attention = [model.cls_state(model.preprocess(picture)[None]).attention[0].cpu().numpy() for model in models]
     values = 100 * np.concatenate([a.ravel() for a in attention])
@@ -135,40 +123,13 @@ def heads_of_models(
     with canvas(sum(rows) * (side * parts.tall(picture) + 0.25) + 0.9) as figure:
         cells = figure.add_gridspec(sum(rows), columns + 1)
         for model, heads, row in zip(models, attention, np.cumsum([0, *rows])):
-            axes = figure.add_subplot(cells[row, 0])
-            parts.show(axes, picture)
-            parts.frame(axes, BLUE, "")
-            axes.set_title(f"{model.name}\n{model.n_heads} heads", fontweight="bold", fontsize=7.5)
             inside = None if prompt is None else prompt.tokens(model.grid, picture.size)
-            if prompt is not None:
-                parts.draw_prompt(axes, prompt, picture.size, model.grid)
-            panels.append(axes)
-            for i, head in enumerate(heads):
-                axes = figure.add_subplot(cells[row + i // columns, 1 + i % columns])
-                image = parts.head_map(axes, i, head, model.grid, picture, top, inside)
-                panels.append(axes)
+            band, image = _band(cells, row, picture, heads, model.grid, top, inside, prompt=prompt)
+            band[0].set_title(f"{model.name}\n{model.n_heads} heads", fontweight="bold", fontsize=7.5)
+            panels += band
         parts.colour_bar(figure, image, panels, values=values)
-        parts.words(figure, title or "Attention from CLS in the last block, every head by itself", caption)
+        parts.words(figure, "Attention from CLS in the last block, every head by itself", caption)
     return figure
-
-
-def case(rs: RetrievalSet, query: int, rankings: dict, k: int = 100, shown: int = 8, title: str | None = None) -> Figure:
-    """One query (a row of ``rs.queries``) and its first results under each method, P@k beside (PHS Figure 7).
-
-    ``rankings``: name of the method -> (scores, ids) of database rows, best first, the query's own picture left out. Right is
-    what the protocol "contains" says. Raises InputError for an unknown query and without a method.
-    """
-    if not 0 <= query < len(rs.queries):
-        raise InputError(f"{rs.name} has no query {query}: rows go from 0 to {len(rs.queries) - 1}.")
-    if not rankings:
-        raise InputError("There is no method to compare: give at least one, such as CBIR.")
-    right, results = rs.protocols["contains"].positives(query), {}
-    for method, (scores, ids) in rankings.items():
-        relevance, depth = np.isin(ids, right), min(k, len(ids))
-        name = f"{method}\nP@{depth}: {100 * metrics.precision_at_k(relevance, depth):.0f} %"
-        results[name] = (ids, scores, relevance)
-    title = title or f"{rs.queries['label'].iloc[query]}: does the method need what stands around the object?"
-    return compare_lists(rs, query, results, k=shown, title=title)
 
 
 def _kept(model, h_on):
@@ -177,9 +138,8 @@ def _kept(model, h_on):
 
 def _paired(pictures, prompts):
     if not len(pictures) or len(pictures) != len(prompts):
-        raise InputError(
-            f"{len(pictures)} pictures and {len(prompts)} prompts can't be paired: give at least one of each, as many of both."
-        )
+        words = f"{len(pictures)} pictures and {len(prompts)} prompts can't be paired"
+        raise InputError(f"{words}: give at least one of each, as many of both.")
 
 
 def _some(models):

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from foir_lib.bench.runs.tables_text import GROUP
 from foir_lib.errors import InputError, unknown
 
 WIDTH = 8.5  # inches, the width of a notebook's output
@@ -28,6 +29,7 @@ MARKERS = "sv^Dxo*P<>hpX"
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 HATCHES = ("", "///", "\\\\\\", "...", "xxx", "+++", "ooo", "---", "**")
 HEAT, COVER = "magma", 0.75  # colours of heat maps, and how much of them covers the grey picture
+INTERVAL = "95 % interval of the difference"
 GUEST = "guest"  # the model of rows that somebody else's file gave
 
 
@@ -60,16 +62,22 @@ def looks_of(names: Iterable[str]) -> dict[str, dict]:
 
 
 def checked(rows, *columns: str, metric: str | None = None) -> pd.DataFrame:
-    """The rows as a table, those of one ``metric`` where it is named. Raises InputError where rows or a column are missing."""
+    """The rows as a table, those of one ``metric`` where it is named. Raises InputError where rows or a column are missing.
+
+    low and high, the interval of the difference to the first method (which has none itself), become ends on the scale of ``ours``.
+    """
     rows = pd.DataFrame(rows)
     missing = [c for c in columns if c not in rows]
     if missing or not len(rows):
         raise InputError(f"Rows to plot lack {missing[0]!r}." if missing else "There are no rows to plot.")
-    if metric is None:
-        return rows
-    if metric not in set(rows["metric"]):
+    if metric is not None and metric not in set(rows["metric"]):
         raise unknown("metric in these rows", metric, dict.fromkeys(rows["metric"]))
-    return rows[rows["metric"] == metric]
+    rows = rows if metric is None else rows[rows["metric"] == metric]
+    if "low" not in rows:
+        return rows
+    first = rows["ours"].where(rows["low"].isna()).groupby([rows[c] for c in GROUP]).transform("first")
+    first = first.mask(rows["metric"].str.contains("relative to"), 0)  # the score itself is a difference
+    return rows.assign(low=first + rows["low"], high=first + rows["high"])
 
 
 def finish(figure: Figure, panels, across: int, left: str, below: str | None, title: str | None) -> None:
@@ -82,7 +90,7 @@ def finish(figure: Figure, panels, across: int, left: str, below: str | None, ti
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
-        order = sorted(entries, key=lambda label: label == "published")
+        order = sorted(entries, key=("published", INTERVAL).count)
         lines = math.ceil(sum(len(label) + 8 for label in order) / (15 * figure.get_figwidth()))
         place = {"loc": "outside lower center", "ncols": math.ceil(len(order) / lines), "frameon": False}
         figure.legend([entries[n] for n in order], order, **place)

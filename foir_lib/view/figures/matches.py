@@ -8,38 +8,31 @@ from PIL import Image
 
 from foir_lib.errors import InputError
 from foir_lib.view.figures import parts
-from foir_lib.view.figures.looks import BLUE, GREY, ORANGE, canvas
+from foir_lib.view.figures.looks import GREY, ORANGE, canvas
 
 
 def matches(
-    picture: Image.Image, candidates: Sequence[Image.Image], verified: Sequence, prompt=None,
-    titles: Sequence[str] | None = None, right: Sequence[bool] | None = None, title: str | None = None,
-) -> Figure:  # fmt: skip
+    picture: Image.Image, candidates: Sequence[Image.Image], verified: Sequence, prompt=None, right: Sequence[bool] | None = None
+) -> Figure:
     """The query beside each candidate, with the matches that agree on one motion as lines.
 
     ``verified``: a :class:`~foir_lib.search.rerank.spatial.Verified` for each candidate; ``right``: bool for each, or None.
     """
     if len(candidates) != len(verified) or not len(candidates):
-        raise InputError(
-            f"{len(candidates)} candidates and {len(verified)} verifications can't be paired: give one for each."
-        )
+        raise InputError(f"{len(candidates)} candidates and {len(verified)} verifications can't be paired: give one for each.")
     n = len(candidates)
     with canvas(2.4 * max(map(parts.tall, (picture, *candidates))) / max(1, n - 1) ** 0.5 + 0.4) as figure:
-        for i, (candidate, one) in enumerate(zip(candidates, verified, strict=True)):
-            a, b = figure.add_subplot(1, 2 * n, 2 * i + 1), figure.add_subplot(1, 2 * n, 2 * i + 2)
-            parts.show(a, picture)
-            parts.frame(a, BLUE, "")
-            if prompt is not None:
-                parts.draw_prompt(a, prompt, picture.size)
+        pairs = figure.subplots(1, 2 * n).reshape(n, 2)
+        for i, (candidate, one, (a, b)) in enumerate(zip(candidates, verified, pairs, strict=True)):
+            parts.query(a, picture, prompt)
             parts.show(b, candidate)
             if right is not None:
                 parts.frame(b, *parts.VERDICTS[bool(right[i])])
-            name = "" if titles is None else f"{titles[i]}\n"
-            b.set_title(f"{name}{one.inliers} inliers", fontsize=7.5)
+            b.set_title(f"{one.inliers} inliers", fontsize=7.5)
+            dots = {"s": 4.8, "color": ORANGE, "edgecolors": GREY, "linewidths": 0.3, "zorder": 2}
+            for axes, points in ((a, one.a), (b, one.b)):
+                axes.scatter(*points.T, **dots)
             for p, q in zip(one.a.tolist(), one.b.tolist(), strict=True):
                 line = ConnectionPatch(p, q, "data", "data", axesA=a, axesB=b, color=ORANGE, linewidth=0.7, alpha=0.8)
                 figure.add_artist(line)
-                for axes, point in ((a, p), (b, q)):
-                    axes.plot(*point, "o", markersize=2.2, color=ORANGE, markeredgecolor=GREY, markeredgewidth=0.3)
-        figure.suptitle(title or "")
     return figure

@@ -12,9 +12,9 @@ from PIL import Image
 
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Box, Mask, Point, Prompt
 from foir_lib.view.figures import looks
-from foir_lib.view.figures.looks import BLUE, GREEN, GREY, ORANGE, RED
+from foir_lib.view.figures.looks import BLUE, GREEN, GREY, RED
 
 HALO = [withStroke(linewidth=3, foreground="white")]
 VERDICTS = {True: (GREEN, "\N{CHECK MARK}"), False: (RED, "\N{BALLOT X}"), None: (GREY, "")}
@@ -23,15 +23,9 @@ THUMB = 240  # pixels, longest side at which a picture is embedded
 
 def checked(values, ndim: int, grid: tuple[int, int] | None = None, name: str = "array") -> np.ndarray:
     """Numpy array of a tensor or list; InputError when its last axis isn't the grid's tokens."""
-    values = np.asarray(
-        values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64
-    )
+    values = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64)
     if values.ndim != ndim or (grid is not None and values.shape[-1] != grid[0] * grid[1]):
-        tokens = (
-            ""
-            if grid is None
-            else f" ending in {grid[0] * grid[1]}, the tokens of a {grid[0]} x {grid[1]} grid"
-        )
+        tokens = "" if grid is None else f" ending in {grid[0] * grid[1]}, the tokens of a {grid[0]} x {grid[1]} grid"
         raise InputError(f"{name} has shape {values.shape}: give {ndim} axes{tokens}.")
     return values
 
@@ -57,19 +51,10 @@ def frame(axes: Axes, colour: str, mark: str) -> None:
         spine.set(visible=True, linewidth=3, color=colour)
     if mark:
         box = {"facecolor": colour, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
-        axes.text(
-            0.04,
-            0.95,
-            mark,
-            transform=axes.transAxes,
-            va="top",
-            color="white",
-            fontsize=9,
-            bbox=box,
-        )
+        axes.text(0.04, 0.95, mark, transform=axes.transAxes, va="top", color="white", fontsize=9, bbox=box)
 
 
-def draw_prompt(axes: Axes, prompt: Box | Point | Mask, size: tuple[int, int], grid: tuple[int, int] | None = None) -> None:
+def draw_prompt(axes: Axes, prompt: Prompt, size: tuple[int, int], grid: tuple[int, int] | None = None) -> None:
     """Box: its outline. Point: a cross in a ring, with its window where the grid is known. Mask: its edge."""
     line = {"color": BLUE, "linewidth": 1.6, "path_effects": HALO}
     if isinstance(prompt, Mask):
@@ -77,29 +62,21 @@ def draw_prompt(axes: Axes, prompt: Box | Point | Mask, size: tuple[int, int], g
         return
     if isinstance(prompt, Point):
         mark = {"color": BLUE, "path_effects": HALO, "zorder": 5, "linestyle": "none"}
-        axes.plot(
-            prompt.x,
-            prompt.y,
-            marker="o",
-            markersize=9,
-            markerfacecolor="none",
-            markeredgewidth=1.6,
-            **mark,
-        )
-        axes.plot(prompt.x, prompt.y, marker="+", markersize=9, markeredgewidth=1.6, **mark)
+        for marker in "o+":
+            axes.plot(prompt.x, prompt.y, marker=marker, markerfacecolor="none", markersize=9, markeredgewidth=1.6, **mark)
     if isinstance(prompt, Box) or grid is not None:
         box = prompt.box(size, grid)
         dash = "-" if isinstance(prompt, Box) else "--"
-        axes.add_patch(
-            Rectangle(
-                (box.x0, box.y0),
-                box.x1 - box.x0,
-                box.y1 - box.y0,
-                fill=False,
-                linestyle=dash,
-                **line,
-            )
-        )
+        corner, width, height = (box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0
+        axes.add_patch(Rectangle(corner, width, height, fill=False, linestyle=dash, **line))
+
+
+def query(axes: Axes, picture: Image.Image, prompt: Prompt | None = None, grid=None, longest: int = THUMB) -> None:
+    """The picture of a query in a blue frame, with its prompt if it has one."""
+    show(axes, picture, longest)
+    if prompt is not None:
+        draw_prompt(axes, prompt, picture.size, grid)
+    frame(axes, BLUE, "")
 
 
 def draw_patches(axes: Axes, inside: np.ndarray, size: tuple[int, int]) -> None:
@@ -109,10 +86,8 @@ def draw_patches(axes: Axes, inside: np.ndarray, size: tuple[int, int]) -> None:
     tint[inside] = (*(int(BLUE[i : i + 2], 16) / 255 for i in (1, 3, 5)), 0.45)
     axes.imshow(tint, extent=(0, size[0], size[1], 0), interpolation="nearest", aspect="auto")
     axes.set_aspect("equal")
-    lines = [
-        [(c * size[0] / columns, 0), (c * size[0] / columns, size[1])] for c in range(1, columns)
-    ]
-    lines += [[(0, r * size[1] / rows), (size[0], r * size[1] / rows)] for r in range(1, rows)]
+    lines = [[(x, 0), (x, size[1])] for x in np.arange(1, columns) * size[0] / columns]
+    lines += [[(0, y), (size[0], y)] for y in np.arange(1, rows) * size[1] / rows]
     axes.add_collection(LineCollection(lines, colors="white", linewidths=0.5, alpha=0.7))
 
 
@@ -120,20 +95,10 @@ def outline(axes: Axes, inside: np.ndarray, size, color="white", linewidth=1.2, 
     """The border of a bool region (rows, columns) laid over the picture, along cell edges."""
     padded = np.pad(inside, 1)
     dx, dy = size[0] / inside.shape[1], size[1] / inside.shape[0]
-    lines = [
-        [(c * dx, (r - 1) * dy), (c * dx, r * dy)]
-        for r, c in np.argwhere(padded[:, 1:] != padded[:, :-1])
-    ]
-    lines += [
-        [((c - 1) * dx, r * dy), (c * dx, r * dy)]
-        for r, c in np.argwhere(padded[1:] != padded[:-1])
-    ]
+    lines = [[(c * dx, (r - 1) * dy), (c * dx, r * dy)] for r, c in np.argwhere(padded[:, 1:] != padded[:, :-1])]
+    lines += [[((c - 1) * dx, r * dy), (c * dx, r * dy)] for r, c in np.argwhere(padded[1:] != padded[:-1])]
     effects = path_effects or [withStroke(linewidth=linewidth + 1.2, foreground="black")]
-    axes.add_collection(
-        LineCollection(
-            lines, colors=color, linewidths=linewidth, path_effects=effects, clip_on=False
-        )
-    )
+    axes.add_collection(LineCollection(lines, colors=color, linewidths=linewidth, path_effects=effects, clip_on=False))
 
 
 def scale_of(values) -> float:
@@ -149,18 +114,6 @@ def heat_map(axes: Axes, picture: Image.Image, values, top: float, low: float = 
     style = {"cmap": looks.HEAT, "alpha": looks.COVER, "interpolation": "nearest"}
     image = axes.imshow(values, vmin=low, vmax=top, extent=extent, **style)
     axes.set_aspect("equal")
-    return image
-
-
-def head_map(axes: Axes, head: int, attention, grid, picture: Image.Image, top: float, roi=None, chosen: bool = False):
-    """One head's attention (N,) in percent; ``roi`` bool (N,): outlined, with the attention on it in the title; ``chosen``: framed."""
-    image = heat_map(axes, picture, 100 * attention.reshape(grid), top)
-    share = "" if roi is None else f": {100 * attention[roi].sum():.0f}%"
-    axes.set_title(f"head {head}{share}", fontweight="bold" if chosen else None, fontsize=7.5)
-    if chosen:
-        frame(axes, ORANGE, "\N{BLACK STAR}")
-    if roi is not None:
-        outline(axes, roi.reshape(grid), picture.size)
     return image
 
 
@@ -181,25 +134,13 @@ def colour_bar(figure: Figure, image, panels, label: str = "attention per patch 
 def first_results(ids, scores, relevance, k: int) -> list:
     """The first ``k`` ids (-1: no result, left out), scores and verdicts; a list of None where nothing is known."""
     ids = np.asarray(ids)[:k]
-    filled = ids >= 0
+    filled = np.flatnonzero(ids >= 0)
     columns = [ids[filled].tolist()]
     for values in (scores, relevance):
         if values is not None and len(values) < len(ids):
             raise InputError(f"{len(values)} scores or verdicts don't fit {len(ids)} results: give one for each.")
-        none = [None] * int(filled.sum())
-        columns.append(none if values is None else np.asarray(values)[: len(ids)][filled].tolist())
+        columns.append([None] * len(filled) if values is None else np.asarray(values)[filled].tolist())
     return columns
-
-
-def draw_query(axes: Axes, rs: RetrievalSet, query: int, prompt=None, longest: int = THUMB) -> None:
-    """The query with its prompt in a blue frame."""
-    query = rs.queries.iloc[query]
-    picture = rs.open(query["image_id"])
-    show(axes, picture, longest)
-    prompt = query["prompt"] if prompt is None else prompt
-    draw_prompt(axes, prompt, picture.size)
-    frame(axes, BLUE, "")
-    axes.set_title(f"query: {query['label']}", color=BLUE, fontweight="bold")
 
 
 def draw_result(axes: Axes, rs: RetrievalSet, row: int, rank: int, score: float | None, right: bool | None) -> None:

@@ -12,13 +12,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from foir_lib.bench import metrics
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Prompt
 from foir_lib.view.figures import parts
 from foir_lib.view.figures.looks import BLUE, WIDTH, canvas
 
-Prompt = Box | Point | Mask
 Grid = tuple[int, int]
 
 
@@ -44,20 +44,40 @@ def compare_lists(
     ids: database rows, best first (-1: none); scores and relevance (bool) may be None. The name of each row tells how many of
     the ``k`` are right. ``prompt``: another one than the query's own.
     """
-    lines = max((name.count("\n") for name in results), default=0)
+    lines, row = max((name.count("\n") for name in results), default=0), rs.queries.iloc[query]
+    picture = rs.open(row["image_id"])
     with canvas(len(results) * (1.2 + 0.14 * lines) + 0.3) as figure:
         cells = figure.add_gridspec(len(results), k + 1, width_ratios=[1.15, *[1] * k])
-        for row, (method, result) in enumerate(results.items()):
+        for line, (method, result) in enumerate(results.items()):
             ids, scores, relevance = parts.first_results(*result, k)
-            axes = figure.add_subplot(cells[row, 0])
-            parts.draw_query(axes, rs, query, prompt)
+            axes = figure.add_subplot(cells[line, 0])
+            parts.query(axes, picture, row["prompt"] if prompt is None else prompt)
             right = "" if None in relevance else f"\n{sum(relevance)} of {len(ids)} right"
-            axes.set_title(method + right, fontweight="bold")
+            axes.set_title(method + right, color=BLUE, fontweight="bold")
             for i in range(len(ids)):
-                axes = figure.add_subplot(cells[row, 1 + i])
+                axes = figure.add_subplot(cells[line, 1 + i])
                 parts.draw_result(axes, rs, ids[i], i + 1, scores[i], relevance[i])
-        figure.suptitle(title or f"query: {rs.queries['label'].iloc[query]}")
+        figure.suptitle(title or f"query: {row['label']}")
     return figure
+
+
+def case(rs: RetrievalSet, query: int, rankings: dict, k: int = 100, shown: int = 8) -> Figure:
+    """One query (a row of ``rs.queries``) and its first results under each method, P@k beside (PHS Figure 7).
+
+    ``rankings``: name of the method -> (scores, ids) of database rows, best first, the query's own picture left out. Right is
+    what the protocol "contains" says. Raises InputError for an unknown query and without a method.
+    """
+    if not 0 <= query < len(rs.queries):
+        raise InputError(f"{rs.name} has no query {query}: rows go from 0 to {len(rs.queries) - 1}.")
+    if not rankings:
+        raise InputError("There is no method to compare: give at least one, such as CBIR.")
+    right, results = rs.protocols["contains"].positives(query), {}
+    for method, (scores, ids) in rankings.items():
+        relevance, depth = np.isin(ids, right), min(k, len(ids))
+        name = f"{method}\nP@{depth}: {100 * metrics.precision_at_k(relevance, depth):.0f} %"
+        results[name] = (ids, scores, relevance)
+    title = f"{rs.queries['label'].iloc[query]}: does the method need what stands around the object?"
+    return compare_lists(rs, query, results, k=shown, title=title)
 
 
 def attention_compare(
@@ -78,22 +98,16 @@ def attention_compare(
     heights = [side * parts.tall(p) for p in pictures]
     more = 0.3 + 0.1 * len(pictures) + 0.25 * bool(title) + 0.4 * bool(caption)
     with canvas(sum(heights) + more, (len(maps) + 1) * side + 0.8) as figure:
-        cells = figure.add_gridspec(len(pictures), len(maps) + 1, height_ratios=heights)
-        for row, (picture, prompt) in enumerate(zip(pictures, prompts, strict=True)):
-            axes = figure.add_subplot(cells[row, 0])
-            parts.show(axes, picture)
-            parts.draw_prompt(axes, prompt, picture.size, next(iter(grids.values())))
-            parts.frame(axes, BLUE, "")
-            values = np.concatenate([m[row] for m in maps.values()])
-            scale, panels = parts.scale_of(values), []
-            axes.set_title("query" if row == 0 else "")
-            for column, (name, m) in enumerate(maps.items()):
-                axes = figure.add_subplot(cells[row, 1 + column])
-                image = parts.heat_map(axes, picture, m[row].reshape(grids[name]), scale)
+        lines = figure.subplots(len(pictures), len(maps) + 1, squeeze=False, height_ratios=heights)
+        for (first, *panels), picture, prompt, *row in zip(lines, pictures, prompts, *maps.values(), strict=True):
+            parts.query(first, picture, prompt, next(iter(grids.values())))
+            top = parts.scale_of(values := np.concatenate(row))
+            for axes, name, m in zip(panels, maps, row, strict=True):
+                image = parts.heat_map(axes, picture, m.reshape(grids[name]), top)
                 parts.draw_prompt(axes, prompt, picture.size, grids[name])
-                axes.set_title(name if row == 0 else "")
-                panels.append(axes)
             parts.colour_bar(figure, image, panels, values=values)
+        for axes, name in zip(lines[0], ["query", *maps], strict=True):
+            axes.set_title(name)
         parts.words(figure, title, caption)
     return figure
 

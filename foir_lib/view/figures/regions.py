@@ -13,9 +13,8 @@ from foir_lib.view.figures.looks import ORANGE, WIDTH, canvas
 
 
 def regions(
-    pictures: Sequence[Image.Image], at: Sequence, attention: Sequence, grids: Sequence, top: int = 3,
-    titles: Sequence[str] | None = None, title: str | None = None,
-) -> Figure:  # fmt: skip
+    pictures: Sequence[Image.Image], at: Sequence, attention: Sequence, grids: Sequence, top: int = 3, title: str | None = None
+) -> Figure:
     """For each picture the mean attention of the regions over every cell, and the ``top`` regions as boxes, 1 the first.
 
     ``at``: for each picture its regions (row, col, side) or (row, col, height, width) in cells; ``attention``: for each its weights
@@ -27,13 +26,10 @@ def regions(
     side = min(2.2, (WIDTH - 0.8) / len(pictures))
     low, most = min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)
     with canvas(2 * side * max(map(parts.tall, pictures)) + 0.7, len(pictures) * side + 0.9) as figure:
-        panels = []
-        for column, picture in enumerate(pictures):
-            above, axes = (figure.add_subplot(2, len(pictures), 1 + column + row * len(pictures)) for row in (0, 1))
+        panels = figure.subplots(2, len(pictures), squeeze=False)
+        for column, (picture, (above, axes)) in enumerate(zip(pictures, panels.T, strict=True)):
             parts.show(above, picture)
-            above.set_title("" if titles is None else titles[column])
             image = parts.heat_map(axes, picture, maps[column], most, low)
-            panels += [above, axes]
             weights = parts.checked(attention[column], 1)
             dx, dy = picture.width / grids[column][1], picture.height / grids[column][0]
             for place, i in enumerate(np.argsort(-weights, kind="stable")[:top]):

@@ -1,38 +1,35 @@
 """PromptCanvas: a picture in the browser on which a person points, drags and paints; a view of a PromptState."""
 
 import asyncio
-import io
 import logging
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
-import anywidget
 import numpy as np
 import traitlets
 from PIL import Image
 
 from foir_lib.errors import FoirError, InputError
 from foir_lib.images import open_image
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Point, Prompt
 from foir_lib.view.widgets import upload
-from foir_lib.view.widgets.live import close_parts, replace_earlier
+from foir_lib.view.widgets.live import Drawn, replace_earlier, static
 from foir_lib.view.widgets.state import PromptState
+from foir_lib.view.widgets.thumbs import encoded
 
-Prompt = Box | Point | Mask
-STATIC = Path(__file__).parent / "static"
 LONGEST = 1600  # pixels, longest side of the picture that goes to the browser
 PATIENCE = 0.01  # seconds: edits that follow each other faster are answered once
 
 
-class PromptCanvas(anywidget.AnyWidget):
+class PromptCanvas(Drawn):
     """Draw prompts on ``picture`` (PIL); ``on_change`` says who wants to know. Works without a browser too.
 
     What a browser draws is in :attr:`state` at once; the callbacks run once, for the last of several edits that
     wait. ``grid`` (rows, columns) of a model shows a point's window and which patches are in the ROI.
     """
 
-    _esm = (STATIC / "prompt_canvas.js").read_text("utf-8")  # a path would be watched, and keep every canvas alive
-    _css = (STATIC / "prompt_canvas.css").read_text("utf-8")
+    _esm, _css = static("prompt_canvas.js"), static("common.css", "prompt_canvas.css")
     image = traitlets.Bytes().tag(sync=True)  # a JPEG
     size = traitlets.Tuple(default_value=(0, 0)).tag(sync=True)  # (width, height) of the original
     number = traitlets.Int(0).tag(sync=True)  # which picture: edits of an earlier one are void
@@ -41,16 +38,14 @@ class PromptCanvas(anywidget.AnyWidget):
     drawing = traitlets.Dict().tag(sync=True)  # prompts, selected, undo, redo, roi
     bases = traitlets.Dict().tag(sync=True)  # name of a mask given in code -> PNG
     accepted = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that is in the state
-    answered = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that callbacks have seen
+    answered = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that callbacks know
     message = traitlets.Dict({"text": "", "error": False, "n": 0}).tag(sync=True)
     limits = traitlets.Dict({"bytes": upload.BYTES, "chunk": upload.CHUNK}).tag(sync=True)
 
     def __init__(self, picture=None, prompt=None, label="query picture", grid=None, **options):
         self.picture = self.state = None
-        self._callbacks, self._uploads = [], upload.Uploads()
-        self._timer, self._asked = None, (0, None)
+        self._uploads, self._timer, self._asked = upload.Uploads(), None, (0, None)
         super().__init__(label=label, grid=grid, **options)
-        self.on_msg(self._message)
         if picture is not None:
             self._open(picture, prompt, label)
             self._asked = (self.number, self.prompt)
@@ -104,27 +99,29 @@ class PromptCanvas(anywidget.AnyWidget):
         except FoirError as error:
             self.say(error, error=True)
             raise
-        self._quiet()
+        self.quiet()
         self._draw()
         self._ask()
 
     def on_change(self, callback: Callable, remove: bool = False) -> None:
         """Call ``callback(canvas)`` after the picture or the prompt that asks changed; ``remove``: don't any more."""
-        if remove:
-            self._callbacks = [known for known in self._callbacks if known != callback]
-        elif callback not in self._callbacks:
-            self._callbacks.append(callback)
+        self._callbacks.register_callback(callback, remove)
 
     def say(self, sentence, error: bool = False) -> None:
         """Show a sentence below the picture (``error``: as one)."""
         self.message = {"text": str(sentence), "error": bool(error), "n": self.message["n"] + 1}
+
+    def quiet(self) -> None:
+        """Take an error back from below the picture."""
+        if self.message["error"]:
+            self.say("")
 
     def reveal(self) -> None:
         """Scroll the page to the picture."""
         self.send({"reveal": True})
 
     def wait(self) -> None:
-        """Answer at once what waits for its timer: after it, callbacks have seen the last edit."""
+        """Answer at once what waits for its timer: after it, callbacks know the last edit."""
         if self._timer is not None:
             self._cancel()
             self._answer()
@@ -132,15 +129,10 @@ class PromptCanvas(anywidget.AnyWidget):
     def close(self):
         """Leave the page; forget callbacks and what was still to be answered."""
         self._cancel()
-        self._callbacks, self._uploads = [], upload.Uploads()
-        self.on_msg(self._message, remove=True)
-        close_parts(self)
+        self._uploads = upload.Uploads()
         super().close()
 
     # ---- from the browser
-
-    def _message(self, _, content, buffers):
-        self.receive(content, buffers)
 
     def receive(self, content: dict, buffers=()) -> None:
         """One edit ``{"view", "n", "picture", "op", ...}``: into the state at once, answered after the last that waits."""
@@ -152,7 +144,7 @@ class PromptCanvas(anywidget.AnyWidget):
                 self._open(arrived[0], None, Path(arrived[1]).stem)
             elif self.state is not None and content.get("picture") == self.number:
                 self.state.edit(content)
-            self._quiet()
+            self.quiet()
         except FoirError as error:
             self.say(error, error=True)
         with self.hold_sync():
@@ -179,12 +171,7 @@ class PromptCanvas(anywidget.AnyWidget):
         self._cancel()
         accepted, asking, errors = self.accepted, (self.number, self.asks), []
         if asking != self._asked:
-            self._asked = asking
-            for callback in list(self._callbacks):
-                try:
-                    callback(self)
-                except Exception as error:
-                    errors.append(error)
+            self._asked, errors = asking, self._callbacks(self)
         if errors:
             sentence = isinstance(errors[0], FoirError)
             self.say(errors[0] if sentence else f"{type(errors[0]).__name__} in the answer: {errors[0]}", error=True)
@@ -206,14 +193,10 @@ class PromptCanvas(anywidget.AnyWidget):
             state.add(prompt)
         self.picture, self.state, self.bases = picture, state, {}
         with self.hold_sync():
-            self.image, self.size, self.number = _encoded(picture, "JPEG", quality=92), picture.size, self.number + 1
+            self.image, self.size, self.number = encoded(picture, LONGEST, quality=92), picture.size, self.number + 1
             self.label = self.label if label is None else label
-            self._quiet()
+            self.quiet()
             self._draw()
-
-    def _quiet(self):
-        if self.message["error"]:
-            self.say("")
 
     @traitlets.observe("grid")
     def _draw(self, _=None):
@@ -224,22 +207,13 @@ class PromptCanvas(anywidget.AnyWidget):
         if self.grid is not None:
             for prompt, described in zip(state.prompts, prompts):
                 if isinstance(prompt, Point):
-                    window = prompt.box(state.size, self.grid)
-                    described["region"] = [window.x0, window.y0, window.x1, window.y1]
+                    described["region"] = list(astuple(prompt.box(state.size, self.grid)))
             if state.prompt is not None:
                 roi = np.flatnonzero(state.prompt.tokens(self.grid, state.size)).tolist()
         bases = {
-            name: self.bases.get(name) or _encoded(Image.fromarray(mask.array).convert("L"), "PNG")
+            name: self.bases.get(name) or encoded(Image.fromarray(mask.array).convert("L"), LONGEST, "PNG")
             for name, mask in state.bases().items()
         }
         about = {"selected": state.selected, "undo": state.can_undo, "redo": state.can_redo, "roi": roi}
         with self.hold_sync():
             self.bases, self.drawing = bases, {"prompts": prompts, **about}
-
-
-def _encoded(picture, kind, **options):
-    """A small copy of a picture as bytes."""
-    small, file = picture.copy(), io.BytesIO()
-    small.thumbnail((LONGEST, LONGEST))
-    small.save(file, kind, **options)
-    return file.getvalue()

@@ -4,36 +4,27 @@ import json
 import logging
 import numbers
 from collections.abc import Callable
-from pathlib import Path
 
-import anywidget
 import traitlets
 
 from foir_lib.errors import FoirError, InputError
-from foir_lib.view.widgets.live import close_parts
+from foir_lib.view.widgets.live import Drawn, static
 
-STATIC = Path(__file__).parent / "static"
 FRAMES = ("", "right", "wrong", "query", "chosen")
 _ITEM = {"key": None, "image": b"", "caption": "", "alt": "", "frame": "", "badge": "", "bar": None}
 _ROW = {"title": "", "note": "", "items": (), "empty": "No pictures."}
 
 
-class Gallery(anywidget.AnyWidget):
+class Gallery(Drawn):
     """Rows of pictures; :meth:`show` sets them, :meth:`on_pick` says who wants to know which one was picked.
 
     ``message`` is a sentence below the rows; what a callback complains of stands there too.
     """
 
-    _esm = (STATIC / "gallery.js").read_text("utf-8")  # a path would be watched, and keep every gallery alive
-    _css = (STATIC / "gallery.css").read_text("utf-8")
+    _esm, _css = static("gallery.js"), static("common.css", "gallery.css")
     rows = traitlets.List().tag(sync=True)
     shown = traitlets.Int(0).tag(sync=True)  # calls of show
     message = traitlets.Unicode().tag(sync=True)
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        self._callbacks = []
-        self.on_msg(self._message)
 
     def __repr__(self):
         return f"Gallery ({', '.join(str(len(row['items'])) for row in self.rows) or 'no'} pictures)"
@@ -53,33 +44,18 @@ class Gallery(anywidget.AnyWidget):
 
     def on_pick(self, callback: Callable, remove: bool = False) -> None:
         """Call ``callback(key)`` whenever a picture is picked; ``remove``: don't any more."""
-        if remove:
-            self._callbacks = [known for known in self._callbacks if known != callback]
-        elif callback not in self._callbacks:
-            self._callbacks.append(callback)
+        self._callbacks.register_callback(callback, remove)
 
-    def close(self):
-        """Leave the page and forget the callbacks."""
-        self._callbacks = []
-        self.on_msg(self._message, remove=True)
-        close_parts(self)
-        super().close()
-
-    def _message(self, _, content, buffers):
-        self.receive(content)
-
-    def receive(self, content: dict) -> None:
+    def receive(self, content: dict, buffers=()) -> None:
         """What the browser sends, ``{"pick": key}``: the item of that key was picked. What a callback complains of is said."""
         if "pick" not in content:
             return
         self.message = ""
-        for callback in list(self._callbacks):
-            try:
-                callback(content["pick"])
-            except FoirError as error:
+        for error in self._callbacks(content["pick"]):
+            if isinstance(error, FoirError):
                 self.message = str(error)
-            except Exception as error:
-                logging.getLogger(__name__).exception("A callback of the gallery failed.")
+            else:
+                logging.getLogger(__name__).error("A callback of the gallery failed.", exc_info=error)
                 self.message = f"{type(error).__name__} while opening this picture: {error}"
 
 
@@ -94,9 +70,7 @@ def _item(fields):
     if item["frame"] not in FRAMES:
         raise InputError(f"Frame {item['frame']!r} is unknown: choose one of {', '.join(map(repr, FRAMES))}.")
     if not isinstance(item["image"], (bytes, bytearray, memoryview)):
-        raise InputError(
-            f"Image of item {item['key']!r} is {type(item['image']).__name__}: give bytes of a JPEG or PNG."
-        )
+        raise InputError(f"Image of item {item['key']!r} is {type(item['image']).__name__}: give bytes of a JPEG or PNG.")
     bar = item["bar"]
     if bar is not None and not (isinstance(bar, numbers.Real) and 0 <= bar <= 1):
         raise InputError(f"Bar {bar!r} of item {item['key']!r} is no share: give a number from 0 to 1, or None.")

@@ -1,11 +1,47 @@
 """Widgets that don't outlive their cell: running a notebook cell again closes the widgets of its earlier run."""
 
-import weakref
+from pathlib import Path
+from weakref import WeakSet
 
+import anywidget
 import ipywidgets
 from ipykernel.kernelbase import Kernel
+from ipywidgets import CallbackDispatcher
 
-_widgets = {}  # cell id -> (id of the run's message, weak references to the widgets of that run)
+_widgets = {}  # cell id -> (id of the run's message, the widgets of that run)
+
+
+class Listeners(CallbackDispatcher):
+    """Callbacks that want to know of a change, each once; a call runs all of them and returns what they raised."""
+
+    def __call__(self, *arguments) -> list[Exception]:
+        errors = []
+        for callback in list(self.callbacks):
+            try:
+                callback(*arguments)
+            except Exception as error:
+                errors.append(error)
+        return errors
+
+
+class Drawn(anywidget.AnyWidget):
+    """A widget drawn by our own script: what its browser sends goes to ``receive(content, buffers)``."""
+
+    def __init__(self, **options):
+        self._callbacks = Listeners()
+        super().__init__(**options)
+        self.on_msg(lambda _, content, buffers: self.receive(content, buffers))
+
+    def close(self) -> None:
+        """Leave the page and forget the callbacks."""
+        self._callbacks = Listeners()
+        close_parts(self)
+        super().close()
+
+
+def static(*names: str) -> str:
+    """The text of files beside the widgets; a file itself would be watched, and keep every widget alive."""
+    return "".join((Path(__file__).parent / "static" / name).read_text("utf-8") for name in names)
 
 
 def current_run() -> tuple[str | None, str | None]:
@@ -24,22 +60,21 @@ def replace_earlier(widget: ipywidgets.Widget) -> None:
     cell, run = current_run()
     if cell is None:
         return
-    earlier, widgets = _widgets.get(cell, (run, []))
+    earlier, widgets = _widgets.get(cell, (run, WeakSet()))
     if earlier != run:
-        for old in (reference() for reference in widgets):
-            if old is not None:
-                old.close()
-        widgets = []
-    _widgets[cell] = (run, [w for w in widgets if w() is not None] + [weakref.ref(widget)])
+        for old in list(widgets):
+            old.close()
+        widgets = WeakSet()
+    widgets.add(widget)
+    _widgets[cell] = (run, widgets)
 
 
-def close_parts(widget: ipywidgets.Widget, keep: ipywidgets.Widget | None = None) -> None:
-    """Close all parts of a widget: children but for ``keep``, layouts and styles, and callbacks with them."""
+def close_parts(widget: ipywidgets.Widget) -> None:
+    """Close all parts of a widget: children, layouts and styles, and callbacks with them."""
     for child in getattr(widget, "children", ()):
-        if child is not keep:
-            close_parts(child, keep)
-            child.close()
-            child.unobserve_all()
+        close_parts(child)
+        child.close()
+        child.unobserve_all()
     for name in ("layout", "style"):
         if isinstance(part := getattr(widget, name, None), ipywidgets.Widget):
             part.close()

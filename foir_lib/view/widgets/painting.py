@@ -27,13 +27,9 @@ class Stroke:
 
     def paint(self, inside):
         """Set (or clear) the stroke's pixels in ``inside``, bool ``(height, width)``."""
-        if self.radius is None:
-            rows, columns, pixels = _polygon(np.array(self.points), *inside.shape)
-            inside[rows, columns][pixels] = not self.erase
-            return
-        ends = zip(self.points, self.points[1:] or self.points)
-        for start, end in ends:
-            rows, columns, pixels = _segment(start, end, max(self.radius, SMALLEST), *inside.shape)
+        reach, ends = max(self.radius or 0, SMALLEST), zip(self.points, self.points[1:] or self.points)
+        lines = (_segment(start, end, reach, *inside.shape) for start, end in ends)
+        for rows, columns, pixels in [_polygon(np.array(self.points), *inside.shape)] if self.radius is None else lines:
             inside[rows, columns][pixels] = not self.erase
 
     def moved(self, dx, dy):
@@ -52,7 +48,8 @@ class Painting:
         """The pixels as a Mask of a picture of ``size``. Raises InputError when nothing is left."""
         inside = np.zeros((size[1], size[0]), dtype=bool)
         if self.base is not None:
-            _shift(self.base.pixels(size), inside, *self.offset)
+            at = np.argwhere(self.base.pixels(size)) + self.offset[::-1]  # rows, columns; what leaves the picture is lost
+            inside[tuple(at[((at >= 0) & (at < inside.shape)).all(axis=1)].T)] = True
         return self._finished(inside, self.strokes)
 
     def plus(self, stroke, before):
@@ -65,11 +62,8 @@ class Painting:
             stroke.paint(inside)
         if not inside.any():
             erased = any(s.erase for s in strokes)
-            raise InputError(
-                "The mask would be erased to nothing: press Delete to remove it."
-                if erased
-                else "The mask is empty: paint at least one pixel of the picture."
-            )
+            empty = "The mask is empty: paint at least one pixel of the picture."
+            raise InputError("The mask would be erased to nothing: press Delete to remove it." if erased else empty)
         return Mask(inside)
 
     @property
@@ -141,13 +135,3 @@ def _polygon(points, height, width):
         column = np.clip(np.ceil(x - 0.5) - columns.start, 0, m).astype(int)
         crossings[at - rows.start, column] ^= 1
     return rows, columns, np.bitwise_xor.accumulate(crossings, axis=1)[:, :m].astype(bool)
-
-
-def _shift(source, target, dx, dy):
-    """Copy ``source`` into ``target`` (same shape) moved by whole pixels; what leaves the picture is lost."""
-    height, width = target.shape
-    if abs(dx) >= width or abs(dy) >= height:
-        return
-    target[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = source[
-        max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)
-    ]

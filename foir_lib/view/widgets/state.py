@@ -5,14 +5,15 @@ and stay on it. Edits arrive from a browser as plain dicts, see :meth:`PromptSta
 """
 
 import numbers
+from dataclasses import asdict
+from inspect import signature
 
 import numpy as np
 
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask, Point
+from foir_lib.prompts import Box, Mask, Point, Prompt
 from foir_lib.view.widgets.painting import Painting, Stroke, number, path
 
-Prompt = Box | Point | Mask
 HISTORY = 100  # steps that can be undone
 EDGE = 0.01  # pixels: a point stays this far inside the right and lower edge
 
@@ -22,7 +23,7 @@ class PromptState:
 
     def __init__(self, size: tuple[int, int]):
         self.size = (int(size[0]), int(size[1]))
-        self._entries, self._selected = (), -1  # an entry: Box, Point or Painting
+        self._entries, self.selected = (), -1  # an entry: Box, Point or Painting; selected: an index, or -1
         self._past, self._future = [], []  # (entries, selected) before and after the present
         self.masks = {}  # Painting -> Mask, for the present entries only
 
@@ -35,14 +36,9 @@ class PromptState:
         return tuple(self._mask(e) if isinstance(e, Painting) else e for e in self._entries)
 
     @property
-    def selected(self) -> int:
-        """Index of the selected prompt, or -1."""
-        return self._selected
-
-    @property
     def prompt(self) -> Prompt | None:
         """The selected prompt, or None."""
-        return self.prompts[self._selected] if self._selected >= 0 else None
+        return self.prompts[self.selected] if self.selected >= 0 else None
 
     @property
     def steps(self) -> int:
@@ -66,7 +62,7 @@ class PromptState:
         """Take one prompt (default: the selected) away; its neighbour is selected when it was."""
         index, entries = self._index(index), list(self._entries)
         del entries[index]
-        selected = min(self._selected, len(entries) - 1) if index >= self._selected else self._selected - 1
+        selected = min(self.selected, len(entries) - 1) if index >= self.selected else self.selected - 1
         self._step(tuple(entries), selected)
 
     def clear(self) -> None:
@@ -75,7 +71,7 @@ class PromptState:
 
     def select(self, index: int) -> None:
         """Select the prompt at ``index``; -1 selects none. Not a step of the history."""
-        self._selected = -1 if index == -1 else self._index(index)
+        self.selected = -1 if index == -1 else self._index(index)
 
     def move(self, dx: float, dy: float) -> None:
         """Move the selected prompt by pixels, as far as the picture reaches (a mask by whole pixels)."""
@@ -83,11 +79,11 @@ class PromptState:
         index, (width, height) = self._index(None), self.size
         entry = self._entries[index]
         if isinstance(entry, Point):
-            x, y = _clamp(entry.x + dx, 0, width - EDGE), _clamp(entry.y + dy, 0, height - EDGE)
+            x, y = np.clip((entry.x + dx, entry.y + dy), 0, (width - EDGE, height - EDGE)).tolist()
             self._put(index, Point(x, y, entry.window))
             return
         box = entry if isinstance(entry, Box) else self._mask(entry).box(self.size)
-        dx, dy = _clamp(dx, -box.x0, width - box.x1), _clamp(dy, -box.y0, height - box.y1)
+        dx, dy = np.clip((dx, dy), (-box.x0, -box.y0), (width - box.x1, height - box.y1)).tolist()
         if isinstance(entry, Box):
             moved = Box(box.x0 + dx, box.y0 + dy, box.x1 + dx, box.y1 + dy)
             self._put(index, moved.box(self.size))  # rounding can't carry it off the picture
@@ -130,9 +126,9 @@ class PromptState:
         A prompt is ``{"kind": "box", "x0", "y0", "x1", "y1"}`` or ``{"kind": "point", "x", "y"}``. Raises
         InputError when the edit makes no sense; the state is then as it was.
         """
-        arguments = OPERATIONS.get(edit.get("op")) if isinstance(edit, dict) and _text(edit.get("op")) else None
-        if arguments is None:
+        if not isinstance(edit, dict) or not isinstance(edit.get("op"), str) or edit["op"] not in OPERATIONS:
             raise InputError(f"Edit {str(edit)[:80]!r} is unknown: use one of {', '.join(OPERATIONS)}.")
+        arguments = OPERATIONS[edit["op"]]
         values = {name: edit[name] for name in arguments if name in edit}
         try:
             if "prompt" in values:
@@ -164,7 +160,7 @@ class PromptState:
 
     def _index(self, index):
         if index is None:
-            index = self._selected
+            index = self.selected
             if index < 0:
                 raise InputError("No prompt is selected: draw one, or select one first.")
         if isinstance(index, bool) or not isinstance(index, numbers.Integral) or not 0 <= index < len(self._entries):
@@ -172,13 +168,13 @@ class PromptState:
         return int(index)
 
     def _paint(self, stroke):
-        entry = self._entries[self._selected] if self._selected >= 0 else None
+        entry = self._entries[self.selected] if self.selected >= 0 else None
         if not isinstance(entry, Painting):
             if stroke.erase:
                 raise InputError("There is nothing to erase: select a mask first.")
             index, entry, before = len(self._entries), Painting(), np.zeros(self.size[::-1], dtype=bool)
         else:
-            index, before = self._selected, self._mask(entry)
+            index, before = self.selected, self._mask(entry)
         entry, mask = entry.plus(stroke, before)
         if not np.array_equal(mask.array, getattr(before, "array", before)):
             self.masks[entry] = mask
@@ -197,50 +193,37 @@ class PromptState:
 
     def _step(self, entries, selected):
         if entries == self._entries:
-            self._selected = selected
+            self.selected = selected
             return
-        self._past = [*self._past, (self._entries, self._selected)][-HISTORY:]
+        self._past = [*self._past, (self._entries, self.selected)][-HISTORY:]
         self._future = []
         self._set(entries, selected)
 
     def _travel(self, source, target):
         if source:
-            target.append((self._entries, self._selected))
+            target.append((self._entries, self.selected))
             self._set(*source.pop())
 
     def _set(self, entries, selected):
-        self._entries, self._selected = entries, selected
+        self._entries, self.selected = entries, selected
         self.masks = {painting: mask for painting, mask in self.masks.items() if painting in entries}
 
     def _described(self, entry):
-        if isinstance(entry, Box):
-            return {"kind": "box", "x0": entry.x0, "y0": entry.y0, "x1": entry.x1, "y1": entry.y1}
-        if isinstance(entry, Point):
-            return {"kind": "point", "x": entry.x, "y": entry.y, "window": entry.window}
-        return entry.described(self._mask(entry).box(self.size))
+        if isinstance(entry, Painting):
+            return entry.described(self._mask(entry).box(self.size))
+        return {"kind": type(entry).__name__.lower(), **asdict(entry)}
 
 
-OPERATIONS = {
-    "add": ("prompt",), "replace": ("prompt", "index"), "remove": ("index",), "clear": (), "select": ("index",),
-    "move": ("dx", "dy"), "resize": ("dx", "dy"), "stroke": ("points", "radius", "erase"),
-    "lasso": ("points", "erase"), "undo": (), "redo": (),
-}  # fmt: skip
+EDITS = ("add", "replace", "remove", "clear", "select", "move", "resize", "stroke", "lasso", "undo", "redo")
+OPERATIONS = {name: tuple(signature(getattr(PromptState, name)).parameters)[1:] for name in EDITS}
 
 
 def _read(prompt):
     """A Box or Point from the browser's dict."""
     kinds = {"box": (Box, ("x0", "y0", "x1", "y1"), ()), "point": (Point, ("x", "y"), ("window",))}
     kind = prompt.get("kind") if isinstance(prompt, dict) else None
-    if not _text(kind) or kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise InputError(f"Prompt {str(prompt)[:80]!r} is unknown: give a box or a point.")
     make, needed, optional = kinds[kind]
     values = {name: number(prompt[name], name) for name in needed}
     return make(**values, **{name: prompt[name] for name in optional if name in prompt})
-
-
-def _text(value):
-    return isinstance(value, str)
-
-
-def _clamp(value, low, high):
-    return min(max(value, low), high)

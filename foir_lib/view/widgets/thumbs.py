@@ -1,4 +1,4 @@
-"""Small copies of database pictures as bytes for the browser, read once and kept."""
+"""Small copies of database pictures as bytes for the browser, read once and cached."""
 
 import io
 from collections import OrderedDict
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import FoirError, InputError
@@ -15,17 +15,17 @@ THREADS = 2
 
 
 class Thumb(NamedTuple):
-    """``image``: bytes of a JPEG; ``problem``: why it shows a cross instead of the picture, or ""."""
+    """``image``: bytes of a JPEG, none of a picture that can't be opened; ``problem``: why it can't, or ""."""
 
     image: bytes
     problem: str = ""
 
 
-def jpeg(picture: Image.Image, longest: int) -> bytes:
-    """A copy of ``picture`` as JPEG bytes, at most ``longest`` pixels on its longer side."""
-    small, file = picture.convert("RGB"), io.BytesIO()
+def encoded(picture: Image.Image, longest: int, kind: str = "JPEG", quality: int = 85) -> bytes:
+    """A copy of ``picture`` as bytes of a file (of a PNG in its own mode), at most ``longest`` pixels on its longer side."""
+    small, file = picture.copy() if kind == "PNG" else picture.convert("RGB"), io.BytesIO()
     small.thumbnail((longest, longest))
-    small.save(file, "JPEG", quality=85)
+    small.save(file, kind, quality=quality)
     return file.getvalue()
 
 
@@ -42,33 +42,24 @@ class Thumbs:
         return len(self._cache)
 
     def get(self, image_ids: Iterable) -> list[Thumb]:
-        """A :class:`Thumb` for each image id. A picture that can't be opened is a grey field with a cross."""
+        """A :class:`Thumb` for each image id."""
         image_ids = list(image_ids)
-        wanted = dict.fromkeys(image_ids)
-        missing = [i for i in wanted if i not in self._cache]
-        new = dict(zip(missing, self._pool.map(self._read, missing), strict=True))
-        for image_id in wanted:
-            wanted[image_id] = self._cache[image_id] = new.get(image_id) or self._cache[image_id]
+        missing = [i for i in dict.fromkeys(image_ids) if i not in self._cache]
+        self._cache.update(zip(missing, self._pool.map(self._read, missing), strict=True))
+        for image_id in image_ids:
             self._cache.move_to_end(image_id)
+        thumbs = [self._cache[i] for i in image_ids]
         while len(self._cache) > self.keep:
             self._cache.popitem(last=False)
-        return [wanted[i] for i in image_ids]
+        return thumbs
 
     def close(self) -> None:
-        """Let the threads go and forget the thumbnails; what is asked for later raises RuntimeError."""
+        """Let the threads go and forget the thumbnails; :meth:`get` raises RuntimeError from then on."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._cache.clear()
 
     def _read(self, image_id):
         try:
-            return Thumb(jpeg(self.set.open(image_id, longest=self.longest), self.longest))
+            return Thumb(encoded(self.set.open(image_id, longest=self.longest), self.longest))
         except (FoirError, OSError) as error:
-            return Thumb(_cross(self.longest), str(error))
-
-
-def _cross(side):
-    field = Image.new("RGB", (side, side), "#9a9a9a")
-    draw, low, high = ImageDraw.Draw(field), side * 0.3, side * 0.7
-    for start, stop in (((low, low), (high, high)), ((low, high), (high, low))):
-        draw.line((start, stop), fill="white", width=max(1, side // 20))
-    return jpeg(field, side)
+            return Thumb(b"", str(error))

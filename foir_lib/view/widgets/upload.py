@@ -12,11 +12,7 @@ CHUNK = 512 * 2**10
 
 
 class _Named(BytesIO):
-    """Bytes that an error message can call by their file's name."""
-
-    def __init__(self, content, name):
-        super().__init__(content)
-        self.name = name
+    """Bytes that an error message can call by their file's ``name``."""
 
     def __repr__(self):
         return f"<{self.name}>"
@@ -30,27 +26,22 @@ class Uploads:
 
     def receive(self, sender, content, buffers):
         """Take one chunk, in any order; the picture and its file's name with the last one, until then None."""
-        key = content.get("upload")
-        if self._files.get(sender, (None,))[0] != key:
-            self._files[sender] = (key, None, {})  # refused, unless all is well
-            self._files[sender] = (key, _file(content), {})
-        _, file, chunks = self._files[sender]
+        key, index, chunk = content.get("upload"), content.get("index"), bytes(buffers[0]) if buffers else b""
+        known, file, chunks = self._files.get(sender, (None, None, {}))
+        self._files[sender] = (key, None, {})  # done with or refused, unless more is to come
+        file, chunks = (file, chunks) if known == key else (_file(content), {})
         if file is None:
             return None
         name, size, count = file
-        index, chunk = content.get("index"), bytes(buffers[0]) if buffers else b""
-        try:
-            if index not in range(count) or len(chunk) != min(CHUNK, size - CHUNK * index):
-                raise InputError(f"Part {index} of {name} arrived damaged: upload it again.")
-            chunks[index] = chunk
-            if len(chunks) < count:
-                return None
-            whole = _Named(b"".join(chunks[i] for i in range(count)), name)
-            self._files[sender] = (key, None, {})
-            return open_image(whole, max_pixels=PIXELS), name
-        except InputError:
-            self._files[sender] = (key, None, {})
-            raise
+        if index not in range(count) or len(chunk) != min(CHUNK, size - CHUNK * index):
+            raise InputError(f"Part {index} of {name} arrived damaged: upload it again.")
+        chunks[index] = chunk
+        if len(chunks) < count:
+            self._files[sender] = (key, file, chunks)
+            return None
+        whole = _Named(b"".join(chunks[i] for i in range(count)))
+        whole.name = name
+        return open_image(whole, max_pixels=PIXELS), name
 
 
 def _file(content):

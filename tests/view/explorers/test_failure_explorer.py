@@ -43,9 +43,9 @@ def by_hand(experiment, method, metric="precision"):
     ranking, rs = experiment.ranking(method, k=K), experiment.set
     ids = rs.database["image_id"].to_numpy()
     scores = []
-    for found, label in zip(ranking.ids, rs.queries["label"], strict=True):
+    for ranked, label in zip(ranking.ids, rs.queries["label"], strict=True):
         holds = set(rs.objects["image_id"][rs.objects["label"] == label])
-        right = np.array([ids[row] in holds for row in found])
+        right = np.array([ids[row] in holds for row in ranked])
         at = [right[: n + 1].mean() for n in range(K) if right[n]]
         scores.append(metrics.precision_at_k(right, K) if metric == "precision" else np.mean(at) if at else 0)
     return np.array(scores)
@@ -177,14 +177,14 @@ def test_the_line_says_the_means_of_the_tables(explorer, experiment):
 
 
 def test_pages(explorer):
-    n, seen = len(explorer.shown), []
+    n, keys = len(explorer.shown), []
     assert n > PAGE and explorer.previous.disabled and not explorer.next.disabled
     while True:
-        seen += [item["key"] for item in items(explorer)]
+        keys += [item["key"] for item in items(explorer)]
         if explorer.next.disabled:
             break
         explorer.next.click()
-    assert seen == explorer.shown["query"].tolist() and f"to {n} of {n}" in explorer.gallery.rows[0]["note"]
+    assert keys == explorer.shown["query"].tolist() and f"to {n} of {n}" in explorer.gallery.rows[0]["note"]
     explorer.previous.click()
     assert not explorer.next.disabled
     explorer.order.value = GAIN  # another list begins at its start
@@ -213,8 +213,8 @@ def test_thumbnails_show_the_prompt(explorer, experiment):
     changed = np.abs(np.asarray(small, int) - np.asarray(plain.resize(small.size), int)).sum(2) > 120
     ys, xs = np.nonzero(changed)
     box = query["prompt"]
-    found = np.array([xs.min(), ys.min(), xs.max(), ys.max()])
-    assert np.allclose(found, np.array([box.x0, box.y0, box.x1, box.y1]) * scale, atol=8)
+    corners = np.array([xs.min(), ys.min(), xs.max(), ys.max()])
+    assert np.allclose(corners, np.array([box.x0, box.y0, box.x1, box.y1]) * scale, atol=8)
     inside = changed[
         int(box.y0 * scale) + 6 : int(box.y1 * scale) - 6, int(box.x0 * scale) + 6 : int(box.x1 * scale) - 6
     ]
@@ -250,19 +250,19 @@ def test_a_click_opens_the_query(experiment):
                 raise InputError("Query is broken: choose another.")
 
         def reveal(self):
-            self.rows.append("seen")
+            self.rows.append("revealed")
 
-    made = FailureExplorer(experiment, k=K, opens=Opens())
-    key = items(made)[3]["key"]
-    made.gallery.receive({"pick": key, "row": 0, "item": 3})
-    assert Opens.rows == [key, "seen"] and key == made.shown["query"].iloc[3]
-    assert made.gallery.message == f"Query {key} is open in the retrieval explorer."
-    made.gallery.receive({"pick": key, "row": 0, "item": 3})
-    assert "broken" in made.gallery.message
-    made.opens = None
-    made.gallery.receive({"pick": key, "row": 0, "item": 3})
-    assert "opens=" in made.gallery.message
-    made.close()
+    failures = FailureExplorer(experiment, k=K, opens=Opens())
+    key = items(failures)[3]["key"]
+    failures.gallery.receive({"pick": key, "row": 0, "item": 3})
+    assert Opens.rows == [key, "revealed"] and key == failures.shown["query"].iloc[3]
+    assert failures.gallery.message == f"Query {key} is open in the retrieval explorer."
+    failures.gallery.receive({"pick": key, "row": 0, "item": 3})
+    assert "broken" in failures.gallery.message
+    failures.opens = None
+    failures.gallery.receive({"pick": key, "row": 0, "item": 3})
+    assert "opens=" in failures.gallery.message
+    failures.close()
 
 
 @pytest.mark.parametrize(
@@ -300,17 +300,17 @@ def test_any_set_and_model_under_its_own_protocol():
 
 
 def test_close_leaves_nothing_behind(experiment):
-    made = FailureExplorer(experiment, k=K)
-    parts = [made.order, made.gallery, made.order.layout, made.order.style, made.layout]
-    table, gallery = made.table, made.gallery
-    made.close()
-    made.close()  # twice is once
-    assert all(w.comm is None for w in [made, *parts, *made.children])
-    made.order.value = GAIN
-    made.metric.value = "average_precision"
+    failures = FailureExplorer(experiment, k=K)
+    parts = [failures.order, failures.gallery, failures.order.layout, failures.order.style, failures.layout]
+    table, gallery = failures.table, failures.gallery
+    failures.close()
+    failures.close()  # twice is once
+    assert all(w.comm is None for w in [failures, *parts, *failures.children])
+    failures.order.value = GAIN
+    failures.metric.value = "average_precision"
     gallery.receive({"pick": 0})
-    assert made.table is table and not gallery.message
-    assert len(repr(made)) <= 110 and "PHS against CBIR" in repr(made)
+    assert failures.table is table and not gallery.message
+    assert len(repr(failures)) <= 110 and "PHS against CBIR" in repr(failures)
 
 
 def test_figure_by_hand():

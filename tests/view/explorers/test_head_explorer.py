@@ -161,8 +161,8 @@ def test_the_choice_is_that_of_phs_and_the_cosine_is_right(explorer, model):
         vectors.append(F.normalize(model.net.norm(y + block.mlp(block.norm2(y))), dim=-1)[0])
     assert explorer.cosine == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-5)
     assert explorer.cosine < 0.999
-    kept = ", ".join(map(str, np.flatnonzero(heads)))
-    assert f"<b>{explorer.cosine:.2f}</b>; heads kept: <b>{kept}</b>" in explorer.words.value
+    names = ", ".join(map(str, np.flatnonzero(heads)))
+    assert f"<b>{explorer.cosine:.2f}</b>; heads kept: <b>{names}</b>" in explorer.words.value
     assert f"{100 * explorer.on_roi:.0f} % of all attention on the ROI" in explorer.words.value
     assert starred(explorer) == np.flatnonzero(heads).tolist()
     for i, item in enumerate(items(explorer)):

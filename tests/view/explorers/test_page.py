@@ -43,15 +43,15 @@ def test_tabs_are_the_registered_explorers_and_the_first_are_ours(page):
 def test_one_canvas_serves_all_tabs_and_only_the_open_one_answers(page):
     lists = page.explorer
     page.ask(BOX)
-    asked = page.state["explorer"]
+    before = page.state["explorer"]
     page.tab = "Heads"
     heads = page.explorer
-    assert heads.canvas is lists.canvas is page.canvas and heads.state["prompt"] == asked["prompt"] == str(BOX)
-    assert heads.state["heads"] == asked["heads"]["PHS"]
+    assert heads.canvas is lists.canvas is page.canvas and heads.state["prompt"] == before["prompt"] == str(BOX)
+    assert heads.state["heads"] == before["heads"]["PHS"]
     page.ask(Box(60, 40, 120, 110))
-    assert lists.state["lists"] == asked["lists"] and heads.state["heads"] != asked["heads"]["PHS"]
+    assert lists.state["lists"] == before["lists"] and heads.state["heads"] != before["heads"]["PHS"]
     page.tab = "Lists"
-    assert page.explorer is lists and lists.state["lists"] != asked["lists"]
+    assert page.explorer is lists and lists.state["lists"] != before["lists"]
     assert lists.state["heads"]["PHS"] == heads.state["heads"]
 
 
@@ -98,15 +98,15 @@ def test_a_tab_of_ones_own(corpora):
     @register("explorer", "Counting")
     class Counting(Explorer):
         def __init__(self, corpus, panel):
-            self.asked = []
+            self.prompts = []
             super().__init__(panel, [], own=False)
 
         def show(self):
-            self.asked.append(self.canvas.asks)
+            self.prompts.append(self.canvas.asks)
 
     page = Page(corpora[0], tabs=("Counting",))
     page.ask(BOX)
-    assert page.explorer.asked[-1] == BOX and page.state["tab"] == "Counting"
+    assert page.explorer.prompts[-1] == BOX and page.state["tab"] == "Counting"
     page.close()
 
 

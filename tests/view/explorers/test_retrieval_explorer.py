@@ -23,7 +23,7 @@ from foir_lib.view.explorers import rows as retrieval_rows
 from foir_lib.view.explorers.comparison import Comparison
 from foir_lib.view.explorers.retrieval import RetrievalExplorer
 from foir_lib.view.widgets import live
-from foir_lib.view.widgets.thumbs import Thumb, Thumbs, jpeg
+from foir_lib.view.widgets.thumbs import Thumb, Thumbs, encoded
 
 N = 40  # database pictures
 
@@ -131,20 +131,20 @@ def test_options_are_shown_where_a_method_has_them_and_hold_for_those_taken_in_l
 
 
 def test_only_what_changed_is_computed(explorer, monkeypatch):
-    asked, score = [], Retriever.score
+    scored, score = [], Retriever.score
 
     def counted(self, *arguments):
-        asked.append(str(self))
+        scored.append(str(self))
         return score(self, *arguments)
 
     monkeypatch.setattr(Retriever, "score", counted)
     explorer.k.value = 10
     explorer.panel.label = explorer.panel.labels[0]
-    assert asked == [] and len(explorer.results["PHS"]) == 10
+    assert scored == [] and len(explorer.results["PHS"]) == 10
     explorer.methods = ("PHS", "FA", "CBIR")
-    assert asked == ["FA"]
+    assert scored == ["FA"]
     explorer.ask(Box(1, 1, 40, 40))
-    assert asked == ["FA", "PHS", "FA", "CBIR"]
+    assert scored == ["FA", "PHS", "FA", "CBIR"]
     assert is_consistent(explorer)
 
 
@@ -347,8 +347,8 @@ def test_previous_random_next_go_round(experiment, explorer):
     previous.click()
     previous.click()
     assert explorer.panel.place.value == f"{n} of {n}"
-    seen = {random.click() or explorer.panel.place.value for _ in range(20)}
-    assert len(seen) > 2 and is_consistent(explorer)
+    places = {random.click() or explorer.panel.place.value for _ in range(20)}
+    assert len(places) > 2 and is_consistent(explorer)
 
 
 def test_methods_are_one_to_four(explorer):
@@ -379,7 +379,7 @@ def test_without_a_prompt_nothing_is_compared_with_a_first_that_waits(make, expe
 
 
 def test_an_own_photograph(experiment, explorer):
-    """By code and as a browser uploads it; what is in the database may be found then."""
+    """By code and as a browser uploads it; what is in the database may be a result then."""
     picture = experiment.set.open(experiment.set.database["image_id"].iloc[7])
     explorer.ask(Box(5, 5, 60, 60), picture=picture)
     assert explorer.results["CBIR"]["row"][0] == 7 and explorer.results["CBIR"]["score"][0] > 0.999
@@ -639,14 +639,14 @@ def test_thumbs_are_small_ordered_and_kept(experiment, monkeypatch):
         assert max(picture.size) == 40 and picture.format == "JPEG" and thumb.problem == ""
         assert abs(np.asarray(picture, float) - np.asarray(whole.resize(picture.size), float)).mean() < 12
     thumbs.get([ids[2]])
-    thumbs.get([ids[1], ids[3]])  # ids[0] is the one not asked for longest
+    thumbs.get([ids[1], ids[3]])  # ids[0] is the one not shown for longest
     opened.clear()
     thumbs.get([ids[2], ids[1], ids[3]])
     assert opened == []
     assert thumbs.get([ids[0]])[0] == got[1] and opened == [ids[0]]
     assert len(thumbs.get(ids[:9])) == 9 and len(thumbs) == 3  # more at once than are kept
     thumbs.close()
-    assert max(Image.open(io.BytesIO(jpeg(Image.new("RGBA", (300, 100)), 50))).size) == 50
+    assert max(Image.open(io.BytesIO(encoded(Image.new("RGBA", (300, 100)), 50))).size) == 50
     with pytest.raises(InputError, match="Thumbnails of 0 pixels"):
         Thumbs(experiment.set, longest=0)
 

@@ -33,14 +33,14 @@ def test_maps_share_a_scale_in_each_band():
 
 def test_circles_lie_on_their_features():
     picture = Image.new("RGB", (40, 20))
-    found = Locals.from_map(torch.rand(3, 2, 4, generator=torch.manual_seed(0)), picture.size)
-    figure = drawn(figures.local_features(picture, found, torch.tensor([0, 0, 1, 1, 2, 2, 0, 1])))
+    features = Locals.from_map(torch.rand(3, 2, 4, generator=torch.manual_seed(0)), picture.size)
+    figure = drawn(figures.local_features(picture, features, torch.tensor([0, 0, 1, 1, 2, 2, 0, 1])))
     for axes in figure.axes:
         circles = [(*p.center, p.radius) for p in axes.patches]
         assert circles == [(x, y, 5.0) for y in (5.0, 15.0) for x in (5.0, 15.0, 25.0, 35.0)]
     assert {t.get_text() for t in figure.axes[1].texts} == {"0", "1", "2"}
     with pytest.raises(InputError, match="labels don't fit"):
-        figures.local_features(picture, found, [0])
+        figures.local_features(picture, features, [0])
 
 
 def test_regions_are_averaged_over_cells_and_the_best_are_boxed():
@@ -55,8 +55,8 @@ def test_regions_are_averaged_over_cells_and_the_best_are_boxed():
 
 def test_matches_are_lines_between_the_points():
     picture, points = Image.new("RGB", (30, 20)), np.float32([[1, 2], [3, 4]])
-    found = spatial.Verified(points, points + 1, np.eye(2, 3))
-    figure = drawn(figures.matches(picture, [picture], [found], right=[True]))
+    verified = spatial.Verified(points, points + 1, np.eye(2, 3))
+    figure = drawn(figures.matches(picture, [picture], [verified], right=[True]))
     assert [(a.xy1, a.xy2) for a in figure.artists] == [([1, 2], [2, 3]), ([3, 4], [4, 5])]
     assert figure.axes[1].get_title() == "2 inliers"
     with pytest.raises(InputError, match="can't be paired"):

@@ -300,6 +300,22 @@ def test_bars_of_several_models_stand_in_groups():
     assert len(figures.bars(table()).axes) == 4  # both metrics
 
 
+def test_intervals_of_differences_lie_on_the_score_of_the_first_method():
+    rows = table().query("metric == 'MP@100' and model == 'mini-vit'").assign(low=np.nan, high=np.nan)  # 2.25, 12.25, ...
+    rows.loc[rows["method"] == "PHS", ["low", "high"]] = [18.5, 21.0]
+    axes = figures.bars(rows).axes[0]
+    (line,) = axes.collections
+    assert [segment.tolist() for segment in line.get_segments()] == [[[20.75, 2], [23.25, 2]]]
+    assert legend(figures.bars(rows)) == ["ours", looks.INTERVAL]
+    scan = scan_rows(["PHS"], MODELS[1:]).assign(low=np.nan, high=np.nan)  # CBIR: 40
+    scan.loc[scan["x"] == 3, ["low", "high"]] = [9, 12]
+    segments = [s.tolist() for c in figures.scan(scan).axes[0].collections for s in c.get_segments()]
+    assert [[3, 49], [3, 52]] in segments
+    gains = scan.assign(metric="MP@100 relative to CBIR (%)")  # itself a difference
+    segments = [s.tolist() for c in figures.relative(gains).axes[0].collections for s in c.get_segments()]
+    assert [[3, 9], [3, 12]] in segments
+
+
 def test_a_method_looks_the_same_everywhere():
     few, many = looks.looks_of(["PHS"]), looks.looks_of([*METHODS, "another"])
     assert few["PHS"] == many["PHS"]

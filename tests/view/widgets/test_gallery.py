@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from foir_lib.errors import InputError, MissingError
-from foir_lib.view.widgets.gallery import STATIC, Gallery
+from foir_lib.view.widgets.gallery import Gallery
+from foir_lib.view.widgets.live import static
 
 ROW = {"title": "PHS", "note": "1 of 2 right", "items": [
     {"key": 7, "image": b"first", "caption": "1", "alt": "rank 1", "frame": "right", "badge": "new", "bar": 0.25},
@@ -17,9 +18,9 @@ ROW = {"title": "PHS", "note": "1 of 2 right", "items": [
 
 @pytest.fixture
 def gallery():
-    made = Gallery()
-    yield made
-    made.close()
+    widget = Gallery()
+    yield widget
+    widget.close()
 
 
 def pick(gallery, key):
@@ -141,8 +142,8 @@ def test_closed_means_silent(gallery):
 
 
 def test_it_is_one_small_module_that_asks_no_other_site():
-    script = (STATIC / "gallery.js").read_text()
+    script = static("gallery.js")
     assert len(script.splitlines()) <= 160 and "import" not in script
-    for file in ("gallery.js", "gallery.css"):
-        assert "http" not in (STATIC / file).read_text()
+    for file in ("gallery.js", "gallery.css", "common.css"):
+        assert "http" not in static(file)
     assert len(repr(Gallery())) < 80

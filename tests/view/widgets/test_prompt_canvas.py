@@ -15,7 +15,8 @@ from PIL import Image
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, Point
 from foir_lib.view.widgets import live, upload
-from foir_lib.view.widgets.canvas import STATIC, PromptCanvas
+from foir_lib.view.widgets.canvas import PromptCanvas
+from foir_lib.view.widgets.live import static
 
 BOX = {"kind": "box", "x0": 10, "y0": 20, "x1": 50, "y1": 60}
 
@@ -55,9 +56,9 @@ class Browser:
 
 def listen(canvas):
     """The prompts that callbacks are called with, from now on."""
-    asked = []
-    canvas.on_change(lambda canvas: asked.append(canvas.prompt))
-    return asked
+    heard = []
+    canvas.on_change(lambda canvas: heard.append(canvas.prompt))
+    return heard
 
 
 def png(width, height, noise=True):
@@ -119,29 +120,29 @@ def test_a_mask_given_in_code_travels_once_as_a_small_picture(canvas):
 
 def test_files_of_the_browser_are_there_and_ask_nobody():
     for file in ("prompt_canvas.js", "prompt_canvas.css"):
-        assert not re.search(r"https?://|@import|import\s*\(|from ['\"]", (STATIC / file).read_text("utf-8"))
+        assert not re.search(r"https?://|@import|import\s*\(|from ['\"]", static(file))
 
 
 # ---- edits in Python
 
 
 def test_setting_the_prompt_asks_at_once_and_only_when_it_changed(canvas):
-    asked = listen(canvas)
+    heard = listen(canvas)
     canvas.prompt = Box(1, 2, 30, 40)
     canvas.prompt = Box(1, 2, 30, 40)
     canvas.prompt = Point(9, 9)
-    assert asked == [Box(1, 2, 30, 40), Point(9, 9)] and canvas.prompts == (Point(9, 9),)
+    assert heard == [Box(1, 2, 30, 40), Point(9, 9)] and canvas.prompts == (Point(9, 9),)
     canvas.edit("undo")
     canvas.prompt = None
-    assert asked[2:] == [Box(1, 2, 30, 40), None] and canvas.prompts == ()
+    assert heard[2:] == [Box(1, 2, 30, 40), None] and canvas.prompts == ()
 
 
 def test_to_deselect_asks_nothing(canvas):
     canvas.prompt = Point(9, 9)
-    asked = listen(canvas)
+    heard = listen(canvas)
     canvas.edit("select", -1)
     canvas.edit("select", 0)
-    assert asked == [] and canvas.prompt == Point(9, 9)
+    assert heard == [] and canvas.prompt == Point(9, 9)
 
 
 def test_without_a_selected_prompt_the_last_asks_as_long_as_it_is_there(canvas):
@@ -149,13 +150,13 @@ def test_without_a_selected_prompt_the_last_asks_as_long_as_it_is_there(canvas):
     canvas.edit("select", -1)
     assert canvas.prompt is None and canvas.asks == Point(9, 9)
     canvas.edit("add", Point(20, 20))
-    asked = listen(canvas)
+    heard = listen(canvas)
     canvas.edit("undo")
-    assert canvas.prompts == (Point(9, 9),) and canvas.asks is None and asked == [None]
+    assert canvas.prompts == (Point(9, 9),) and canvas.asks is None and heard == [None]
     canvas.edit("select", 0)
     canvas.edit("select", -1)
     canvas.show(Image.new("RGB", (400, 300)))
-    assert canvas.asks is None and asked == [None, Point(9, 9), None]
+    assert canvas.asks is None and heard == [None, Point(9, 9), None]
 
 
 def test_the_page_is_scrolled_to_the_picture(canvas, monkeypatch):
@@ -167,23 +168,23 @@ def test_the_page_is_scrolled_to_the_picture(canvas, monkeypatch):
 
 def test_a_prompt_off_the_picture_is_said_and_raised(canvas):
     canvas.prompt = Point(9, 9)
-    asked = listen(canvas)
+    heard = listen(canvas)
     with pytest.raises(InputError, match="lies outside"):
         canvas.prompt = Box(500, 10, 510, 20)
-    assert "Box (500, 10, 510, 20)" in error_of(canvas) and canvas.prompt == Point(9, 9) and asked == []
+    assert "Box (500, 10, 510, 20)" in error_of(canvas) and canvas.prompt == Point(9, 9) and heard == []
     canvas.edit("move", 1, 1)
-    assert canvas.message["text"] == "" and asked == [Point(10, 10)]
+    assert canvas.message["text"] == "" and heard == [Point(10, 10)]
 
 
 def test_another_picture_starts_afresh(canvas):
     canvas.prompt = Point(390, 290)
-    asked = listen(canvas)
+    heard = listen(canvas)
     with pytest.raises(InputError):
         canvas.show(Image.new("RGB", (100, 80)), Point(390, 290))
-    assert canvas.size == (400, 300) and canvas.prompt == Point(390, 290) and asked == []
+    assert canvas.size == (400, 300) and canvas.prompt == Point(390, 290) and heard == []
     canvas.show(Image.new("L", (100, 80)), label="other")
     assert (canvas.size, canvas.number, canvas.label) == ((100, 80), 2, "other")
-    assert asked == [None] and not canvas.state.can_undo and canvas.picture.mode == "RGB"
+    assert heard == [None] and not canvas.state.can_undo and canvas.picture.mode == "RGB"
 
 
 def test_an_empty_canvas_says_what_is_missing():
@@ -204,10 +205,10 @@ def test_an_error_of_a_callback_reaches_the_caller_after_all_callbacks(canvas):
         raise InputError("The prompt is too small: draw a larger one.")
 
     canvas.on_change(refuse)
-    asked = listen(canvas)
+    heard = listen(canvas)
     with pytest.raises(InputError, match="too small"):
         canvas.prompt = Point(1, 1)
-    assert asked == [Point(1, 1)] and error_of(canvas).startswith("The prompt is too small")
+    assert heard == [Point(1, 1)] and error_of(canvas).startswith("The prompt is too small")
     canvas.on_change(refuse, remove=True)
     canvas.prompt = Point(2, 2)
     assert canvas.message["text"] == ""
@@ -217,12 +218,12 @@ def test_an_error_of_a_callback_reaches_the_caller_after_all_callbacks(canvas):
 
 
 def test_edits_are_numbered_by_view(canvas):
-    asked, one, other = listen(canvas), Browser(canvas, "one"), Browser(canvas, "other")
+    heard, one, other = listen(canvas), Browser(canvas, "one"), Browser(canvas, "other")
     one.send("add", prompt=BOX)
     other.send("move", dx=5, dy=-5)
     one.send("undo")
     assert canvas.accepted == canvas.answered == {"one": 2, "other": 1}
-    assert asked == [Box(10, 20, 50, 60), Box(15, 15, 55, 55), Box(10, 20, 50, 60)]
+    assert heard == [Box(10, 20, 50, 60), Box(15, 15, 55, 55), Box(10, 20, 50, 60)]
 
 
 @pytest.mark.parametrize(
@@ -236,12 +237,12 @@ def test_edits_are_numbered_by_view(canvas):
 )
 def test_a_wrong_edit_is_answered_with_a_sentence_and_the_state_stays(canvas, edit):
     canvas.prompt = Point(9, 9)
-    asked, browser, before = listen(canvas), Browser(canvas), canvas.drawing
+    heard, browser, before = listen(canvas), Browser(canvas), canvas.drawing
     browser.send(**edit)
-    assert error_of(canvas) and canvas.drawing == before and asked == []
+    assert error_of(canvas) and canvas.drawing == before and heard == []
     assert canvas.accepted == canvas.answered == {"a": 1}
     browser.send("move", dx=1, dy=0)
-    assert canvas.message["text"] == "" and asked == [Point(10, 9)]
+    assert canvas.message["text"] == "" and heard == [Point(10, 9)]
 
 
 def test_an_edit_of_an_earlier_picture_is_void(canvas):
@@ -253,32 +254,32 @@ def test_an_edit_of_an_earlier_picture_is_void(canvas):
 
 
 def test_of_several_edits_that_wait_only_the_last_is_answered(canvas):
-    asked, browser = listen(canvas), Browser(canvas)
+    heard, browser = listen(canvas), Browser(canvas)
 
     async def hurry():
         for n in range(5):
             browser.send("add", prompt=BOX | {"x1": 50 + n})
             assert len(canvas.prompts) == n + 1 and canvas.accepted == {"a": n + 1}
             await asyncio.sleep(0)
-        assert asked == [] and canvas.answered == {}
+        assert heard == [] and canvas.answered == {}
         while canvas.answered != {"a": 5}:
             await asyncio.sleep(0.005)
 
     asyncio.run(asyncio.wait_for(hurry(), 600))
-    assert asked == [Box(10, 20, 54, 60)]
+    assert heard == [Box(10, 20, 54, 60)]
 
 
 def test_python_answers_what_a_browser_left_waiting(canvas):
-    asked, browser = listen(canvas), Browser(canvas)
+    heard, browser = listen(canvas), Browser(canvas)
 
     async def both():
         browser.send("add", prompt=BOX)
         canvas.prompt = Point(3, 3)
-        assert asked == [Point(3, 3)] and canvas.answered == {"a": 1}
+        assert heard == [Point(3, 3)] and canvas.answered == {"a": 1}
         await asyncio.sleep(0.05)
 
     asyncio.run(both())
-    assert asked == [Point(3, 3)]
+    assert heard == [Point(3, 3)]
 
 
 def test_errors_of_callbacks_stand_on_the_page(canvas, caplog):
@@ -313,12 +314,12 @@ def test_a_sentence_of_a_callback_stays_until_it_says_another(canvas):
 def test_a_photograph_arrives_in_parts_in_any_order(canvas):
     content = png(900, 700)
     assert len(content) > 3 * upload.CHUNK
-    asked, browser = listen(canvas), Browser(canvas)
+    heard, browser = listen(canvas), Browser(canvas)
     order = list(range(-(-len(content) // upload.CHUNK)))[::-1]
     browser.upload(content, "holiday.png", order=order[:-1])
     assert canvas.size == (400, 300) and canvas.accepted == {}
     browser.upload(content, "holiday.png", order=order)
-    assert (canvas.size, canvas.label, asked) == ((900, 700), "holiday", [None])
+    assert (canvas.size, canvas.label, heard) == ((900, 700), "holiday", [None])
     assert canvas.accepted == canvas.answered == {"a": 2} and not canvas.message["error"]
     assert canvas.picture.tobytes() == Image.open(io.BytesIO(content)).tobytes()
     browser.upload(png(20, 10))  # and a second one
@@ -342,10 +343,10 @@ def test_a_photograph_arrives_in_parts_in_any_order(canvas):
 )
 def test_a_photograph_that_can_not_be_used_is_refused_once_and_the_old_one_stays(canvas, content, changes, why):
     canvas.prompt = Point(9, 9)
-    asked, browser, before = listen(canvas), Browser(canvas), canvas.get_state(["image", "drawing", "number"])
+    heard, browser, before = listen(canvas), Browser(canvas), canvas.get_state(["image", "drawing", "number"])
     browser.upload(content, **changes)
     assert why in error_of(canvas)
-    assert canvas.get_state(["image", "drawing", "number"]) == before and asked == []
+    assert canvas.get_state(["image", "drawing", "number"]) == before and heard == []
     assert canvas.accepted == canvas.answered == {"a": 1}
     said = canvas.message["n"]
     for index in (0, 1):  # the rest of the same file
@@ -357,18 +358,18 @@ def test_a_photograph_that_can_not_be_used_is_refused_once_and_the_old_one_stays
 
 
 def test_wait_answers_at_once_what_waits_for_its_timer(canvas):
-    asked = listen(canvas)
+    heard = listen(canvas)
 
     async def pending():
         Browser(canvas).send("add", prompt=BOX)
-        assert asked == []
+        assert heard == []
         canvas.wait()
-        assert asked == [canvas.prompt] and canvas.answered == {"a": 1}
+        assert heard == [canvas.prompt] and canvas.answered == {"a": 1}
         await asyncio.sleep(0.05)
 
     asyncio.run(pending())
     canvas.wait()  # nothing waits
-    assert len(asked) == 1
+    assert len(heard) == 1
 
 
 # ---- what is left behind
@@ -377,7 +378,7 @@ def test_wait_answers_at_once_what_waits_for_its_timer(canvas):
 def test_a_closed_canvas_leaves_nothing(picture, open_widgets):
     before = open_widgets()
     canvas = PromptCanvas(picture, Point(3, 3))
-    asked = listen(canvas)
+    heard = listen(canvas)
     left = weakref.ref(canvas), weakref.ref(canvas.state), weakref.ref(canvas.picture)
 
     async def pending(canvas):
@@ -388,7 +389,7 @@ def test_a_closed_canvas_leaves_nothing(picture, open_widgets):
     asyncio.run(pending(canvas))
     canvas.close()  # twice is once
     canvas.prompt = Point(9, 9)
-    assert asked == []  # nobody is called any more
+    assert heard == []  # nobody is called any more
     assert open_widgets() == before
     del canvas
     gc.collect()

@@ -25,8 +25,8 @@ def state_of(*prompts):
     return state
 
 
-def seen(state):
-    """All that can be seen of a state, comparable: masks as bytes."""
+def snapshot(state):
+    """All that a state shows, comparable: masks as bytes."""
     prompts = [("mask", p.array.tobytes()) if isinstance(p, Mask) else p for p in state.prompts]
     return prompts, state.selected
 
@@ -63,12 +63,12 @@ def test_added_prompts_are_selected_and_clipped():
 )
 def test_what_is_off_the_picture_is_refused_and_nothing_changes(prompt):
     state = state_of(Box(1, 1, 9, 9))
-    before = seen(state)
+    before = snapshot(state)
     for change in (state.add, state.replace):
         with pytest.raises(InputError) as error:
             change(prompt)
         says(error)
-        assert seen(state) == before
+        assert snapshot(state) == before
     state.undo()
     assert not state.prompts and not state.can_undo  # a refusal is no step
 
@@ -244,19 +244,19 @@ def test_the_finest_brush_paints_a_pixel_wherever_it_touches():
 )
 def test_an_empty_mask_is_refused(draw, why):
     state = state_of(Box(1, 1, 5, 5))
-    before = seen(state)
+    before = snapshot(state)
     with pytest.raises(InputError, match=why) as error:
         draw(state)
     says(error)
-    assert seen(state) == before
+    assert snapshot(state) == before
 
 
 def test_a_mask_can_not_be_erased_to_nothing():
     state = state_of(a_mask((5, 5, 8, 8)))
-    before = seen(state)
+    before = snapshot(state)
     with pytest.raises(InputError, match="erased to nothing"):
         state.stroke([(6, 6)], 10, erase=True)
-    assert seen(state) == before
+    assert snapshot(state) == before
     state.stroke([(30, 20)], 3, erase=True)  # where nothing is: no step
     state.undo()
     assert not state.prompts
@@ -386,23 +386,23 @@ class Sessions(RuleBasedStateMachine):
         self._do(lambda: self.state.move(dx, dy))
 
     def _do(self, change, name=""):
-        state, before, steps = self.state, seen(self.state), self.state.steps
+        state, before, steps = self.state, snapshot(self.state), self.state.steps
         try:
             change()
         except InputError as error:
             assert str(error).endswith(".") and "\n" not in str(error)
-            assert seen(state) == before and state.steps == steps
+            assert snapshot(state) == before and state.steps == steps
             return
-        after = seen(state)
+        after = snapshot(state)
         if name in ("undo", "redo", "select"):
             return
         if state.steps == steps:  # nothing to undo: only the selection may differ
             assert after[0] == before[0]
             return
         state.undo()
-        assert seen(state) == before and state.can_redo
+        assert snapshot(state) == before and state.can_redo
         state.redo()
-        assert seen(state) == after and not state.can_redo
+        assert snapshot(state) == after and not state.can_redo
 
     @invariant()
     def holds(self):

@@ -90,7 +90,7 @@ function applied(state, edit, size) {
   return state; // undo and redo: only the kernel knows
 }
 
-const told = (p) => {
+const inWords = (p) => {
   const n = (value) => Math.round(value);
   if (p.kind === "point") return `at ${n(p.x)}, ${n(p.y)}`;
   const [x0, y0, x1, y1] = extent(p);
@@ -256,7 +256,7 @@ function render({ model, el }) {
     svg.dataset.mode = hand ? "hand" : tool;
     const n = state.prompts.length;
     const words = chosen
-      ? `${chosen.kind[0].toUpperCase()}${chosen.kind.slice(1)}${n > 1 ? ` ${state.selected + 1} of ${n}` : ""} ${told(chosen)}`
+      ? `${chosen.kind[0].toUpperCase()}${chosen.kind.slice(1)}${n > 1 ? ` ${state.selected + 1} of ${n}` : ""} ${inWords(chosen)}`
       : empty ? "No picture" : n ? `No prompt selected of ${n}` : "No prompt";
     const full = empty ? words : `${words} \u00b7 ${size()[0]} \u00d7 ${size()[1]} pixels`;
     if (status.textContent !== full) status.textContent = full;
