@@ -51,10 +51,14 @@ def descriptor(
     P; ``at``: other regions than ``regions.grid`` with ``scales``, e.g. ``regions.proposals``.
     """
     at = at or regions.grid(*x.shape[2:], scales)
-    vectors = pooling.processed(regions.pooled(x, at), whiten)
-    if attention is not None:
-        vectors = attention(x, at)[..., None] * vectors
-    return F.normalize(vectors.mean(1), dim=-1)
+    return summed(x, attention, pooling.processed(regions.pooled(x, at), whiten), at)
+
+
+def summed(
+    x: Float[Tensor, "B C H W"], attention: RegionalAttention | None, vectors: Float[Tensor, "B R d"], at: Sequence[tuple[int, ...]]
+) -> Float[Tensor, "B d"]:
+    """:func:`descriptor` from the processed ``vectors`` P(M(R)) (B, R, d) of the regions ``at``."""
+    return F.normalize((vectors if attention is None else attention(x, at)[..., None] * vectors).mean(1), dim=-1)
 
 
 def attended(

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 
-from foir_lib.methods import regional_attention, regions, whitening
+from foir_lib.methods import pooling, regional_attention, regions, whitening
 from foir_lib.models.detectors import load_detector
 from foir_lib.models.mini import cnn as mini_cnn
 from foir_lib.models.weights import module_digest
@@ -47,7 +47,7 @@ def pca_of(corpus) -> whitening.PCA:
 
 @dataclass(frozen=True)
 class _Regions(Retriever):
-    """Max-pooled regions of a map, whitened, weighed and summed."""
+    """Max-pooled regions of a map, whitened, weighed and summed; one pass describes them under every attention at hand."""
 
     needs: ClassVar = ("maps",)
     weighed: ClassVar[bool] = False
@@ -58,12 +58,20 @@ class _Regions(Retriever):
             return missing
         return f"no regional attention {'with' if self.context else 'without'} context at hand: give its weights"
 
-    def _net(self, corpus):
-        return corpus.attention[self.context] if self.weighed else None
+    def _described(self, part, what, grids):
+        """Descriptors (n, G, d) of a part. ``grids(m, x)``: G lists of regions of item ``m``'s map ``x``, of which each begins the next."""
+        pca, nets = pca_of(part.corpus), {"plain": None} | {f"context {on}": net for on, net in part.corpus.attention.items()}
 
-    def _what(self, corpus, pca):
-        net = self._net(corpus)
-        return f"{array_digest(pca.matrix)}, {'plain' if net is None else module_digest(net)}"
+        def describe(m):
+            (x,) = local_features.maps(part, m)
+            lists = grids(m, x)
+            vectors = pooling.processed(regions.pooled(x, lists[-1]), pca)
+            described = {name: [regional_attention.summed(x, net, vectors[:, : len(at)], at) for at in lists] for name, net in nets.items()}
+            return {name: torch.cat(descriptors) for name, descriptors in described.items()}
+
+        digests = [module_digest(net) for net in part.corpus.attention.values()]
+        features = part.each(f"regional: {what}, {array_digest(pca.matrix)}, {digests}", describe, grids)
+        return features.read(f"context {self.context}" if self.weighed else "plain")
 
 
 @register("retriever", "R-MAC")
@@ -74,13 +82,10 @@ class RMAC(_Regions):
     scales: Literal[GRIDS] = 5
 
     def describe(self, part):
-        pca, net = pca_of(part.corpus), self._net(part.corpus)
+        def grids(m, x):
+            return [regions.grid(*x.shape[2:], scales) for scales in GRIDS]
 
-        def describe(m):
-            (x,) = local_features.maps(part, m)
-            return {"descriptor": torch.cat([regional_attention.descriptor(x, net, scales, pca) for scales in GRIDS])}
-
-        vectors = part.each(f"regional, {self._what(part.corpus, pca)}", describe).read("descriptor")
+        vectors = self._described(part, "grids", grids)
         return Arrays({"descriptor": vectors[:, GRIDS.index(self.scales)].copy()})
 
 
@@ -99,19 +104,17 @@ class RPN(_Regions):
     """R-MAC on the 256 regions that a detector proposes (Table 2b)."""
 
     def lacks(self, corpus):
-        return "" if corpus.detector and not super().lacks(corpus) else super().lacks(corpus) or "no detector at hand: give its weights"
+        return super().lacks(corpus) or ("" if corpus.detector else "no detector at hand: give its weights")
 
     def describe(self, part):
-        corpus, pca, net = part.corpus, pca_of(part.corpus), self._net(part.corpus)
+        corpus = part.corpus
         if isinstance(corpus.detector, (str, Path)):
             corpus.detector = load_detector(corpus.detector).to(corpus.model.device)
 
-        def describe(m):
-            (x,) = local_features.maps(part, m)
-            at = regions.proposals(corpus.detector, part.cut(m).picture, *x.shape[2:])
-            return {"descriptor": regional_attention.descriptor(x, net, whiten=pca, at=at)[0]}
+        def grids(m, x):
+            return [regions.proposals(corpus.detector, part.cut(m).picture, *x.shape[2:])]
 
-        return part.each(f"proposed by {module_digest(corpus.detector)}, {self._what(corpus, pca)}", describe)
+        return Arrays({"descriptor": self._described(part, f"proposed by {module_digest(corpus.detector)}", grids)[:, 0].copy()})
 
 
 @register("retriever", "RPN+RA")
