@@ -20,6 +20,7 @@ from foir_lib.methods.streaming import Clusters, Count, Query, check_finite, str
 
 METHODS = {"kmeans": clustering.kmeans, "spectral": clustering.spectral, "mean-shift": clustering.mean_shift}
 REDUCTIONS = ("max", "mean", "softmax")
+Features, Labels = Float[Tensor, "N C"], Int[Tensor, " N"]  # of one picture
 Layer = Callable | None  # from vectors (n, C) to (n, d)
 
 
@@ -34,9 +35,7 @@ def select(local, n_features: int = 500):
     return local[torch.sort(local.norm, descending=True, stable=True).indices[:n_features]]
 
 
-def cluster(
-    features: Float[Tensor, "N C"], n_clusters: int = 10, method: str = "kmeans", bandwidth: float = 1.0
-) -> Int[Tensor, " N"]:
+def cluster(features: Features, n_clusters: int = 10, method: str = "kmeans", bandwidth: float = 1.0) -> Labels:
     """Labels (N,), 0 .. K-1, of selected features (N, C); fewer clusters than ``n_clusters`` if fewer features differ.
 
     ``method``: "kmeans" (section 4.2), "spectral" (Table 5), "mean-shift" (Table 6: ``bandwidth`` sets their number).
@@ -50,7 +49,7 @@ def cluster(
 
 
 def clusters(
-    features: Float[Tensor, "N C"], labels: Int[Tensor, " N"], p: float | Tensor = 3.0, whiten: Layer = None, pca: Layer = None
+    features: Features, labels: Labels, p: float | Tensor = 3.0, whiten: Layer = None, pca: Layer = None
 ) -> Float[Tensor, "K d"]:
     """Clusters X_K (K, d), unit length: GeM inside each, the whitening layer, PCA, L2 (sections 4.2, 5.1).
 
@@ -61,9 +60,7 @@ def clusters(
     return embedded(pooled, whiten, pca)
 
 
-def query(
-    features: Float[Tensor, "N C"], p: float | Tensor = 3.0, whiten: Layer = None, pca: Layer = None
-) -> Float[Tensor, " d"]:
+def query(features: Features, p: float | Tensor = 3.0, whiten: Layer = None, pca: Layer = None) -> Float[Tensor, " d"]:
     """The query's vector V_q (d,), unit length: its selected features (N, C) GeM-pooled, whitened, PCA, L2."""
     check_finite(features)
     return embedded(power_mean(features, p, 0)[None], whiten, pca)[0]
@@ -153,7 +150,6 @@ def one_to_many(
 
     Source: Table 10; it names no temperature, so 1.
     """
-    _check_reduction(how)
     return streamed(query, clusters, count, chunk, lambda s, norm, x, g, m: reduced(s / norm, how, m, temperature))
 
 
@@ -166,12 +162,9 @@ def many_to_many(
     ``local``: how the cosines of one query cluster become s(x_q,i, I_c); ``image``: how those become S; each "max",
     "mean" or "softmax" (Table 12: nine variants; the paper's first is max, mean).
     """
-    _check_reduction(local)
-    _check_reduction(image)
     if query.ndim != 2:
         raise InputError(f"Query clusters of shape {tuple(query.shape)} must be (K, d), as coattention.clusters gives.")
-    per_cluster = one_to_many(query, clusters, local, temperature, count, chunk)
-    return reduced(per_cluster.T, image, None, temperature)
+    return reduced(one_to_many(query, clusters, local, temperature, count, chunk).T, image, None, temperature)
 
 
 def reduced(
@@ -183,7 +176,9 @@ def reduced(
         return m.masked_fill(~mask, -torch.inf).amax(-1)
     if how == "mean":
         return (m * mask).sum(-1) / mask.sum(-1)
-    return (_attention(m, temperature, True, mask) * m).sum(-1)
+    if how == "softmax":
+        return (_attention(m, temperature, True, mask) * m).sum(-1)
+    raise errors.unknown("reduction", how, REDUCTIONS)
 
 
 def grams(clusters: Float[Tensor, "*n K d"]) -> Float[Tensor, "*n K K"]:
@@ -216,8 +211,3 @@ def _attention(cosine, temperature, normalised, mask):
         return cosine if mask is None else cosine * mask
     logits = temperature * cosine
     return (logits if mask is None else logits.masked_fill(~mask, -torch.inf)).softmax(-1)
-
-
-def _check_reduction(how):
-    if how not in REDUCTIONS:
-        raise errors.unknown("reduction", how, REDUCTIONS)

@@ -3,6 +3,7 @@
 import math
 import numbers
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -56,9 +57,9 @@ class Locals:
 
     def __getitem__(self, rows: torch.Tensor | slice) -> "Locals":
         """Those of some rows (an index tensor, a slice or a bool mask)."""
-        here = rows.cpu() if isinstance(rows, torch.Tensor) else rows
-        some = (tensor[here] for tensor in (self.positions, self.scale))
-        return Locals(self.features[rows], *some, self.norm[rows], self.cell[here], self.size)
+        at = rows.cpu() if isinstance(rows, torch.Tensor) else rows
+        positions, scale, cell = self.positions[at], self.scale[at], self.cell[at]
+        return Locals(self.features[rows], positions, scale, self.norm[rows], cell, self.size)
 
 
 class CNN:
@@ -82,10 +83,8 @@ class CNN:
         self.stride = net.feature_info[stage]["reduction"]
         self.min_side, self.dim = self._probe({net.feature_info[stage]["num_chs"], net.num_features})
         if whiten is not None and whiten.in_features != self.dim:
-            raise InputError(
-                f"The whitening layer takes {whiten.in_features} channels, map {out_index} of {name} has {self.dim}: "
-                "give the layer trained with that map."
-            )
+            misfit = f"takes {whiten.in_features} channels, map {out_index} of {name} has {self.dim}"
+            raise InputError(f"The whitening layer {misfit}: give the layer trained with that map.")
         self.whiten = None if whiten is None else whiten.eval().requires_grad_(False).to(self.device)
         self.gem_p, self.longest = float(gem_p), _longest(longest)
         config = resolve_data_config(pretrained_cfg=net.pretrained_cfg)
@@ -132,10 +131,8 @@ class CNN:
         Raises InputError for other shapes.
         """
         if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < self.min_side:
-            raise InputError(
-                f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, H, W) of at least "
-                f"{self.min_side} pixels a side, as model.preprocess(picture)[None] does."
-            )
+            misfit = f"shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, H, W) of at least {self.min_side} pixels a side"
+            raise InputError(f"Images of {misfit}, as model.preprocess(picture)[None] does.")
         return self._forward(x.to(self.device))
 
     def maps_of(self, images: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -158,8 +155,7 @@ class CNN:
     def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:
         """(rows, columns) of the map of a picture of ``size`` (width, height) at scale 1, about."""
         factor = min(1.0, self.longest / max(size))
-        columns, rows = (-(-max(round(side * factor), 1) // self.stride) for side in size)
-        return rows, columns
+        return tuple(-(-max(round(side * factor), 1) // self.stride) for side in size[::-1])
 
     def _forward(self, x):
         with torch.autocast(self.device.type, torch.float16, enabled=self.half):
@@ -172,12 +168,10 @@ class CNN:
     def _probe(self, channels):
         """(pixels, channels): the smallest multiple of the stride that gives a map, and the channels of maps."""
         for side in (n * self.stride for n in range(1, 9)):
-            try:
+            with suppress(RuntimeError, ValueError, AssertionError):  # too small for it
                 x = self._forward(torch.zeros(1, 3, side, 3 * side, device=self.device))
-            except (RuntimeError, ValueError, AssertionError):  # too small for it
-                continue
-            if x.ndim == 4 and x.shape[1] in channels and x.shape[3] > x.shape[2] > 0:
-                return side, x.shape[1]
+                if x.ndim == 4 and x.shape[1] in channels and x.shape[3] > x.shape[2] > 0:
+                    return side, x.shape[1]
         raise InputError(f"{self.name} gives no feature map for pictures of any size: choose a CNN such as resnet50.")
 
 

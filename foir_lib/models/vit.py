@@ -90,10 +90,8 @@ class ViT:
     def tokens(self, x: Tensor, n_blocks: int) -> Tensor:
         """Tokens (B, prefix + N, d) of images ``x`` (B, 3, S, S) after the first ``n_blocks`` blocks."""
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, self.image_size, self.image_size):
-            raise InputError(
-                f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, {self.image_size}, "
-                f"{self.image_size}), as model.preprocess(picture)[None] does."
-            )
+            misfit = f"shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, {self.image_size}, {self.image_size})"
+            raise InputError(f"Images of {misfit}, as model.preprocess(picture)[None] does.")
         net = self.net
         t = net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(x.to(self.device)))))
         return net.blocks[:n_blocks](t)
@@ -125,17 +123,11 @@ class ViT:
         bias = bias[None] if bias.ndim == 1 else bias
         n_tokens = self.grid[0] * self.grid[1]
         if bias.ndim != 2 or bias.shape[1] != n_tokens or bool((torch.isnan(bias) | (bias == torch.inf)).any()):
-            raise InputError(
-                f"Bias of shape {tuple(bias.shape)} must be (B, {n_tokens}) for {self.name}, without NaN or +inf."
-            )
-        t = tokens
-        if index is None and len(t) != len(bias):
-            index = torch.zeros(len(bias), dtype=torch.long) if len(t) == 1 else None
-            bias = bias.expand(len(t), -1) if len(bias) == 1 else bias
-        if index is not None:
-            t = t[torch.as_tensor(index, device=self.device)]
-        if len(t) != len(bias):
+            raise InputError(f"Bias {tuple(bias.shape)} must be (B, {n_tokens}) for {self.name}, without NaN or +inf.")
+        t = tokens if index is None else tokens[torch.as_tensor(index, device=self.device)]
+        if len(t) != len(bias) and 1 not in (len(t), len(bias)):
             raise InputError(f"{len(bias)} bias rows don't fit {len(t)} images: give one row each, or an index.")
+        t, bias = t.expand(max(len(t), len(bias)), -1, -1), bias.expand(max(len(t), len(bias)), -1)
         for block in self.net.blocks[self.depth - last : -1]:
             t = _biased_block(block, t, self._row_bias(bias))
         return self._cls_block(self.net.blocks[-1], t, bias)
@@ -166,9 +158,7 @@ class ViT:
         q = attn.q_norm(_split(q, 1, attn)[0])
         k, v = _split(kv, 2, attn)
         row = _cls_row(attn, q, attn.k_norm(k), None if bias is None else self._row_bias(bias))
-        return ClsState(
-            attention=row[:, :, 0, self.n_prefix :], heads=(row @ v)[:, :, 0], values=v[:, :, 0], residual=tokens[:, 0]
-        )
+        return ClsState(row[:, :, 0, self.n_prefix :], (row @ v)[:, :, 0], v[:, :, 0], tokens[:, 0])
 
     @torch.inference_mode()
     def descriptor(
@@ -184,9 +174,7 @@ class ViT:
         if weights is not None:
             weights = torch.as_tensor(weights, dtype=heads.dtype, device=heads.device)
             if weights.shape not in (heads.shape[:2], heads.shape[1:2]):
-                raise InputError(
-                    f"Head weights of shape {tuple(weights.shape)} must be (B, h) = {tuple(heads.shape[:2])}."
-                )
+                raise InputError(f"Head weights {tuple(weights.shape)} must be (B, h) = {tuple(heads.shape[:2])}.")
             heads = heads * weights[..., None]
         out = block.attn.proj(heads.flatten(1))
         out = out if channels is None else out * channels
@@ -233,18 +221,11 @@ def _check_tappable(net, name):
     if not isinstance(net, VisionTransformer):
         raise InputError(f"{name} is no plain Vision Transformer ({type(net).__name__}): choose a timm ViT.")
     if net.attn_pool is not None or net.global_pool != "token" or not net.has_class_token:
-        raise InputError(
-            f"{name} pools its patch tokens ({net.global_pool}) instead of reading a CLS token, so no heads "
-            "can be selected for it: choose a model with a CLS token, such as DINOv2, CLIP or DeiT."
-        )
+        remedy = "so no heads can be selected: choose one that does, such as DINOv2, CLIP or DeiT."
+        raise InputError(f"{name} pools its patch tokens ({net.global_pool}) instead of reading a CLS token, {remedy}")
     for block in net.blocks:
         attn = getattr(block, "attn", None)
         plain = type(block) is Block and type(attn) is Attention  # no differential, relative or rotary kind
-        if not plain or getattr(attn, "gate", None) is not None or not _is_identity(getattr(attn, "norm", None)):
-            raise InputError(
-                f"{name} has blocks of a kind that can't be tapped head by head: choose a ViT of plain blocks."
-            )
-
-
-def _is_identity(module):
-    return module is None or isinstance(module, torch.nn.Identity)
+        bare = isinstance(getattr(attn, "norm", None), torch.nn.Identity | None) and getattr(attn, "gate", None) is None
+        if not plain or not bare:
+            raise InputError(f"{name} has blocks that can't be tapped head by head: choose a ViT of plain blocks.")

@@ -97,5 +97,6 @@ def _check(database, score, options):
     if len(database.layout.get("clusters", ("", ()))[1]) != 2 or database.layout.get("count", ("", None))[1] != ():
         raise InputError('The database needs the arrays "clusters" (n, K, d) and "count" (n,), for each picture.')
     known = list(inspect.signature(score).parameters)
-    for name in options.keys() - known:
-        raise InputError(f"Option {name!r} is unknown to {score.__name__}: choose among {', '.join(known[2:])}.")
+    for name in options:
+        if name not in known:
+            raise InputError(f"Option {name!r} is unknown to {score.__name__}: choose among {', '.join(known[2:])}.")

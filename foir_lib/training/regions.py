@@ -4,11 +4,13 @@ Source: "Regional Attention Based Deep Feature for Image Retrieval", section 3.2
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from timm.scheduler import MultiStepLRScheduler
+from torch.utils.data import BatchSampler, DataLoader
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
@@ -18,7 +20,7 @@ from foir_lib.methods import regions, whitening
 from foir_lib.methods.regional_attention import RegionalAttention, attended, descriptor
 from foir_lib.models.cnn import CNN
 from foir_lib.training import loop
-from foir_lib.training.cuts import Cuts, Draws, loaded
+from foir_lib.training.cuts import Cuts, draws, loaded
 from foir_lib.training.retrieval import cosine
 
 AROUND = 850 / 800  # shorter side of a picture to the side of the square cut from it (section 4)
@@ -45,9 +47,7 @@ class Boxes(Squares):
     """Pictures cut to their boxes, as queries are, (3, size, size), and their labels."""
 
     def cut(self, row: int) -> torch.Tensor:
-        box = self.set.box(row)
-        corners = (box.x0, box.y0, box.x1, box.y1)
-        return self.light(self.set.open(row).resize((self.size, self.size), box=corners))
+        return self.light(self.set.open(row).resize((self.size, self.size), box=astuple(self.set.box(row))))
 
 
 class Maps:
@@ -70,25 +70,23 @@ class Maps:
 
     def epoch(self, number: int, first: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The batches (maps, labels) of an epoch, from the ``first`` on; its number fixes order and, unless kept, cuts."""
-        draws = list(Draws(len(self.cuts), self.batch, (self.seed, number)))[first:]
+        batches = list(draws(len(self.cuts), self.batch, (self.seed, number)))[first:]
         if not self.keep:
-            return self._computed(draws)
-        return ((self.of(rows), self._labels(rows)) for rows in ([row for row, _ in items] for items in draws))
+            return self._computed(batches)
+        labels, batches = torch.from_numpy(self.pictures.labels), ([row for row, _ in batch] for batch in batches)
+        return ((self.of(rows), labels[rows].to(self.model.device)) for rows in batches)
 
     def of(self, rows: Sequence[int]) -> torch.Tensor:
         """The maps of some rows, each picture cut once and its map kept."""
         if self._stored is None:
-            items = [(row, self.seed) for row in range(len(self.cuts))]
-            parts = [items[i : i + self.batch] for i in range(0, len(items), self.batch)]
-            self._stored = torch.cat([x.half().cpu() for x, _ in tqdm(self._computed(parts), "maps", len(parts), leave=False)])
+            batches = BatchSampler([(row, self.seed) for row in range(len(self.cuts))], self.batch, drop_last=False)
+            computed = tqdm(self._computed(batches), "maps", len(batches), leave=False)
+            self._stored = torch.cat([x.half().cpu() for x, _ in computed])
         return self._stored[rows].float().to(self.model.device)
 
-    def _computed(self, draws):
-        for x, labels in loaded(torch.utils.data.DataLoader(self.cuts, batch_sampler=draws, num_workers=self.workers)):
+    def _computed(self, batches):
+        for x, labels in loaded(DataLoader(self.cuts, batch_sampler=batches, num_workers=self.workers)):
             yield self.model.maps(x).clone(), labels.to(self.model.device)  # a clone may enter autograd
-
-    def _labels(self, rows):
-        return torch.from_numpy(self.pictures.labels[rows]).to(self.model.device)
 
 
 def train_classifier(
@@ -124,10 +122,8 @@ def train_regional_attention(
     model, names = maps.model, maps.pictures.names
     weight, bias = model.classifier if classifier is None else classifier
     if weight.shape[1] != model.dim or len(weight) < len(names):
-        raise InputError(
-            f"A classifier of shape {tuple(weight.shape)} doesn't fit {len(names)} labels and {model.dim} "
-            f"channels of {model.name}: train one with train_classifier."
-        )
+        shape = f"{tuple(weight.shape)} doesn't fit {len(names)} labels and {model.dim} channels of {model.name}"
+        raise InputError(f"A classifier of shape {shape}: train one with train_classifier.")
     torch.manual_seed(seed)
     attention = RegionalAttention(model.dim, hidden, context).to(model.device)
     optimiser = torch.optim.SGD(attention.parameters(), rate, momentum=0.9, weight_decay=weight_decay)
@@ -181,9 +177,7 @@ def train_for_retrieval(
     return attention.eval().requires_grad_(False), losses
 
 
-def info_nce(
-    cosine: torch.Tensor, positive: torch.Tensor, counts: torch.Tensor, temperature: float = 0.1
-) -> torch.Tensor:
+def info_nce(cosine: torch.Tensor, positive: torch.Tensor, counts: torch.Tensor, temperature: float = 0.1) -> torch.Tensor:
     """InfoNCE of cosines (Q, n), a scalar: mean over queries and their positives of -log softmax; only ``counts`` count.
 
     ``positive``, ``counts``: bool (Q, n).

@@ -15,7 +15,7 @@ from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.methods import pooling, regional_attention, regions, whitening
 from foir_lib.methods.regional_attention import RegionalAttention
 from foir_lib.models.cnn import CNN
-from foir_lib.models.mini import cnn
+from foir_lib.models.mini import shipped
 from foir_lib.training import regions as regional_training
 from foir_lib.training.regions import Maps
 
@@ -214,7 +214,7 @@ def test_kept_maps_are_those_of_the_pictures_in_every_order(model, pictures):
     for number in (0, 1):
         a, b = list(kept.epoch(number)), list(fresh.epoch(number))
         assert [y.tolist() for _, y in a] == [y.tolist() for _, y in b] and len(a) == 3
-        rows = [row for rows in regional_training.Draws(12, 4, (5, number)) for row, _ in rows]
+        rows = [row for rows in regional_training.draws(12, 4, (5, number)) for row, _ in rows]
         whole = torch.cat([model.maps(kept.cuts[row, 5][0][None]) for row in rows])
         torch.testing.assert_close(torch.cat([x for x, _ in a]), whole, atol=0.01, rtol=0.01)
     assert not torch.equal(
@@ -296,8 +296,8 @@ def test_retrieval_needs_two_pictures_of_a_label(model, pictures):
 
 @pytest.mark.parametrize("name", ["mini-cnn-attention", "mini-cnn-attention-no-context"])
 def test_shipped_attention_is_the_one_of_its_card(name):
-    path = cnn.weights_path(name)
-    card, net = cnn.card(name), regional_attention.load(path)
+    path = shipped.weights_path(name)
+    card, net = shipped.card(name), regional_attention.load(path)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"] and path.stat().st_size < 300_000
     assert card["name"] == name and net.channels == 256 and net.context == ("no-context" not in name)
     for key in ("by", "n_landmarks", "per_landmark", "steps", "rate", "size", "batch", "seed"):

@@ -12,6 +12,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from foir_lib import load_model
 from foir_lib.data.mini import focus
 from foir_lib.errors import InputError
+from foir_lib.models.mini import shipped
 from foir_lib.models.mini import vit as mini_vit
 from foir_lib.training.mini import vit
 
@@ -37,7 +38,7 @@ def test_unknown_names_and_sizes_are_refused(name, size):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_weights_are_the_ones_of_their_card(name):
-    card, path = mini_vit.card(name), mini_vit.weights_path(name)
+    card, path = shipped.card(name), shipped.weights_path(name)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"]
     assert path.stat().st_size < 6e6
     assert (

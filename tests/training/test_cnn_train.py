@@ -15,10 +15,10 @@ from foir_lib.bench.metrics.mean_ap import mean_average_precision
 from foir_lib.data.training import TrainingSet, TupleSet, pairs
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.methods import pooling
-from foir_lib.models.mini import cnn
+from foir_lib.models.mini import cnn, shipped
 from foir_lib.prompts import crop
 from foir_lib.training import retrieval
-from foir_lib.training.cuts import Cuts, Draws, mine
+from foir_lib.training.cuts import Cuts, draws, mine
 from foir_lib.training.losses import ArcFace, Contrastive, Retriever, parts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -132,11 +132,11 @@ def test_most_cuts_show_the_box_large_and_whole(pictures):
 
 
 def test_draws_give_every_row_once():
-    whole = list(Draws(11, 3, (0, 1)))
+    whole = list(draws(11, 3, (0, 1)))
     rows = [row for batch in whole for row, _ in batch]
-    assert len(whole) == len(Draws(11, 3, 0)) == 3 and len(set(rows)) == 9 and set(rows) <= set(range(11))
-    assert list(Draws(11, 3, (0, 2))) != whole
-    assert len(list(Draws(4, 9, 0))) == 1, "a batch is no larger than the set"
+    assert len(whole) == len(draws(11, 3, 0)) == 3 and len(set(rows)) == 9 and set(rows) <= set(range(11))
+    assert list(draws(11, 3, (0, 2))) != whole
+    assert len(list(draws(4, 9, 0))) == 1, "a batch is no larger than the set"
 
 
 def test_mining_takes_the_nearest_of_each_other_cluster():
@@ -262,7 +262,7 @@ def test_saved_weights_load_again_with_layer_p_and_classifier(tmp_path):
 
 
 def test_shipped_weights_are_the_ones_of_their_card():
-    card, path = cnn.card(), cnn.weights_path()
+    card, path = shipped.card("mini-cnn"), shipped.weights_path("mini-cnn")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"] and path.stat().st_size < 4e6
     assert card["name"] == "mini-cnn" and card["licence"] == "Apache-2.0" and "training town" in card["data"]["set"]
     assert card["losses"][-1] < 0.3 * card["losses"][0]
