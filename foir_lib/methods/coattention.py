@@ -4,7 +4,7 @@ Source: "Co-attention enabled content-based image retrieval", sections 4, 5.1 an
 vector, x_i one of the K clusters of a candidate picture, a_i its co-attention, T the temperature.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,15 +13,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from foir_lib import errors
-from foir_lib.errors import InputError
 from foir_lib.methods import clustering
-from foir_lib.methods.pooling import power_mean
+from foir_lib.methods.pooling import Layer, power_mean
 from foir_lib.methods.streaming import Clusters, Count, Query, check_finite, streamed
 
 METHODS = {"kmeans": clustering.kmeans, "spectral": clustering.spectral, "mean-shift": clustering.mean_shift}
 REDUCTIONS = ("max", "mean", "softmax")
 Features, Labels = Float[Tensor, "N C"], Int[Tensor, " N"]  # of one picture
-Layer = Callable | None  # from vectors (n, C) to (n, d)
 
 
 def select(local, n_features: int = 500):
@@ -78,8 +76,8 @@ def stacked(
 ) -> tuple[Float[Tensor, "n K d"], Int[Tensor, " n"]]:
     """Clusters of many pictures, a list of (K_i, d), as one array (n, K, d), zero-padded, and their number (n,)."""
     count = torch.tensor([len(c) for c in clusters])
-    most = n_clusters or int(count.max())
-    return torch.stack([F.pad(c, (0, 0, 0, most - len(c))) for c in clusters]), count
+    width = n_clusters or int(count.max())
+    return torch.stack([F.pad(c, (0, 0, 0, width - len(c))) for c in clusters]), count
 
 
 def weights(
@@ -163,7 +161,7 @@ def many_to_many(
     "mean" or "softmax" (Table 12: nine variants; the paper's first is max, mean).
     """
     if query.ndim != 2:
-        raise InputError(f"Query clusters of shape {tuple(query.shape)} must be (K, d), as coattention.clusters gives.")
+        raise errors.InputError(f"Query clusters of shape {tuple(query.shape)} must be (K, d), as coattention.clusters gives.")
     return reduced(one_to_many(query, clusters, local, temperature, count, chunk).T, image, None, temperature)
 
 

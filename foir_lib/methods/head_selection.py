@@ -11,11 +11,12 @@ from torch import Tensor
 
 from foir_lib.errors import InputError, count, unknown
 
+Array = Tensor | np.ndarray
 ROI_STRATEGIES = ("sum", "max")
 STRATEGIES = ("before+scale", "before", "after", "after+scale", "identity")
 
 
-def roi_attention(state, roi: Shaped[Tensor | np.ndarray, "..."], strategy: str = "sum") -> Float[Tensor, "B h"]:
+def roi_attention(state, roi: Shaped[Array, "..."], strategy: str = "sum") -> Float[Tensor, "B h"]:
     """ROI attention ``A_i^HS`` (B, h) of every head (PHS eq. 7).
 
     ``roi`` bool (B, N) or (1, N): the prompt's tokens. ``strategy``: "sum" as in the paper, or "max"
@@ -35,7 +36,7 @@ def roi_attention(state, roi: Shaped[Tensor | np.ndarray, "..."], strategy: str 
     raise unknown("ROI strategy", strategy, ROI_STRATEGIES)
 
 
-def select(state, roi: Shaped[Tensor | np.ndarray, "..."], h_on: int = 5, strategy: str = "sum") -> Bool[Tensor, "B h"]:
+def select(state, roi: Shaped[Array, "..."], h_on: int = 5, strategy: str = "sum") -> Bool[Tensor, "B h"]:
     """The ``h_on`` heads with the largest ROI attention, bool (B, h); ties go to the lower head index."""
     return top(roi_attention(state, roi, strategy), h_on)
 
@@ -52,7 +53,7 @@ def random(n: int, n_heads: int, h_on: int = 5, seed: int = 0) -> Bool[Tensor, "
     return top(-torch.rand(n, n_heads, generator=torch.Generator().manual_seed(seed)), h_on)
 
 
-def weights(heads: Shaped[Tensor | np.ndarray, "*B h"], scale: bool = True) -> Float[Tensor, "*B h"]:
+def weights(heads: Shaped[Array, "*B h"], scale: bool = True) -> Float[Tensor, "*B h"]:
     """Head weights (B, h) for ``model.descriptor``: ``h / h_on`` or 0 (PHS eq. 9); 1 or 0 unscaled.
 
     Raises InputError when a row keeps no head.
@@ -63,9 +64,7 @@ def weights(heads: Shaped[Tensor | np.ndarray, "*B h"], scale: bool = True) -> F
     return on * (on.shape[-1] / on.sum(-1, keepdim=True)) if scale else on.float()
 
 
-def descriptor(
-    model, state, heads: Shaped[Tensor | np.ndarray, "*b h"], strategy: str = "before+scale"
-) -> Float[Tensor, "B d"]:
+def descriptor(model, state, heads: Shaped[Array, "*b h"], strategy: str = "before+scale") -> Float[Tensor, "B d"]:
     """Descriptors (B, d), unit length, under a head selection ``heads`` bool (B, h) or (h,).
 
     ``strategy`` (Table A5): "before+scale" is PHS (eqs. 8-9); "before" leaves out ``h / h_on``; "after" and

@@ -15,7 +15,7 @@ from foir_lib.errors import InputError
 from foir_lib.methods import regions
 from foir_lib.methods.regions import Maps, Regions
 
-Layer = Callable | None  # from vectors (n, C) to (n, d)
+Layer = Callable | None  # from vectors (n, C) to (n, d): a whitening layer, a PCA
 Bias = Float[Tensor, " n"] | None
 
 
@@ -83,17 +83,15 @@ def crow(x: Maps) -> Float[Tensor, "B C"]:
     return (x * crow_spatial(x)[:, None]).sum((2, 3)) * crow_channels(x)
 
 
-def rmac(
-    x: Maps, scales: int = 3, whiten: Layer = None, mean: bool = False, at: Regions | None = None
-) -> Float[Tensor, "B d"]:
+def rmac(x: Maps, scales: int = 3, whiten: Layer = None, at: Regions | None = None) -> Float[Tensor, "B d"]:
     """R-MAC, unit length: max-pooled regions, each L2, PCA-whitened and L2 again, summed, L2.
 
-    ``whiten``: maps (n, C) to (n, d), e.g. a :class:`~foir_lib.methods.whitening.PCA`; ``mean``: the mean of the regions,
-    as regional attention has it (the same after L2); ``at``: other regions than ``regions.grid`` with ``scales``.
+    ``whiten``: maps (n, C) to (n, d), e.g. a :class:`~foir_lib.methods.whitening.PCA`; ``at``: other regions than
+    ``regions.grid`` with ``scales``. (Regional attention takes the mean of the regions, the same after L2.)
     Source: Tolias et al., ICLR 2016; regional attention section 3.1.
     """
     vectors = processed(regions.pooled(x, at or regions.grid(*x.shape[2:], scales)), whiten)
-    return F.normalize(vectors.mean(1) if mean else vectors.sum(1), dim=-1)
+    return F.normalize(vectors.sum(1), dim=-1)
 
 
 def processed(vectors: Float[Tensor, "*n C"], whiten: Layer = None) -> Float[Tensor, "*n d"]:
@@ -122,7 +120,7 @@ def cam(
 def cam_vectors(x: Maps, weight: Float[Tensor, "..."], bias: Bias = None, n_maps: int = 64) -> Float[Tensor, "B K C"]:
     """The class vectors (B, n_maps, C) of :func:`cam`, likeliest class first, before L2: its PCA is learned from them."""
     if weight.ndim != 2 or weight.shape[1] != x.shape[1]:
-        raise InputError(f"Classifier weights {tuple(weight.shape)} must be (n_classes, {x.shape[1]}), those of this map.")
+        raise InputError(f"Classifier weights {tuple(weight.shape)} must be (n_classes, {x.shape[1]}), as this map.")
     logits = F.linear(x.mean((2, 3)), weight, bias)
     best = torch.sort(logits, dim=1, descending=True, stable=True).indices[:, :n_maps]
     maps = torch.einsum("bkc,bchw->bkhw", weight[best], x).clamp(min=0)

@@ -4,7 +4,6 @@ Source: "Regional Attention Based Deep Feature for Image Retrieval", section 3.2
 map V_I, J mean pooling, M max pooling, P post-processing (L2, PCA-whitening, L2), Phi the attention.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.files import atomic_path
 from foir_lib.methods import pooling, regions
+from foir_lib.methods.pooling import Layer
 from foir_lib.methods.regions import Maps, Regions
 
 
@@ -43,7 +43,7 @@ class RegionalAttention(torch.nn.Module):
 
 
 def descriptor(
-    x: Maps, attention: RegionalAttention | None, scales: int = 5, whiten: Callable | None = None, at: Regions | None = None
+    x: Maps, attention: RegionalAttention | None, scales: int = 5, whiten: Layer = None, at: Regions | None = None
 ) -> Float[Tensor, "B d"]:
     """Descriptors (B, d), unit length, of maps ``x`` (B, C, H, W): the mean over regions of Phi P(M(R)) (eqs. 1, 3).
 

@@ -28,7 +28,8 @@ def grid(height: int, width: int, scales: int = 5) -> list[tuple[int, int, int]]
     at, more = [], _more(short, long)
     for s in range(1, min(scales, 2 * short - 1) + 1):
         side = 2 * short // (s + 1)
-        rows, columns = _starts(height, side, s + more * (height > width)), _starts(width, side, s + more * (width > height))
+        rows = _starts(height, side, s + more * (height > width))
+        columns = _starts(width, side, s + more * (width > height))
         at += [(row, column, side) for row in rows for column in columns]
     return at
 

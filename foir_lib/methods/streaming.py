@@ -41,7 +41,8 @@ def streamed(
         s = (q @ x.flatten(0, 1).T).unflatten(1, (len(x), n_clusters))
         bad = ~torch.isfinite(norm).all(-1)
         if bool(bad.any()):
-            raise InputError(f"Clusters of picture {start + int(bad.nonzero()[0])} hold NaN or infinity: make them again.")
+            row = start + int(bad.nonzero()[0])
+            raise InputError(f"Clusters of picture {row} hold NaN or infinity: compute them again.")
         parts.append(score(s, norm, x, None if gram is None else _tensor(gram[start : start + chunk], q), mask))
     result = torch.cat(parts, 1) if parts else q.new_zeros(len(q), 0)
     return result if query.ndim == 2 else result[0]

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from timm.data import resolve_data_config
 from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor
 
 from foir_lib.errors import InputError
-from foir_lib.models.preprocessing import to_tensor
+from foir_lib.models.preprocessing import statistics, to_tensor
 
 
 @dataclass
@@ -65,22 +64,17 @@ class ViT:
     def __init__(self, net: VisionTransformer, name: str, key: str | None = None, device: str | torch.device = "cpu"):
         _check_tappable(net, name)
         self.net, self.name, self.device = net.eval().requires_grad_(False).to(device), name, torch.device(device)
-        self.grid = tuple(net.patch_embed.grid_size)
-        self.image_size = net.patch_embed.img_size[0]
-        self.n_prefix = net.num_prefix_tokens
-        self.depth = len(net.blocks)
-        self.n_heads = net.blocks[-1].attn.num_heads
-        config = resolve_data_config(pretrained_cfg=net.pretrained_cfg)
-        self.mean, self.std = config["mean"], config["std"]
-        self._resampling = Image.Resampling[config["interpolation"].upper()]
-        self.key = f"{key or name}, squash {self.image_size} {config['interpolation']}, {self.mean}, {self.std}"
+        self.grid, self.image_size = tuple(net.patch_embed.grid_size), net.patch_embed.img_size[0]
+        self.n_prefix, self.depth, self.n_heads = net.num_prefix_tokens, len(net.blocks), net.blocks[-1].attn.num_heads
+        self.interpolation, self.mean, self.std = statistics(net)
+        self.key = f"{key or name}, squash {self.image_size} {self.interpolation}, {self.mean}, {self.std}"
 
     def __repr__(self):
         return f"ViT({self.name!r}, {self.n_heads} heads, grid {self.grid}, {self.image_size} px, {self.device})"
 
     def preprocess(self, picture: Image.Image) -> Tensor:
         """An RGB PIL picture as a float tensor (3, S, S): squashed to the square, normalised, no crop."""
-        return to_tensor(picture, (self.image_size, self.image_size), self._resampling, self.mean, self.std)
+        return to_tensor(picture, (self.image_size, self.image_size), self.interpolation, self.mean, self.std)
 
     def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:
         """(rows, columns) of the patches of a picture of ``size``: the same for all."""
@@ -90,8 +84,8 @@ class ViT:
     def tokens(self, x: Tensor, n_blocks: int) -> Tensor:
         """Tokens (B, prefix + N, d) of images ``x`` (B, 3, S, S) after the first ``n_blocks`` blocks."""
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, self.image_size, self.image_size):
-            misfit = f"shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, {self.image_size}, {self.image_size})"
-            raise InputError(f"Images of {misfit}, as model.preprocess(picture)[None] does.")
+            needed = f"give (B, 3, {self.image_size}, {self.image_size}), as model.preprocess(picture)[None] does"
+            raise InputError(f"Images of shape {tuple(x.shape)} don't fit {self.name}: {needed}.")
         net = self.net
         t = net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(x.to(self.device)))))
         return net.blocks[:n_blocks](t)

@@ -46,9 +46,9 @@ def module_digest(module: torch.nn.Module) -> str:
     return hashlib.sha256(b"".join(values)).hexdigest()[:16]
 
 
-def check(own: dict, state: dict, path: str | Path, name: str, known: Iterable[str] | None = None, hint: str = "") -> None:
+def check(own: dict, state: dict, path: str | Path, name: str, known: Iterable[str] = (), hint: str = "") -> None:
     """Raises IntegrityError naming the first tensor of ``own`` that ``state`` lacks or has in another shape, or the
-    first of ``state`` that isn't in ``known`` (by default ``own``). ``hint``: a clause after what is lacking."""
+    first of ``state`` that is in neither ``own`` nor ``known``. ``hint``: a clause after what is lacking."""
     misfit = f"Weights file {path} doesn't fit {name}:"
     for key, tensor in own.items():
         if key not in state:
@@ -56,14 +56,12 @@ def check(own: dict, state: dict, path: str | Path, name: str, known: Iterable[s
         if (shape := tuple(state[key].shape)) != tensor.shape:
             raise IntegrityError(f"{misfit} {key} has shape {shape}, the model needs {tuple(tensor.shape)}.")
     for key in state:
-        if key not in (own if known is None else known):
+        if key not in own and key not in known:
             raise IntegrityError(f"{misfit} it has {key}, which the model has not.")
 
 
-def write(
-    state: dict[str, torch.Tensor], name: str, folder: str | Path, losses: list[float], facts: dict, about: dict
-) -> dict:
-    """Write tensors (matrices in float16) as ``<name>.safetensors``, and their card; returns it, see :func:`write_card`."""
+def write(state: dict, name: str, folder: str | Path, losses: list[float], facts: dict, about: dict) -> dict:
+    """Write tensors by name (matrices in float16) as ``<name>.safetensors``, and their card; returns it, see :func:`write_card`."""
     blob = to_safetensors({k: (v.half() if v.ndim > 1 else v).cpu().contiguous() for k, v in state.items()})
     atomic_write(path := Path(folder) / f"{name}.safetensors", blob)
     return write_card(path, losses, facts, about)

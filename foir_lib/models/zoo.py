@@ -57,7 +57,8 @@ def load_model(
     key = f"{MODELS.get(name, name)} from {digest}" if weights else key if pretrained else f"{key} at random"
     if not is_cnn:
         return ViT(net, name, key, device)
-    return cnn.CNN(net, name, key, device, out_index, whiten, gem_p, cnn.LONGEST if image_size is None else image_size, half)
+    longest = cnn.LONGEST if image_size is None else image_size
+    return cnn.CNN(net, name, key, device, out_index, whiten, gem_p, longest, half)
 
 
 def _registered(name, **options):
@@ -97,8 +98,9 @@ def _create(name, pretrained, image_size=None):
         kind = f"a ViT for {size['img_size']} px pictures" if size else "a CNN"
         raise InputError(f"{name} can't be built as {kind} ({reason}).") from error
     except Exception as error:  # hub, network and disk each raise their own kinds
-        remedy = "without a network, get the model's safetensors file from the Hugging Face hub and pass its path as weights."
-        raise MissingError(f"Weights of {name} ({timm_name}) can't be fetched ({type(error).__name__}): {remedy}") from error
+        what = f"Weights of {name} ({timm_name}) can't be fetched ({type(error).__name__})"
+        remedy = "get the model's safetensors file from the Hugging Face hub and pass its path as weights"
+        raise MissingError(f"{what}: without a network, {remedy}.") from error
     finally:
         hub.setLevel(level)
     return net, timm_name if "." in timm_name else f"{timm_name}.{net.pretrained_cfg.get('tag') or 'default'}"

@@ -38,11 +38,10 @@ def search(
     that don't fit and an option that ``score`` doesn't have.
     """
     _check(database, score, options)
-    vectors = [_tensor(q, device) for q in queries] if isinstance(queries, list) else [_tensor(queries, device)]
-    n, n_queries = len(database), len(vectors) if isinstance(queries, list) else len(queries)
+    vectors = [_tensor(q, device) for q in (queries if isinstance(queries, list) else [queries])]
+    n, n_queries = len(database), len(queries)
     shares = None if candidates is None else _shares(candidates, n_queries, n)
-    best = knn.empty(n_queries, 1 if k is None else min(k, n), "cpu")
-    blocks = []
+    best, blocks = knn.empty(n_queries, 1 if k is None else min(k, n), "cpu"), []
     with tqdm(total=n, unit="picture", disable=not progress) as bar:
         for start in range(0, n, chunk):
             ids = torch.arange(start, min(start + chunk, n))

@@ -20,7 +20,7 @@ BLOCK = 65536  # features projected or assigned at a time
 
 @dataclass(frozen=True)
 class Codebook:
-    """Visual words: ``centres`` (n_words, D) float32 of local features seen through ``pca`` (C to D dimensions)."""
+    """Visual words: ``centres`` (n_words, D) float32 of local features projected by ``pca`` (C to D dimensions)."""
 
     pca: whitening.PCA
     centres: np.ndarray
@@ -77,11 +77,6 @@ class InvertedFile:
         """Words in the codebook."""
         return len(self.start) - 1
 
-    @property
-    def bytes_per_image(self):
-        """Bytes of memory for each database picture, the table of words included."""
-        return (self.rows.nbytes + self.start.nbytes) / self.n
-
     def candidates(self, words):
         """Database rows, rising, that share at least one of the query's ``words`` (any order); none if none does.
 
@@ -105,7 +100,7 @@ class InvertedFile:
 def build(words, n_words):
     """The :class:`InvertedFile` of a database: ``words``, for each picture in order its words, repeated or not.
 
-    ``words`` may be a generator; held in memory are three numbers per picture and distinct word while it is made.
+    ``words`` may be a generator; held in memory are three numbers per picture and distinct word while it is built.
     A picture without words is never a candidate. Raises InputError for an empty database or an unknown word.
     """
     lists = [np.unique(_checked(w, n_words, f"Database picture {row}")) for row, w in enumerate(words)]

@@ -54,9 +54,9 @@ def to_matrix(array, name, device="cpu", first=0):
 
 
 def empty(n_queries, k, device="cpu", exclude=None):
-    """Running best (scores, ids) before any row is seen, to be filled by :func:`update`."""
+    """Running best (scores, ids) before any row is scored, to be filled by :func:`update`."""
     if k < 1:
-        raise InputError(f"k = {k} neighbours can't be found: at least 1.")
+        raise InputError(f"k = {k} neighbours can't be retrieved: at least 1.")
     if exclude is not None and np.shape(exclude) != (n_queries,):
         raise InputError(f"exclude has shape {np.shape(exclude)}: give a database row, or -1, for each of {n_queries}.")
     shape = (n_queries, k + (exclude is not None))  # one spare place for the row to be dropped

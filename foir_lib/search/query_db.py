@@ -17,7 +17,7 @@ from foir_lib.search import knn
 def search(model, queries, heads, database, k: int, strategy: str = "before+scale", chunk: int = 4096, progress: bool = False):
     """The ``k`` nearest database rows of each query, both described with the query's heads.
 
-    queries (Q, d): query descriptors made with ``heads``, bool (Q, h). database: Features with
+    queries (Q, d): query descriptors under ``heads``, bool (Q, h). database: Features with
     arrays "heads" (n, h * dk) and "residual" (n, d), and "values" (n, h * dk) for strategy
     "identity". Runs on ``model.device``. Returns scores (Q, k) float32 and ids (Q, k) int64 as
     :func:`knn.knn` does.

@@ -35,7 +35,7 @@ def recipe(loss: str, data: str, model: str, processes: int = 1, train: dict | N
         raise unknown("loss", loss, RECIPES["mini"])
     train = RECIPES["mini" if data == "mini-landmarks" else "paper"][loss] | (train or {})
     if train["batch"] % processes:
-        raise InputError(f"A batch of {train['batch']} can't be shared by {processes} processes: give a multiple of them.")
+        raise InputError(f"A batch of {train['batch']} can't be shared by {processes} processes: give a multiple.")
     train["batch"] //= processes
     return {"name": f"{model}-{data}-{loss}", "model": model, "data": data, "loss": loss, "train": train} | keys
 
@@ -45,7 +45,7 @@ def run(path: str | Path) -> list[float]:
 
     Keys: ``name``; ``model`` and ``weights`` to start from (the published ones unless given; a whitening layer is always
     new); ``loss``; ``data``, ``data_root`` and ``options`` of `training.load`; ``train``, further options of
-    `retrieval.train`. The state is kept in <name>.checkpoint: to run a recipe again is to go on with it. All processes of
+    `retrieval.train`. The state is saved in <name>.checkpoint: to run a recipe again is to go on with it. All processes of
     a run call this function. Returns the losses. Raises what those two raise, and
     InputError for a recipe that lacks a key or has one too many.
     """

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from accelerate import skip_first_batches
 from accelerate.utils import broadcast
-from timm.data import resolve_data_config
 from timm.scheduler import CosineLRScheduler
 from torch.utils.data import DataLoader
 
 from foir_lib.data.training import TrainingSet, TupleSet
 from foir_lib.errors import InputError, count, unknown
 from foir_lib.models import weights as weights_file
+from foir_lib.models.mini import shipped
+from foir_lib.models.preprocessing import statistics
 from foir_lib.training import loop
 from foir_lib.training.cuts import Cuts, Tuples, draws, loaded, mine
 from foir_lib.training.losses import ArcFace, Contrastive, Retriever, Task
@@ -61,8 +62,8 @@ def train(
     per_epoch = n // batch // accelerator.num_processes
     total = min(epochs * per_epoch, max_steps or math.inf)
     run |= {"data": f"{n} of {pictures.name}", "processes": accelerator.num_processes, "from": weights_file.module_digest(net)}
-    config, mined = resolve_data_config(pretrained_cfg=net.pretrained_cfg), {}
-    cuts = partial(Cuts, pictures, size, config["mean"], config["std"])
+    (_, mean, std), mined = statistics(net), {}
+    cuts = partial(Cuts, pictures, size, mean, std)
 
     def batches(epoch, first):
         data, key = cuts(), (seed, epoch)
@@ -105,14 +106,7 @@ def save(
     state |= {f"whiten.{k}": v for k, v in retriever.whiten.state_dict().items()}
     state |= {f"{head}.{k}": v for k, v in ({} if classifier is None else classifier.state_dict()).items()}
     state["pool.p"] = torch.tensor([retriever.p])
-    return weights_file.write(state, name, folder, losses, facts, ABOUT if about is None else about)
-
-
-ABOUT = {
-    "intended_use": "Lessons and tests of CNN retrieval on mini-landmarks, on a laptop.",
-    "limits": "It knows drawn streets and nothing else; photographs mean nothing to it.",
-    "licence": "Apache-2.0",
-}
+    return weights_file.write(state, name, folder, losses, facts, shipped.ABOUT["mini-cnn"] if about is None else about)
 
 
 def _same_statistics(retriever):

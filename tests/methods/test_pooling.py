@@ -111,7 +111,6 @@ def test_rmac_by_hand(x):
     found = torch.stack([torch.tensor(v) for v in ([4.0, 8.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 8.0])])
     want = unit(unit(found).sum(0))
     assert torch.allclose(pooling.rmac(x, 2)[0], want)
-    assert torch.allclose(pooling.rmac(x, 2, mean=True)[0], want)  # L2 removes the factor
     assert torch.allclose(pooling.rmac(x, at=[(0, 0, 2)])[0], unit(found[0]))
 
 

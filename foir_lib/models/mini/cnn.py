@@ -6,7 +6,7 @@ from timm.models.resnet import BasicBlock, ResNet
 NAME = "mini-cnn"
 CHANNELS = (32, 64, 128, 256)
 MEAN = STD = (0.5, 0.5, 0.5)
-NATIVE_SIZE = 192  # pixels, the longer side of the pictures it was made for
+NATIVE_SIZE = 192  # pixels, the longer side of the pictures it was trained on
 
 
 def create(num_classes: int = 0) -> ResNet:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 FOLDER = Path(__file__).with_name("weights")
+ABOUT = json.loads(Path(__file__).with_name("about.json").read_text())  # what cards of such weights say of use and limits
 
 
 def weights_path(name: str) -> Path:

@@ -79,7 +79,7 @@ def matches(a, b, ratio=0.8, root=True):
 def verify(a, b, model="affine", threshold=8.0, ratio=0.8, root=True, seed=0, iterations=2000):
     """The :class:`Verified` matches of Keypoints ``a`` and ``b``: the inliers of one motion, within ``threshold`` pixels of b.
 
-    ``model``: "affine" (of a plane seen from afar: 6 parameters) or "homography" (8). Found by OpenCV's USAC with its own
+    ``model``: "affine" (of a plane seen from afar: 6 parameters) or "homography" (8). Estimated by OpenCV's USAC with its own
     ``seed``; with fewer matches than fix a motion, or none that holds, there are 0 inliers.
     """
     if model not in MODELS:
@@ -103,7 +103,7 @@ def verify(a, b, model="affine", threshold=8.0, ratio=0.8, root=True, seed=0, it
 def rerank(queries, keypoints_of, scores, ids, n=100, progress=False, **options):
     """The first ``n`` of each list of a ranking by falling number of inliers, equals in their order; the rest behind, as it was.
 
-    queries: Keypoints of each query; ``keypoints_of(row)``: those of a database picture, asked once per picture and call
+    queries: Keypoints of each query; ``keypoints_of(row)``: those of a database picture, called once per picture and call
     of this function; scores, ids (Q, k): the first ranking; ``options``: of :func:`verify`. Returns scores and ids
     (Q, k), inliers as the scores of the head, as :func:`lists.head_first` puts it. Time: milliseconds a pair.
     """
@@ -131,7 +131,7 @@ def stacked(pictures, n_features=1000):
 
 
 def stored(features):
-    """``keypoints_of(row)`` for :func:`rerank`, read from a feature store made of :func:`stacked` arrays."""
+    """``keypoints_of(row)`` for :func:`rerank`, read from a feature store of :func:`stacked` arrays."""
 
     def keypoints_of(row):
         one = slice(int(row), int(row) + 1)

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from foir_lib.data.mini import focus
 from foir_lib.models import weights
-from foir_lib.models.mini import vit
+from foir_lib.models.mini import shipped, vit
 from foir_lib.training import loop
 
 TRAIN, HELD_OUT = 0, 1  # parts of the training streams; benchmark scenes come from other streams
@@ -24,7 +24,7 @@ TRAIN, HELD_OUT = 0, 1  # parts of the training streams; benchmark scenes come f
 def render(start: int, stop: int, seed: int, part: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Training scenes start..stop, squashed: uint8 (n, 3, size, size), and labels bool (n, kinds).
 
-    The three flavours take turns. `mini.stream` tells why no benchmark seed can meet these scenes.
+    The three flavours take turns. `mini.stream` says why no benchmark seed can meet these scenes.
     """
     names, n = list(focus.FLAVOURS), stop - start
     pixels, labels = np.empty((n, 3, size, size), np.uint8), np.zeros((n, len(focus.KINDS)), bool)
@@ -104,11 +104,4 @@ def save(net: VisionTransformer, name: str, folder: str | Path, losses: list[flo
     `facts`: what the card should say of data, recipe, time and held-out score; the loss curve is 60 means. Returns the card.
     """
     state = {key: value for key, value in net.state_dict().items() if not key.startswith("head.")}
-    return weights.write(state, name, folder, losses, facts, ABOUT)
-
-
-ABOUT = {
-    "intended_use": "Lessons and tests of head selection on the mini world, on a laptop.",
-    "limits": "It knows drawn scenes of 24 kinds and nothing else; photographs mean nothing to it.",
-    "licence": "Apache-2.0",
-}
+    return weights.write(state, name, folder, losses, facts, shipped.ABOUT["mini-vit"])
