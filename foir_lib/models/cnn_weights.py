@@ -75,7 +75,7 @@ def _head(state, path):
     """The whitening layer (or None) and gem p that stand in a state dict; they are taken out of it."""
     weight, bias, p = (state.pop(k, None) for k in ("whiten.weight", "whiten.bias", "pool.p"))
     if (weight is not None and weight.ndim != 2) or (bias is not None and (weight is None or len(bias) != len(weight))):
-        raise IntegrityError(f"Weights file {path} has a whitening layer that isn't weight (d, C) and bias (d,).")
+        raise IntegrityError(f"Weights file {path} has a whitening layer that doesn't fit: weight is (d, C), bias (d,).")
     p = 3.0 if p is None else float(p.flatten()[0])
     if weight is None:
         return None, p

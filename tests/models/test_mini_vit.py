@@ -92,9 +92,9 @@ def test_training_pictures_are_what_the_model_sees_in_use():
         focus.stream(1, "mini-focus-sparse", 0, 0, 4), "mini-focus-sparse"
     )
     assert np.flatnonzero(labels[0]).tolist() == sorted(set(kinds))
-    seen = load_model("mini-vit", device="cpu").preprocess(Image.fromarray(image))
+    preprocessed = load_model("mini-vit", device="cpu").preprocess(Image.fromarray(image))
     torch.testing.assert_close(
-        vit.normalise(torch.from_numpy(pixels))[0], seen, atol=0.01, rtol=0
+        vit.normalise(torch.from_numpy(pixels))[0], preprocessed, atol=0.01, rtol=0
     )
 
 

@@ -39,8 +39,8 @@ def test_candidates_by_hand():
 def test_an_image_with_no_shared_word_is_no_candidate_and_none_is_fine():
     index = ivf.build(WORDS, 6)
     for words in ([2], [4, 2], [], np.zeros(0)):
-        found = index.candidates(words)
-        assert found.tolist() == [] and found.dtype.kind == "i"
+        result = index.candidates(words)
+        assert result.tolist() == [] and result.dtype.kind == "i"
     assert index.filtered([index.candidates([2]), index.candidates([3])]) == 0.75
 
 
