@@ -25,11 +25,9 @@ def kmeans(features: Float[Tensor, "N C"], n_clusters: int = 10, max_iterations:
         new = _nearest(features, centres)
         if labels is not None and torch.equal(new, labels):
             break
-        labels = new
-        used = torch.unique(labels)
-        member = (labels[None] == used[:, None]).to(features.dtype)
+        used, labels = torch.unique(new, return_inverse=True)
+        member = (new == used[:, None]).to(features.dtype)
         centres = (member @ features) / member.sum(1, keepdim=True)
-        labels = torch.searchsorted(used, labels)
     return _in_order(labels)
 
 

@@ -49,25 +49,26 @@ def load_model(
     if name.startswith("mini-") and pretrained:
         weights = weights or shipped.weights_path(name)
     net, key = _create(name, pretrained and not weights, image_size)
-    whiten, gem_p = None, 3.0
-    if weights and is_cnn:
-        digest, whiten, gem_p = cnn_weights.load(net, weights, name, out_index)
-    elif weights:
-        digest = _load_vit(net, weights, name)
-    key = f"{MODELS.get(name, name)} from {digest}" if weights else key if pretrained else f"{key} at random"
+    head = ()  # of a CNN's weights: the whitening layer and the p of GeM
+    if weights:
+        loaded = cnn_weights.load(net, weights, name, out_index) if is_cnn else (_load_vit(net, weights, name),)
+        digest, *head = loaded
+        key = f"{MODELS.get(name, name)} from {digest}"
+    elif not pretrained:
+        key = f"{key} at random"
     if not is_cnn:
         return ViT(net, name, key, device)
     longest = cnn.LONGEST if image_size is None else image_size
-    return cnn.CNN(net, name, key, device, out_index, whiten, gem_p, longest, half)
+    return cnn.CNN(net, name, key, device, out_index, *head, longest=longest, half=half)
 
 
 def _registered(name, **options):
     """A model that a plug-in registers: what its function returns for those of ``options`` that it takes."""
     opener = registry.lookup("model", name)
     model = opener(**{key: value for key, value in options.items() if key in inspect.signature(opener).parameters})
-    lacking = [part for part in ("preprocess", "key", "device") if not hasattr(model, part)]
-    if lacking:
-        raise InputError(f"The model {name} has no {lacking[0]}: it needs preprocess(picture), key, device and embed(x) or more.")
+    for part in ("preprocess", "key", "device"):
+        if not hasattr(model, part):
+            raise InputError(f"The model {name} has no {part}: it needs preprocess(picture), key, device and embed(x) or more.")
     model.name = name
     return model
 
@@ -79,7 +80,7 @@ def _is_cnn(name):
     return base == mini_cnn.NAME or bool(known and known.pool_size)
 
 
-def _create(name, pretrained, image_size=None):
+def _create(name, pretrained, image_size):
     """The network and the key that names its weights."""
     if name == mini_cnn.NAME:
         return mini_cnn.create(), name
