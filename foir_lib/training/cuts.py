@@ -101,7 +101,7 @@ def mine(
     """
     order = (descriptors(queries) @ descriptors(pool).T).argsort(1, descending=True).cpu().numpy()
     tuples = []
-    for query, positive, nearest in zip(queries, positives, pool[order]):
+    for query, positive, nearest in zip(queries, positives, (pool[row] for row in order)):
         clusters, first = np.unique(cluster[nearest], return_index=True)  # the hardest of each cluster
         negatives = nearest[np.sort(first[clusters != cluster[query]])][:n_negatives]
         if len(negatives) == n_negatives:
