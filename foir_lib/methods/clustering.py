@@ -25,11 +25,9 @@ def kmeans(features: Float[Tensor, "N C"], n_clusters: int = 10, max_iterations:
         new = _nearest(features, centres)
         if labels is not None and torch.equal(new, labels):
             break
-        labels = new
-        used = torch.unique(labels)
-        member = (labels[None] == used[:, None]).to(features.dtype)
+        used, labels = torch.unique(new, return_inverse=True)
+        member = (new == used[:, None]).to(features.dtype)
         centres = (member @ features) / member.sum(1, keepdim=True)
-        labels = torch.searchsorted(used, labels)
     return _in_order(labels)
 
 
@@ -54,14 +52,11 @@ def spectral(features: Float[Tensor, "N C"], n_clusters: int = 10, seed: int = 0
     distance = torch.cdist(features, features).double().cpu().numpy()
     width = np.median(distance[distance > 0])
     model = SpectralClustering(n_clusters, affinity="precomputed", random_state=seed, assign_labels="kmeans")
-    return _in_order(
-        torch.from_numpy(model.fit_predict(np.exp(-((distance / width) ** 2) / 2))).to(features.device).long()
-    )
+    labels = model.fit_predict(np.exp(-((distance / width) ** 2) / 2))
+    return _in_order(torch.from_numpy(labels).to(features.device).long())
 
 
-def mean_shift(
-    features: Float[Tensor, "N C"], bandwidth: float = 1.0, max_iterations: int = 300
-) -> Int[Tensor, " N"]:
+def mean_shift(features: Float[Tensor, "N C"], bandwidth: float = 1.0, max_iterations: int = 300) -> Int[Tensor, " N"]:
     """Mean-shift with a Gaussian kernel: each feature climbs to a mode; those within a tenth of a bandwidth share it.
 
     ``bandwidth``: the kernel's sigma, in units of the features. Their number follows from it. (scikit-learn's
@@ -72,10 +67,8 @@ def mean_shift(
     here, features = features.double(), features.double()
     for _ in range(max_iterations):
         weight = torch.exp(-torch.cdist(here, features).square() / (2 * bandwidth**2))
-        there = weight @ features / weight.sum(1, keepdim=True)
-        moved = (there - here).norm(dim=1).amax()
-        here = there
-        if moved <= 1e-3 * bandwidth:
+        before, here = here, weight @ features / weight.sum(1, keepdim=True)
+        if (here - before).norm(dim=1).amax() <= 1e-3 * bandwidth:
             break
     near = torch.cdist(here, here) <= 0.1 * bandwidth
     return _in_order(torch.from_numpy(connected_components(near.cpu().numpy(), False)[1]).to(features.device).long())

@@ -4,7 +4,7 @@ Source: "Co-attention enabled content-based image retrieval", sections 4, 5.1 an
 vector, x_i one of the K clusters of a candidate picture, a_i its co-attention, T the temperature.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,14 +13,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from foir_lib import errors
-from foir_lib.errors import InputError
 from foir_lib.methods import clustering
-from foir_lib.methods.pooling import power_mean
+from foir_lib.methods.pooling import Layer, power_mean
 from foir_lib.methods.streaming import Clusters, Count, Query, check_finite, streamed
 
 METHODS = {"kmeans": clustering.kmeans, "spectral": clustering.spectral, "mean-shift": clustering.mean_shift}
 REDUCTIONS = ("max", "mean", "softmax")
-Layer = Callable | None  # from vectors (n, C) to (n, d)
+Features, Labels = Float[Tensor, "N C"], Int[Tensor, " N"]  # of one picture
 
 
 def select(local, n_features: int = 500):
@@ -34,9 +33,7 @@ def select(local, n_features: int = 500):
     return local[torch.sort(local.norm, descending=True, stable=True).indices[:n_features]]
 
 
-def cluster(
-    features: Float[Tensor, "N C"], n_clusters: int = 10, method: str = "kmeans", bandwidth: float = 1.0
-) -> Int[Tensor, " N"]:
+def cluster(features: Features, n_clusters: int = 10, method: str = "kmeans", bandwidth: float = 1.0) -> Labels:
     """Labels (N,), 0 .. K-1, of selected features (N, C); fewer clusters than ``n_clusters`` if fewer features differ.
 
     ``method``: "kmeans" (section 4.2), "spectral" (Table 5), "mean-shift" (Table 6: ``bandwidth`` sets their number).
@@ -50,7 +47,7 @@ def cluster(
 
 
 def clusters(
-    features: Float[Tensor, "N C"], labels: Int[Tensor, " N"], p: float | Tensor = 3.0, whiten: Layer = None, pca: Layer = None
+    features: Features, labels: Labels, p: float | Tensor = 3.0, whiten: Layer = None, pca: Layer = None
 ) -> Float[Tensor, "K d"]:
     """Clusters X_K (K, d), unit length: GeM inside each, the whitening layer, PCA, L2 (sections 4.2, 5.1).
 
@@ -61,9 +58,7 @@ def clusters(
     return embedded(pooled, whiten, pca)
 
 
-def query(
-    features: Float[Tensor, "N C"], p: float | Tensor = 3.0, whiten: Layer = None, pca: Layer = None
-) -> Float[Tensor, " d"]:
+def query(features: Features, p: float | Tensor = 3.0, whiten: Layer = None, pca: Layer = None) -> Float[Tensor, " d"]:
     """The query's vector V_q (d,), unit length: its selected features (N, C) GeM-pooled, whitened, PCA, L2."""
     check_finite(features)
     return embedded(power_mean(features, p, 0)[None], whiten, pca)[0]
@@ -81,8 +76,8 @@ def stacked(
 ) -> tuple[Float[Tensor, "n K d"], Int[Tensor, " n"]]:
     """Clusters of many pictures, a list of (K_i, d), as one array (n, K, d), zero-padded, and their number (n,)."""
     count = torch.tensor([len(c) for c in clusters])
-    most = n_clusters or int(count.max())
-    return torch.stack([F.pad(c, (0, 0, 0, most - len(c))) for c in clusters]), count
+    width = n_clusters or int(count.max())
+    return torch.stack([F.pad(c, (0, 0, 0, width - len(c))) for c in clusters]), count
 
 
 def weights(
@@ -153,7 +148,6 @@ def one_to_many(
 
     Source: Table 10; it names no temperature, so 1.
     """
-    _check_reduction(how)
     return streamed(query, clusters, count, chunk, lambda s, norm, x, g, m: reduced(s / norm, how, m, temperature))
 
 
@@ -166,12 +160,9 @@ def many_to_many(
     ``local``: how the cosines of one query cluster become s(x_q,i, I_c); ``image``: how those become S; each "max",
     "mean" or "softmax" (Table 12: nine variants; the paper's first is max, mean).
     """
-    _check_reduction(local)
-    _check_reduction(image)
     if query.ndim != 2:
-        raise InputError(f"Query clusters of shape {tuple(query.shape)} must be (K, d), as coattention.clusters gives.")
-    per_cluster = one_to_many(query, clusters, local, temperature, count, chunk)
-    return reduced(per_cluster.T, image, None, temperature)
+        raise errors.InputError(f"Query clusters of shape {tuple(query.shape)} must be (K, d), as coattention.clusters gives.")
+    return reduced(one_to_many(query, clusters, local, temperature, count, chunk).T, image, None, temperature)
 
 
 def reduced(
@@ -183,7 +174,9 @@ def reduced(
         return m.masked_fill(~mask, -torch.inf).amax(-1)
     if how == "mean":
         return (m * mask).sum(-1) / mask.sum(-1)
-    return (_attention(m, temperature, True, mask) * m).sum(-1)
+    if how == "softmax":
+        return (_attention(m, temperature, True, mask) * m).sum(-1)
+    raise errors.unknown("reduction", how, REDUCTIONS)
 
 
 def grams(clusters: Float[Tensor, "*n K d"]) -> Float[Tensor, "*n K K"]:
@@ -216,8 +209,3 @@ def _attention(cosine, temperature, normalised, mask):
         return cosine if mask is None else cosine * mask
     logits = temperature * cosine
     return (logits if mask is None else logits.masked_fill(~mask, -torch.inf)).softmax(-1)
-
-
-def _check_reduction(how):
-    if how not in REDUCTIONS:
-        raise errors.unknown("reduction", how, REDUCTIONS)

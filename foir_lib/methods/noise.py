@@ -23,6 +23,5 @@ def noisy(box: Box, size: tuple[int, int], rng: np.random.Generator, m: int = NO
 
 def _in_order(a, b, end):
     """Sorted, clipped to [0, end], at least one pixel long."""
-    low, high = sorted((a, b))
-    low, high = min(max(low, 0), end - 1), min(max(high, 1), end)
-    return (low, high) if high - low >= 1 else (min(low, end - 1), min(low, end - 1) + 1)
+    low, high = min(max(min(a, b), 0), end - 1), min(max(a, b), end)
+    return low, max(high, low + 1)

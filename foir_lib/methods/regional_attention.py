@@ -4,7 +4,6 @@ Source: "Regional Attention Based Deep Feature for Image Retrieval", section 3.2
 map V_I, J mean pooling, M max pooling, P post-processing (L2, PCA-whitening, L2), Phi the attention.
 """
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +16,8 @@ from torch import Tensor
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.files import atomic_path
 from foir_lib.methods import pooling, regions
+from foir_lib.methods.pooling import Layer
+from foir_lib.methods.regions import Maps, Regions
 
 
 class RegionalAttention(torch.nn.Module):
@@ -31,7 +32,7 @@ class RegionalAttention(torch.nn.Module):
         self.W_r = torch.nn.Linear(channels * (1 + self.context), hidden)
         self.W_c = torch.nn.Linear(hidden, 1)
 
-    def forward(self, x: Float[Tensor, "..."], at: Sequence[tuple[int, ...]]) -> Float[Tensor, "B R"]:
+    def forward(self, x: Float[Tensor, "..."], at: Regions) -> Float[Tensor, "B R"]:
         """Attention (B, R), positive, of regions ``at`` of maps ``x`` (B, C, H, W). Raises InputError for another C."""
         if x.ndim != 4 or x.shape[1] != self.channels:
             raise InputError(f"Maps of shape {tuple(x.shape)} must be (B, {self.channels}, H, W) for this attention.")
@@ -42,9 +43,8 @@ class RegionalAttention(torch.nn.Module):
 
 
 def descriptor(
-    x: Float[Tensor, "B C H W"], attention: RegionalAttention | None, scales: int = 5, whiten: Callable | None = None,
-    at: Sequence[tuple[int, ...]] | None = None,
-) -> Float[Tensor, "B d"]:  # fmt: skip
+    x: Maps, attention: RegionalAttention | None, scales: int = 5, whiten: Layer = None, at: Regions | None = None
+) -> Float[Tensor, "B d"]:
     """Descriptors (B, d), unit length, of maps ``x`` (B, C, H, W): the mean over regions of Phi P(M(R)) (eqs. 1, 3).
 
     ``attention``: a :class:`RegionalAttention`, or None for plain R-MAC with the mean; ``whiten``: the PCA-whitening in
@@ -62,7 +62,7 @@ def summed(
 
 
 def attended(
-    x: Float[Tensor, "B C H W"], attention: RegionalAttention | None, scales: int = 4, at: Sequence[tuple[int, ...]] | None = None
+    x: Maps, attention: RegionalAttention | None, scales: int = 4, at: Regions | None = None
 ) -> Float[Tensor, "B C"]:
     """Vectors (B, C) for the network's own classifier in training: the mean over regions of Phi M(R) (eq. 4); Phi 1 for None."""
     at = at or regions.grid(*x.shape[2:], scales)

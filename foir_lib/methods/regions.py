@@ -11,6 +11,8 @@ from torch import Tensor
 
 from foir_lib.errors import InputError, count
 
+Maps, Regions = Float[Tensor, "B C H W"], Sequence[tuple[int, ...]]
+
 
 def grid(height: int, width: int, scales: int = 5) -> list[tuple[int, int, int]]:
     """Square regions [(row, col, side), ...] in cells of a map, R-MAC's; no global region.
@@ -23,20 +25,16 @@ def grid(height: int, width: int, scales: int = 5) -> list[tuple[int, int, int]]
     for name, value in (("height", height), ("width", width), ("scales", scales)):
         count(value, name)
     short, long = sorted((int(height), int(width)))
-    more = _more(short, long)
-    at = []
-    for s in range(1, scales + 1):
+    at, more = [], _more(short, long)
+    for s in range(1, min(scales, 2 * short - 1) + 1):
         side = 2 * short // (s + 1)
-        if side:
-            rows = _starts(height, side, s + more * (height > width))
-            columns = _starts(width, side, s + more * (width > height))
-            at += [(row, column, side) for row in rows for column in columns]
+        rows = _starts(height, side, s + more * (height > width))
+        columns = _starts(width, side, s + more * (width > height))
+        at += [(row, column, side) for row in rows for column in columns]
     return at
 
 
-def proposals(
-    detector, picture: Image.Image, height: int, width: int, n_regions: int = 256
-) -> list[tuple[int, int, int, int]]:
+def proposals(detector, picture: Image.Image, height: int, width: int, n_regions: int = 256) -> Regions:
     """The best proposals [(row, col, height, width), ...] of a torchvision detector's RPN, in cells of a map.
 
     ``detector``: a Faster R-CNN of torchvision; ``picture``: PIL, RGB; a box covers every cell that it touches of a map
@@ -50,17 +48,12 @@ def proposals(
         features = {"0": features} if isinstance(features, torch.Tensor) else features
         boxes = detector.rpn(images, features)[0][0][:n_regions].cpu().double()
     rows, columns = images.image_sizes[0]
-    at = []
-    for x0, y0, x1, y1 in (boxes / torch.tensor([columns, rows, columns, rows])).tolist():
-        row, n_rows = _cells(y0, y1, height)
-        column, n_columns = _cells(x0, x1, width)
-        at.append((row, column, n_rows, n_columns))
-    return at or [(0, 0, height, width)]
+    shares = (boxes / torch.tensor([columns, rows, columns, rows])).tolist()
+    cells = [(*_cells(y0, y1, height), *_cells(x0, x1, width)) for x0, y0, x1, y1 in shares]
+    return [(row, column, n_rows, n_columns) for row, n_rows, column, n_columns in cells] or [(0, 0, height, width)]
 
 
-def pooled(
-    x: Float[Tensor, "B C H W"], regions: Sequence[tuple[int, ...]], how: str = "max"
-) -> Float[Tensor, "B R C"]:
+def pooled(x: Maps, regions: Regions, how: str = "max") -> Float[Tensor, "B R C"]:
     """Max- or mean-pooled regions (B, R, C) of maps ``x`` (B, C, H, W): M(R) and J(R) of regional attention.
 
     ``regions``: (row, col, side) or (row, col, height, width) in cells. Raises InputError for a region outside the map.
@@ -72,10 +65,8 @@ def pooled(
     for row, column, *size in regions:
         bottom, right = row + size[0], column + size[-1]
         if not (0 <= row < bottom <= x.shape[-2] and 0 <= column < right <= x.shape[-1]):
-            raise InputError(
-                f"Region {(row, column, *size)} leaves the map of {x.shape[-2]} x {x.shape[-1]} cells: make the regions "
-                "for this map, e.g. regions.grid(*x.shape[-2:])."
-            )
+            leaves = f"Region {(row, column, *size)} leaves the map of {x.shape[-2]} x {x.shape[-1]} cells"
+            raise InputError(f"{leaves}: make the regions for this map, e.g. regions.grid(*x.shape[-2:]).")
         vectors.append(reduce(x[..., row:bottom, column:right], dim=(-2, -1)))
     return torch.stack(vectors, 1)
 

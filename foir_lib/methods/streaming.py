@@ -33,8 +33,7 @@ def streamed(
     dtype = torch.promote_types(query.dtype, torch.float32)
     q = F.normalize(torch.atleast_2d(query).to(dtype), dim=-1)
     check_finite(q)
-    parts = []
-    chunk = chunk or CHUNK.get(q.device.type, 512)
+    parts, chunk = [], chunk or CHUNK.get(q.device.type, 512)
     for start in range(0, n, chunk):
         x = _tensor(clusters[start : start + chunk], q)
         mask = (torch.arange(n_clusters) < count[start : start + chunk, None]).to(q.device)
@@ -42,9 +41,8 @@ def streamed(
         s = (q @ x.flatten(0, 1).T).unflatten(1, (len(x), n_clusters))
         bad = ~torch.isfinite(norm).all(-1)
         if bool(bad.any()):
-            raise InputError(
-                f"Clusters of picture {start + int(bad.nonzero()[0])} hold NaN or infinity: make them again."
-            )
+            row = start + int(bad.nonzero()[0])
+            raise InputError(f"Clusters of picture {row} hold NaN or infinity: compute them again.")
         parts.append(score(s, norm, x, None if gram is None else _tensor(gram[start : start + chunk], q), mask))
     result = torch.cat(parts, 1) if parts else q.new_zeros(len(q), 0)
     return result if query.ndim == 2 else result[0]
@@ -60,6 +58,5 @@ def check_finite(features: Float[Tensor, "*n d"]) -> None:
     """Raises InputError for no features, and for NaN or infinite ones."""
     bad = ~torch.isfinite(features).all(-1)
     if not len(features) or bool(bad.any()):
-        raise InputError(
-            f"{int(bad.sum())} of {len(features)} features hold NaN or infinity: look at the picture or the model."
-        )
+        n = f"{int(bad.sum())} of {len(features)}"
+        raise InputError(f"{n} features hold NaN or infinity: look at the picture or the model.")

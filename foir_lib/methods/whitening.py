@@ -41,18 +41,14 @@ def fit(vectors: Shaped[Tensor | np.ndarray, "..."], dim: int | None = None, whi
     x = np.asarray(vectors.cpu() if isinstance(vectors, torch.Tensor) else vectors, dtype=np.float64)
     if x.ndim != 2 or len(x) < 2:
         raise InputError(f"Vectors of shape {x.shape} can't be learned from: a PCA needs (n, D) with n of at least 2.")
-    if not np.isfinite(x).all():
-        raise InputError(
-            f"{int((~np.isfinite(x)).any(1).sum())} of {len(x)} vectors hold NaN or infinity: leave them out."
-        )
+    if n := int((~np.isfinite(x)).any(1).sum()):
+        raise InputError(f"{n} of {len(x)} vectors hold NaN or infinity: leave them out.")
     if not np.ptp(x, 0).any():
         raise InputError(f"All {len(x)} vectors are the same: a PCA needs vectors that differ.")
     most = min(len(x) - 1, x.shape[1])
     if dim is not None and not 1 <= dim <= most:
-        raise InputError(
-            f"dim={dim} can't be learned from {len(x)} vectors of {x.shape[1]} dimensions: give at most {most}, "
-            "or more vectors."
-        )
+        of = f"{len(x)} vectors of {x.shape[1]} dimensions"
+        raise InputError(f"dim={dim} can't be learned from {of}: give at most {most}, or more vectors.")
     solver = "covariance_eigh" if len(x) >= x.shape[1] else "full"
     fitted = decomposition.PCA(dim or most, svd_solver=solver).fit(x)
     variance = fitted.explained_variance_ * (len(x) - 1) / len(x)

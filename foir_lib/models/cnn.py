@@ -3,15 +3,15 @@
 import math
 import numbers
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from PIL import Image
-from timm.data import resolve_data_config
 
 from foir_lib.errors import InputError
 from foir_lib.models.cnn_weights import prune, stage_of
-from foir_lib.models.preprocessing import to_tensor
+from foir_lib.models.preprocessing import statistics, to_tensor
 from foir_lib.models.weights import module_digest
 
 LONGEST = 1024  # pixels, regional attention section 4.1
@@ -38,11 +38,9 @@ class Locals:
     def from_map(cls, x: torch.Tensor, size: tuple[int, int], scale: float = 1.0) -> "Locals":
         """The local features of one map ``x`` (C, H, W) of a picture of ``size`` (width, height)."""
         height, width = x.shape[1:]
-        cell = torch.tensor([size[0] / width, size[1] / height])
-        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        positions = (torch.stack([columns, rows], -1).flatten(0, 1) + 0.5) * cell
+        cell, n = torch.tensor([size[0] / width, size[1] / height]), height * width
+        positions = (torch.cartesian_prod(torch.arange(height), torch.arange(width)).flip(1) + 0.5) * cell
         features = x.flatten(1).T.contiguous()
-        n = len(features)
         return cls(features, positions, torch.full((n,), float(scale)), features.norm(dim=1), cell.expand(n, 2), size)
 
     @classmethod
@@ -56,9 +54,9 @@ class Locals:
 
     def __getitem__(self, rows: torch.Tensor | slice) -> "Locals":
         """Those of some rows (an index tensor, a slice or a bool mask)."""
-        here = rows.cpu() if isinstance(rows, torch.Tensor) else rows
-        some = (tensor[here] for tensor in (self.positions, self.scale))
-        return Locals(self.features[rows], *some, self.norm[rows], self.cell[here], self.size)
+        at = rows.cpu() if isinstance(rows, torch.Tensor) else rows
+        positions, scale, cell = self.positions[at], self.scale[at], self.cell[at]
+        return Locals(self.features[rows], positions, scale, self.norm[rows], cell, self.size)
 
 
 class CNN:
@@ -82,19 +80,14 @@ class CNN:
         self.stride = net.feature_info[stage]["reduction"]
         self.min_side, self.dim = self._probe({net.feature_info[stage]["num_chs"], net.num_features})
         if whiten is not None and whiten.in_features != self.dim:
-            raise InputError(
-                f"The whitening layer takes {whiten.in_features} channels, map {out_index} of {name} has {self.dim}: "
-                "give the layer trained with that map."
-            )
+            misfit = f"takes {whiten.in_features} channels, map {out_index} of {name} has {self.dim}"
+            raise InputError(f"The whitening layer {misfit}: give the layer trained with that map.")
         self.whiten = None if whiten is None else whiten.eval().requires_grad_(False).to(self.device)
         self.gem_p, self.longest = float(gem_p), _longest(longest)
-        config = resolve_data_config(pretrained_cfg=net.pretrained_cfg)
-        self.mean, self.std = config["mean"], config["std"]
-        self._resampling = Image.Resampling[config["interpolation"].upper()]
-        self.key = ", ".join(
-            [f"{key or name}, map {out_index}{', half' * self.half}, longest {self.longest} {config['interpolation']}"]
-            + [f"{self.mean}, {self.std}, p {self.gem_p:g}", f"whiten {'none' if whiten is None else module_digest(whiten)}"]
-        )
+        self.interpolation, self.mean, self.std = statistics(net)
+        head = "none" if whiten is None else module_digest(whiten)
+        self.key = f"{key or name}, map {out_index}{', half' * self.half}, longest {self.longest} {self.interpolation}, "
+        self.key += f"{self.mean}, {self.std}, p {self.gem_p:g}, whiten {head}"
 
     def __repr__(self):
         return f"CNN({self.name!r}, map {self.out_index}: {self.dim} channels, stride {self.stride}, {self.device})"
@@ -123,7 +116,7 @@ class CNN:
             raise InputError(f"Scale {scale!r} must be a positive number, e.g. 0.5 for half the size.")
         factor = min(1.0, longest / max(picture.size)) * scale
         size = tuple(max(round(side * factor), self.min_side) for side in picture.size)
-        return to_tensor(picture, size, self._resampling, self.mean, self.std)
+        return to_tensor(picture, size, self.interpolation, self.mean, self.std)
 
     @torch.inference_mode()
     def maps(self, x: torch.Tensor) -> torch.Tensor:
@@ -132,10 +125,8 @@ class CNN:
         Raises InputError for other shapes.
         """
         if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < self.min_side:
-            raise InputError(
-                f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, H, W) of at least "
-                f"{self.min_side} pixels a side, as model.preprocess(picture)[None] does."
-            )
+            needed = f"give (B, 3, H, W) of at least {self.min_side} pixels a side, as model.preprocess(picture)[None] does"
+            raise InputError(f"Images of shape {tuple(x.shape)} don't fit {self.name}: {needed}.")
         return self._forward(x.to(self.device))
 
     def maps_of(self, images: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -158,8 +149,7 @@ class CNN:
     def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:
         """(rows, columns) of the map of a picture of ``size`` (width, height) at scale 1, about."""
         factor = min(1.0, self.longest / max(size))
-        columns, rows = (-(-max(round(side * factor), 1) // self.stride) for side in size)
-        return rows, columns
+        return tuple(-(-max(round(side * factor), 1) // self.stride) for side in size[::-1])
 
     def _forward(self, x):
         with torch.autocast(self.device.type, torch.float16, enabled=self.half):
@@ -172,12 +162,10 @@ class CNN:
     def _probe(self, channels):
         """(pixels, channels): the smallest multiple of the stride that gives a map, and the channels of maps."""
         for side in (n * self.stride for n in range(1, 9)):
-            try:
+            with suppress(RuntimeError, ValueError, AssertionError):  # too small for it
                 x = self._forward(torch.zeros(1, 3, side, 3 * side, device=self.device))
-            except (RuntimeError, ValueError, AssertionError):  # too small for it
-                continue
-            if x.ndim == 4 and x.shape[1] in channels and x.shape[3] > x.shape[2] > 0:
-                return side, x.shape[1]
+                if x.ndim == 4 and x.shape[1] in channels and x.shape[3] > x.shape[2] > 0:
+                    return side, x.shape[1]
         raise InputError(f"{self.name} gives no feature map for pictures of any size: choose a CNN such as resnet50.")
 
 

@@ -5,28 +5,25 @@ import numbers
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.models import weights as weights_file
 
 
-def load(
-    net: torch.nn.Module, path: str | Path, name: str, out_index: int = -1
-) -> tuple[str, torch.nn.Linear | None, float]:
+def load(net: nn.Module, path: str | Path, name: str, out_index: int = -1) -> tuple[str, nn.Linear | None, float]:
     """Fill a timm CNN from a local file, strictly; returns (what names the weights, whiten, gem p).
 
     Beside the network's own tensors the file may hold ``whiten.weight`` (d, C), ``whiten.bias`` (d,) and ``pool.p`` (1,).
     It may lack what comes after the map ``out_index`` (and the classifier, or have one with other classes), nothing
     else. Raises IntegrityError naming the first tensor that doesn't fit.
     """
-    state = weights_file.read(path)
+    state, misfit = weights_file.read(path), f"Weights file {path} doesn't hold a CNN such as {name}: it has"
     if not isinstance(state, dict) or not state:
-        raise IntegrityError(f"Weights file {path} doesn't hold a CNN such as {name}: it has no tensors by name.")
+        raise IntegrityError(f"{misfit} no tensors by name.")
     state = next((state[k] for k in ("state_dict", "model") if isinstance(state.get(k), dict)), state)
     if not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()):
-        raise IntegrityError(
-            f"Weights file {path} doesn't hold a CNN such as {name}: it has more than tensors by name."
-        )
+        raise IntegrityError(f"{misfit} more than tensors by name.")
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     whiten, gem_p = _head(state, path)
     known, head = set(net.state_dict()), net.pretrained_cfg.get("classifier")
@@ -43,19 +40,18 @@ def load(
     return weights_file.digest(path), whiten, gem_p
 
 
-def prune(net: torch.nn.Module, name: str, out_index: int) -> None:
+def prune(net: nn.Module, name: str, out_index: int) -> None:
     """Remove from a timm CNN all that comes after the map ``out_index`` (nothing for -1)."""
     if out_index != -1:
         net.prune_intermediate_layers([stage_of(net, name, out_index)], prune_norm=True, prune_head=True)
 
 
-def stage_of(net: torch.nn.Module, name: str, out_index: int) -> int:
+def stage_of(net: nn.Module, name: str, out_index: int) -> int:
     """``out_index`` counted from the first stage."""
     n = len(getattr(net, "feature_info", ()))
-    whole = isinstance(out_index, numbers.Integral) and not isinstance(out_index, bool)
     if not n or not (out_index == -1 or hasattr(net, "forward_intermediates")):
         raise InputError(f"{name} can't be tapped at out_index={out_index}: choose a CNN such as resnet50.")
-    if not whole or not -n <= out_index < n:
+    if not isinstance(out_index, numbers.Integral) or isinstance(out_index, bool) or not -n <= out_index < n:
         raise InputError(f"out_index={out_index!r} of {name} must be -1, or a stage from 0 to {n - 1}.")
     return int(out_index) % n
 
@@ -79,11 +75,10 @@ def _head(state, path):
     """The whitening layer (or None) and gem p that stand in a state dict; they are taken out of it."""
     weight, bias, p = (state.pop(k, None) for k in ("whiten.weight", "whiten.bias", "pool.p"))
     if (weight is not None and weight.ndim != 2) or (bias is not None and (weight is None or len(bias) != len(weight))):
-        raise IntegrityError(
-            f"Weights file {path} has a whitening layer that doesn't fit: give weight (d, C), bias (d,)."
-        )
-    whiten = None
-    if weight is not None:
-        whiten = torch.nn.Linear(*weight.shape[::-1], bias=bias is not None)
-        whiten.load_state_dict({"weight": weight, **({} if bias is None else {"bias": bias})})
-    return whiten, 3.0 if p is None else float(p.flatten()[0])
+        raise IntegrityError(f"Weights file {path} has a whitening layer that doesn't fit: weight is (d, C), bias (d,).")
+    p = 3.0 if p is None else float(p.flatten()[0])
+    if weight is None:
+        return None, p
+    whiten = nn.Linear(*weight.shape[::-1], bias=bias is not None)
+    whiten.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
+    return whiten, p

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from timm.data import resolve_data_config
 from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor
 
 from foir_lib.errors import InputError
-from foir_lib.models.preprocessing import to_tensor
+from foir_lib.models.preprocessing import statistics, to_tensor
 
 
 @dataclass
@@ -65,22 +64,17 @@ class ViT:
     def __init__(self, net: VisionTransformer, name: str, key: str | None = None, device: str | torch.device = "cpu"):
         _check_tappable(net, name)
         self.net, self.name, self.device = net.eval().requires_grad_(False).to(device), name, torch.device(device)
-        self.grid = tuple(net.patch_embed.grid_size)
-        self.image_size = net.patch_embed.img_size[0]
-        self.n_prefix = net.num_prefix_tokens
-        self.depth = len(net.blocks)
-        self.n_heads = net.blocks[-1].attn.num_heads
-        config = resolve_data_config(pretrained_cfg=net.pretrained_cfg)
-        self.mean, self.std = config["mean"], config["std"]
-        self._resampling = Image.Resampling[config["interpolation"].upper()]
-        self.key = f"{key or name}, squash {self.image_size} {config['interpolation']}, {self.mean}, {self.std}"
+        self.grid, self.image_size = tuple(net.patch_embed.grid_size), net.patch_embed.img_size[0]
+        self.n_prefix, self.depth, self.n_heads = net.num_prefix_tokens, len(net.blocks), net.blocks[-1].attn.num_heads
+        self.interpolation, self.mean, self.std = statistics(net)
+        self.key = f"{key or name}, squash {self.image_size} {self.interpolation}, {self.mean}, {self.std}"
 
     def __repr__(self):
         return f"ViT({self.name!r}, {self.n_heads} heads, grid {self.grid}, {self.image_size} px, {self.device})"
 
     def preprocess(self, picture: Image.Image) -> Tensor:
         """An RGB PIL picture as a float tensor (3, S, S): squashed to the square, normalised, no crop."""
-        return to_tensor(picture, (self.image_size, self.image_size), self._resampling, self.mean, self.std)
+        return to_tensor(picture, (self.image_size, self.image_size), self.interpolation, self.mean, self.std)
 
     def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:
         """(rows, columns) of the patches of a picture of ``size``: the same for all."""
@@ -90,10 +84,8 @@ class ViT:
     def tokens(self, x: Tensor, n_blocks: int) -> Tensor:
         """Tokens (B, prefix + N, d) of images ``x`` (B, 3, S, S) after the first ``n_blocks`` blocks."""
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, self.image_size, self.image_size):
-            raise InputError(
-                f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, {self.image_size}, "
-                f"{self.image_size}), as model.preprocess(picture)[None] does."
-            )
+            needed = f"give (B, 3, {self.image_size}, {self.image_size}), as model.preprocess(picture)[None] does"
+            raise InputError(f"Images of shape {tuple(x.shape)} don't fit {self.name}: {needed}.")
         net = self.net
         t = net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(x.to(self.device)))))
         return net.blocks[:n_blocks](t)
@@ -125,17 +117,11 @@ class ViT:
         bias = bias[None] if bias.ndim == 1 else bias
         n_tokens = self.grid[0] * self.grid[1]
         if bias.ndim != 2 or bias.shape[1] != n_tokens or bool((torch.isnan(bias) | (bias == torch.inf)).any()):
-            raise InputError(
-                f"Bias of shape {tuple(bias.shape)} must be (B, {n_tokens}) for {self.name}, without NaN or +inf."
-            )
-        t = tokens
-        if index is None and len(t) != len(bias):
-            index = torch.zeros(len(bias), dtype=torch.long) if len(t) == 1 else None
-            bias = bias.expand(len(t), -1) if len(bias) == 1 else bias
-        if index is not None:
-            t = t[torch.as_tensor(index, device=self.device)]
-        if len(t) != len(bias):
+            raise InputError(f"Bias {tuple(bias.shape)} must be (B, {n_tokens}) for {self.name}, without NaN or +inf.")
+        t = tokens if index is None else tokens[torch.as_tensor(index, device=self.device)]
+        if len(t) != len(bias) and 1 not in (len(t), len(bias)):
             raise InputError(f"{len(bias)} bias rows don't fit {len(t)} images: give one row each, or an index.")
+        t, bias = t.expand(max(len(t), len(bias)), -1, -1), bias.expand(max(len(t), len(bias)), -1)
         for block in self.net.blocks[self.depth - last : -1]:
             t = _biased_block(block, t, self._row_bias(bias))
         return self._cls_block(self.net.blocks[-1], t, bias)
@@ -166,9 +152,7 @@ class ViT:
         q = attn.q_norm(_split(q, 1, attn)[0])
         k, v = _split(kv, 2, attn)
         row = _cls_row(attn, q, attn.k_norm(k), None if bias is None else self._row_bias(bias))
-        return ClsState(
-            attention=row[:, :, 0, self.n_prefix :], heads=(row @ v)[:, :, 0], values=v[:, :, 0], residual=tokens[:, 0]
-        )
+        return ClsState(row[:, :, 0, self.n_prefix :], (row @ v)[:, :, 0], v[:, :, 0], tokens[:, 0])
 
     @torch.inference_mode()
     def descriptor(
@@ -184,9 +168,7 @@ class ViT:
         if weights is not None:
             weights = torch.as_tensor(weights, dtype=heads.dtype, device=heads.device)
             if weights.shape not in (heads.shape[:2], heads.shape[1:2]):
-                raise InputError(
-                    f"Head weights of shape {tuple(weights.shape)} must be (B, h) = {tuple(heads.shape[:2])}."
-                )
+                raise InputError(f"Head weights {tuple(weights.shape)} must be (B, h) = {tuple(heads.shape[:2])}.")
             heads = heads * weights[..., None]
         out = block.attn.proj(heads.flatten(1))
         out = out if channels is None else out * channels
@@ -233,18 +215,11 @@ def _check_tappable(net, name):
     if not isinstance(net, VisionTransformer):
         raise InputError(f"{name} is no plain Vision Transformer ({type(net).__name__}): choose a timm ViT.")
     if net.attn_pool is not None or net.global_pool != "token" or not net.has_class_token:
-        raise InputError(
-            f"{name} pools its patch tokens ({net.global_pool}) instead of reading a CLS token, so no heads "
-            "can be selected for it: choose a model with a CLS token, such as DINOv2, CLIP or DeiT."
-        )
+        remedy = "so no heads can be selected: choose one that does, such as DINOv2, CLIP or DeiT."
+        raise InputError(f"{name} pools its patch tokens ({net.global_pool}) instead of reading a CLS token, {remedy}")
     for block in net.blocks:
         attn = getattr(block, "attn", None)
         plain = type(block) is Block and type(attn) is Attention  # no differential, relative or rotary kind
-        if not plain or getattr(attn, "gate", None) is not None or not _is_identity(getattr(attn, "norm", None)):
-            raise InputError(
-                f"{name} has blocks of a kind that can't be tapped head by head: choose a ViT of plain blocks."
-            )
-
-
-def _is_identity(module):
-    return module is None or isinstance(module, torch.nn.Identity)
+        bare = isinstance(getattr(attn, "norm", None), torch.nn.Identity | None) and getattr(attn, "gate", None) is None
+        if not plain or not bare:
+            raise InputError(f"{name} has blocks that can't be tapped head by head: choose a ViT of plain blocks.")

@@ -28,21 +28,16 @@ def read(path: str | Path) -> dict:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
-        raise IntegrityError(
-            f"Weights file {path} can't be read safely ({(str(error) or 'it is cut short').splitlines()[0]}): get it again."
-        ) from error
+        reason = (str(error) or "it is cut short").splitlines()[0]
+        raise IntegrityError(f"Weights file {path} can't be read safely ({reason}): get it again.") from error
     except Exception as error:  # pickle.UnpicklingError and kin: something else than tensors inside
-        raise IntegrityError(
-            f"Weights file {path} is damaged or holds more than tensors, and isn't opened: get it again, or convert it to safetensors."
-        ) from error
+        remedy = "and isn't opened: get it again, or convert it to safetensors."
+        raise IntegrityError(f"Weights file {path} is damaged or holds more than tensors, {remedy}") from error
 
 
 def digest(path: str | Path) -> str:
     """``file name, sha256`` of a weights file, for the key of what it makes."""
-    path = Path(path)
-    with path.open("rb") as file:
-        sha = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
-    return f"{path.name}, sha256 {sha.hexdigest()[:16]}"
+    return f"{Path(path).name}, sha256 {_sha256(path)[:16]}"
 
 
 def module_digest(module: torch.nn.Module) -> str:
@@ -51,29 +46,22 @@ def module_digest(module: torch.nn.Module) -> str:
     return hashlib.sha256(b"".join(values)).hexdigest()[:16]
 
 
-def check(
-    own: dict, state: dict, path: str | Path, name: str, known: Iterable[str] | None = None, hint: str = ""
-) -> None:
+def check(own: dict, state: dict, path: str | Path, name: str, known: Iterable[str] = (), hint: str = "") -> None:
     """Raises IntegrityError naming the first tensor of ``own`` that ``state`` lacks or has in another shape, or the
-    first of ``state`` that isn't in ``known`` (by default ``own``). ``hint``: a clause after what is lacking."""
-    known = own if known is None else known
+    first of ``state`` that is in neither ``own`` nor ``known``. ``hint``: a clause after what is lacking."""
+    misfit = f"Weights file {path} doesn't fit {name}:"
     for key, tensor in own.items():
         if key not in state:
-            raise IntegrityError(f"Weights file {path} doesn't fit {name}: it lacks {key}{hint}.")
-        if state[key].shape != tensor.shape:
-            raise IntegrityError(
-                f"Weights file {path} doesn't fit {name}: {key} has shape {tuple(state[key].shape)}, "
-                f"the model needs {tuple(tensor.shape)}."
-            )
-    extra = next((k for k in state if k not in known), None)
-    if extra is not None:
-        raise IntegrityError(f"Weights file {path} doesn't fit {name}: it has {extra}, which the model has not.")
+            raise IntegrityError(f"{misfit} it lacks {key}{hint}.")
+        if (shape := tuple(state[key].shape)) != tensor.shape:
+            raise IntegrityError(f"{misfit} {key} has shape {shape}, the model needs {tuple(tensor.shape)}.")
+    for key in state:
+        if key not in own and key not in known:
+            raise IntegrityError(f"{misfit} it has {key}, which the model has not.")
 
 
-def write(
-    state: dict[str, torch.Tensor], name: str, folder: str | Path, losses: list[float], facts: dict, about: dict
-) -> dict:
-    """Write tensors (matrices in float16) as ``<name>.safetensors``, and their card; returns it, see :func:`write_card`."""
+def write(state: dict, name: str, folder: str | Path, losses: list[float], facts: dict, about: dict) -> dict:
+    """Write tensors by name (matrices in float16) as ``<name>.safetensors``, and their card; returns it, see :func:`write_card`."""
     blob = to_safetensors({k: (v.half() if v.ndim > 1 else v).cpu().contiguous() for k, v in state.items()})
     atomic_write(path := Path(folder) / f"{name}.safetensors", blob)
     return write_card(path, losses, facts, about)
@@ -86,7 +74,10 @@ def write_card(path: str | Path, losses: list[float], facts: dict, about: dict) 
     """
     path = Path(path)
     curve = [round(float(part.mean()), 4) for part in np.array_split(losses, min(60, len(losses)))]
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    card = {"name": path.stem} | facts | {"losses": curve, "sha256": sha256} | about
+    card = {"name": path.stem} | facts | {"losses": curve, "sha256": _sha256(path)} | about
     atomic_write(path.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
     return card
+
+
+def _sha256(path):
+    return hashlib.sha256(np.memmap(path, np.uint8, "r")).hexdigest()

@@ -6,7 +6,6 @@ import json
 import logging
 import numbers
 import os
-from contextlib import contextmanager
 
 import timm
 import torch
@@ -18,7 +17,7 @@ from foir_lib.files import manifest_root
 from foir_lib.models import cnn, cnn_weights, devices
 from foir_lib.models import weights as weights_file
 from foir_lib.models.mini import cnn as mini_cnn
-from foir_lib.models.mini import vit
+from foir_lib.models.mini import shipped, vit
 from foir_lib.models.vit import ViT
 
 MANIFEST = json.loads((manifest_root() / "models.json").read_text(encoding="utf-8"))["models"]
@@ -44,32 +43,32 @@ def load_model(
     device = devices.choose(device)
     if name in registry.names("model"):
         return _registered(name, device=device, weights=weights, image_size=image_size)
-    if _is_cnn(name):
-        if name == mini_cnn.NAME and pretrained:
-            weights = weights or mini_cnn.weights_path()
-        net, key = _create(name, pretrained and not weights)
-        whiten, gem_p = None, 3.0
-        if weights:
-            key, whiten, gem_p = cnn_weights.load(net, weights, name, out_index)
-            key = f"{MODELS.get(name, name)} from {key}"
-        key = key if pretrained or weights else f"{key} at random"
-        longest = cnn.LONGEST if image_size is None else image_size
-        return cnn.CNN(net, name, key, device, out_index, whiten, gem_p, longest, half)
-    if out_index != -1 or half:
+    is_cnn = _is_cnn(name)
+    if not is_cnn and (out_index != -1 or half):
         raise InputError(f"{name} is a ViT: out_index and half are for CNNs such as resnet50.")
+    if name.startswith("mini-") and pretrained:
+        weights = weights or shipped.weights_path(name)
     net, key = _create(name, pretrained and not weights, image_size)
+    head = ()  # of a CNN's weights: the whitening layer and the p of GeM
     if weights:
-        key = f"{MODELS.get(name, name)} from {_load_vit(net, weights, name)}"
-    return ViT(net, name, key if pretrained or weights else f"{key} at random", device)
+        loaded = cnn_weights.load(net, weights, name, out_index) if is_cnn else (_load_vit(net, weights, name),)
+        digest, *head = loaded
+        key = f"{MODELS.get(name, name)} from {digest}"
+    elif not pretrained:
+        key = f"{key} at random"
+    if not is_cnn:
+        return ViT(net, name, key, device)
+    longest = cnn.LONGEST if image_size is None else image_size
+    return cnn.CNN(net, name, key, device, out_index, *head, longest=longest, half=half)
 
 
 def _registered(name, **options):
     """A model that a plug-in registers: what its function returns for those of ``options`` that it takes."""
     opener = registry.lookup("model", name)
     model = opener(**{key: value for key, value in options.items() if key in inspect.signature(opener).parameters})
-    lacking = [part for part in ("preprocess", "key", "device") if not hasattr(model, part)]
-    if lacking:
-        raise InputError(f"The model {name} has no {lacking[0]}: it needs preprocess(picture), key, device and embed(x) or more.")
+    for part in ("preprocess", "key", "device"):
+        if not hasattr(model, part):
+            raise InputError(f"The model {name} has no {part}: it needs preprocess(picture), key, device and embed(x) or more.")
     model.name = name
     return model
 
@@ -77,42 +76,35 @@ def _registered(name, **options):
 def _is_cnn(name):
     """True for a name of a network that timm pools over a map of any size."""
     base = MODELS.get(name, name).split(".")[0]
-    if base == mini_cnn.NAME:
-        return True
     known = timm.is_model(base) and timm.get_pretrained_cfg(base)
-    return bool(known and known.pool_size)
+    return base == mini_cnn.NAME or bool(known and known.pool_size)
 
 
-def _create(name, pretrained, image_size=None):
+def _create(name, pretrained, image_size):
     """The network and the key that names its weights."""
-    if name.startswith("mini-") and name != mini_cnn.NAME:
-        if name not in MODELS:
-            raise InputError(_unknown(name))
-        size = vit.NATIVE_SIZE if image_size is None else image_size
-        net = vit.create(name, **_size_argument(name, size))
-        key = name
-        if pretrained:
-            key = f"{name} from {_load_vit(net, vit.weights_path(name), name)}"
-        return net, key
     if name == mini_cnn.NAME:
         return mini_cnn.create(), name
+    if name.startswith("mini-") and name in MODELS:
+        return vit.create(name, **_size_argument(name, vit.NATIVE_SIZE if image_size is None else image_size)), name
     timm_name = MODELS.get(name, name)
     _check_published(name, timm_name, pretrained)
     size = {} if _is_cnn(name) else _size_argument(name, 224 if image_size is None else image_size)
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.CRITICAL)  # no line for every attempt: what goes wrong is said once, by us
     try:
-        with _quiet_hub():
-            net = timm.create_model(timm_name, pretrained=pretrained, **size)
+        net = timm.create_model(timm_name, pretrained=pretrained, **size)
     except (TypeError, RuntimeError, AssertionError, AttributeError) as error:
         reason = " ".join(str(error).split())
         kind = f"a ViT for {size['img_size']} px pictures" if size else "a CNN"
         raise InputError(f"{name} can't be built as {kind} ({reason}).") from error
     except Exception as error:  # hub, network and disk each raise their own kinds
-        raise MissingError(
-            f"Weights of {name} ({timm_name}) can't be fetched ({type(error).__name__}): without a network, "
-            "get the model's safetensors file from the Hugging Face hub and pass its path as weights."
-        ) from error
-    tag = f"{timm_name}" if "." in timm_name else f"{timm_name}.{net.pretrained_cfg.get('tag') or 'default'}"
-    return net, tag
+        what = f"Weights of {name} ({timm_name}) can't be fetched ({type(error).__name__})"
+        remedy = "get the model's safetensors file from the Hugging Face hub and pass its path as weights"
+        raise MissingError(f"{what}: without a network, {remedy}.") from error
+    finally:
+        hub.setLevel(level)
+    return net, timm_name if "." in timm_name else f"{timm_name}.{net.pretrained_cfg.get('tag') or 'default'}"
 
 
 def _check_published(name, timm_name, pretrained):
@@ -126,21 +118,8 @@ def _check_published(name, timm_name, pretrained):
         tags = timm.list_models(f"{base}.*", pretrained=True) or [base]
         raise InputError(f"There are no weights {name!r}: choose one of {', '.join(tags)}.") from error
     if pretrained and not (config and config.has_weights):
-        raise InputError(
-            f"No published weights of {name} are known: pass your own file as weights, or pretrained=False for random ones."
-        )
-
-
-@contextmanager
-def _quiet_hub():
-    """No log lines of the hub's client about every attempt: what goes wrong is said once, by us."""
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+        remedy = "pass your own file as weights, or pretrained=False for random ones."
+        raise InputError(f"No published weights of {name} are known: {remedy}")
 
 
 def _size_argument(name, size):
@@ -164,8 +143,7 @@ def _load_vit(net, path, name):
     """Fill ``net`` from the file, without the classifier if that differs, and return what names the weights."""
     state = weights_file.read(path)
     try:
-        state = checkpoint_filter_fn(state, net)
-        state = {k: v.float() for k, v in state.items()}
+        state = {k: v.float() for k, v in checkpoint_filter_fn(state, net).items()}
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise IntegrityError(f"Weights file {path} doesn't hold a ViT such as {name} ({error}).") from error
     own = net.state_dict()

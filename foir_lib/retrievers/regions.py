@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from foir_lib.methods import pooling, regional_attention, regions, whitening
 from foir_lib.models.detectors import load_detector
-from foir_lib.models.mini import cnn as mini_cnn
+from foir_lib.models.mini import shipped
 from foir_lib.models.weights import module_digest
 from foir_lib.registry import register
 from foir_lib.retrievers import local_features
@@ -26,7 +26,7 @@ GRIDS = (3, 4, 5, 6)  # S of regional attention Table 2a, all described in one p
 
 def attentions(text: str, model) -> list[regional_attention.RegionalAttention]:
     """Regional attention networks from "path,path"; for an embedded model those that come with it."""
-    own = sorted(mini_cnn.weights_path().parent.glob(f"{model.name}-attention*.safetensors"))
+    own = sorted(shipped.FOLDER.glob(f"{model.name}-attention*.safetensors"))
     return [regional_attention.load(path) for path in [p.strip() for p in text.split(",") if p.strip()] or own]
 
 

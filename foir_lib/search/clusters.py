@@ -10,6 +10,7 @@ import inspect
 
 import numpy as np
 import torch
+from scipy import sparse
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError
@@ -20,8 +21,8 @@ NAMES = ["clusters", "count"]
 
 
 def search(
-    queries, database, k=None, candidates=None, score=coattention.scores, device="cpu", chunk=4096,
-    progress=False, **options,
+    queries, database, k=None, candidates=None, score=coattention.scores, device="cpu", chunk=4096, progress=False,
+    **options,
 ):  # fmt: skip
     """The ``k`` best database rows of each query (None: all of them), by the scores of co-attention.
 
@@ -37,25 +38,24 @@ def search(
     that don't fit and an option that ``score`` doesn't have.
     """
     _check(database, score, options)
-    vectors = [_tensor(q, device) for q in queries] if isinstance(queries, list) else [_tensor(queries, device)]
-    n, n_queries = len(database), len(vectors) if isinstance(queries, list) else len(queries)
-    wanted = _Wanted(candidates, n_queries, n)
-    best = knn.empty(n_queries, 1 if k is None else min(k, n), "cpu")
-    blocks = []
+    vectors = [_tensor(q, device) for q in (queries if isinstance(queries, list) else [queries])]
+    n, n_queries = len(database), len(queries)
+    shares = None if candidates is None else _shares(candidates, n_queries, n)
+    best, blocks = knn.empty(n_queries, 1 if k is None else min(k, n), "cpu"), []
     with tqdm(total=n, unit="picture", disable=not progress) as bar:
         for start in range(0, n, chunk):
-            stop = min(start + chunk, n)
-            rows, mask = wanted.between(start, stop)
-            scores = torch.zeros(n_queries, stop - start)
+            ids = torch.arange(start, min(start + chunk, n))
+            mask = np.ones((n_queries, len(ids)), bool) if shares is None else shares[:, start : start + chunk].toarray()
+            rows, scores = np.flatnonzero(mask.any(0)), torch.zeros(mask.shape)
             if len(rows):
                 x, count = (database.read(name, start + rows) for name in NAMES)
                 block = [torch.atleast_2d(score(q, x, count=count, **options)).float().cpu() for q in vectors]
-                scores[:, rows] = torch.cat(block).masked_fill(~mask, 0.0)
+                scores[:, rows] = torch.cat(block).masked_fill(~torch.from_numpy(mask[:, rows]), 0.0)
             if k is None:
                 blocks.append(scores)
             else:
-                _merge(best, scores, start)
-            bar.update(stop - start)
+                knn.merge(best, slice(None), scores, ids.expand(n_queries, -1))
+            bar.update(len(ids))
     if k is None:
         best = torch.cat(blocks, 1).sort(dim=1, descending=True, stable=True)
     return knn.finish(best, n, n if k is None else k)
@@ -67,49 +67,24 @@ def coattended(queries, database, ids, device="cpu", temperature=10.0, normalise
     What query expansion averages; 0 where an id is -1. float32 tensor on the CPU.
     """
     _check(database, coattention.scores, {})
-    ids, coattended_vectors = np.asarray(ids), []
-    for query, rows in zip(_tensor(queries, device), ids, strict=True):
-        x, count = (database.read(name, np.maximum(rows, 0)) for name in NAMES)
-        x = _tensor(x, device)
-        mask = torch.arange(x.shape[1], device=device) < torch.from_numpy(count.astype(np.int64)).to(device)[:, None]
+    vectors = []
+    for query, rows in zip(_tensor(queries, device), np.asarray(ids), strict=True):
+        x, count = (_tensor(database.read(name, np.maximum(rows, 0)), device) for name in NAMES)
+        mask = torch.arange(x.shape[1], device=device) < count[:, None]
         a = coattention.weights(query, x, temperature, normalised, mask)
-        coattended_vectors.append(coattention.weighted(x, a).cpu() * torch.from_numpy(rows >= 0)[:, None])
-    return torch.stack(coattended_vectors)
+        vectors.append(coattention.weighted(x, a).cpu() * torch.from_numpy(rows >= 0)[:, None])
+    return torch.stack(vectors)
 
 
-class _Wanted:
-    """Which rows of a span of the database are to be scored, and for whom."""
-
-    def __init__(self, candidates, n_queries, n):
-        self.lists = None if candidates is None else [np.unique(np.asarray(rows, np.int64)) for rows in candidates]
-        self.n_queries = n_queries
-        if self.lists is None:
-            return
-        if len(self.lists) != n_queries:
-            raise InputError(
-                f"Candidates of {len(self.lists)} queries don't fit {n_queries} queries: give one list each."
-            )
-        if any(len(rows) and not 0 <= rows[0] <= rows[-1] < n for rows in self.lists):
-            raise InputError(f"Candidates name rows outside the database: its {n} rows count from 0.")
-
-    def between(self, start, stop):
-        """Rows from ``start`` that are a candidate of any query, (m,) counted from there, and of which, bool (Q, m)."""
-        mask = np.ones((self.n_queries, stop - start), bool)
-        if self.lists is not None:
-            mask[:] = False
-            for query, rows in enumerate(self.lists):
-                mask[query, rows[slice(*np.searchsorted(rows, (start, stop)))] - start] = True
-        rows = np.flatnonzero(mask.any(0))
-        return rows, torch.from_numpy(mask[:, rows])
-
-
-def _merge(best, scores, start):
-    """Put the ``scores`` (Q, m) of rows from ``start`` on into ``best``, in place; among equals the lower row stays ahead."""
-    width = best[0].shape[1]
-    ids = torch.arange(start, start + scores.shape[1]).expand(len(scores), -1)
-    merged, order = torch.cat([best[0], scores], 1).sort(dim=1, descending=True, stable=True)
-    best[1][:] = torch.cat([best[1], ids], 1).gather(1, order[:, :width])
-    best[0][:] = merged[:, :width]
+def _shares(candidates, n_queries, n):
+    """Sparse bool (Q, n): which rows of the database are a candidate of which query."""
+    if len(candidates) != n_queries:
+        raise InputError(f"Candidates of {len(candidates)} queries don't fit {n_queries} queries: give one list each.")
+    lists = [np.unique(np.asarray(rows, np.int64)) for rows in candidates]
+    if any(len(rows) and not 0 <= rows[0] <= rows[-1] < n for rows in lists):
+        raise InputError(f"Candidates name rows outside the database: its {n} rows count from 0.")
+    ends, rows = np.cumsum([0, *map(len, lists)]), np.concatenate([np.zeros(0, np.int64), *lists])
+    return sparse.csr_array((np.ones(len(rows), bool), rows, ends), shape=(n_queries, n)).tocsc()
 
 
 def _tensor(array, device):
@@ -119,12 +94,8 @@ def _tensor(array, device):
 
 def _check(database, score, options):
     if len(database.layout.get("clusters", ("", ()))[1]) != 2 or database.layout.get("count", ("", None))[1] != ():
-        raise InputError(
-            'The database needs the arrays "clusters" (n, K, d) and "count" (n,): store them for each picture.'
-        )
-    known = inspect.signature(score).parameters
+        raise InputError('The database needs the arrays "clusters" (n, K, d) and "count" (n,), for each picture.')
+    known = list(inspect.signature(score).parameters)
     for name in options:
         if name not in known:
-            raise InputError(
-                f"Option {name!r} is unknown to {score.__name__}: choose among {', '.join(list(known)[2:])}."
-            )
+            raise InputError(f"Option {name!r} is unknown to {score.__name__}: choose among {', '.join(known[2:])}.")

@@ -4,25 +4,23 @@ Source: "Co-attention enabled content-based image retrieval", section 5.2. A pic
 is no candidate and scores 0; a codebook is learned on other pictures than it is used on.
 """
 
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import faiss
 import numpy as np
 import torch
 from scipy import sparse
 
-from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.files import atomic_path
+from foir_lib.errors import InputError, IntegrityError
 from foir_lib.methods import whitening
+from foir_lib.search import npz
 
 BLOCK = 65536  # features projected or assigned at a time
 
 
 @dataclass(frozen=True)
 class Codebook:
-    """Visual words: ``centres`` (n_words, D) float32 of local features seen through ``pca`` (C to D dimensions)."""
+    """Visual words: ``centres`` (n_words, D) float32 of local features projected by ``pca`` (C to D dimensions)."""
 
     pca: whitening.PCA
     centres: np.ndarray
@@ -32,9 +30,7 @@ class Codebook:
 
     def assign(self, features):
         """The nearest word of each local feature (L, C): int32 (L,). Raises InputError for NaN or another width."""
-        index = faiss.IndexFlatL2(self.centres.shape[1])
-        index.add(self.centres)
-        nearest = [index.search(x, 1)[1][:, 0] for x in _projected(features, self.pca)]
+        nearest = [faiss.knn(x, self.centres, 1)[1][:, 0] for x in _projected(features, self.pca)]
         return np.concatenate([np.zeros(0, np.int32), *nearest]).astype(np.int32)
 
     def words(self, features):
@@ -81,11 +77,6 @@ class InvertedFile:
         """Words in the codebook."""
         return len(self.start) - 1
 
-    @property
-    def bytes_per_image(self):
-        """Bytes of memory for each database picture, the table of words included."""
-        return (self.rows.nbytes + self.start.nbytes) / self.n
-
     def candidates(self, words):
         """Database rows, rising, that share at least one of the query's ``words`` (any order); none if none does.
 
@@ -103,13 +94,13 @@ class InvertedFile:
 
     def save(self, path):
         """Write to an .npz file, whole or not at all."""
-        _save(path, start=self.start, rows=self.rows, n=self.n)
+        npz.save(path, **vars(self))
 
 
 def build(words, n_words):
     """The :class:`InvertedFile` of a database: ``words``, for each picture in order its words, repeated or not.
 
-    ``words`` may be a generator; held in memory are three numbers per picture and distinct word while it is made.
+    ``words`` may be a generator; held in memory are three numbers per picture and distinct word while it is built.
     A picture without words is never a candidate. Raises InputError for an empty database or an unknown word.
     """
     lists = [np.unique(_checked(w, n_words, f"Database picture {row}")) for row, w in enumerate(words)]
@@ -126,12 +117,11 @@ def load(path):
 
     Raises MissingError when there is no such file and IntegrityError when it holds something else.
    """
-    part = _load(path, ("start", "rows", "n"), "inverted file")
-    start, rows, n = part["start"], part["rows"], int(part["n"])
+    start, rows, n = npz.load(path, "inverted file", InvertedFile.__annotations__).values()
     sound = start.ndim == rows.ndim == 1 and len(start) and start[0] == 0 and start[-1] == len(rows) and n > 0
     if not sound or (np.diff(start) < 0).any() or (len(rows) and not 0 <= rows.min() <= rows.max() < n):
         raise IntegrityError(f"File {path} holds no inverted file: words, rows and database size don't fit each other.")
-    return InvertedFile(start, rows, n)
+    return InvertedFile(start, rows, int(n))
 
 
 def _checked(words, n_words, whose):
@@ -157,18 +147,3 @@ def _projected(features, pca):
             row = low + int((~np.isfinite(x)).any(1).argmax())
             raise InputError(f"Local feature {row} holds NaN or infinity: look at the picture or the model.")
         yield np.require(pca(x), np.float32, "C")
-
-
-def _save(path, **arrays):
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
-
-
-def _load(path, names, what):
-    if not Path(path).is_file():
-        raise MissingError(f"There is no {what} at {path}: check the path or make it again.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise IntegrityError(f"File {path} holds no {what}: give one written by its save().") from error

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 
 from foir_lib.errors import InputError
+from foir_lib.search.ranking import without
 
 QUERY_BLOCK, DATABASE_BLOCK = 1024, 16384  # largest score matrix: 64 MB
 
@@ -25,17 +26,12 @@ def knn(queries, database, k, device="cpu", exclude=None, backend=None):
     if backend not in ("faiss", "torch"):
         raise InputError(f"Backend '{backend}' is unknown: 'faiss' or 'torch'.")
     queries = to_matrix(queries, "Query descriptors", device)
-    best = empty(len(queries), k, device, exclude)
-    n = 0
-    for start, chunk in _chunks(database):
+    best, n = empty(len(queries), k, device, exclude), 0
+    for start, chunk in [(0, database)] if isinstance(database, (np.ndarray, torch.Tensor)) else database:
         if start != n:
-            raise InputError(
-                f"Database chunk starts at row {start}, row {n} is next: give chunks in order."
-            )
+            raise InputError(f"Database chunk starts at row {start}, row {n} is next: give chunks in order.")
         for row in range(0, len(chunk), DATABASE_BLOCK):
-            block = to_matrix(
-                chunk[row : row + DATABASE_BLOCK], "Database descriptors", device, n + row
-            )
+            block = to_matrix(chunk[row : row + DATABASE_BLOCK], "Database descriptors", device, n + row)
             update(best, queries, block, n + row, backend)
         n += len(chunk)
     return finish(best, n, k, exclude)
@@ -46,16 +42,11 @@ def to_matrix(array, name, device="cpu", first=0):
 
     InputError says what is wrong with ``name``; ``first`` is the number of its first row there.
     """
-    array = (
-        array
-        if isinstance(array, torch.Tensor)
-        else torch.from_numpy(np.require(array, np.float32, "CW"))
-    )
+    if not isinstance(array, torch.Tensor):
+        array = torch.from_numpy(np.require(array, np.float32, "CW"))
     matrix = array.detach().to(device, torch.float32).contiguous()
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise InputError(
-            f"{name} have shape {tuple(matrix.shape)}: (rows, dimensions), at least one of each."
-        )
+        raise InputError(f"{name} have shape {tuple(matrix.shape)}: (rows, dimensions), at least one of each.")
     if not torch.isfinite(matrix).all():
         row = first + int((~torch.isfinite(matrix)).any(1).nonzero()[0, 0])
         raise InputError(f"{name} hold a NaN or infinite number in row {row}: make them again.")
@@ -63,14 +54,11 @@ def to_matrix(array, name, device="cpu", first=0):
 
 
 def empty(n_queries, k, device="cpu", exclude=None):
-    """Running best (scores, ids) before any row is seen, to be filled by :func:`update`."""
+    """Running best (scores, ids) before any row is scored, to be filled by :func:`update`."""
     if k < 1:
-        raise InputError(f"k = {k} neighbours can't be found: at least 1.")
+        raise InputError(f"k = {k} neighbours can't be retrieved: at least 1.")
     if exclude is not None and np.shape(exclude) != (n_queries,):
-        raise InputError(
-            f"exclude has shape {np.shape(exclude)}: one database row (or -1) is needed for each "
-            f"of {n_queries} queries."
-        )
+        raise InputError(f"exclude has shape {np.shape(exclude)}: give a database row, or -1, for each of {n_queries}.")
     shape = (n_queries, k + (exclude is not None))  # one spare place for the row to be dropped
     return torch.full(shape, -torch.inf, device=device), torch.full(shape, -1, device=device)
 
@@ -81,20 +69,19 @@ def update(best, queries, block, start, backend="torch", rows=None):
     Blocks come in rising order. ``queries`` (Q, d) belong to ``rows`` of ``best`` (default: all).
     Holds QUERY_BLOCK x m scores at a time.
     """
-    scores, ids = best
-    if queries.shape[1] != block.shape[1]:
-        raise InputError(
-            f"Queries have {queries.shape[1]} dimensions, the database has {block.shape[1]}: "
-            "both must come from one model."
-        )
+    if (d := queries.shape[1]) != block.shape[1]:
+        raise InputError(f"Queries have {d} dimensions, the database has {block.shape[1]}: both must be of one model.")
     rows = torch.arange(len(queries), device=queries.device) if rows is None else rows
     for low in range(0, len(queries), QUERY_BLOCK):
-        at = rows[low : low + QUERY_BLOCK]
-        best_scores, where = _top(queries[low : low + QUERY_BLOCK], block, scores.shape[1], backend)
-        merged, order = torch.cat([scores[at], best_scores], 1).sort(dim=1, descending=True, stable=True)
-        both = torch.cat([ids[at], where + start], 1)
-        scores[at] = merged[:, : scores.shape[1]]
-        ids[at] = both.gather(1, order)[:, : scores.shape[1]]
+        scores, ids = _top(queries[low : low + QUERY_BLOCK], block, best[0].shape[1], backend)
+        merge(best, rows[low : low + QUERY_BLOCK], scores, ids + start)
+
+
+def merge(best, rows, scores, ids):
+    """Put ``scores`` and ``ids`` (q, m) into the ``rows`` of ``best``, in place; among equals those of before stay ahead."""
+    k = best[0].shape[1]
+    merged, order = torch.cat([best[0][rows], scores], 1).sort(dim=1, descending=True, stable=True)
+    best[0][rows], best[1][rows] = merged[:, :k], torch.cat([best[1][rows], ids], 1).gather(1, order[:, :k])
 
 
 def finish(best, n, k, exclude=None):
@@ -107,27 +94,14 @@ def finish(best, n, k, exclude=None):
     exclude = np.asarray(exclude)
     if exclude.max() >= n:
         raise InputError(f"exclude names database row {exclude.max()}, the last one is {n - 1}.")
-    keep = min(k, n - int((exclude >= 0).any()))
-    if keep < 1:
-        raise InputError(
-            "The database holds nothing but the excluded image: nothing can be retrieved."
-        )
-    order = np.argsort(ids == exclude[:, None], axis=1, kind="stable")[:, :keep]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
-
-
-def _chunks(database):
-    if isinstance(database, (np.ndarray, torch.Tensor)):
-        return [(0, database)] if len(database) else []
-    return database
+    return without(scores, ids, exclude, min(k, n - int((exclude >= 0).any())))
 
 
 def _top(queries, block, k, backend):
     """Exact top k of one block, by (-score, id): scores and positions (q, min(k, m))."""
     k, more = min(k, len(block)), min(k + 1, len(block))
     if backend == "faiss":
-        top = faiss.knn(queries.numpy(), block.numpy(), more, metric=faiss.METRIC_INNER_PRODUCT)
-        scores, ids = (torch.from_numpy(part) for part in top)
+        scores, ids = map(torch.from_numpy, faiss.knn(queries.numpy(), block.numpy(), more, faiss.METRIC_INNER_PRODUCT))
     else:
         scores, ids = (queries @ block.T).topk(more)
     tied = (scores[:, -1] == scores[:, k - 1]).nonzero()[:, 0] if more > k else []

@@ -17,7 +17,7 @@ from foir_lib.search import knn
 def search(model, queries, heads, database, k: int, strategy: str = "before+scale", chunk: int = 4096, progress: bool = False):
     """The ``k`` nearest database rows of each query, both described with the query's heads.
 
-    queries (Q, d): query descriptors made with ``heads``, bool (Q, h). database: Features with
+    queries (Q, d): query descriptors under ``heads``, bool (Q, h). database: Features with
     arrays "heads" (n, h * dk) and "residual" (n, d), and "values" (n, h * dk) for strategy
     "identity". Runs on ``model.device``. Returns scores (Q, k) float32 and ids (Q, k) int64 as
     :func:`knn.knn` does.
@@ -29,24 +29,18 @@ def search(model, queries, heads, database, k: int, strategy: str = "before+scal
     queries = knn.to_matrix(queries, "Query descriptors", device)
     heads = torch.as_tensor(heads).cpu().numpy().astype(bool)
     if heads.shape != (len(queries), model.n_heads):
-        raise InputError(
-            f"Head sets of shape {heads.shape} don't fit: ({len(queries)}, {model.n_heads}), one "
-            f"row per query and one column per head of {model.name}."
-        )
+        fit = f"({len(queries)}, {model.n_heads}), a row per query and a column per head of {model.name}"
+        raise InputError(f"Head sets of shape {heads.shape} don't fit: {fit}.")
     attn = model.net.blocks[-1].attn
     widths = {"heads": model.n_heads * attn.head_dim, "residual": model.net.embed_dim}
     if strategy == "identity":
         widths["values"] = widths["heads"]
     for name, width in widths.items():
         if database.layout.get(name, (None, None))[1] != (width,):
-            raise InputError(
-                f"The database has no array '{name}' of {width} columns, which {model.name} needs "
-                f"for Query-DB search with strategy '{strategy}': store its states with this model."
-            )
+            needed = f"array '{name}' of {width} columns, which Query-DB with strategy '{strategy}' needs"
+            raise InputError(f"The database has no {needed}: store its states with {model.name}.")
     sets, group = np.unique(heads, axis=0, return_inverse=True)
-    members = [
-        torch.as_tensor(np.flatnonzero(group.ravel() == i), device=device) for i in range(len(sets))
-    ]
+    members = [torch.as_tensor(np.flatnonzero(group.ravel() == i), device=device) for i in range(len(sets))]
     best = knn.empty(len(queries), k, device)
     with tqdm(total=len(database) * len(sets), unit="state", disable=not progress) as bar:
         for start, arrays in database.chunks(list(widths), chunk):

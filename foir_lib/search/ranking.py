@@ -1,13 +1,11 @@
-"""Ranking: for each query the ordered database rows and scores; it checks itself when made."""
+"""Ranking: for each query the ordered database rows and scores; it checks itself when built."""
 
-import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 
-from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.files import atomic_write
+from foir_lib.errors import InputError, IntegrityError
+from foir_lib.search import npz
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,38 +25,24 @@ class Ranking:
 
     def __post_init__(self):
         rows, ids, scores = (np.array(part) for part in (self.query_rows, self.ids, self.scores))
-        if (
-            rows.ndim != 1
-            or ids.ndim != 2
-            or ids.shape != scores.shape
-            or len(rows) != len(ids)
-            or not ids.size
-        ):
-            raise InputError(
-                "A ranking needs query_rows (Q,), ids and scores (Q, k), none empty, not "
-                f"{rows.shape}, {ids.shape} and {scores.shape}."
-            )
-        for name, part, kinds in [
-            ("query_rows", rows, "iu"),
-            ("ids", ids, "iu"),
-            ("scores", scores, "fiu"),
-        ]:
+        shapes = rows.shape, ids.shape, scores.shape
+        if ids.ndim != 2 or shapes != (ids.shape[:1], ids.shape, ids.shape) or not ids.size:
+            sizes = "{}, {} and {}".format(*shapes)
+            raise InputError(f"A ranking needs query_rows (Q,), ids and scores (Q, k), none empty, not {sizes}.")
+        for name, part, kinds in (("query_rows", rows, "iu"), ("ids", ids, "iu"), ("scores", scores, "fiu")):
             if part.dtype.kind not in kinds:
                 raise InputError(f"{name} of a ranking can't be of type {part.dtype}.")
         if rows.min() < 0:
             raise InputError("query_rows of a ranking must be rows from 0 on.")
         if ids.min() < -1 or ids.max() >= self.n_database:
             bad = ids.min() if ids.min() < 0 else ids.max()
-            raise InputError(
-                f"Database row {bad} is ranked, but rows run from 0 to {self.n_database - 1}."
-            )
+            raise InputError(f"Database row {bad} is ranked, but rows run from 0 to {self.n_database - 1}.")
         scores = scores.astype(np.float32)
         ordered = np.sort(ids, axis=1)
         _no("names a database row twice", rows, (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0))
         _no("holds a NaN or infinite score", rows, ~np.isfinite(scores))
         _no("has scores that rise: sort them, best first", rows, scores[:, 1:] > scores[:, :-1])
-        parts = {"query_rows": rows.astype(np.int64), "ids": ids.astype(np.int64), "scores": scores}
-        for name, part in parts.items():
+        for name, part in (("query_rows", rows.astype(np.int64)), ("ids", ids.astype(np.int64)), ("scores", scores)):
             part.flags.writeable = False
             object.__setattr__(self, name, part)
         object.__setattr__(self, "n_database", int(self.n_database))
@@ -75,28 +59,16 @@ class Ranking:
 
     def save(self, path):
         """Write to ``path`` (npz), whole or not at all."""
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            query_rows=self.query_rows,
-            ids=self.ids,
-            scores=self.scores,
-            n_database=self.n_database,
-        )
-        atomic_write(path, buffer.getvalue())
+        npz.save(path, **vars(self))
 
     @classmethod
     def load(cls, path):
         """Read what :meth:`save` wrote. Raises MissingError, IntegrityError (damaged file)."""
+        parts = npz.load(path, "ranking", cls.__annotations__)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls(file["query_rows"], file["ids"], file["scores"], int(file["n_database"]))
-        except FileNotFoundError as error:
-            raise MissingError(f"There is no ranking at {path}: check the path.") from error
-        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            raise IntegrityError(
-                f"Ranking {path} can't be read ({error}): remove it and search again."
-            ) from error
+            return cls(**parts)
+        except (InputError, TypeError) as error:
+            raise IntegrityError(f"File {path} can't be read as ranking ({error}): search again.") from error
 
 
 def _no(what, rows, bad):
@@ -111,6 +83,6 @@ def without(scores: np.ndarray, ids: np.ndarray, own: np.ndarray, k: int) -> tup
     Raises InputError when nothing is left.
     """
     if k < 1:
-        raise InputError("The database holds nothing but the query's own picture: nothing can be retrieved.")
+        raise InputError("The database holds nothing but the query's own, excluded picture: nothing can be retrieved.")
     order = np.argsort((ids == own[:, None]) & (own[:, None] >= 0), axis=1, kind="stable")[:, :k]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)

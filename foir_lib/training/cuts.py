@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import astuple
 
 import numpy as np
 import torch
+from torch.utils.data import BatchSampler, Dataset
 from torchvision.transforms import v2
 
 from foir_lib.data.training import TrainingSet, TupleSet
@@ -14,7 +16,7 @@ from foir_lib.prompts import Box
 BOX_SHARE, AROUND = 0.7, 0.6  # how often the cut is the box, and how much of its sides it may gain at each end
 
 
-class Cuts(torch.utils.data.Dataset):
+class Cuts(Dataset):
     """Pictures of a TrainingSet or TupleSet cut at random, in another shape and light: (3, size, size), and their labels.
 
     An item is read as (row, seed): the same seed gives the same cut, whoever loads it. Where there are boxes, most
@@ -27,9 +29,8 @@ class Cuts(torch.utils.data.Dataset):
         self.set, self.size, self.plain = pictures, size, plain
         self.labels = getattr(pictures, "labels", None)
         self.crop = v2.RandomResizedCrop(size, scale=(0.25, 1.0), ratio=(0.66, 1.5), antialias=True)
-        light = [] if plain else [v2.ColorJitter(0.3, 0.3, 0.3, 0.02)]
         to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
-        self.light = v2.Compose(light + to_tensor)
+        self.light = v2.Compose(to_tensor if plain else [v2.ColorJitter(0.3, 0.3, 0.3, 0.02), *to_tensor])
 
     def __len__(self):
         return len(self.set.paths)
@@ -47,15 +48,16 @@ class Cuts(torch.utils.data.Dataset):
         if self.plain:
             picture = picture.resize((self.size, self.size))
         elif box is not None and torch.rand(()) < BOX_SHARE:
-            x0, y0, x1, y1 = (torch.tensor([box.x0, box.y0, box.x1, box.y1]) + _around(box)).tolist()
-            box = Box(x0, y0, x1, y1).box(picture.size)
-            picture = picture.resize((self.size, self.size), box=(box.x0, box.y0, box.x1, box.y1))
+            sides = torch.tensor([box.x1 - box.x0, box.y1 - box.y0] * 2)
+            more = AROUND * torch.rand(4) * sides * torch.tensor([-1, -1, 1, 1])
+            box = Box(*(torch.tensor(astuple(box)) + more).tolist()).box(picture.size)
+            picture = picture.resize((self.size, self.size), box=astuple(box))
         else:
             picture = self.crop(picture)
         return self.light(picture)
 
 
-class Tuples(torch.utils.data.Dataset):
+class Tuples(Dataset):
     """Tuples (2 + n, 3, size, size) of a TupleSet's query, positive and mined negatives, cut as in ``cuts``."""
 
     def __init__(self, cuts: Cuts, rows: np.ndarray | torch.Tensor):
@@ -69,26 +71,14 @@ class Tuples(torch.utils.data.Dataset):
         return torch.stack([self.cuts[int(one), seed + i][0] for i, one in enumerate(self.rows[row])]), 0
 
 
-class Draws:
+def draws(n: int, batch: int, key: int | tuple[int, ...]) -> BatchSampler:
     """Batches of (row, seed) for a DataLoader's ``batch_sampler``: every row once, in an order that ``key`` fixes.
 
     The last batch, if it isn't full, is left out.
     """
-
-    drop_last = True
-
-    def __init__(self, n: int, batch: int, key: int | tuple[int, ...]):
-        self.n, self.batch_size, self.key = n, min(batch, n), key
-
-    def __len__(self):
-        return self.n // self.batch_size
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        rng = np.random.default_rng(self.key)
-        order, seeds = rng.permutation(self.n), rng.integers(2**31, size=self.n)
-        for i in range(len(self)):
-            some = order[i * self.batch_size : (i + 1) * self.batch_size]
-            yield [(int(row), int(seeds[row])) for row in some]
+    rng = np.random.default_rng(key)
+    order, seeds = rng.permutation(n), rng.integers(2**31, size=n)
+    return BatchSampler(list(zip(order.tolist(), seeds[order].tolist())), min(batch, n), drop_last=True)
 
 
 def loaded(loader: Iterable) -> Iterator:
@@ -111,18 +101,9 @@ def mine(
     """
     order = (descriptors(queries) @ descriptors(pool).T).argsort(1, descending=True).cpu().numpy()
     tuples = []
-    for query, positive, nearest in zip(queries, positives, order):
-        clusters, negatives = {cluster[query]}, []
-        for row in pool[nearest]:
-            if cluster[row] not in clusters:
-                clusters.add(cluster[row])
-                negatives.append(row)
-            if len(negatives) == n_negatives:
-                tuples.append([query, positive, *negatives])
-                break
+    for query, positive, nearest in zip(queries, positives, (pool[row] for row in order)):
+        clusters, first = np.unique(cluster[nearest], return_index=True)  # the hardest of each cluster
+        negatives = nearest[np.sort(first[clusters != cluster[query]])][:n_negatives]
+        if len(negatives) == n_negatives:
+            tuples.append([query, positive, *negatives])
     return np.array(tuples)
-
-
-def _around(box):
-    more = AROUND * torch.rand(4) * torch.tensor([box.x1 - box.x0, box.y1 - box.y0] * 2)
-    return more * torch.tensor([-1, -1, 1, 1])

@@ -92,9 +92,8 @@ def _resume(checkpoint, run, parts, extra):
     of = saved.get("run") if isinstance(saved, dict) else None
     if of != run:
         differ = [f"{k} {of.get(k)} and not {v}" for k, v in run.items() if of.get(k) != v] if isinstance(of, dict) else []
-        raise InputError(
-            f"Checkpoint {checkpoint} belongs to another run ({', '.join(differ) or of}): give another path or remove it."
-        )
+        other = ", ".join(differ) or of
+        raise InputError(f"Checkpoint {checkpoint} belongs to another run ({other}): give another path or remove it.")
     for name, part in parts.items():
         part.load_state_dict(saved[name])
     extra.update(saved["extra"])

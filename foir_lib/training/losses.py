@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from foir_lib.methods.pooling import power_mean
+from foir_lib.training.loop import Objective
 
 EDGE = 1e-6  # how near to 1 a cosine may come: beyond it the arc has no finite slope
 
@@ -91,16 +92,12 @@ class Contrastive(nn.Module):
         return 0.5 * (distance[:, 0].square() + far.square().sum(1)).mean()
 
 
-class Task(nn.Module):
-    """A Retriever with its loss in one module, as processes that share gradients need it: (images, labels) to the loss.
+class Task(Objective):
+    """A Retriever with its loss, as processes that share gradients need it: (images, labels) to the loss.
 
     Images (B, 3, S, S), or (B, 2 + n, 3, S, S) for tuples.
     """
 
-    def __init__(self, retriever: Retriever, loss: nn.Module):
-        super().__init__()
-        self.retriever, self.loss = retriever, loss
-
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        descriptors = self.retriever(x.flatten(0, -4).contiguous(memory_format=torch.channels_last))
+        descriptors = self.net(x.flatten(0, -4).contiguous(memory_format=torch.channels_last))
         return self.loss(descriptors.unflatten(0, x.shape[:-3]), labels)

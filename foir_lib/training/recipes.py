@@ -21,20 +21,7 @@ from foir_lib.training import retrieval
 
 DEFAULTS = {"loss": "arcface", "data_root": "", "options": {}, "weights": "", "train": {}}
 NEEDED = ("name", "data", "model")
-SMALL = {"optimiser": "adamw", "weight_decay": 0.02, "size": 96}
-RECIPES = {  # options of `retrieval.train`; a batch is that of all processes
-    "mini": {
-        "arcface": SMALL | {"lr": 1e-3, "epochs": 8, "batch": 24},
-        "contrastive": SMALL | {"lr": 3e-4, "epochs": 2, "batch": 6, "freeze_norm": True},
-    },
-    "paper": {
-        "arcface": {"optimiser": "sgd", "lr": 0.05, "weight_decay": 1e-4, "epochs": 50, "batch": 128, "size": 512},
-        "contrastive": {
-            "optimiser": "adam", "lr": 5e-7, "weight_decay": 1e-4, "epochs": 100, "batch": 5, "size": 362,
-            "freeze_norm": True,
-        },
-    },
-}  # fmt: skip
+RECIPES = json.loads(Path(__file__).with_suffix(".json").read_text())  # of `retrieval.train`; a batch of all processes
 
 
 def recipe(loss: str, data: str, model: str, processes: int = 1, train: dict | None = None, **keys) -> dict:
@@ -48,9 +35,7 @@ def recipe(loss: str, data: str, model: str, processes: int = 1, train: dict | N
         raise unknown("loss", loss, RECIPES["mini"])
     train = RECIPES["mini" if data == "mini-landmarks" else "paper"][loss] | (train or {})
     if train["batch"] % processes:
-        raise InputError(
-            f"A batch of {train['batch']} can't be shared by {processes} processes: train it with a multiple of them."
-        )
+        raise InputError(f"A batch of {train['batch']} can't be shared by {processes} processes: give a multiple.")
     train["batch"] //= processes
     return {"name": f"{model}-{data}-{loss}", "model": model, "data": data, "loss": loss, "train": train} | keys
 
@@ -60,7 +45,7 @@ def run(path: str | Path) -> list[float]:
 
     Keys: ``name``; ``model`` and ``weights`` to start from (the published ones unless given; a whitening layer is always
     new); ``loss``; ``data``, ``data_root`` and ``options`` of `training.load`; ``train``, further options of
-    `retrieval.train`. The state is kept in <name>.checkpoint: to run a recipe again is to go on with it. All processes of
+    `retrieval.train`. The state is saved in <name>.checkpoint: to run a recipe again is to go on with it. All processes of
     a run call this function. Returns the losses. Raises what those two raise, and
     InputError for a recipe that lacks a key or has one too many.
     """
@@ -111,9 +96,9 @@ def _read(path):
     recipe = reading.read_json(reading.need(path, "recipe", "give the JSON file of one."))
     if not isinstance(recipe, dict):
         raise InputError(f"Recipe {path} holds no keys and values: it needs {', '.join(NEEDED)}.")
-    missing = [key for key in NEEDED if key not in recipe]
-    if missing:
-        raise InputError(f"Recipe {path} lacks {missing[0]!r}: it needs {', '.join(NEEDED)}.")
+    for key in NEEDED:
+        if key not in recipe:
+            raise InputError(f"Recipe {path} lacks {key!r}: it needs {', '.join(NEEDED)}.")
     known = list(inspect.signature(retrieval.train).parameters)[3:]
     more = [key for key in recipe if key not in (*NEEDED, *DEFAULTS)]
     more += [key for key in recipe.get("train", ()) if key not in known]

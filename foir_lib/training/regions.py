@@ -4,11 +4,14 @@ Source: "Regional Attention Based Deep Feature for Image Retrieval", section 3.2
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from timm.scheduler import MultiStepLRScheduler
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader
 from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
@@ -18,7 +21,7 @@ from foir_lib.methods import regions, whitening
 from foir_lib.methods.regional_attention import RegionalAttention, attended, descriptor
 from foir_lib.models.cnn import CNN
 from foir_lib.training import loop
-from foir_lib.training.cuts import Cuts, Draws, loaded
+from foir_lib.training.cuts import Cuts, draws, loaded
 from foir_lib.training.retrieval import cosine
 
 AROUND = 850 / 800  # shorter side of a picture to the side of the square cut from it (section 4)
@@ -33,10 +36,10 @@ class Squares(Cuts):
 
     def __init__(self, pictures: TrainingSet, size: int, mean: Sequence[float], std: Sequence[float]):
         super().__init__(pictures, size, mean, std, plain=True)
-        shorter = round(AROUND * size)
-        self.square = v2.Compose([v2.Resize(shorter, v2.InterpolationMode.BICUBIC), v2.RandomCrop(size)])
+        resize = v2.Resize(round(AROUND * size), v2.InterpolationMode.BICUBIC)
+        self.square = v2.Compose([resize, v2.RandomCrop(size)])
 
-    def cut(self, row: int) -> torch.Tensor:
+    def cut(self, row: int) -> Tensor:
         """A square of a row's picture, by torch's random numbers."""
         return self.light(self.square(self.set.open(row)))
 
@@ -44,16 +47,14 @@ class Squares(Cuts):
 class Boxes(Squares):
     """Pictures cut to their boxes, as queries are, (3, size, size), and their labels."""
 
-    def cut(self, row: int) -> torch.Tensor:
-        box = self.set.box(row)
-        corners = (box.x0, box.y0, box.x1, box.y1)
-        return self.light(self.set.open(row).resize((self.size, self.size), box=corners))
+    def cut(self, row: int) -> Tensor:
+        return self.light(self.set.open(row).resize((self.size, self.size), box=astuple(self.set.box(row))))
 
 
 class Maps:
     """Maps (B, C, H, W) of a frozen CNN, in batches, for a TrainingSet's ``cuts`` of ``size`` pixels, and labels.
 
-    ``cuts``: :class:`Squares` or :class:`Boxes`. ``keep``: every picture is cut once and its map kept in memory (float16),
+    ``cuts``: :class:`Squares` or :class:`Boxes`. ``keep``: every picture is cut once and its map stays in memory (float16),
     so that the CNN sees it once; otherwise it is cut anew in every epoch, as in the paper.
     """
 
@@ -68,32 +69,30 @@ class Maps:
     def __len__(self):
         return len(self.pictures) // self.batch
 
-    def epoch(self, number: int, first: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches (maps, labels) of an epoch, from the ``first`` on; its number fixes order and, unless kept, cuts."""
-        draws = list(Draws(len(self.cuts), self.batch, (self.seed, number)))[first:]
+    def epoch(self, number: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches (maps, labels) of an epoch, from the ``first`` on; its number fixes order and, without ``keep``, cuts."""
+        batches = list(draws(len(self.cuts), self.batch, (self.seed, number)))[first:]
         if not self.keep:
-            return self._computed(draws)
-        return ((self.of(rows), self._labels(rows)) for rows in ([row for row, _ in items] for items in draws))
+            return self._computed(batches)
+        labels, batches = torch.from_numpy(self.pictures.labels), ([row for row, _ in batch] for batch in batches)
+        return ((self.of(rows), labels[rows].to(self.model.device)) for rows in batches)
 
-    def of(self, rows: Sequence[int]) -> torch.Tensor:
-        """The maps of some rows, each picture cut once and its map kept."""
+    def of(self, rows: Sequence[int]) -> Tensor:
+        """The maps of some rows, each picture cut once, its map in memory afterwards."""
         if self._stored is None:
-            items = [(row, self.seed) for row in range(len(self.cuts))]
-            parts = [items[i : i + self.batch] for i in range(0, len(items), self.batch)]
-            self._stored = torch.cat([x.half().cpu() for x, _ in tqdm(self._computed(parts), "maps", len(parts), leave=False)])
+            batches = BatchSampler([(row, self.seed) for row in range(len(self.cuts))], self.batch, drop_last=False)
+            computed = tqdm(self._computed(batches), "maps", len(batches), leave=False)
+            self._stored = torch.cat([x.half().cpu() for x, _ in computed])
         return self._stored[rows].float().to(self.model.device)
 
-    def _computed(self, draws):
-        for x, labels in loaded(torch.utils.data.DataLoader(self.cuts, batch_sampler=draws, num_workers=self.workers)):
+    def _computed(self, batches):
+        for x, labels in loaded(DataLoader(self.cuts, batch_sampler=batches, num_workers=self.workers)):
             yield self.model.maps(x).clone(), labels.to(self.model.device)  # a clone may enter autograd
-
-    def _labels(self, rows):
-        return torch.from_numpy(self.pictures.labels[rows]).to(self.model.device)
 
 
 def train_classifier(
     maps: Maps, scales: int | None = None, epochs: int = 10, lr: float = 1e-2, seed: int = 0
-) -> tuple[tuple[torch.Tensor, torch.Tensor], list[float]]:
+) -> tuple[tuple[Tensor, Tensor], list[float]]:
     """A linear classifier, (weight (n_classes, C), bias (n_classes,)), of :class:`Maps`, for a CNN without its own.
 
     It reads the mean of a map, as CAM does; with ``scales`` what eq. 4 gives it where all regions weigh the same. AdamW, a
@@ -112,7 +111,7 @@ def train_classifier(
 
 
 def train_regional_attention(
-    maps: Maps, classifier: tuple[torch.Tensor, torch.Tensor] | None = None, context: bool = True, hidden: int = 64,
+    maps: Maps, classifier: tuple[Tensor, Tensor] | None = None, context: bool = True, hidden: int = 64,
     epochs: Sequence[int] = (8, 2), rate: float = 1e-3, weight_decay: float = 5e-5, scales: int = 4, seed: int = 0,
 ) -> tuple[RegionalAttention, list[float]]:  # fmt: skip
     """Regional attention by cross-entropy over the labels of :class:`Maps`; returns it and the losses.
@@ -124,10 +123,8 @@ def train_regional_attention(
     model, names = maps.model, maps.pictures.names
     weight, bias = model.classifier if classifier is None else classifier
     if weight.shape[1] != model.dim or len(weight) < len(names):
-        raise InputError(
-            f"A classifier of shape {tuple(weight.shape)} doesn't fit {len(names)} labels and {model.dim} "
-            f"channels of {model.name}: train one with train_classifier."
-        )
+        shape = f"{tuple(weight.shape)} doesn't fit {len(names)} labels and {model.dim} channels of {model.name}"
+        raise InputError(f"A classifier of shape {shape}: train one with train_classifier.")
     torch.manual_seed(seed)
     attention = RegionalAttention(model.dim, hidden, context).to(model.device)
     optimiser = torch.optim.SGD(attention.parameters(), rate, momentum=0.9, weight_decay=weight_decay)
@@ -181,9 +178,7 @@ def train_for_retrieval(
     return attention.eval().requires_grad_(False), losses
 
 
-def info_nce(
-    cosine: torch.Tensor, positive: torch.Tensor, counts: torch.Tensor, temperature: float = 0.1
-) -> torch.Tensor:
+def info_nce(cosine: Tensor, positive: Tensor, counts: Tensor, temperature: float = 0.1) -> Tensor:
     """InfoNCE of cosines (Q, n), a scalar: mean over queries and their positives of -log softmax; only ``counts`` count.
 
     ``positive``, ``counts``: bool (Q, n).

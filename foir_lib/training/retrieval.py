@@ -9,21 +9,19 @@ import numpy as np
 import torch
 from accelerate import skip_first_batches
 from accelerate.utils import broadcast
-from timm.data import resolve_data_config
 from timm.scheduler import CosineLRScheduler
+from torch.utils.data import DataLoader
 
 from foir_lib.data.training import TrainingSet, TupleSet
 from foir_lib.errors import InputError, count, unknown
 from foir_lib.models import weights as weights_file
+from foir_lib.models.mini import shipped
+from foir_lib.models.preprocessing import statistics
 from foir_lib.training import loop
-from foir_lib.training.cuts import Cuts, Draws, Tuples, loaded, mine
+from foir_lib.training.cuts import Cuts, Tuples, draws, loaded, mine
 from foir_lib.training.losses import ArcFace, Contrastive, Retriever, Task
 
-OPTIMISERS = {
-    "sgd": partial(torch.optim.SGD, momentum=0.9),
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-}
+OPTIMISERS = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 def train(
@@ -64,17 +62,17 @@ def train(
     per_epoch = n // batch // accelerator.num_processes
     total = min(epochs * per_epoch, max_steps or math.inf)
     run |= {"data": f"{n} of {pictures.name}", "processes": accelerator.num_processes, "from": weights_file.module_digest(net)}
-    cuts, mined = partial(Cuts, pictures, size, *_statistics(net)), {}
+    (_, mean, std), mined = statistics(net), {}
+    cuts = partial(Cuts, pictures, size, mean, std)
 
     def batches(epoch, first):
         data, key = cuts(), (seed, epoch)
         if loss == "contrastive":
             if not first:
-                mined["tuples"] = _mined(
-                    retriever, cuts(plain=True), (*key, 1), accelerator, n, n_pool, n_negatives, batch, workers
-                )
+                plain = cuts(plain=True)
+                mined["tuples"] = _mined(retriever, plain, (*key, 1), accelerator, n, n_pool, n_negatives, batch, workers)
             data = Tuples(data, mined["tuples"])
-        loader = torch.utils.data.DataLoader(data, batch_sampler=Draws(len(data), batch, key), num_workers=workers)
+        loader = DataLoader(data, batch_sampler=draws(len(data), batch, key), num_workers=workers)
         return loaded(skip_first_batches(accelerator.prepare(loader), first))
 
     optimiser = OPTIMISERS[optimiser](task.parameters(), lr, weight_decay=weight_decay)
@@ -103,22 +101,12 @@ def save(
     mean of the map, which takes the place of the network's own, or None for none. ``about``: use, limits and licence,
     mini-cnn's unless given.
     """
-    head = retriever.net.pretrained_cfg["classifier"]
-    keep = {k: v for k, v in retriever.net.state_dict().items() if not k.startswith(f"{head}.")}
-    keep |= {f"whiten.{k}": v for k, v in retriever.whiten.state_dict().items()} | {
-        "pool.p": torch.tensor([retriever.p])
-    }
-    if classifier is not None:
-        keep |= {f"{head}.{k}": v for k, v in classifier.state_dict().items()}
-    keep = {k: v for k, v in keep.items() if not k.endswith("num_batches_tracked")}
-    return weights_file.write(keep, name, folder, losses, facts, ABOUT if about is None else about)
-
-
-ABOUT = {
-    "intended_use": "Lessons and tests of CNN retrieval on mini-landmarks, on a laptop.",
-    "limits": "It knows drawn streets and nothing else; photographs mean nothing to it.",
-    "licence": "Apache-2.0",
-}
+    head, state = retriever.net.pretrained_cfg["classifier"], retriever.net.state_dict()
+    state = {k: v for k, v in state.items() if not k.startswith(f"{head}.") and not k.endswith("num_batches_tracked")}
+    state |= {f"whiten.{k}": v for k, v in retriever.whiten.state_dict().items()}
+    state |= {f"{head}.{k}": v for k, v in ({} if classifier is None else classifier.state_dict()).items()}
+    state["pool.p"] = torch.tensor([retriever.p])
+    return weights_file.write(state, name, folder, losses, facts, shipped.ABOUT["mini-cnn"] if about is None else about)
 
 
 def _same_statistics(retriever):
@@ -140,21 +128,14 @@ def _mined(retriever, plain, key, accelerator, n_queries, n_pool, n_negatives, b
         share = -(-len(rows) // accelerator.num_processes)
         here = np.resize(rows, (accelerator.num_processes, share))[accelerator.process_index]
         order = [(int(row), 0) for row in here]
-        loader = torch.utils.data.DataLoader(plain, batch * (2 + n_negatives), sampler=order, num_workers=workers)
+        loader = DataLoader(plain, batch * (2 + n_negatives), sampler=order, num_workers=workers)
         parts = [retriever(x.to(accelerator.device)) for x, _ in loaded(loader)]
         return accelerator.gather(torch.cat(parts))[: len(rows)]
 
     tuples = mine(pictures.query[pairs], pictures.positive[pairs], pool, pictures.cluster, descriptors, n_negatives)
     if len(tuples) < len(pairs):
-        raise InputError(
-            f"{pictures.name} has too few clusters for {n_negatives} negatives of different ones: ask for fewer."
-        )
+        raise InputError(f"{pictures.name} has too few clusters for {n_negatives} negatives of each another: give fewer.")
     return torch.from_numpy(tuples)
-
-
-def _statistics(net):
-    config = resolve_data_config(pretrained_cfg=net.pretrained_cfg)
-    return config["mean"], config["std"]
 
 
 def _check(pictures, loss, optimiser, lr, **counts):

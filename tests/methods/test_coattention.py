@@ -40,8 +40,8 @@ def test_the_largest_norms_are_selected_and_ties_go_to_the_earlier():
 
 
 def test_fewer_features_than_n_are_all_of_them():
-    found = ca.select(local_features(draw(7, 3)), 500)
-    assert len(found) == 7 and (found.norm.diff() <= 0).all()
+    result = ca.select(local_features(draw(7, 3)), 500)
+    assert len(result) == 7 and (result.norm.diff() <= 0).all()
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -151,11 +151,11 @@ def test_clusters_are_gem_whitening_pca_l2():
     x = draw(20, 6).abs()
     labels = torch.tensor([0, 1, 1, 2] * 5)
     layer, pca = torch.nn.Linear(6, 5).double().requires_grad_(False), fit(draw(40, 5), 3, whiten=False)
-    found = ca.clusters(x, labels, 3.0, layer, pca)
+    result = ca.clusters(x, labels, 3.0, layer, pca)
     for k in range(3):
         v = (x[labels == k] ** 3).mean(0) ** (1 / 3)
         v = (v @ layer.weight.T + layer.bias - torch.from_numpy(pca.mean)) @ torch.from_numpy(pca.matrix).double().T
-        assert torch.allclose(found[k], unit(v))
+        assert torch.allclose(result[k], unit(v))
     one = ca.clusters(x, torch.zeros(20, dtype=torch.long), 3.0, layer, pca)
     assert torch.allclose(ca.query(x, 3.0, layer, pca), one[0])
     assert torch.allclose(ca.query(x), unit((x**3).mean(0) ** (1 / 3)))
@@ -347,28 +347,28 @@ def test_a_picture_against_itself_is_a_perfect_match():
 def test_maps_accumulate_all_scales_on_the_picture():
     fine = Locals.from_map(torch.zeros(1, 2, 4), (8, 4), 1.0)
     coarse = Locals.from_map(torch.zeros(1, 1, 2), (8, 4), 0.5)
-    found = Locals.merged([fine, coarse])[torch.tensor([0, 6, 9])]  # upper left, lower third, right half
-    heat = ca.attention_map(found, torch.tensor([0.5, 0.25, 1.0]))
+    result = Locals.merged([fine, coarse])[torch.tensor([0, 6, 9])]  # upper left, lower third, right half
+    heat = ca.attention_map(result, torch.tensor([0.5, 0.25, 1.0]))
     want = torch.zeros(4, 8)
     want[0:2, 0:2] += 0.5
     want[2:4, 4:6] += 0.25
     want[0:4, 4:8] += 1.0
     assert torch.equal(heat, want)
-    assert torch.equal(ca.attention_map(found, torch.tensor([0.5, 0.25, 1.0]), (2, 4)), want[::2, ::2])
+    assert torch.equal(ca.attention_map(result, torch.tensor([0.5, 0.25, 1.0]), (2, 4)), want[::2, ::2])
 
 
 @example(13, 29, 6, 12)  # borders at half a pixel, where float32 rounds either way
 @given(st.integers(1, 97), st.integers(1, 61), st.integers(1, 9), st.integers(1, 9))
 def test_the_cells_of_a_scale_cover_every_pixel_once(width, height, columns, rows):
-    found = Locals.from_map(torch.zeros(1, min(rows, height), min(columns, width)), (width, height))
-    assert torch.equal(ca.attention_map(found, torch.ones(len(found))), torch.ones(height, width))
+    result = Locals.from_map(torch.zeros(1, min(rows, height), min(columns, width)), (width, height))
+    assert torch.equal(ca.attention_map(result, torch.ones(len(result))), torch.ones(height, width))
 
 
 def test_maps_of_tiny_pictures_and_tiny_maps():
-    found = Locals.merged([Locals.from_map(torch.zeros(1, 1, 1), (1, 1), s) for s in (0.5, 1.0)])
-    assert ca.attention_map(found, torch.tensor([1.0, 2.0])).tolist() == [[3.0]]
-    found = Locals.from_map(torch.zeros(1, 9, 9), (90, 90))
-    heat = ca.attention_map(found, torch.ones(81), (3, 3))
+    result = Locals.merged([Locals.from_map(torch.zeros(1, 1, 1), (1, 1), s) for s in (0.5, 1.0)])
+    assert ca.attention_map(result, torch.tensor([1.0, 2.0])).tolist() == [[3.0]]
+    result = Locals.from_map(torch.zeros(1, 9, 9), (90, 90))
+    heat = ca.attention_map(result, torch.ones(81), (3, 3))
     assert heat.shape == (3, 3) and (heat >= 1).all()
 
 
@@ -377,11 +377,11 @@ def test_the_query_chooses_what_lights_up():
     x = torch.zeros(4, 1, 6)
     x[0, 0, :2], x[1, 0, 4:] = 2.0, 2.0
     x[2] = 0.1
-    found = ca.select(Locals.from_map(x, (60, 10)), 4)
-    labels = ca.cluster(found.features, 2)
+    result = ca.select(Locals.from_map(x, (60, 10)), 4)
+    labels = ca.cluster(result.features, 2)
     for channel, half in ((0, slice(0, 20)), (1, slice(40, 60))):
         q = torch.nn.functional.one_hot(torch.tensor(channel), 4).float()
-        a = ca.weights(q, ca.clusters(found.features, labels))
-        heat = ca.attention_map(found, a[labels])
+        a = ca.weights(q, ca.clusters(result.features, labels))
+        heat = ca.attention_map(result, a[labels])
         assert heat[:, half].mean() > 0.99 and heat[:, 20:40].sum() == 0
         assert heat.sum() - heat[:, half].sum() < 0.01 * heat.sum()

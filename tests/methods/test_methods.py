@@ -431,8 +431,8 @@ def test_attention_mask_by_hand(model, state, x):
     roi = torch.from_numpy(Box(16, 16, 48, 32).tokens(model.grid, (48, 48)))
     masked = model.cls_state(x, bias=baselines.attention_mask(roi), last=1)
     prefix = 1 - state.attention.sum(-1, keepdim=True)
-    kept = state.attention * roi  # softmax over what is left: the prefix and the ROI
-    close(masked.attention, kept / (kept.sum(-1, keepdim=True) + prefix))
+    within = state.attention * roi  # softmax over what is left: the prefix and the ROI
+    close(masked.attention, within / (within.sum(-1, keepdim=True) + prefix))
     assert differs(model.descriptor(masked), model.descriptor(state))
 
 
@@ -508,12 +508,12 @@ def test_noise_by_hand(deal, expected):
 
 def test_noise_has_the_papers_distribution():
     rng, m = np.random.default_rng(0), 2
-    box, seen = Box(100, 100, 200, 200), {"x": Counter(), "y": Counter()}
+    box, dealt_counts = Box(100, 100, 200, 200), {"x": Counter(), "y": Counter()}
     for _ in range(5000):
         n = noisy(box, (300, 300), rng, m=m)
         for axis, low, high in (("x", n.x0 - 100, n.x1 - 200), ("y", n.y0 - 100, n.y1 - 200)):
-            seen[axis][(low + high) / 2, (high - low) / 2] += 1  # shift c, resize l
-    for counts in seen.values():
+            dealt_counts[axis][(low + high) / 2, (high - low) / 2] += 1  # shift c, resize l
+    for counts in dealt_counts.values():
         assert set(counts) == set(itertools.product(range(-m, m + 1), repeat=2))
         assert all(140 < n < 260 for n in counts.values())  # 200 expected, standard deviation 14
     extremes = [noisy(box, (300, 300), rng) for _ in range(20000)]

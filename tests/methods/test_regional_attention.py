@@ -15,7 +15,7 @@ from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.methods import pooling, regional_attention, regions, whitening
 from foir_lib.methods.regional_attention import RegionalAttention
 from foir_lib.models.cnn import CNN
-from foir_lib.models.mini import cnn
+from foir_lib.models.mini import shipped
 from foir_lib.training import regions as regional_training
 from foir_lib.training.regions import Maps
 
@@ -209,16 +209,16 @@ def test_boxes_fill_their_cuts_and_squares_do_not(pictures):
 
 
 def test_kept_maps_are_those_of_the_pictures_in_every_order(model, pictures):
-    kept, fresh = (Maps(model, pictures, 32, batch=4, seed=5, keep=keep) for keep in (True, False))
-    assert len(kept) == len(fresh) == 3
+    stored, fresh = (Maps(model, pictures, 32, batch=4, seed=5, keep=keep) for keep in (True, False))
+    assert len(stored) == len(fresh) == 3
     for number in (0, 1):
-        a, b = list(kept.epoch(number)), list(fresh.epoch(number))
+        a, b = list(stored.epoch(number)), list(fresh.epoch(number))
         assert [y.tolist() for _, y in a] == [y.tolist() for _, y in b] and len(a) == 3
-        rows = [row for rows in regional_training.Draws(12, 4, (5, number)) for row, _ in rows]
-        whole = torch.cat([model.maps(kept.cuts[row, 5][0][None]) for row in rows])
+        rows = [row for rows in regional_training.draws(12, 4, (5, number)) for row, _ in rows]
+        whole = torch.cat([model.maps(stored.cuts[row, 5][0][None]) for row in rows])
         torch.testing.assert_close(torch.cat([x for x, _ in a]), whole, atol=0.01, rtol=0.01)
     assert not torch.equal(
-        torch.cat([x for x, _ in fresh.epoch(0)]), torch.cat([x for x, _ in kept.epoch(0)])
+        torch.cat([x for x, _ in fresh.epoch(0)]), torch.cat([x for x, _ in stored.epoch(0)])
     )
 
 
@@ -227,10 +227,10 @@ def test_attention_learns_through_a_classifier(model, pictures, scales):
     maps = Maps(model, pictures, 64, batch=12, keep=True)
     classifier, losses = regional_training.train_classifier(maps, scales, epochs=20, lr=0.1)
     assert classifier[0].shape == (3, 16) and losses[-1] < 0.8 * losses[0]
-    attention, found = regional_training.train_regional_attention(
+    attention, result = regional_training.train_regional_attention(
         maps, classifier, hidden=4, epochs=(6, 2), rate=0.05, scales=2
     )
-    assert len(found) == 8 and np.mean(found[-3:]) < found[0] and not attention.W_c.weight.requires_grad
+    assert len(result) == 8 and np.mean(result[-3:]) < result[0] and not attention.W_c.weight.requires_grad
     x = model.maps(torch.randn(2, 3, 64, 64))
     assert regional_attention.descriptor(x, attention, 2).shape == (2, 16)
 
@@ -271,13 +271,13 @@ def test_attention_learns_by_retrieval(model, pictures, context):
         Maps(model, pictures, 64, keep=True, cuts=c) for c in (regional_training.Squares, regional_training.Boxes)
     )
     whiten = regional_training.pca(scenes, scales=2)
-    kept = [scenes.of([0]).clone(), boxes.of([0]).clone()]
+    stored = [scenes.of([0]).clone(), boxes.of([0]).clone()]
     attention, losses = regional_training.train_for_retrieval(
         scenes, boxes, whiten, context, hidden=4, steps=60, rate=0.02, n_boxes=6, n_scenes=12, scales=2
     )
     assert len(losses) == 60 and np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.01
     assert attention.context == context and not attention.W_c.weight.requires_grad
-    assert all(torch.equal(a, b) for a, b in zip(kept, (scenes.of([0]), boxes.of([0]))))
+    assert all(torch.equal(a, b) for a, b in zip(stored, (scenes.of([0]), boxes.of([0]))))
     again = regional_training.train_for_retrieval(
         scenes, boxes, whiten, context, hidden=4, steps=60, rate=0.02, n_boxes=6, n_scenes=12, scales=2
     )
@@ -296,8 +296,8 @@ def test_retrieval_needs_two_pictures_of_a_label(model, pictures):
 
 @pytest.mark.parametrize("name", ["mini-cnn-attention", "mini-cnn-attention-no-context"])
 def test_shipped_attention_is_the_one_of_its_card(name):
-    path = cnn.weights_path(name)
-    card, net = cnn.card(name), regional_attention.load(path)
+    path = shipped.weights_path(name)
+    card, net = shipped.card(name), regional_attention.load(path)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"] and path.stat().st_size < 300_000
     assert card["name"] == name and net.channels == 256 and net.context == ("no-context" not in name)
     for key in ("by", "n_landmarks", "per_landmark", "steps", "rate", "size", "batch", "seed"):

@@ -28,7 +28,7 @@ def written_out(height, width, scales):
     overlap = (w**2 - w * (max(height, width) - w) / (steps - 1)) / w**2
     more = int(np.argmin(np.abs(overlap - 0.4))) + 1
     extra = {"w": more * (height < width), "h": more * (height > width)}
-    found = []
+    result = []
     for s in range(1, scales + 1):
         side = int(np.floor(2 * w / (s + 1)))
         if side == 0:
@@ -37,8 +37,8 @@ def written_out(height, width, scales):
         for length, n in ((height, s + extra["h"]), (width, s + extra["w"])):
             gap = (length - side) / (n - 1) if n > 1 else 0
             starts.append([int(np.floor(i * gap + 1e-9)) for i in range(n)])
-        found += [(row, column, side) for row in starts[0] for column in starts[1]]
-    return found
+        result += [(row, column, side) for row in starts[0] for column in starts[1]]
+    return result
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 6))
@@ -49,11 +49,11 @@ def test_the_grid_is_the_authors(height, width, scales):
 
 @given(sides, sides, st.integers(1, 6))
 def test_regions_lie_inside_and_reach_every_border(height, width, scales):
-    found = regions.grid(height, width, scales)
-    assert all(0 <= r and 0 <= c and side >= 1 for r, c, side in found)
-    assert max(r + side for r, _, side in found) == height and max(c + side for _, c, side in found) == width
-    assert {r for r, _, _ in found} >= {0} and {c for _, c, _ in found} >= {0}
-    turned = sorted((c, r, side) for r, c, side in found)
+    result = regions.grid(height, width, scales)
+    assert all(0 <= r and 0 <= c and side >= 1 for r, c, side in result)
+    assert max(r + side for r, _, side in result) == height and max(c + side for _, c, side in result) == width
+    assert {r for r, _, _ in result} >= {0} and {c for _, c, _ in result} >= {0}
+    turned = sorted((c, r, side) for r, c, side in result)
     assert turned == sorted(regions.grid(width, height, scales))
 
 
@@ -82,8 +82,8 @@ def test_wrong_sizes(arguments):
 
 def test_pooled_regions_by_hand():
     x = torch.arange(24.0).reshape(1, 2, 3, 4)
-    found = regions.pooled(x, [(0, 0, 2), (1, 1, 2, 3)])
-    assert found.tolist() == [[[5, 17], [11, 23]]]
+    result = regions.pooled(x, [(0, 0, 2), (1, 1, 2, 3)])
+    assert result.tolist() == [[[5, 17], [11, 23]]]
     assert regions.pooled(x, [(0, 0, 2), (1, 1, 2, 3)], "mean").tolist() == [[[2.5, 14.5], [8, 20]]]
     for bad in ([(0, 0, 4)], [(2, 2, 2)], [(-1, 0, 2)], [(0, 0, 0)], [(0, 3, 1, 2)]):
         with pytest.raises(InputError, match=r"leaves the map of 3 x 4 cells"):
@@ -104,12 +104,12 @@ def detector():
 
 def test_proposals_of_an_untrained_detector_lie_on_the_map(detector):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8))
-    found = regions.proposals(detector, picture, 5, 9, n_regions=20)
-    assert 0 < len(found) <= 20 and len(set(found)) > 1
-    assert all(0 <= r < r + h <= 5 and 0 <= c < c + w <= 9 for r, c, h, w in found)
-    assert found == regions.proposals(detector, picture, 5, 9, n_regions=20)
-    assert regions.proposals(detector, picture, 5, 9, n_regions=3) == found[:3]
-    assert regions.pooled(torch.rand(1, 2, 5, 9), found).shape == (1, len(found), 2)
+    result = regions.proposals(detector, picture, 5, 9, n_regions=20)
+    assert 0 < len(result) <= 20 and len(set(result)) > 1
+    assert all(0 <= r < r + h <= 5 and 0 <= c < c + w <= 9 for r, c, h, w in result)
+    assert result == regions.proposals(detector, picture, 5, 9, n_regions=20)
+    assert regions.proposals(detector, picture, 5, 9, n_regions=3) == result[:3]
+    assert regions.pooled(torch.rand(1, 2, 5, 9), result).shape == (1, len(result), 2)
 
 
 class Proposing(torch.nn.Module):
@@ -132,6 +132,6 @@ class Proposing(torch.nn.Module):
 
 def test_a_box_covers_the_cells_it_touches():
     boxes = [[0.0, 0, 200, 100], [50.0, 25, 100, 50], [51.0, 26, 99, 76], [10.0, 10, 10, 10], [199.9, 99.9, 200, 100]]
-    found = regions.proposals(Proposing(boxes), Image.new("RGB", (400, 200)), 4, 8)
-    assert found == [(0, 0, 4, 8), (1, 2, 1, 2), (1, 2, 3, 2), (0, 0, 1, 1), (3, 7, 1, 1)]
+    result = regions.proposals(Proposing(boxes), Image.new("RGB", (400, 200)), 4, 8)
+    assert result == [(0, 0, 4, 8), (1, 2, 1, 2), (1, 2, 3, 2), (0, 0, 1, 1), (3, 7, 1, 1)]
     assert regions.proposals(Proposing([]), Image.new("RGB", (400, 200)), 4, 8) == [(0, 0, 4, 8)]

@@ -143,9 +143,9 @@ def test_whatever_the_size_there_is_a_cell(model, width, height, scale, longest)
 
 
 def test_one_pixel_has_local_features(model):
-    found = model.locals(Image.new("RGB", (1, 1), "red"))
-    assert len(found) == 5 and torch.isfinite(found.features).all()
-    assert torch.allclose(found.positions, torch.full((5, 2), 0.5)) and torch.equal(found.cell, torch.ones(5, 2))
+    result = model.locals(Image.new("RGB", (1, 1), "red"))
+    assert len(result) == 5 and torch.isfinite(result.features).all()
+    assert torch.allclose(result.positions, torch.full((5, 2), 0.5)) and torch.equal(result.cell, torch.ones(5, 2))
 
 
 def test_a_network_that_needs_more_pixels_gets_them():
@@ -177,24 +177,24 @@ def test_wrong_sizes_are_named(model, options, says):
 
 def test_local_features_know_where_they_come_from():
     x = torch.arange(24.0).reshape(2, 3, 4)  # 2 channels, 3 rows, 4 columns
-    found = Locals.from_map(x, (80, 30), 0.5)
-    assert torch.equal(found.features[5], torch.tensor([5.0, 17.0]))  # row 1, column 1
-    assert found.positions[5].tolist() == [30, 15] and found.positions[-1].tolist() == [70, 25]
-    assert found.cell[0].tolist() == [20, 10] and found.scale.tolist() == [0.5] * 12
-    assert torch.allclose(found.norm, found.features.norm(dim=1))
-    some = found[torch.tensor([5, 0])]
-    assert len(some) == 2 and torch.equal(some.features[0], found.features[5]) and some.size == (80, 30)
-    assert torch.equal(some.positions[0], found.positions[5]) and len(found[found.norm > 15]) < 12
+    result = Locals.from_map(x, (80, 30), 0.5)
+    assert torch.equal(result.features[5], torch.tensor([5.0, 17.0]))  # row 1, column 1
+    assert result.positions[5].tolist() == [30, 15] and result.positions[-1].tolist() == [70, 25]
+    assert result.cell[0].tolist() == [20, 10] and result.scale.tolist() == [0.5] * 12
+    assert torch.allclose(result.norm, result.features.norm(dim=1))
+    some = result[torch.tensor([5, 0])]
+    assert len(some) == 2 and torch.equal(some.features[0], result.features[5]) and some.size == (80, 30)
+    assert torch.equal(some.positions[0], result.positions[5]) and len(result[result.norm > 15]) < 12
 
 
 def test_all_scales_are_merged_in_original_pixels(model):
     p = picture(200, 120)
-    found = model.locals(p)
+    result = model.locals(p)
     sizes = [model.maps(model.preprocess(p, scale=s)[None])[0].flatten(1).T for s in SCALES]
-    assert torch.equal(found.features, torch.cat(sizes))
-    assert torch.equal(found.scale, torch.cat([torch.full((len(x),), s) for x, s in zip(sizes, SCALES)]))
+    assert torch.equal(result.features, torch.cat(sizes))
+    assert torch.equal(result.scale, torch.cat([torch.full((len(x),), s) for x, s in zip(sizes, SCALES)]))
     for scale in SCALES:
-        one = found[torch.isclose(found.scale, torch.tensor(scale))]
+        one = result[torch.isclose(result.scale, torch.tensor(scale))]
         assert one.cell.prod(1).sum() == pytest.approx(200 * 120, rel=1e-5)  # its cells tile the picture
         assert torch.allclose(one.positions.mean(0), torch.tensor([100.0, 60.0]))
     with pytest.raises(InputError, match="Scales are empty"):
@@ -206,11 +206,11 @@ def test_a_feature_moves_with_what_it_shows(model):
     array = np.zeros((256, 384, 3), dtype=np.uint8)
     array[160:224, 288:352] = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
     flat = model.locals(Image.fromarray(array * 0))
-    found = model.locals(Image.fromarray(array))
-    change = (found.features - flat.features).norm(dim=1)
+    result = model.locals(Image.fromarray(array))
+    change = (result.features - flat.features).norm(dim=1)
     for scale in SCALES[1:]:
-        here = torch.isclose(found.scale, torch.tensor(scale))
-        x, y = found.positions[here][change[here].argmax()].tolist()
+        here = torch.isclose(result.scale, torch.tensor(scale))
+        x, y = result.positions[here][change[here].argmax()].tolist()
         assert abs(x - 320) <= 64 / scale and abs(y - 192) <= 64 / scale
 
 
@@ -333,12 +333,12 @@ def test_any_cnn_of_timm_has_a_name_here(monkeypatch):
     cnn = load_model("resnet18", pretrained=False, device="cpu", image_size=320)
     assert isinstance(cnn, CNN) and cnn.longest == 320 and "resnet18.a1_in1k at random" in cnn.key
     assert cnn.preprocess(picture(640, 160)).shape == (3, 80, 320)
-    asked, create = [], timm.create_model
+    calls, create = [], timm.create_model
     monkeypatch.setattr(
-        zoo.timm, "create_model", lambda name, pretrained: asked.append((name, pretrained)) or create(name)
+        zoo.timm, "create_model", lambda name, pretrained: calls.append((name, pretrained)) or create(name)
     )
     assert "at random" not in load_model("resnet18.tv_in1k", device="cpu").key
-    assert asked == [("resnet18.tv_in1k", True)]
+    assert calls == [("resnet18.tv_in1k", True)]
 
 
 @pytest.mark.parametrize(

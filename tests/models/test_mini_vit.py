@@ -12,6 +12,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from foir_lib import load_model
 from foir_lib.data.mini import focus
 from foir_lib.errors import InputError
+from foir_lib.models.mini import shipped
 from foir_lib.models.mini import vit as mini_vit
 from foir_lib.training.mini import vit
 
@@ -37,7 +38,7 @@ def test_unknown_names_and_sizes_are_refused(name, size):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_weights_are_the_ones_of_their_card(name):
-    card, path = mini_vit.card(name), mini_vit.weights_path(name)
+    card, path = shipped.card(name), shipped.weights_path(name)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"]
     assert path.stat().st_size < 6e6
     assert (
@@ -91,9 +92,9 @@ def test_training_pictures_are_what_the_model_sees_in_use():
         focus.stream(1, "mini-focus-sparse", 0, 0, 4), "mini-focus-sparse"
     )
     assert np.flatnonzero(labels[0]).tolist() == sorted(set(kinds))
-    seen = load_model("mini-vit", device="cpu").preprocess(Image.fromarray(image))
+    preprocessed = load_model("mini-vit", device="cpu").preprocess(Image.fromarray(image))
     torch.testing.assert_close(
-        vit.normalise(torch.from_numpy(pixels))[0], seen, atol=0.01, rtol=0
+        vit.normalise(torch.from_numpy(pixels))[0], preprocessed, atol=0.01, rtol=0
     )
 
 

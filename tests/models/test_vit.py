@@ -82,17 +82,17 @@ def plain(model, x):
 @torch.inference_mode()
 def captured(model, x):
     """Attention, head outputs, CLS values and block input of timm's unfused last block, by hooks."""
-    block, seen = model.net.blocks[-1], {}
+    block, recorded = model.net.blocks[-1], {}
     attn = block.attn
     hooks = [
         attn.attn_drop.register_forward_hook(
-            lambda m, i, o: seen.update(attention=i[0][:, :, 0, model.n_prefix :])
+            lambda m, i, o: recorded.update(attention=i[0][:, :, 0, model.n_prefix :])
         ),
-        attn.proj.register_forward_hook(lambda m, i, o: seen.update(heads=i[0][:, 0])),
+        attn.proj.register_forward_hook(lambda m, i, o: recorded.update(heads=i[0][:, 0])),
         attn.qkv.register_forward_hook(
-            lambda m, i, o: seen.update(values=o[:, 0, 2 * o.shape[-1] // 3 :])
+            lambda m, i, o: recorded.update(values=o[:, 0, 2 * o.shape[-1] // 3 :])
         ),
-        block.register_forward_pre_hook(lambda m, i: seen.update(residual=i[0][:, 0])),
+        block.register_forward_pre_hook(lambda m, i: recorded.update(residual=i[0][:, 0])),
     ]
     fused, attn.fused_attn = attn.fused_attn, False
     model.net.forward_features(x)
@@ -101,10 +101,10 @@ def captured(model, x):
         hook.remove()
     shape = (len(x), model.n_heads, -1)
     return ClsState(
-        seen["attention"],
-        seen["heads"].reshape(shape),
-        seen["values"].reshape(shape),
-        seen["residual"],
+        recorded["attention"],
+        recorded["heads"].reshape(shape),
+        recorded["values"].reshape(shape),
+        recorded["residual"],
     )
 
 
@@ -223,11 +223,11 @@ def test_index_and_broadcast_forms_agree(small):
 
 
 def test_many_prompts_share_the_trunk(small):
-    seen = []
-    hook = small.net.blocks[0].register_forward_hook(lambda m, i, o: seen.append(len(o)))
+    recorded = []
+    hook = small.net.blocks[0].register_forward_hook(lambda m, i, o: recorded.append(len(o)))
     small.cls_state(pictures(small, 1), bias=torch.zeros(50, 16), last=2)
     hook.remove()
-    assert seen == [1]
+    assert recorded == [1]
 
 
 def test_attention_of_all_blocks_ends_with_that_of_the_state(small):
@@ -260,8 +260,8 @@ def test_minus_infinity_is_no_attention(small):
     assert (nothing.attention == 0).all() and nothing.heads.isfinite().all()
     # with last=1 the tokens inside keep their proportions
     free = small.cls_state(x).attention[..., roi]
-    kept = small.cls_state(x, bias=bias, last=1).attention[..., roi]
-    close(kept[..., 0] / kept[..., 1], free[..., 0] / free[..., 1])
+    inside = small.cls_state(x, bias=bias, last=1).attention[..., roi]
+    close(inside[..., 0] / inside[..., 1], free[..., 0] / free[..., 1])
 
 
 def test_weights_and_channels_by_hand(small):
@@ -642,24 +642,24 @@ def test_weights_that_do_not_fit_are_no_network_failure(monkeypatch):
 
 
 def test_an_empty_weights_path_means_the_published_ones(monkeypatch):
-    create, asked = timm.create_model, []
+    create, calls = timm.create_model, []
     monkeypatch.setattr(
-        zoo.timm, "create_model", lambda name, pretrained, **o: asked.append(pretrained) or create(name, **o)
+        zoo.timm, "create_model", lambda name, pretrained, **o: calls.append(pretrained) or create(name, **o)
     )
     load_model("deit-tiny", weights="", device="cpu")
-    assert asked == [True]  # and the network is built once
+    assert calls == [True]  # and the network is built once
 
 
 def test_by_default_the_published_weights_are_asked_for(monkeypatch):
-    create, asked = timm.create_model, []
+    create, calls = timm.create_model, []
 
     def local(name, pretrained=False, **options):
-        asked.append((name, pretrained))
+        calls.append((name, pretrained))
         return create(name, **options)
 
     monkeypatch.setattr(zoo.timm, "create_model", local)
     model = load_model("deit-tiny", device="cpu")
-    assert ("deit_tiny_patch16_224.fb_in1k", True) in asked and "at random" not in model.key
+    assert ("deit_tiny_patch16_224.fb_in1k", True) in calls and "at random" not in model.key
 
 
 @pytest.mark.real

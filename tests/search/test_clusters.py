@@ -61,12 +61,12 @@ def test_streaming_is_scoring_in_one_piece(database, chunk, k):
 
 
 def test_it_never_holds_more_than_a_chunk(database, monkeypatch):
-    read, seen = features.Features.read, []
+    read, rows_read = features.Features.read, []
     monkeypatch.setattr(
-        features.Features, "read", lambda self, name, rows=None: seen.append(len(rows)) or read(self, name, rows)
+        features.Features, "read", lambda self, name, rows=None: rows_read.append(len(rows)) or read(self, name, rows)
     )
     clusters.search(unit(1, D), database, 3, chunk=5)
-    assert max(seen) == 5 and sum(seen) == 2 * N
+    assert max(rows_read) == 5 and sum(rows_read) == 2 * N
 
 
 def test_options_reach_the_score(database):
@@ -87,10 +87,10 @@ def test_queries_with_clusters_of_their_own(database):
     queries = [torch.from_numpy(unit(m, D, seed=m)) for m in (1, 3)]
     scores, ids = clusters.search(queries, database, 4, score=ca.many_to_many, chunk=9)
     x, count = database.read("clusters"), database.read("count")
-    for q, row, found in zip(queries, ids, scores):
+    for q, row, result in zip(queries, ids, scores):
         want = ca.many_to_many(q, x, count=count).numpy()
         assert row.tolist() == np.argsort(-want, kind="stable")[:4].tolist()
-        np.testing.assert_allclose(found, want[row], atol=1e-6)
+        np.testing.assert_allclose(result, want[row], atol=1e-6)
 
 
 @settings(max_examples=30)
@@ -115,12 +115,12 @@ def test_no_candidates_at_all_cost_nothing(database, monkeypatch):
 
 
 def test_only_candidates_are_read(database, monkeypatch):
-    read, seen = features.Features.read, []
+    read, rows_read = features.Features.read, []
     monkeypatch.setattr(
-        features.Features, "read", lambda self, name, rows=None: seen.extend(rows) or read(self, name, rows)
+        features.Features, "read", lambda self, name, rows=None: rows_read.extend(rows) or read(self, name, rows)
     )
     clusters.search(unit(2, D), database, 5, candidates=[[30, 2], [2, 11]], chunk=10)
-    assert sorted(set(seen)) == [2, 11, 30]
+    assert sorted(set(rows_read)) == [2, 11, 30]
 
 
 def test_ties_go_to_the_lower_row(tmp_path):
@@ -147,11 +147,11 @@ def test_float16_moves_a_score_by_no_more_than_stated(tmp_path, temperature):
     q = torch.from_numpy(query).double()
     want = ca.scores(q, exact, temperature).numpy()
     scores, ids = clusters.search(query, stored(tmp_path, x, np.full(n, 10)), temperature=temperature)
-    found = np.empty_like(want)
-    np.put_along_axis(found, ids, scores.astype(np.float64), 1)
+    result = np.empty_like(want)
+    np.put_along_axis(result, ids, scores.astype(np.float64), 1)
     a = torch.stack([ca.weights(one, exact, temperature) for one in q])
     length = torch.einsum("qnk,nkd->qnd", a, exact).norm(dim=-1).numpy()
-    moved = np.abs(found - want)
+    moved = np.abs(result - want)
     turn = 2.0**-11
     bound = 2 * (turn + math.expm1(2 * temperature * turn)) / length
     assert (moved <= bound).all() and moved.max() > 0
@@ -160,14 +160,14 @@ def test_float16_moves_a_score_by_no_more_than_stated(tmp_path, temperature):
 
 def test_the_vectors_a_query_sees(database):
     queries, ids = unit(2, D), np.array([[3, 0, -1], [5, 36, 3]])
-    found = clusters.coattended(queries, database, ids).numpy()
-    assert found.shape == (2, 3, D) and not found[0, 2].any()
+    result = clusters.coattended(queries, database, ids).numpy()
+    assert result.shape == (2, 3, D) and not result[0, 2].any()
     want = whole(queries, database)
     for query in range(2):
         for place, row in enumerate(ids[query]):
             if row >= 0:
-                assert found[query, place] @ queries[query] == pytest.approx(want[query, row], abs=1e-5)
-                assert np.linalg.norm(found[query, place]) == pytest.approx(1, abs=1e-5)
+                assert result[query, place] @ queries[query] == pytest.approx(want[query, row], abs=1e-5)
+                assert np.linalg.norm(result[query, place]) == pytest.approx(1, abs=1e-5)
 
 
 def test_bad_input_is_told(database, tmp_path):

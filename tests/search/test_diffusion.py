@@ -63,8 +63,8 @@ def test_it_is_the_dense_solution(seed, n, k, alpha, shift):
     np.testing.assert_allclose(a.toarray(), looped(scores, ids), atol=1e-12)
     assert abs(a - a.T).max() == 0 and not a.diagonal().any()
     y = np.random.default_rng(seed).random((2, n))
-    found = diffusion.diffuse(diffusion.normalised(a), y, alpha, tolerance=1e-10)
-    np.testing.assert_allclose(found, dense(a.toarray(), y, alpha), rtol=1e-6, atol=1e-6)
+    result = diffusion.diffuse(diffusion.normalised(a), y, alpha, tolerance=1e-10)
+    np.testing.assert_allclose(result, dense(a.toarray(), y, alpha), rtol=1e-6, atol=1e-6)
 
 
 def test_the_default_tolerance_ranks_as_the_dense_solution_does():
@@ -115,12 +115,12 @@ def test_one_picture_and_equal_pictures():
 def test_the_numbers_of_pictures_mean_nothing():
     x, q = unit(30, 6, seed=1, shift=0.3), unit(2, 6, seed=2, shift=0.3)
     order = np.random.default_rng(0).permutation(30)
-    found = []
+    result = []
     for y in (x, x[order]):
         scores, ids = knn(q, y, 30)
-        found.append(diffusion.rerank(diffusion.graph(*neighbours(y, 6)), scores, ids, tolerance=1e-9))
-    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5, atol=1e-9)
-    np.testing.assert_array_equal(found[0][1], order[found[1][1]])
+        result.append(diffusion.rerank(diffusion.graph(*neighbours(y, 6)), scores, ids, tolerance=1e-9))
+    np.testing.assert_allclose(result[0][0], result[1][0], rtol=1e-5, atol=1e-9)
+    np.testing.assert_array_equal(result[0][1], order[result[1][1]])
 
 
 def test_bad_input_is_told():

@@ -153,7 +153,7 @@ def test_bad_exclude(exclude, message):
 
 
 def test_nothing_but_the_excluded():
-    with pytest.raises(InputError, match="nothing but the excluded"):
+    with pytest.raises(InputError, match="nothing but the query.s own, excluded"):
         knn(ONES, ONES[:1], 1, exclude=[0, 0, 0])
 
 

@@ -26,8 +26,8 @@ def unit(*shape, seed=0, shift=0.0):
 
 def test_the_nearest_are_read_from_a_ranking():
     database = np.float32([[1, 0], [0, 1], [S, S]])
-    found = lists.nearest(database, [[2, 0, 1], [1, -1, -1]], 2)
-    assert found.tolist() == torch.tensor([[[S, S], [1, 0]], [[0, 1], [0, 0]]]).tolist()
+    result = lists.nearest(database, [[2, 0, 1], [1, -1, -1]], 2)
+    assert result.tolist() == torch.tensor([[[S, S], [1, 0]], [[0, 1], [0, 0]]]).tolist()
     assert lists.nearest(database, [[2, 0]], 9).shape == (1, 2, 2)
     assert lists.nearest(torch.from_numpy(database), [[2, 0]], 0).shape == (1, 0, 2)
 
@@ -58,9 +58,9 @@ def test_alpha_by_hand():
 def test_expansion_forgets_the_order_of_neighbours_and_stays_on_the_sphere(seed, n, alpha):
     q, x = unit(3, 5, seed=seed, shift=0.5), unit(3, 5, 5, seed=seed + 1, shift=0.5)[:, :n]
     for expanded in (expansion.average_expansion, lambda *a: expansion.alpha_expansion(*a, alpha)):
-        found = expanded(q, x)
-        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
-        np.testing.assert_allclose(expanded(q, x[:, ::-1].copy()), found, atol=1e-5)
+        result = expanded(q, x)
+        np.testing.assert_allclose(np.linalg.norm(result, axis=1), 1, rtol=1e-5)
+        np.testing.assert_allclose(expanded(q, x[:, ::-1].copy()), result, atol=1e-5)
 
 
 def test_identical_neighbours_pull_and_a_large_alpha_keeps_the_query():

@@ -31,21 +31,21 @@ NONE = spatial.Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uin
 @pytest.mark.parametrize("root", [True, False])
 def test_a_known_motion_is_found(model, root):
     a, b = spatial.keypoints(texture()), spatial.keypoints(moved(texture()))
-    found = spatial.verify(a, b, model, threshold=3, root=root)
-    assert found.inliers > 30 and found.matrix.shape == (2 if model == "affine" else 3, 3)
-    there = found.a @ AFFINE[:, :2].T + AFFINE[:, 2]
-    assert np.median(np.abs(there - found.b)) < 0.8  # pixels
-    got = found.matrix[:2] / found.matrix[-1, -1] if model == "homography" else found.matrix
+    result = spatial.verify(a, b, model, threshold=3, root=root)
+    assert result.inliers > 30 and result.matrix.shape == (2 if model == "affine" else 3, 3)
+    there = result.a @ AFFINE[:, :2].T + AFFINE[:, 2]
+    assert np.median(np.abs(there - result.b)) < 0.8  # pixels
+    got = result.matrix[:2] / result.matrix[-1, -1] if model == "homography" else result.matrix
     np.testing.assert_allclose(got[:, :2], AFFINE[:, :2], atol=0.05)
     other = spatial.verify(a, spatial.keypoints(texture(1)), model, threshold=3, root=root)
-    assert other.inliers < found.inliers / 4
+    assert other.inliers < result.inliers / 4
 
 
 def test_inliers_lie_within_the_threshold_and_none_is_matched_twice():
     a, b = spatial.keypoints(texture()), spatial.keypoints(moved(texture()))
     for threshold in (0.5, 2.0, 8.0):
-        found = spatial.verify(a, b, "affine", threshold)
-        error = np.linalg.norm(found.a @ found.matrix[:, :2].T + found.matrix[:, 2] - found.b, axis=1)
+        result = spatial.verify(a, b, "affine", threshold)
+        error = np.linalg.norm(result.a @ result.matrix[:, :2].T + result.matrix[:, 2] - result.b, axis=1)
         assert error.max() <= threshold + 1e-3
     pairs = spatial.matches(a, b)
     assert len(np.unique(pairs[:, 0])) == len(np.unique(pairs[:, 1])) == len(pairs)
@@ -75,8 +75,8 @@ def test_pictures_without_keypoints_have_no_inliers(picture):
     nothing, b = spatial.keypoints(picture), spatial.keypoints(texture())
     assert nothing.points.shape == (0, 2) and nothing.descriptors.shape == (0, 128)
     for pair in ((nothing, b), (b, nothing), (nothing, nothing)):
-        found = spatial.verify(*pair)
-        assert found.inliers == 0 and found.a.shape == found.b.shape == (0, 2) and found.matrix is None
+        result = spatial.verify(*pair)
+        assert result.inliers == 0 and result.a.shape == result.b.shape == (0, 2) and result.matrix is None
 
 
 def test_matches_that_lie_on_one_point_or_line_give_no_error():
@@ -84,8 +84,8 @@ def test_matches_that_lie_on_one_point_or_line_give_no_error():
     line = np.float32([[i, 2 * i] for i in range(9)])
     for points in (np.zeros((9, 2), np.float32), line):
         for model in spatial.MODELS:
-            found = spatial.verify(spatial.Keypoints(points, d), spatial.Keypoints(points, d), model)
-            assert 0 <= found.inliers <= 9
+            result = spatial.verify(spatial.Keypoints(points, d), spatial.Keypoints(points, d), model)
+            assert 0 <= result.inliers <= 9
 
 
 def test_the_same_seed_gives_the_same_inliers():
@@ -101,8 +101,8 @@ def test_positions_are_those_of_the_whole_picture():
     inside = spatial.keypoints(picture, box)
     assert len(inside.points) and (inside.points >= (100, 60)).all() and (inside.points <= (300, 260)).all()
     for part in (inside, spatial.keypoints(picture, longest=200)):
-        found = spatial.verify(part, spatial.keypoints(picture), threshold=3)
-        assert found.inliers > 10 and np.median(np.abs(found.a - found.b)) < 0.5
+        result = spatial.verify(part, spatial.keypoints(picture), threshold=3)
+        assert result.inliers > 10 and np.median(np.abs(result.a - result.b)) < 0.5
     assert len(spatial.keypoints(picture, n_features=7).points) == 7
     with pytest.raises(InputError, match="outside the 400 x 300 picture"):
         spatial.keypoints(picture, Box(500, 500, 600, 600))
@@ -112,10 +112,10 @@ def test_positions_are_those_of_the_whole_picture():
 
 def test_the_first_are_ranked_by_inliers_and_each_picture_is_asked_once():
     pictures = [texture(5), Image.new("RGB", (50, 50)), moved(texture()), texture(6), texture()]
-    asked = []
+    calls = []
 
     def keypoints_of(row):
-        asked.append(int(row))
+        calls.append(int(row))
         return spatial.keypoints(pictures[row])
 
     queries = [spatial.keypoints(texture()), NONE]
@@ -126,17 +126,17 @@ def test_the_first_are_ranked_by_inliers_and_each_picture_is_asked_once():
     assert inliers[0, 1] == spatial.verify(queries[0], keypoints_of(2), threshold=3).inliers
     assert new[1].tolist() == [3, 2, 4, 1, 0]  # no keypoints: as it was
     assert (np.diff(inliers, axis=1) <= 0).all()
-    assert sorted(asked[:-1]) == [0, 1, 2, 3, 4]
+    assert sorted(calls[:-1]) == [0, 1, 2, 3, 4]
     assert spatial.rerank(queries, keypoints_of, scores, ids, 1)[1].tolist() == ids.tolist()
     with pytest.raises(InputError, match="2 queries"):
         spatial.rerank(queries, keypoints_of, scores[:1], ids[:1])
 
 
 def test_keypoints_come_back_from_the_store(tmp_path):
-    found = [spatial.keypoints(p, n_features=50) for p in (texture(), Image.new("RGB", (9, 9)), texture(1, (60, 60)))]
-    features = store.build({"sift": 1}, 3, lambda a, b: spatial.stacked(found[a:b], 50), tmp_path, 2, False)
+    result = [spatial.keypoints(p, n_features=50) for p in (texture(), Image.new("RGB", (9, 9)), texture(1, (60, 60)))]
+    features = store.build({"sift": 1}, 3, lambda a, b: spatial.stacked(result[a:b], 50), tmp_path, 2, False)
     keypoints_of = spatial.stored(features)
-    for row, want in enumerate(found):
+    for row, want in enumerate(result):
         got = keypoints_of(np.int64(row))
         np.testing.assert_array_equal(got.points, want.points)
         np.testing.assert_array_equal(got.descriptors, want.descriptors)

@@ -43,7 +43,7 @@ def recorded(root, loss, monkeypatch, **options):
     """What a run leaves: weights, losses, the rows it loaded in training and the tuples it mined."""
     rows, mined, cut, mine = [], [], Cuts.cut, retrieval.mine
     monkeypatch.setattr(Cuts, "cut", lambda self, row: (self.plain or rows.append(row), cut(self, row))[1])
-    monkeypatch.setattr(retrieval, "mine", lambda *given: mined.append(mine(*given)) or mined[-1])
+    monkeypatch.setattr(retrieval, "mine", lambda *arguments: mined.append(mine(*arguments)) or mined[-1])
     pictures = colours(root)
     pictures = training.pairs(pictures) if loss == "contrastive" else pictures
     net, losses = retrieval.train(tiny(5), pictures, loss, **COMMON | TRAIN[loss] | options)
@@ -55,11 +55,11 @@ def interrupted(root, loss, monkeypatch, at, **options):
     """A run that is stopped in step ``at`` of all its processes, then taken up again from its checkpoint."""
     backward, calls = Accelerator.backward, []
 
-    def stop(self, *given):
+    def stop(self, *arguments):
         calls.append(1)
         if len(calls) == at:
             raise KeyboardInterrupt
-        backward(self, *given)
+        backward(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Accelerator, "backward", stop)
@@ -78,8 +78,8 @@ def close(one, other, **tolerance):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    colours(found := tmp_path_factory.mktemp("run"))
-    return found
+    colours(result := tmp_path_factory.mktemp("run"))
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def both(root):
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", TRAIN)
 def test_two_processes_are_one_with_batches_of_double_size(both, root, loss, monkeypatch):
-    first, second = (found[loss] for found in both)
+    first, second = (result[loss] for result in both)
     close(first, second, atol=0, rtol=0)
     whole = recorded(root, loss, monkeypatch, batch=2 * TRAIN[loss]["batch"], freeze_norm=True)
     assert sorted(first["rows"] + second["rows"]) == sorted(whole["rows"]) and first["rows"] != second["rows"]
@@ -112,7 +112,7 @@ def test_two_processes_are_one_with_batches_of_double_size(both, root, loss, mon
 
 @pytest.mark.slow
 def test_the_pictures_of_a_step_are_different_ones(both):
-    first, second = (found["arcface"]["rows"] for found in both)
+    first, second = (result["arcface"]["rows"] for result in both)
     for epoch in range(2):
         assert not set(first[6 * epoch : 6 * epoch + 6]) & set(second[6 * epoch : 6 * epoch + 6])
 
@@ -121,9 +121,9 @@ def test_the_pictures_of_a_step_are_different_ones(both):
 def test_both_mine_the_same_tuples_and_those_are_as_one_mines_them(both, root, monkeypatch):
     whole = recorded(root, "contrastive", monkeypatch, batch=4, freeze_norm=True)["mined"]
     assert whole.shape == (2, 12, 4)
-    for found in both:
-        assert torch.equal(found["contrastive"]["mined"], whole)
-    free = [found["free"]["mined"] for found in both]
+    for result in both:
+        assert torch.equal(result["contrastive"]["mined"], whole)
+    free = [result["free"]["mined"] for result in both]
     assert torch.equal(*free) and len(free[0]) == 2, "also where batch norm counts other pictures in each"
 
 
@@ -135,10 +135,10 @@ def test_free_batch_norm_ends_the_same_in_both(both):
 
 @pytest.mark.slow
 def test_a_resumed_run_of_two_is_the_same_run(both):
-    for found in both:
-        close(found["resumed"], found["contrastive"], atol=1e-6, rtol=1e-5)
-        rows = found["contrastive"]["rows"]
-        assert found["resumed"]["rows"] == rows[-len(found["resumed"]["rows"]) :], "no picture is seen again"
+    for result in both:
+        close(result["resumed"], result["contrastive"], atol=1e-6, rtol=1e-5)
+        rows = result["contrastive"]["rows"]
+        assert result["resumed"]["rows"] == rows[-len(result["resumed"]["rows"]) :], "no picture is seen again"
 
 
 def test_a_resumed_epoch_keeps_its_tuples(root, monkeypatch, tmp_path):
@@ -150,7 +150,7 @@ def test_a_resumed_epoch_keeps_its_tuples(root, monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_more_processes_than_pictures(both):
-    assert [found["few"] for found in both] == ["one is too small for 2 processes: start fewer."] * 2
+    assert [result["few"] for result in both] == ["one is too small for 2 processes: start fewer."] * 2
 
 
 # --- recipes
@@ -169,15 +169,15 @@ def test_a_recipe_leaves_weights_that_load_and_a_card(root, tmp_path):
     model = load_model("mini-cnn", weights=tmp_path / "mine.safetensors", device="cpu")
     assert model.whiten.weight.shape == (256, 256)
     assert json.loads((tmp_path / "mine.recipe.json").read_text()) == recipe
-    kept = (tmp_path / "mine.checkpoint").stat().st_mtime_ns
+    before = (tmp_path / "mine.checkpoint").stat().st_mtime_ns
     assert recipes.run(tmp_path / "mine.recipe.json") == pytest.approx(card["losses"], abs=1e-3)
-    assert (tmp_path / "mine.checkpoint").stat().st_mtime_ns == kept, "a finished run has nothing left to do"
+    assert (tmp_path / "mine.checkpoint").stat().st_mtime_ns == before, "a finished run has nothing left to do"
 
 
 def test_the_papers_recipes():
-    made = recipes.recipe("arcface", "gldv2", "resnet101", 4, {"epochs": 3}, data_root="there")
-    assert made["name"] == "resnet101-gldv2-arcface" and made["data_root"] == "there"
-    assert made["train"] == {
+    built = recipes.recipe("arcface", "gldv2", "resnet101", 4, {"epochs": 3}, data_root="there")
+    assert built["name"] == "resnet101-gldv2-arcface" and built["data_root"] == "there"
+    assert built["train"] == {
         "optimiser": "sgd", "lr": 0.05, "weight_decay": 1e-4, "epochs": 3, "batch": 32, "size": 512,
     }  # fmt: skip
     assert recipes.recipe("contrastive", "rsfm120k", "resnet101", 5)["train"]["batch"] == 1
@@ -205,12 +205,12 @@ def test_a_recipe_in_two_processes(root, tmp_path):
 @pytest.mark.parametrize("words", [["-m", "foir_lib.training.recipes"], ["-c", "import sys; sys.exit(1)"]])
 def test_what_goes_wrong_in_processes_is_told_in_one_sentence(root, tmp_path, monkeypatch, words):
     monkeypatch.setattr(recipes, "command", lambda path, processes: [sys.executable, *words, str(path)])
-    told = (
+    sentence = (
         r"There is no folder of training pictures at .*nowhere.*\."
         if "-m" in words
         else r"The processes of mine failed: see .*mine\.log\."
     )
-    with pytest.raises(InputError, match=f"^{told}$"):
+    with pytest.raises(InputError, match=f"^{sentence}$"):
         recipes.launch(RECIPE | {"data_root": str(root / "nowhere")}, tmp_path, processes=2)
 
 
@@ -243,10 +243,10 @@ def test_no_recipe_and_a_list(tmp_path):
 
 def test_pairs_are_two_pictures_of_a_label(root):
     pictures = colours(root)
-    made = training.pairs(pictures)
-    assert sorted(made.query) == sorted(made.positive) == list(range(12)) and (made.query != made.positive).all()
-    assert (pictures.labels[made.query] == pictures.labels[made.positive]).all()
-    assert made.cluster is pictures.labels and made.boxes is None and made.box(0) is None
+    built = training.pairs(pictures)
+    assert sorted(built.query) == sorted(built.positive) == list(range(12)) and (built.query != built.positive).all()
+    assert (pictures.labels[built.query] == pictures.labels[built.positive]).all()
+    assert built.cluster is pictures.labels and built.boxes is None and built.box(0) is None
     few = training.TrainingSet(
         "few",
         pictures.paths[:4],
@@ -254,8 +254,8 @@ def test_pairs_are_two_pictures_of_a_label(root):
         ["r", "g", "b"],
         np.array([[0, 0, 1, 1], [2, 2, 3, 3], [4, 4, 5, 5], [6, 6, 7, 7]]),
     )
-    found = training.pairs(few)
-    assert set(found.query) == {1, 3} and found.box(1).x0 == 2, "a picture alone in its label has no pair"
+    result = training.pairs(few)
+    assert set(result.query) == {1, 3} and result.box(1).x0 == 2, "a picture alone in its label has no pair"
     with pytest.raises(InputError, match="no two pictures of one label"):
         training.pairs(training.TrainingSet("one", pictures.paths[:1], np.array([0]), ["r"]))
 
@@ -263,15 +263,15 @@ def test_pairs_are_two_pictures_of_a_label(root):
 def worker(root):
     """What each of two processes does, and writes down."""
     patch, norm = pytest.MonkeyPatch(), {"freeze_norm": True}
-    found = {loss: recorded(root, loss, patch, **norm) for loss in TRAIN}
-    found["resumed"] = interrupted(root, "contrastive", patch, 5, checkpoint=root / "run.pt", **norm)
-    found["free"] = recorded(root, "contrastive", patch)
+    result = {loss: recorded(root, loss, patch, **norm) for loss in TRAIN}
+    result["resumed"] = interrupted(root, "contrastive", patch, 5, checkpoint=root / "run.pt", **norm)
+    result["free"] = recorded(root, "contrastive", patch)
     try:
         pictures = colours(root)
         retrieval.train(tiny(5), training.TrainingSet("one", pictures.paths[:1], np.array([0]), ["r"]))
     except InputError as error:
-        found["few"] = str(error)
-    torch.save(found, root / f"{PartialState().process_index}.pt")
+        result["few"] = str(error)
+    torch.save(result, root / f"{PartialState().process_index}.pt")
     PartialState().destroy_process_group()
 
 

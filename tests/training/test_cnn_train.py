@@ -15,10 +15,10 @@ from foir_lib.bench.metrics.mean_ap import mean_average_precision
 from foir_lib.data.training import TrainingSet, TupleSet, pairs
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.methods import pooling
-from foir_lib.models.mini import cnn
+from foir_lib.models.mini import cnn, shipped
 from foir_lib.prompts import crop
 from foir_lib.training import retrieval
-from foir_lib.training.cuts import Cuts, Draws, mine
+from foir_lib.training.cuts import Cuts, draws, mine
 from foir_lib.training.losses import ArcFace, Contrastive, Retriever, parts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,9 +43,9 @@ SMALL = {"batch": 6, "size": 32, "optimiser": "adamw", "lr": 3e-3, "weight_decay
 def test_arcface_by_hand():
     head = ArcFace(2, 2, scale=2.0, margin=math.pi / 6)
     head.weight.data = torch.tensor([[3.0, 0.0], [0.0, 5.0]])  # directions at 0 and 90 degrees
-    found = head(torch.tensor([[0.5, math.sqrt(3) / 2]]), torch.tensor([0]))  # at 60 degrees, pushed to 90
+    result = head(torch.tensor([[0.5, math.sqrt(3) / 2]]), torch.tensor([0]))  # at 60 degrees, pushed to 90
     other = math.sqrt(3) / 2
-    assert found.item() == pytest.approx(-math.log(1 / (1 + math.exp(2 * other))), abs=1e-5)
+    assert result.item() == pytest.approx(-math.log(1 / (1 + math.exp(2 * other))), abs=1e-5)
 
 
 def test_without_margin_arcface_is_a_cosine_classifier():
@@ -95,11 +95,11 @@ def test_the_retriever_is_gem_then_the_layer():
 def test_parts_are_a_cell_and_those_most_like_it():
     x = torch.tensor([[1.0, 1.1, 9.0, 1.2, 9.1, 9.2]]).repeat(500, 1)[:, None]
     torch.manual_seed(0)
-    found = {tuple(row.int().tolist()) for row in parts(x)[:, 0]}
+    result = {tuple(row.int().tolist()) for row in parts(x)[:, 0]}
     alone = {tuple(int(i == j) for i in range(6)) for j in range(6)}
     groups = {(1, 1, 0, 1, 0, 0), (0, 0, 1, 0, 1, 1), (1,) * 6}
-    assert groups <= found and alone & found
-    for row in map(np.array, found):  # beyond one group, all of it is there
+    assert groups <= result and alone & result
+    for row in map(np.array, result):  # beyond one group, all of it is there
         assert row[[0, 1, 3]].all() or row[[2, 4, 5]].all() or row.sum() < 3
 
 
@@ -132,18 +132,18 @@ def test_most_cuts_show_the_box_large_and_whole(pictures):
 
 
 def test_draws_give_every_row_once():
-    whole = list(Draws(11, 3, (0, 1)))
+    whole = list(draws(11, 3, (0, 1)))
     rows = [row for batch in whole for row, _ in batch]
-    assert len(whole) == len(Draws(11, 3, 0)) == 3 and len(set(rows)) == 9 and set(rows) <= set(range(11))
-    assert list(Draws(11, 3, (0, 2))) != whole
-    assert len(list(Draws(4, 9, 0))) == 1, "a batch is no larger than the set"
+    assert len(whole) == len(draws(11, 3, 0)) == 3 and len(set(rows)) == 9 and set(rows) <= set(range(11))
+    assert list(draws(11, 3, (0, 2))) != whole
+    assert len(list(draws(4, 9, 0))) == 1, "a batch is no larger than the set"
 
 
 def test_mining_takes_the_nearest_of_each_other_cluster():
     at = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 2.0, 0.5])
     vectors, cluster = torch.stack([at.cos(), at.sin()], 1), np.array([0, 0, 1, 1, 2, 3, 0])
-    found = mine(np.array([0]), np.array([6]), np.arange(7), cluster, lambda rows: vectors[rows], 3)
-    assert found.tolist() == [[0, 6, 2, 4, 5]]
+    result = mine(np.array([0]), np.array([6]), np.arange(7), cluster, lambda rows: vectors[rows], 3)
+    assert result.tolist() == [[0, 6, 2, 4, 5]]
     assert len(mine(np.array([0]), np.array([6]), np.arange(7), cluster, lambda rows: vectors[rows], 4)) == 0
 
 
@@ -235,10 +235,10 @@ def test_a_run_that_diverges_stops_in_one_sentence(pictures):
 def test_a_damaged_picture_is_named_in_one_sentence(pictures, tmp_path, loss, workers):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     paths = [str(tmp_path / "broken.jpg"), *pictures.paths[1:]]
-    given = TrainingSet("colours", paths, pictures.labels, pictures.names)
+    labelled = TrainingSet("colours", paths, pictures.labels, pictures.names)
     with pytest.raises(InputError, match=r"^Picture \S+broken\.jpg can't be read .*replace or remove it\.$"):
         retrieval.train(
-            tiny(), pairs(given) if loss == "contrastive" else given, loss, workers=workers, n_negatives=1, **SMALL
+            tiny(), pairs(labelled) if loss == "contrastive" else labelled, loss, workers=workers, n_negatives=1, **SMALL
         )
 
 
@@ -262,7 +262,7 @@ def test_saved_weights_load_again_with_layer_p_and_classifier(tmp_path):
 
 
 def test_shipped_weights_are_the_ones_of_their_card():
-    card, path = cnn.card(), cnn.weights_path()
+    card, path = shipped.card("mini-cnn"), shipped.weights_path("mini-cnn")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"] and path.stat().st_size < 4e6
     assert card["name"] == "mini-cnn" and card["licence"] == "Apache-2.0" and "training town" in card["data"]["set"]
     assert card["losses"][-1] < 0.3 * card["losses"][0]

@@ -1,8 +1,6 @@
 """The mini ViTs: timm ViTs with a small convolutional stem, trained on the mini world."""
 
-import json
 from functools import partial
-from pathlib import Path
 
 import torch
 from timm.layers import HybridEmbed
@@ -26,43 +24,19 @@ def create(name: str, img_size: int = NATIVE_SIZE, num_classes: int = 0) -> Visi
     if name not in SIZES:
         raise unknown("mini ViT", name, SIZES)
     if img_size % STRIDE or img_size < STRIDE:
-        raise InputError(
-            f"Image size {img_size} of {name} must be a multiple of {STRIDE}, e.g. {NATIVE_SIZE}."
-        )
+        raise InputError(f"Image size {img_size} of {name} must be a multiple of {STRIDE}, e.g. {NATIVE_SIZE}.")
     net = VisionTransformer(
-        img_size=img_size,
-        patch_size=1,
-        embed_layer=partial(HybridEmbed, backbone=_stem()),
-        embed_dim=16 * SIZES[name],
-        depth=4,
-        num_heads=SIZES[name],
-        mlp_ratio=2,
-        num_classes=num_classes,
-        class_token=True,
-        global_pool="token",
-    )
+        img_size=img_size, patch_size=1, embed_layer=partial(HybridEmbed, backbone=_stem()), embed_dim=16 * SIZES[name],
+        depth=4, num_heads=SIZES[name], mlp_ratio=2, num_classes=num_classes, class_token=True, global_pool="token",
+    )  # fmt: skip
     size = (3, NATIVE_SIZE, NATIVE_SIZE)
     net.pretrained_cfg = {"input_size": size, "interpolation": "bicubic", "mean": MEAN, "std": STD}
     return net.to(memory_format=torch.channels_last)  # the stem's convolutions run faster so
-
-
-def weights_path(name: str) -> Path:
-    """Path of the shipped weights (safetensors); the model card lies beside them as .json."""
-    return Path(__file__).with_name("weights") / f"{name}.safetensors"
-
-
-def card(name: str) -> dict:
-    """The model card of shipped weights (dict): data, recipe, time, held-out score, sha256, ..."""
-    return json.loads(weights_path(name).with_suffix(".json").read_text())
 
 
 def _stem(channels=(24, 48, 96, 192)):
     """Four strided convolutions with batch norm: (B, 3, S, S) -> (B, 192, S / 16, S / 16)."""
     layers = []
     for fan_in, fan_out in zip((3, *channels), channels, strict=False):
-        layers += [
-            nn.Conv2d(fan_in, fan_out, 3, 2, 1, bias=False),
-            nn.BatchNorm2d(fan_out),
-            nn.ReLU(),
-        ]
+        layers += [nn.Conv2d(fan_in, fan_out, 3, 2, 1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU()]
     return nn.Sequential(*layers)

@@ -27,9 +27,7 @@ def graph(scores, ids, gamma=GAMMA):
     scores, ids = np.asarray(scores, np.float64), np.asarray(ids)
     n = len(ids)
     if ids.ndim != 2 or ids.shape != scores.shape or (ids.size and not -1 <= ids.min() <= ids.max() < n):
-        raise InputError(
-            f"Neighbours {ids.shape} and {scores.shape} make no graph: give (n, k) each, of rows 0 to n - 1."
-        )
+        raise InputError(f"Neighbours {ids.shape} and {scores.shape} make no graph: give (n, k) each, rows 0 to n - 1.")
     own = np.repeat(np.arange(n), ids.shape[1]).reshape(ids.shape)
     others = (ids >= 0) & (ids != own)
     if not np.isfinite(scores[others]).all():
@@ -44,15 +42,14 @@ def normalised(affinity):
 
     Raises InputError when A isn't square, symmetric and non-negative.
     """
-    affinity = sparse.csr_array(affinity, dtype=np.float64)
-    if affinity.shape[0] != affinity.shape[1]:
-        raise InputError(f"An affinity of shape {affinity.shape} is no graph: it must be square.")
-    largest = abs(affinity).max() if affinity.nnz else 0.0
-    if affinity.nnz and (affinity.data.min() < 0 or abs(affinity - affinity.T).max() > 1e-9 * largest):
+    a = sparse.csr_array(affinity, dtype=np.float64)
+    if a.shape[0] != a.shape[1]:
+        raise InputError(f"An affinity of shape {a.shape} is no graph: it must be square.")
+    if a.nnz and (a.data.min() < 0 or abs(a - a.T).max() > 1e-9 * abs(a).max()):
         raise InputError("The affinity isn't symmetric and non-negative: make it with diffusion.graph.")
-    degree = affinity.sum(1)
-    root = np.where(degree > 0, 1 / np.sqrt(np.where(degree > 0, degree, 1.0)), 0.0)
-    return (sparse.diags_array(root) @ affinity @ sparse.diags_array(root)).tocsr()
+    degree = a.sum(1)
+    root = sparse.diags_array(np.where(degree > 0, 1 / np.sqrt(np.where(degree > 0, degree, 1.0)), 0.0))
+    return (root @ a @ root).tocsr()
 
 
 def diffuse(s, y, alpha=0.99, tolerance=1e-6):
@@ -66,11 +63,12 @@ def diffuse(s, y, alpha=0.99, tolerance=1e-6):
     y = np.asarray(y, np.float64)
     if y.ndim != 2 or y.shape[1] != s.shape[0] or not np.isfinite(y).all():
         raise InputError(f"Start values of shape {y.shape} don't fit a graph of {s.shape[0]} pictures: (Q, n), no NaN.")
-    system = sparse.eye_array(s.shape[0], format="csr") - alpha * s
-    solved = [cg(system, row, rtol=tolerance, atol=0.0, maxiter=10_000) for row in y]
-    if any(info for _, info in solved):
-        raise InputError("Diffusion didn't converge in 10,000 steps: choose a smaller alpha.")
-    return np.stack([f for f, _ in solved]) if solved else y
+    system, f = sparse.eye_array(s.shape[0], format="csr") - alpha * s, np.zeros_like(y)
+    for row, start in enumerate(y):
+        f[row], failed = cg(system, start, rtol=tolerance, atol=0.0, maxiter=10_000)
+        if failed:
+            raise InputError("Diffusion didn't converge in 10,000 steps: choose a smaller alpha.")
+    return f
 
 
 def rerank(affinity, scores, ids, n_query=10, alpha=0.99, gamma=GAMMA, tolerance=1e-6):
@@ -80,9 +78,8 @@ def rerank(affinity, scores, ids, n_query=10, alpha=0.99, gamma=GAMMA, tolerance
     f; equal f (among them the pictures that diffusion doesn't reach, f = 0) stay in the order of the first ranking,
     those it doesn't name last. Raises InputError as :func:`normalised` and :func:`diffuse` do.
     """
-    n = affinity.shape[0]
+    n, s = affinity.shape[0], normalised(affinity)
     scores, ids = checked(scores, ids, n)
-    s = normalised(affinity)
     rows = np.arange(len(ids))[:, None]
     y, place = np.zeros((len(ids), n)), np.full((len(ids), n), ids.shape[1])
     y[rows, ids[:, :n_query]] = np.maximum(scores[:, :n_query], 0).astype(np.float64) ** gamma

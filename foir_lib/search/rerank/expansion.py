@@ -40,8 +40,6 @@ def _fitting(queries, neighbours):
     queries = knn.to_matrix(queries, "Query descriptors")
     neighbours = torch.as_tensor(neighbours, dtype=torch.float32, device=queries.device)
     if neighbours.ndim != 3 or neighbours.shape[::2] != queries.shape or not torch.isfinite(neighbours).all():
-        raise InputError(
-            f"Neighbours of shape {tuple(neighbours.shape)} don't fit queries of shape {tuple(queries.shape)}: "
-            "give (Q, n, d) without NaN, as lists.nearest does."
-        )
+        shapes = f"shape {tuple(neighbours.shape)} don't fit queries of shape {tuple(queries.shape)}"
+        raise InputError(f"Neighbours of {shapes}: give (Q, n, d) without NaN, as lists.nearest does.")
     return queries, neighbours

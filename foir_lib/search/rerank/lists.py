@@ -25,9 +25,8 @@ def head_first(scores: np.ndarray, ids: np.ndarray, new: np.ndarray) -> tuple[np
     Returns scores (Q, k) float32 and ids (Q, k) int64.
     """
     m = new.shape[1]
-    order = np.argsort(-new, axis=1, kind="stable")
+    order, rest = np.argsort(-new, axis=1, kind="stable"), scores[:, m:].astype(np.float64)
     head = np.take_along_axis(new, order, 1)
-    rest = scores[:, m:].astype(np.float64)
     rest = rest - np.maximum(rest[:, :1] - head[:, -1:], 0)
     ids = np.concatenate([np.take_along_axis(ids[:, :m], order, 1), ids[:, m:]], 1)
     return np.concatenate([head, rest], 1).astype(np.float32), ids.astype(np.int64)
@@ -37,7 +36,6 @@ def checked(scores, ids, n: int) -> tuple[np.ndarray, np.ndarray]:
     """``scores`` and ``ids`` (Q, k) of a first ranking of a database of ``n`` as arrays; InputError if they aren't."""
     scores, ids = np.asarray(scores), np.asarray(ids)
     if ids.ndim != 2 or not ids.size or ids.shape != scores.shape or not 0 <= ids.min() <= ids.max() < n:
-        raise InputError(
-            f"A first ranking of scores {scores.shape} and ids {ids.shape} doesn't fit: give (Q, k) each, of rows 0 to {n - 1}."
-        )
+        shapes = f"scores {scores.shape} and ids {ids.shape}"
+        raise InputError(f"A first ranking of {shapes} doesn't fit: give (Q, k) each, of rows 0 to {n - 1}.")
     return scores, ids

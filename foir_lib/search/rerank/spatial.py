@@ -4,6 +4,7 @@ Source: Lowe, IJCV 2004 (SIFT, ratio test); Philbin et al., CVPR 2007 (verificat
 (RootSIFT). All of it is OpenCV's but the nearest neighbours, which are faiss's.
 """
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import cv2
@@ -45,20 +46,17 @@ def keypoints(picture, box=None, n_features=1000, longest=LONGEST):
     ``box``: only this :class:`~foir_lib.prompts.Box` of it is looked at (a query's), positions stay those of the whole
     picture. A picture longer than ``longest`` pixels is looked at smaller. 136 bytes a keypoint.
     """
-    corner = np.zeros(2, np.float32)
-    if box is not None:
-        picture, corner = crop(picture, box)
-        corner = np.float32(corner)
-    grey, factor = picture.convert("L"), min(1.0, longest / max(picture.size))
+    picture, corner = (picture, (0, 0)) if box is None else crop(picture, box)
+    pixels, factor = np.array(picture.convert("L")), min(1.0, longest / max(picture.size))
     size = [max(round(side * factor), 1) for side in picture.size]
-    pixels = cv2.resize(np.asarray(grey), size, interpolation=cv2.INTER_AREA) if factor < 1 else np.asarray(grey)
-    detected, descriptors = cv2.SIFT_create(nfeatures=n_features).detectAndCompute(np.ascontiguousarray(pixels), None)
-    detected, descriptors = detected[:n_features], None if descriptors is None else descriptors[:n_features]
+    if factor < 1:
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    detected, descriptors = cv2.SIFT_create(nfeatures=n_features).detectAndCompute(pixels, None)
     if not detected:
         return Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8))
-    scale = np.float32(picture.size) / np.float32(size)
-    points = (np.float32([k.pt for k in detected]) + 0.5) * scale + corner  # OpenCV counts from a pixel's centre
-    return Keypoints(points, descriptors.astype(np.uint8))
+    scale, at = np.float32(picture.size) / np.float32(size), np.float32([k.pt for k in detected[:n_features]])
+    points = (at + 0.5) * scale + np.float32(corner)  # OpenCV counts from a pixel's centre
+    return Keypoints(points, descriptors[:n_features].astype(np.uint8))
 
 
 def matches(a, b, ratio=0.8, root=True):
@@ -81,7 +79,7 @@ def matches(a, b, ratio=0.8, root=True):
 def verify(a, b, model="affine", threshold=8.0, ratio=0.8, root=True, seed=0, iterations=2000):
     """The :class:`Verified` matches of Keypoints ``a`` and ``b``: the inliers of one motion, within ``threshold`` pixels of b.
 
-    ``model``: "affine" (of a plane seen from afar: 6 parameters) or "homography" (8). Found by OpenCV's USAC with its own
+    ``model``: "affine" (of a plane seen from afar: 6 parameters) or "homography" (8). Estimated by OpenCV's USAC with its own
     ``seed``; with fewer matches than fix a motion, or none that holds, there are 0 inliers.
     """
     if model not in MODELS:
@@ -94,20 +92,18 @@ def verify(a, b, model="affine", threshold=8.0, ratio=0.8, root=True, seed=0, it
     usac = cv2.UsacParams()
     usac.randomGeneratorState, usac.threshold, usac.maxIterations, usac.confidence = seed, threshold, iterations, 0.999
     find = cv2.estimateAffine2D if model == "affine" else cv2.findHomography
-    try:
+    with suppress(cv2.error):  # a degenerate sample, all matches on a point or a line
         matrix, inside = find(source, target, params=usac)
-    except cv2.error:  # a degenerate sample, all matches on a point or a line
-        return nothing
-    if matrix is None or not np.isfinite(matrix).all():
-        return nothing
-    inside = inside.ravel().astype(bool)
-    return Verified(source[inside], target[inside], matrix)
+        if matrix is not None and np.isfinite(matrix).all():
+            inside = inside.ravel().astype(bool)
+            return Verified(source[inside], target[inside], matrix)
+    return nothing
 
 
 def rerank(queries, keypoints_of, scores, ids, n=100, progress=False, **options):
     """The first ``n`` of each list of a ranking by falling number of inliers, equals in their order; the rest behind, as it was.
 
-    queries: Keypoints of each query; ``keypoints_of(row)``: those of a database picture, asked once per picture and call
+    queries: Keypoints of each query; ``keypoints_of(row)``: those of a database picture, called once per picture and call
     of this function; scores, ids (Q, k): the first ranking; ``options``: of :func:`verify`. Returns scores and ids
     (Q, k), inliers as the scores of the head, as :func:`lists.head_first` puts it. Time: milliseconds a pair.
     """
@@ -127,24 +123,19 @@ def rerank(queries, keypoints_of, scores, ids, n=100, progress=False, **options)
 
 def stacked(pictures, n_features=1000):
     """Keypoints of several pictures as arrays for the feature store: "points" and "descriptors", zero-padded, and "count"."""
-    counts = np.array([len(k.points) for k in pictures], np.int32)
-    arrays = {
-        "points": np.zeros((len(pictures), n_features, 2), np.float32),
-        "descriptors": np.zeros((len(pictures), n_features, 128), np.uint8),
-    }
+    n = len(pictures)
+    points, descriptors = np.zeros((n, n_features, 2), np.float32), np.zeros((n, n_features, 128), np.uint8)
     for row, k in enumerate(pictures):
-        for name, array in arrays.items():
-            array[row, : counts[row]] = getattr(k, name)
-    return {**arrays, "count": counts}
+        points[row, : len(k.points)], descriptors[row, : len(k.points)] = k
+    return {"points": points, "descriptors": descriptors, "count": np.array([len(k.points) for k in pictures], np.int32)}
 
 
 def stored(features):
-    """``keypoints_of(row)`` for :func:`rerank`, read from a feature store made of :func:`stacked` arrays."""
+    """``keypoints_of(row)`` for :func:`rerank`, read from a feature store of :func:`stacked` arrays."""
 
     def keypoints_of(row):
         one = slice(int(row), int(row) + 1)
-        m = int(features.read("count", one)[0])
-        return Keypoints(*(features.read(name, one)[0, :m] for name in ("points", "descriptors")))
+        return Keypoints(*(features.read(name, one)[0, : features.read("count", one)[0]] for name in Keypoints._fields))
 
     return keypoints_of
 

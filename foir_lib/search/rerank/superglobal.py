@@ -21,14 +21,9 @@ def superglobal(queries, database, scores, ids, n_top=400, n_neighbours=9, beta=
     best. Source: Shao et al., ICCV 2023, section 3.4 and public code.
     """
     scores, ids = checked(scores, ids, len(database))
-    queries = knn.to_matrix(queries, "Query descriptors")
-    count(n_top, "n_top")
+    queries, best = knn.to_matrix(queries, "Query descriptors"), nearest(database, ids, count(n_top, "n_top"))
     count(n_neighbours, "n_neighbours", 0)
-    tops = ids[:, :n_top]
-    new = np.stack(
-        [_refined_scores(q, x, n_neighbours, beta) for q, x in zip(queries, nearest(database, tops, n_top))]
-    )
-    return head_first(scores, ids, new)
+    return head_first(scores, ids, np.stack([_refined_scores(q, x, n_neighbours, beta) for q, x in zip(queries, best)]))
 
 
 def _refined_scores(q, x, n_neighbours, beta):

@@ -1,4 +1,4 @@
-"""How the mini ViTs were made: the CLS token learns to tell which kinds a training scene holds."""
+"""How the mini ViTs were trained: the CLS token learns to tell which kinds a training scene holds."""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -9,12 +9,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from sklearn.metrics import average_precision_score
 from timm.models.vision_transformer import VisionTransformer
 from tqdm.auto import tqdm
 
 from foir_lib.data.mini import focus
 from foir_lib.models import weights
-from foir_lib.models.mini import vit
+from foir_lib.models.mini import shipped, vit
 from foir_lib.training import loop
 
 TRAIN, HELD_OUT = 0, 1  # parts of the training streams; benchmark scenes come from other streams
@@ -23,11 +24,10 @@ TRAIN, HELD_OUT = 0, 1  # parts of the training streams; benchmark scenes come f
 def render(start: int, stop: int, seed: int, part: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Training scenes start..stop, squashed: uint8 (n, 3, size, size), and labels bool (n, kinds).
 
-    The three flavours take turns. `mini.stream` tells why no benchmark seed can meet these scenes.
+    The three flavours take turns. `mini.stream` says why no benchmark seed can meet these scenes.
     """
-    names = list(focus.FLAVOURS)
-    pixels = np.empty((stop - start, 3, size, size), np.uint8)
-    labels = np.zeros((stop - start, len(focus.KINDS)), bool)
+    names, n = list(focus.FLAVOURS), stop - start
+    pixels, labels = np.empty((n, 3, size, size), np.uint8), np.zeros((n, len(focus.KINDS)), bool)
     for row, index in enumerate(range(start, stop)):
         name = names[index % len(names)]
         image, kinds, _, _ = focus.scene(focus.stream(1, name, seed, part, index), name)
@@ -43,10 +43,9 @@ def scenes(
     pixels, labels = np.empty((n, 3, size, size), np.uint8), np.empty((n, len(focus.KINDS)), bool)
     starts = range(0, n, chunk)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        jobs = [pool.submit(render, s, min(s + chunk, n), seed, part, size) for s in starts]
+        jobs = [pool.submit(render, start, min(start + chunk, n), seed, part, size) for start in starts]
         for start, job in zip(starts, tqdm(jobs, desc="scenes", unit_scale=chunk), strict=True):
-            part_pixels, part_labels = job.result()
-            pixels[start : start + chunk], labels[start : start + chunk] = part_pixels, part_labels
+            pixels[start : start + chunk], labels[start : start + chunk] = job.result()
     return torch.from_numpy(pixels), torch.from_numpy(labels)
 
 
@@ -96,23 +95,13 @@ def train(
 def held_out(net: Callable, pixels: torch.Tensor, labels: torch.Tensor, batch: int = 256) -> float:
     """Mean average precision over the kinds (textbook) of the classifier on scenes it never saw."""
     logits = torch.cat([net(normalise(x)) for x in pixels.split(batch)])
-    hits = labels.gather(0, logits.argsort(0, descending=True)).double()
-    precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)[:, None]
-    return float(((precision * hits).sum(0) / hits.sum(0)).mean())
+    return float(average_precision_score(labels.numpy(), logits.numpy()))
 
 
 def save(net: VisionTransformer, name: str, folder: str | Path, losses: list[float], facts: dict) -> dict:
     """Write `<name>.safetensors` (matrices in float16, no classifier) and its model card (JSON).
 
-    `facts`: what the card should say of data, recipe, time and held-out score. The loss curve is
-    kept as 60 means. Returns the card.
+    `facts`: what the card should say of data, recipe, time and held-out score; the loss curve is 60 means. Returns the card.
     """
-    keep = {key: value for key, value in net.state_dict().items() if not key.startswith("head.")}
-    return weights.write(keep, name, folder, losses, facts, ABOUT)
-
-
-ABOUT = {
-    "intended_use": "Lessons and tests of head selection on the mini world, on a laptop.",
-    "limits": "It knows drawn scenes of 24 kinds and nothing else; photographs mean nothing to it.",
-    "licence": "Apache-2.0",
-}
+    state = {key: value for key, value in net.state_dict().items() if not key.startswith("head.")}
+    return weights.write(state, name, folder, losses, facts, shipped.ABOUT["mini-vit"])
