@@ -64,7 +64,8 @@ def mean_shift(features: Float[Tensor, "N C"], bandwidth: float = 1.0, max_itera
     """
     if not bandwidth > 0:
         raise InputError(f"bandwidth={bandwidth!r} of mean-shift must be positive, in units of the features.")
-    here, features = features.double(), features.double()
+    features = torch.linalg.qr(features.double().T).R.T  # as far apart as before, in N dimensions at most
+    here = features
     for _ in range(max_iterations):
         weight = torch.exp(-torch.cdist(here, features).square() / (2 * bandwidth**2))
         before, here = here, weight @ features / weight.sum(1, keepdim=True)

@@ -55,7 +55,7 @@ def descriptor(
 
 
 def summed(
-    x: Float[Tensor, "B C H W"], attention: RegionalAttention | None, vectors: Float[Tensor, "B R d"], at: Sequence[tuple[int, ...]]
+    x: Maps, attention: RegionalAttention | None, vectors: Float[Tensor, "B R d"], at: Regions
 ) -> Float[Tensor, "B d"]:
     """:func:`descriptor` from the processed ``vectors`` P(M(R)) (B, R, d) of the regions ``at``."""
     return F.normalize((vectors if attention is None else attention(x, at)[..., None] * vectors).mean(1), dim=-1)

@@ -154,6 +154,7 @@ PATHS = {
     "regions.pooled": ([], lambda: regions.pooled(maps(), AT)),
     "regional_attention.RegionalAttention": ([], lambda: ATTENTION(maps(), AT)),
     "regional_attention.descriptor": ([], lambda: regional_attention.descriptor(maps(), ATTENTION, whiten=PCA)),
+    "regional_attention.summed": ([], lambda: regional_attention.summed(maps(), ATTENTION, on(2, len(AT), 3), AT)),
     "regional_attention.attended": ([], lambda: regional_attention.attended(maps(), ATTENTION)),
     "whitening.PCA": ([], lambda: PCA(on(3, 16))),
     "clustering.kmeans": ([1, 0, True, 1, 3, 2, True, 2], lambda: clustering.kmeans(on(6, 4), 2)),
