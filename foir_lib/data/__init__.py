@@ -3,6 +3,7 @@
 import dataclasses
 from os import PathLike
 
+from foir_lib import notices
 from foir_lib.data.opening import manifest, opened
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
@@ -18,12 +19,13 @@ def load_set(name: str, root: str | PathLike | None = None, seed: int = 0, **opt
     one, where `foir data get` puts it: $FOIR_DATA/name, or data/name in the cache, if that is there;
     seed: which world, for the mini ones; options: arguments of the function that is registered.
     Raises InputError for an unknown name or option and for a root that is lacking or superfluous,
-    MissingError for missing files.
+    MissingError for missing files. What was left out, turned or guessed is told in one warning and stands in ``notices``.
     """
-    retrieval_set = opened("set", name, root, options, seed)
+    with notices.collected(f"Set {name}") as counts:
+        retrieval_set = opened("set", name, root, options, seed)
     if not isinstance(retrieval_set, RetrievalSet):
         raise InputError(
             f"The set {name!r} opens as {type(retrieval_set).__name__}: let its function return a RetrievalSet."
         )
     settings = manifest(name).get("settings", {}) | retrieval_set.settings
-    return dataclasses.replace(retrieval_set, settings=settings)
+    return dataclasses.replace(retrieval_set, settings=settings, notices=counts.rows())

@@ -16,6 +16,7 @@ from foir_lib.data.masks import decode
 from foir_lib.data.protocol import Protocol
 from foir_lib.errors import InputError, MissingError
 from foir_lib.images import open_image
+from foir_lib.notices import Notice
 from foir_lib.prompts import Box, Mask
 
 
@@ -28,6 +29,7 @@ class RetrievalSet:
     difficult), segmentation (None, COCO polygons or COCO RLE). queries: image_id, prompt (Box), label,
     object (its row in objects, or -1). protocols: name -> Protocol; "contains" is the one of PHS.
     settings: numbers that belong to the data (checks.SETTINGS), e.g. the unit of the queries, or local features a picture.
+    notices: what was left out, turned or guessed while the files were read, counted by reason.
     A set without objects may have no queries: one's own photographs, searched with one's own prompts.
 
     Everything is checked here, once; InputError says what is wrong and where.
@@ -39,6 +41,7 @@ class RetrievalSet:
     queries: pd.DataFrame
     protocols: dict[str, Protocol]
     settings: dict = field(default_factory=dict)
+    notices: tuple[Notice, ...] = ()
 
     def __post_init__(self):
         tables = {name: checks.columns(self.name, name, getattr(self, name)) for name in COLUMNS}
