@@ -37,7 +37,8 @@ def published(table):
         raise InputError(
             f"There is no published table {table!r}: {hint} are {', '.join(tables())}."
         )
-    return _read(table).copy()
+    path = manifest_root() / "published" / f"{table}.csv"
+    return _read(table, path, path.stat().st_mtime_ns).copy()
 
 
 def claims():
@@ -48,9 +49,8 @@ def claims():
 
 
 @cache
-def _read(table):
-    """Read and check one CSV: columns, names, one decimal (costs: none), range, no cell twice."""
-    path = manifest_root() / "published" / f"{table}.csv"
+def _read(table, path, time):
+    """Read and check one CSV, once for each state of the file: columns, names, one decimal (costs: none), range, no cell twice."""
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -78,18 +78,22 @@ def _read(table):
     return rows.assign(value=rows["value"].astype(float))
 
 
-def beside(rows: pd.DataFrame, spec, datasets: list[str]) -> pd.DataFrame:
+def beside(rows: pd.DataFrame, spec) -> pd.DataFrame:
     """Published value and difference beside ours, where data set and model are the paper's own.
 
-    Where the table ``spec`` says so, systems that the paper alone has, on the same data sets, stand as further rows.
+    Where the table ``spec`` says so, systems that the paper alone has, on the same data sets, stand as further rows. Rows that
+    were through here before get the numbers that are published now.
     """
     keys, table = ["dataset", "model", "method", "metric"], rows["table"].iloc[0]
     rows = rows.assign(**{key: "" for key in keys if key not in rows}).astype({"ours": float})
+    if "published" in rows:
+        of_paper = rows["ours"].isna() & rows["published"].notna() & (rows["note"].isna() if "note" in rows else True)
+        rows = rows[~of_paper].drop(columns="published")
     if table in tables():
         theirs = published(table).rename(columns={"value": "published"})[[*keys, "published"]]
         others = [model for model in spec.models if model not in set(rows["model"])]
-        unasked = theirs["method"].isin(rows["method"]) & theirs["model"].isin(others)
-        extra = theirs[theirs["dataset"].isin(datasets) & ~unasked] if spec.alone else theirs[:0]
+        not_ours = theirs["method"].isin(rows["method"]) & theirs["model"].isin(others)
+        extra = theirs[theirs["dataset"].isin(rows["dataset"]) & ~not_ours] if spec.alone else theirs[:0]
         extra = extra[~pd.MultiIndex.from_frame(extra[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))]
         rows = rows.merge(theirs, on=keys, how="left")
         if len(extra):

@@ -104,7 +104,7 @@ def run(
                 bar.update()
             for column in (column for guest_name, path in files.items() for column in _guests(guest_name, path, retrieval_set)):
                 rows += [about | {"model": "guest"} | row for row in _rows(spec, experiment, [column], k)]
-    return beside(pd.DataFrame(rows).assign(table=table), spec, datasets)
+    return beside(pd.DataFrame(rows).assign(table=table), spec)
 
 
 def _experiment(retrieval_set, model, *options):

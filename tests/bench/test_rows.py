@@ -122,7 +122,7 @@ def test_published_values_stand_beside_ours_only_where_they_belong():
         {"dataset": "coco", "model": "dinov2-large", "method": "PHS", "metric": "MP@100", "ours": 61.0},
         {"dataset": "mini-focus", "model": "mini-vit", "method": "PHS", "metric": "MP@100", "ours": 61.0},
     ]).assign(table="phs-1")  # fmt: skip
-    table = beside(ours, heads.TABLES["phs-1"], ["coco", "mini-focus"])
+    table = beside(ours, heads.TABLES["phs-1"])
     assert table["published"].tolist()[0] == 61.3 and np.isnan(table["published"].tolist()[1])
     assert table["difference"].tolist()[0] == pytest.approx(-0.3) and len(table) == 2
 
@@ -131,12 +131,12 @@ def test_published_rows_of_others_stand_beside_ours():
     columns = ["table", "dataset", "model", "method", "metric", "ours", "ap"]
     ours = pd.DataFrame([("ca-15", "roxford5k", "resnet101", "GeM+CA", "mAP hard", 70.0, "trapezoid")], columns=columns)
     spec = catalogue.find("ca-15")
-    table = beside(ours, spec, ["roxford5k"]).set_index(["method", "metric"])
+    table = beside(ours, spec).set_index(["method", "metric"])
     assert table.loc[("GeM+CA", "mAP hard"), ["published", "ours"]].tolist() == [72.6, 70.0]
     assert table.loc[("GeM+CA", "mAP hard"), "difference"] == pytest.approx(-2.6)
     assert table.loc[("CANet", "mAP hard"), "published"] == 68.9 and np.isnan(table.loc[("CANet", "mAP hard"), "ours"])
     assert set(table["dataset"]) == {"roxford5k"} and table["table"].eq("ca-15").all()
-    none = beside(ours.assign(model="resnet50"), spec, ["roxford5k"])
+    none = beside(ours.assign(model="resnet50"), spec)
     assert set(none["method"]) == {"GeM", "GeM+CA", "CANet"} and len(none) == 1 + 2 + 2, "no line of another network of ours"
 
 

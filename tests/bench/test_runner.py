@@ -18,6 +18,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from foir_lib import files
+from foir_lib.bench import published
 from foir_lib.bench import rows as bench_rows
 from foir_lib.bench.runs import parameters, report, runner, stamp
 from foir_lib.bench.runs.page import Page
@@ -362,6 +363,7 @@ def test_rows_are_kept_and_figures_drawn_again_when_only_what_draws_has_changed(
     drawn[0] = "two"
     capsys.readouterr()
     again, second, printed, time_2 = result()
+    rows = rows.assign(published=np.nan, difference=np.nan)  # no paper has a data set "mini"
     assert printed == "computed False\n" and time_2 > time_1 and "(drawn again)" in capsys.readouterr().out
     assert second == mark | {"drawn": "two"}  # date and seconds are those of the rows
     pd.testing.assert_frame_equal(again, rows)
@@ -612,9 +614,28 @@ def test_a_stamp_that_was_handed_over_is_written_with_the_rows_once(tmp_path):
     rows, mark = report.load(report.save(ROWS, "phs-1", tmp_path))
     assert mark == {"key": "k", "seconds": mark["seconds"]} and 0 <= mark["seconds"] < 60
     report.hand_over(tmp_path, {"key": "k", "seconds": 331.0}, rows)
-    kept = report.kept_rows(tmp_path)
-    pd.testing.assert_frame_equal(report.checked(kept, "phs-1"), rows)
-    assert report.load(report.save(kept, "phs-1", tmp_path))[1]["seconds"] == 331.0
+    earlier = report.kept_rows(tmp_path)
+    ours = rows.assign(published=np.nan, difference=np.nan)  # the papers know none of these models
+    pd.testing.assert_frame_equal(report.checked(earlier, "phs-1"), ours)
+    assert report.load(report.save(earlier, "phs-1", tmp_path))[1]["seconds"] == 331.0
+
+
+def test_rows_that_are_drawn_again_stand_beside_the_numbers_published_now(tmp_path, monkeypatch):
+    def draw(*lines):
+        (tmp_path / "published" / "ca-15.csv").write_text("\n".join(["table,dataset,model,method,metric,value", *lines, ""]))
+        rows = report.kept_rows(tmp_path)
+        report.hand_over(tmp_path, {"key": "k"}, report.load(report.save(rows, "ca-15", tmp_path))[0])
+        return [tuple(row) for row in rows[["method", "published", "ours", "difference"]].astype(object).fillna("").itertuples(index=False)]
+
+    (tmp_path / "published").mkdir()
+    monkeypatch.setattr(published, "manifest_root", lambda: tmp_path)
+    ours = rows_of(*[("ca-15", "roxford5k", "resnet101", m, "mAP hard", 1.0, v) for m, v in (("GeM", 60.0), ("GeM+CA", None))])
+    report.hand_over(tmp_path, {"key": "k"}, ours.assign(note=[None, "it lacks weights"], ap="trapezoid"))
+    line = "ca-15,roxford5k,resnet101,{},mAP hard,{}".format
+    gem, lacking = ("GeM", 56.0, 60.0, 4.0), ("GeM+CA", "", "", "")
+    assert draw(line("GeM", "56.0"), line("CANet", "68.9")) == [gem, lacking, ("CANet", 68.9, "", "")]
+    assert draw(line("GeM", "58.5"), line("CANet", "69.0")) == [("GeM", 58.5, 60.0, 1.5), lacking, ("CANet", 69.0, "", "")]
+    assert draw(line("GeM+CA", "70.0")) == [("GeM", "", 60.0, ""), ("GeM+CA", 70.0, "", "")]
 
 
 @pytest.mark.parametrize(

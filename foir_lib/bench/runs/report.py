@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foir_lib.bench.published import published, tables
+from foir_lib.bench.published import beside, published, tables
 from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, best, latex, number, pipes, with_differences
-from foir_lib.bench.tables.catalogue import EVERY, title
+from foir_lib.bench.tables.catalogue import EVERY, find, title
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import atomic_write
 
@@ -30,9 +30,10 @@ def hand_over(out: str | Path, stamp: dict, rows: pd.DataFrame | None = None) ->
 
 
 def kept_rows(out: str | Path) -> pd.DataFrame | None:
-    """The rows that :func:`hand_over` left in the folder ``out`` to be drawn again; None if they are to be computed."""
+    """The rows that :func:`hand_over` left in the folder ``out`` to be drawn again, beside the numbers published now; None if
+    they are to be computed."""
     rows = _handed(out).get("rows")
-    return pd.DataFrame(rows) if rows else None
+    return beside(pd.DataFrame(rows), find(rows[0]["table"])) if rows else None
 
 
 def _handed(out):
