@@ -109,7 +109,7 @@ def run(
 
 def _experiment(retrieval_set, model, *options):
     """An experiment; what it has learned stays at hand for the next table of the same process, set, network and options."""
-    key = (retrieval_set.content, model.key, type(model), *options)
+    key = (retrieval_set.content, model.key, type(model), getattr(model, "opener", None), *options)
     if key not in _experiments:
         seed, paths, n_training, attention, *others = options
         learned = (paths, n_training, attentions(attention, model))

@@ -70,7 +70,7 @@ def _registered(name, **options):
     lacking = [part for part in ("preprocess", "key", "device") if not hasattr(model, part)]
     if lacking:
         raise InputError(f"The model {name} has no {lacking[0]}: it needs preprocess(picture), key, device and embed(x) or more.")
-    model.name = name
+    model.name, model.opener = name, opener  # whose code takes part: a wrapper's class doesn't lead to a plug-in's file
     return model
 
 
