@@ -10,7 +10,8 @@ import hashlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -52,6 +53,17 @@ def register(kind: str, name: str) -> Callable:
         return thing
 
     return add
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """What is registered inside the ``with`` block is gone after it; what modules of foir_lib registered meanwhile stays."""
+    before = {kind: dict(entries) for kind, entries in _entries.items()}
+    try:
+        yield
+    finally:
+        for kind, entries in _entries.items():
+            _entries[kind] = before[kind] | {name: thing for name, thing in entries.items() if _place(thing).startswith("foir_lib.")}
 
 
 def names(kind: str) -> list[str]:
