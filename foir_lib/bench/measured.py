@@ -13,7 +13,7 @@ import pandas as pd
 
 from foir_lib.bench.metrics.intervals import spread
 from foir_lib.bench.runs import report
-from foir_lib.bench.runs.tables_text import BOLD, GROUP, pipes
+from foir_lib.bench.runs.tables_text import BOLD, comparable, pipes
 from foir_lib.errors import FoirError, InputError, IntegrityError, unknown
 from foir_lib.files import PACKAGE, atomic_write, manifest_root
 
@@ -92,9 +92,9 @@ def over_seeds(runs: dict[int, pd.DataFrame]) -> pd.DataFrame:
     rows = next(iter(runs.values())).assign(seed=", ".join(map(str, runs))).reset_index(drop=True)
     if len(runs) == 1:
         return rows
-    every = pd.concat([run.assign(seed=seed) for seed, run in runs.items()])
-    every["gap"] = every["ours"] - every.groupby(["seed", *GROUP])["ours"].transform("first")
-    first = rows.groupby(GROUP).cumcount() == 0
+    every = pd.concat([run.assign(seed=seed) for seed, run in runs.items()], ignore_index=True)
+    every["gap"] = every["ours"] - every["ours"].groupby([every["seed"], *comparable(every)]).transform("first")
+    first = rows.groupby(comparable(rows)).cumcount() == 0
     for at, cell in rows[report.KEYS].iterrows():
         seeds = every[(every[report.KEYS] == cell).all(axis=1)]
         ours, gap = spread(seeds["ours"]), spread(seeds["gap"])

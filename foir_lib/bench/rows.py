@@ -72,8 +72,8 @@ def run(
     ``plugin``: a Python file that registers more. ``h_on``: number of selected heads, or several separated by
     commas; empty is the paper's 5, or for a model with no more than 5 heads every number below. ``training_root``: folder of
     other pictures that PCA and codebook are learned from. ``attention``: weights of regional attention separated by a
-    comma; ``detector``: of torchvision's fasterrcnn_resnet50_fpn; ``guest``: "NAME=path, ..." of :mod:`guests`. The others: see
-    :class:`Corpus` and :func:`load_model`. Scores are percent, not rounded. A method that can't be had has no score and a
+    comma; ``detector``: of torchvision's fasterrcnn_resnet50_fpn; ``guest``: "NAME=path, ..." of :mod:`guests`, compared with
+    the first method on the last of the models. The others: see :class:`Corpus` and :func:`load_model`. Scores are percent, not rounded. A method that can't be had has no score and a
     ``note``. Figures have a column ``x``.
     """
     if plugin:
@@ -86,6 +86,8 @@ def run(
         raise InputError(f"A guest's file can't serve {len(datasets)} data sets: name one data set.")
     if files and not models:
         raise InputError(f"{table} counts objects: a guest has no place in it.")
+    if twice := files.keys() & {column.name for column in columns}:
+        raise InputError(f"Guest {twice.pop()!r} has the name of a method of the table: name it otherwise.")
     count(n_training, "n_training", 0), count(k, "k")
     paths = tuple(training.sample(training_root, n_training or 50_000, seed)) if training_root else None
     with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row", disable=not progress) as bar:
@@ -100,10 +102,11 @@ def run(
                 experiment = _experiment(retrieval_set, net, *learning, batch_size, workers, cache, progress, noise_pixels)
                 about = _about(name, model_name, experiment)
                 wanted = [one for column in columns for one in by_heads(column, spec, experiment.model, h_on)]
-                rows += [about | row for row in _rows(spec, experiment, wanted, k)]
+                last = files.items() if model_name == models[-1] else ()
+                others = [column for guest, path in last for column in _guests(guest, path, retrieval_set)]
+                theirs = {column.name: {"model": "guest"} for column in others}
+                rows += [about | row | theirs.get(row["method"], {}) for row in _rows(spec, experiment, [*wanted, *others], k)]
                 bar.update()
-            for column in (column for guest_name, path in files.items() for column in _guests(guest_name, path, retrieval_set)):
-                rows += [about | {"model": "guest"} | row for row in _rows(spec, experiment, [column], k)]
     return beside(pd.DataFrame(rows).assign(table=table), spec)
 
 
