@@ -16,7 +16,6 @@ from foir_lib.bench.metrics.intervals import against_first
 from foir_lib.bench.metrics.scores import Score, metric_of
 from foir_lib.bench.published import beside
 from foir_lib.bench.tables.catalogue import find
-from foir_lib.bench.tables.coattention import DISTRACTORS
 from foir_lib.bench.tables.columns import Column, Table
 from foir_lib.data import load_set, training
 from foir_lib.errors import InputError, count
@@ -25,6 +24,11 @@ from foir_lib.retrievers import guests
 from foir_lib.retrievers.regions import attentions
 from foir_lib.retrievers.rerankers import AlphaQE, Diffusion
 
+DISTRACTORS = {  # data set of a row -> the set, and what is added to its database
+    "roxford5k+1m": ("roxford5k", "revisitop1m"), "rparis6k+1m": ("rparis6k", "revisitop1m"),
+    "oxford105k": ("oxford5k", "oxford105k"), "paris106k": ("paris6k", "oxford105k"),
+    "revisitop1m": ("roxford5k", "revisitop1m"),
+}  # fmt: skip
 METRICS = ("mAP", "mAP medium", "mAP hard", "mAP@100", "MP", "MAP")  # those shown of a set that has none of the table's
 EXPERIMENTS = 9  # sets with a model that stay at hand while tables are made in one process
 _experiments: dict[tuple, Experiment] = {}
@@ -49,14 +53,7 @@ def columns_of(spec: Table, methods: str = "") -> tuple[Column, ...]:
     A re-ranking follows its method after a plus: "GeM+DF". Raises InputError for an unknown name or option.
     """
     own = {column.name: column for column in spec.columns}
-    return tuple(own.get(name) or _column(name) for name in registry.split(methods)) or spec.columns
-
-
-def _column(text):
-    name, plus, rerank = text.rpartition("+")
-    if plus and rerank.partition("(")[0].strip() in registry.names("reranker"):
-        return Column(text, registry.parse("retriever", name), rerank=registry.parse("reranker", rerank))
-    return Column(text, registry.parse("retriever", text))
+    return tuple(own.get(name) or Column.of(name) for name in registry.split(methods)) or spec.columns
 
 
 def run(

@@ -79,8 +79,8 @@ def test_methods_take_the_place_of_a_table_s_columns():
 
 
 def test_names_of_data_sets_and_models():
-    assert rows.rows_of("phs-4", "paper", "paper") == (["coco"], [*heads.DINOV2, *heads.CLIP])
-    assert rows.rows_of("phs-1") == (list(heads.DATASETS.values()), ["mini-vit-small", "mini-vit", "mini-vit-large"])
+    assert rows.rows_of("phs-4", "paper", "paper") == (["coco"], [f"dinov2-{size}" for size in ("small", "base", "large", "giant")] + ["clip-base", "clip-large"])
+    assert rows.rows_of("phs-1") == (["mini-focus", "mini-focus-sparse", "mini-focus-dense"], ["mini-vit-small", "mini-vit", "mini-vit-large"])
     assert rows.rows_of("phs-1", "coco", "a, b") == (["coco"], ["a", "b"])
     assert rows.rows_of("ca-1") == (["mini-landmarks"], ["mini-cnn"])
     assert rows.rows_of("ca-1", "paper", "paper")[1] == ["resnet50", "resnet101"]

@@ -236,14 +236,6 @@ def test_what_a_function_captured_takes_part(plugin):
         assert keys.code_of(function(inner)).split(" ")[1:] == ["mine.py", "test_keys.py"]
 
 
-def test_files_left_out_are_not_looked_at(package):
-    left_out = [package / "models" / "vit.py"]
-    code = keys.code_of(package / "models" / "zoo.py", without=left_out)
-    assert code != keys.code_of(package / "models" / "zoo.py")
-    edit(package / "models" / "vit.py")
-    assert keys.code_of(package / "models" / "zoo.py", without=left_out) == code
-
-
 def test_objects_of_libraries_count_by_version():
     assert keys.code_of(torch.nn.Linear(1, 1)).split(" ")[1:] == ["torch"]
     assert keys.is_current(keys.code_of(torch.nn.Linear, ViT)) is True

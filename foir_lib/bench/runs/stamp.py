@@ -31,22 +31,22 @@ def stamp(notebook, parameters):
     ``key`` names all that may change the rows: what ``bench.rows``, the table's columns and the openers of its data sets reach,
     what the catalogue says of it, the content of plug-ins, weights of the package, what manifests say of the data, lock,
     versions, device, parameters, and for those that name a file or folder its state on disk. ``drawn`` names what
-    else shows in the result: the notebook's code and what it imports (``view``, report), and the published numbers. When only
+    else shows in the result: the notebook's code and what it imports (``view``, report), titles, and the published numbers. When only
     ``drawn`` changed, figures are drawn again from the rows that are there. The commit is part of neither: a commit that changes
     only words keeps results. Raises MissingError for a plug-in that isn't there, InputError for code that can't be found.
     """
     objects, spec = _taking_part(parameters)
-    catalogue = [path for path in _files(["bench/tables/*.py"]) if path.stem != "columns"] if spec else ()
     plugin = [Path(parameters["plugin"]).expanduser()] if parameters.get("plugin") else []
     made_by = {
-        "code": keys.code_of(*_files(ROWS), *objects, *plugin, without=catalogue),
+        "code": keys.code_of(*_files(ROWS), *objects, *plugin),
         "lock": _lock(),
         "versions": _versions(),
         "device": devices.described(parameters.get("device")),
         "parameters": parameters,
     }
     touched = {name: _touched(value) for name, value in parameters.items() if name != "plugin"}
-    drawn = [_drawing(Path(notebook)), _contents(manifest_root() / "published", "*.csv")]
+    words = _contents(files.PACKAGE / "bench" / "tables", "*.json")
+    drawn = [_drawing(Path(notebook)), words, _contents(manifest_root() / "published", "*.csv")]
     return {
         "key": _digest(json.dumps([made_by, spec, touched, _package(), _settings()], sort_keys=True).encode()),
         "drawn": _digest(json.dumps(drawn).encode()),
@@ -85,7 +85,6 @@ def _taking_part(parameters):
     """The objects that compute a table's rows, and what the catalogue says of it; all there are, and "", for what is no table."""
     from foir_lib.bench import rows  # imports every network
     from foir_lib.bench.tables.catalogue import find
-    from foir_lib.bench.tables.coattention import DISTRACTORS
 
     try:
         if parameters.get("plugin"):
@@ -93,7 +92,7 @@ def _taking_part(parameters):
         spec = find(parameters["table"])
         columns = rows.columns_of(spec, parameters.get("methods") or "")
         names = rows.rows_of(parameters["table"], parameters.get("dataset", "mini"), parameters.get("model", "mini"))
-        sets = {name: DISTRACTORS.get(name, (name,)) for name in names[0]}
+        sets = {name: rows.DISTRACTORS.get(name, (name,)) for name in names[0]}
         openers = [registry.lookup("set", base) for base, *_ in sets.values()]
     except (KeyError, FoirError):  # the run itself says what is wrong
         return _files(ALL), ""
