@@ -80,9 +80,7 @@ def models():
 
 
 @app.command()
-def methods(
-    plugin: Annotated[str | None, typer.Option(help="A Python file that registers more.")] = None,
-):
+def methods(plugin: Annotated[str | None, typer.Option(help="A Python file that registers more.")] = None):
     """List the methods that tables can be asked for, with options and defaults, and the re-rankings."""
     from foir_lib import registry
 
@@ -109,9 +107,7 @@ def reproduce(
     tables: Annotated[list[str], typer.Argument(help="mini (all), or names of foir tables: phs-1 ca-1,ra-3")],
     dataset: Annotated[str | None, typer.Option(help="mini, paper, or names: coco,voc")] = None,
     data_root: Annotated[str | None, typer.Option(help="Folder of that data set.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="mini, paper, or names; see foir models")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="mini, paper, or names; see foir models")] = None,
     weights: Annotated[str | None, typer.Option(help="Local weights file of that model.")] = None,
     training_root: Annotated[
         str | None, typer.Option(help="Folder of pictures that PCA and codebook are learned from (ca, ra).")
@@ -128,8 +124,7 @@ def reproduce(
     device: Annotated[str | None, typer.Option(help="auto (cuda, mps or cpu), cpu, cuda, cuda:1, mps")] = None,
     seed: Annotated[str | None, typer.Option(help="A whole number.")] = None,
     parameter: Annotated[
-        list[str] | None,
-        typer.Option("-p", metavar="NAME VALUE", help="Any other parameter of the notebook."),
+        list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any other parameter of the notebook.")
     ] = None,
     out: Annotated[str | None, typer.Option(help="Folder; default runs/<tables>.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Make again what is done.")] = False,
@@ -158,14 +153,10 @@ def reproduce(
 @app.command()
 def bench(
     out: Annotated[str, typer.Option(help="JSON file to write.")] = "bench.json",
-    model: Annotated[
-        str, typer.Option(help="See foir models; its weights are random.")
-    ] = "dinov2-small",
+    model: Annotated[str, typer.Option(help="See foir models; its weights are random.")] = "dinov2-small",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Timings per measure.")] = 7,
-    n_states: Annotated[
-        int, typer.Option(min=1, help="Database images of the searches.")
-    ] = 100_000,
+    n_states: Annotated[int, typer.Option(min=1, help="Database images of the searches.")] = 100_000,
 ):
     """Measure what the design saves: ratios of medians, both sides in one run."""
     from foir_lib.bench.speed import run

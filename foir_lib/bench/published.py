@@ -34,9 +34,7 @@ def published(table):
     if table not in tables():
         close = difflib.get_close_matches(str(table), tables(), n=1)
         hint = f"did you mean {close[0]!r}? Known" if close else "known"
-        raise InputError(
-            f"There is no published table {table!r}: {hint} are {', '.join(tables())}."
-        )
+        raise InputError(f"There is no published table {table!r}: {hint} are {', '.join(tables())}.")
     path = manifest_root() / "published" / f"{table}.csv"
     return _read(table, path, path.stat().st_mtime_ns).copy()
 
@@ -56,9 +54,7 @@ def _read(table, path, time):
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{path} is no table ({error}): restore the file.") from error
     if list(rows.columns) != COLUMNS:
-        raise IntegrityError(
-            f"{path} has the columns {list(rows.columns)}, not {COLUMNS}: restore the file."
-        )
+        raise IntegrityError(f"{path} has the columns {list(rows.columns)}, not {COLUMNS}: restore the file.")
     known = {"table": (table,), "dataset": DATASETS, "metric": PERCENT + COSTS}
     for line, row in enumerate(rows.itertuples(index=False), start=2):
         cells = row._asdict()
@@ -67,9 +63,7 @@ def _read(table, path, time):
         if not re.fullmatch(r"\d+" if row.metric in COSTS else r"\d{1,2}\.\d|100\.0", row.value):
             strange.append(f"value {row.value!r}")
         if strange:
-            raise IntegrityError(
-                f"{path} line {line} has {' and '.join(strange)}: restore the file."
-            )
+            raise IntegrityError(f"{path} line {line} has {' and '.join(strange)}: restore the file.")
     twice = rows.duplicated(COLUMNS[:-1])
     if twice.any():
         raise IntegrityError(f"{path} line {twice.idxmax() + 2} repeats a cell: restore the file.")

@@ -65,9 +65,7 @@ def checked(arrays, start, stop):
             )
         contiguous[name] = array
     if not contiguous:
-        raise InputError(
-            f"No arrays were made for items {start} to {stop}: a dict with at least one is needed."
-        )
+        raise InputError(f"No arrays were made for items {start} to {stop}: a dict with at least one is needed.")
     return contiguous
 
 

@@ -79,9 +79,7 @@ def checked(rows, table):
     cell = [*KEYS, *(["x"] if "x" in rows else [])]
     twice = rows.duplicated(cell)
     if twice.any():
-        raise InputError(
-            f"Rows of {table} repeat the cell {tuple(rows.loc[twice.idxmax(), cell])}."
-        )
+        raise InputError(f"Rows of {table} repeat the cell {tuple(rows.loc[twice.idxmax(), cell])}.")
     rows = rows.assign(**{} if "published" in rows else {"published": np.nan})
     rows = rows.astype({"published": float, "ours": float})
     rows["difference"] = rows["ours"] - rows["published"]
@@ -186,11 +184,7 @@ def _records(rows):
 
 def _strict(value):
     """A cell as JSON has it: None for NaN, plain Python numbers, no noise beyond 6 decimals."""
-    if (
-        value is None
-        or (isinstance(value, (float, np.floating)) and np.isnan(value))
-        or value is pd.NA
-    ):
+    if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)) or value is pd.NA:
         return None
     if isinstance(value, np.generic):
         value = value.item()

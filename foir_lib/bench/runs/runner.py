@@ -108,9 +108,7 @@ def _only_mini(names, values):
     if len(names) > 1:
         raise InputError(f"mini is all tables: name it alone, not with {names}.")
     if real:
-        raise InputError(
-            f"mini is the embedded world and takes no {real[0]}: name tables, such as phs-1,ca-1."
-        )
+        raise InputError(f"mini is the embedded world and takes no {real[0]}: name tables, such as phs-1,ca-1.")
 
 
 def _name(tables, values):

@@ -64,9 +64,7 @@ def commit(root=None):
     try:
         head = _git(root, "rev-parse", "HEAD")
         top = _git(root, "rev-parse", "--show-toplevel")
-        if (
-            Path(top).resolve() != Path(root).resolve()
-        ):  # installed inside someone else's repository
+        if Path(top).resolve() != Path(root).resolve():  # installed inside someone else's repository
             return {"commit": None, "dirty": None}
         dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.CalledProcessError):
@@ -75,9 +73,7 @@ def commit(root=None):
 
 
 def _git(root, *arguments):
-    done = subprocess.run(
-        ["git", "-C", root, *arguments], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
