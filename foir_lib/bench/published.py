@@ -1,12 +1,11 @@
 """The numbers the papers published, cell by cell."""
 
-import difflib
 import re
 from functools import cache
 
 import pandas as pd
 
-from foir_lib.errors import InputError, IntegrityError
+from foir_lib.errors import IntegrityError, unknown
 from foir_lib.files import manifest_root
 
 COLUMNS = ["table", "dataset", "model", "method", "metric", "value"]
@@ -32,9 +31,7 @@ def published(table):
     IntegrityError for a damaged file.
     """
     if table not in tables():
-        close = difflib.get_close_matches(str(table), tables(), n=1)
-        hint = f"did you mean {close[0]!r}? Known" if close else "known"
-        raise InputError(f"There is no published table {table!r}: {hint} are {', '.join(tables())}.")
+        raise unknown("published table", table, tables())
     path = manifest_root() / "published" / f"{table}.csv"
     return _read(table, path, path.stat().st_mtime_ns).copy()
 

@@ -24,13 +24,14 @@ from tqdm.auto import tqdm
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import atomic_write, cache_root
 from foir_lib.store import shards
+from foir_lib.store.arrays import Readable
 
 VERSION = 1
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Features:
+class Features(Readable):
     """Named arrays of ``n`` rows, read from disk on demand; made by :func:`build`.
 
     ``layout`` maps a name to (dtype, shape of one row).
@@ -44,24 +45,13 @@ class Features:
     def __len__(self):
         return self.n
 
-    @property
-    def names(self):
-        """Names of the arrays, sorted."""
-        return sorted(self.layout)
-
-    @property
-    def size_bytes(self):
-        """Bytes on disk."""
-        spans = _spans(self.n, self.shard)
-        return sum(shards.path(self.folder, *span).stat().st_size for span in spans)
-
     def read(self, name, rows=None):
         """Rows of one array, (number of rows, ...), in the order asked.
 
         ``rows``: None for all, a slice, a boolean mask (n,) or positions. Raises InputError for an
         unknown name or a row out of range, IntegrityError when a shard has gone.
         """
-        self._known([name])
+        self.check(name)
         rows = self._positions(rows)
         dtype, tail = self.layout[name]
         out = np.empty((len(rows), *tail), dtype)
@@ -72,25 +62,6 @@ class Features:
             low, high = rows[at].min() - start, rows[at].max() - start + 1
             out[at] = self._slice(name, start, stop, low, high)[rows[at] - start - low]
         return out
-
-    def chunks(self, names, size=4096):
-        """Walk through all rows, ``size`` at a time, holding one chunk in memory.
-
-        ``names`` is one name, then pairs (start, array (m, ...)) come out, or a list of names, then
-        pairs (start, dict of such arrays).
-        """
-        wanted = [names] if isinstance(names, str) else list(names)
-        self._known(wanted)
-        if size < 1:
-            raise InputError(f"Chunk size {size} is too small: at least 1 row.")
-        for start in range(0, self.n, size):
-            got = {name: self.read(name, slice(start, start + size)) for name in wanted}
-            yield start, got[names] if isinstance(names, str) else got
-
-    def _known(self, names):
-        for name in names:
-            if name not in self.layout:
-                raise InputError(f"Features hold no array '{name}', they hold: {', '.join(self.names)}.")
 
     def _positions(self, rows):
         if rows is None or isinstance(rows, slice):
@@ -191,12 +162,8 @@ def array_digest(*arrays):
 
 def _digest(key, n, shard):
     try:
-        note = json.dumps(
-            {"key": key, "n": int(n), "shard": int(shard), "version": VERSION},
-            sort_keys=True,
-            allow_nan=False,
-            indent=1,
-        )
+        content = {"key": key, "n": int(n), "shard": int(shard), "version": VERSION}
+        note = json.dumps(content, sort_keys=True, allow_nan=False, indent=1)
     except (TypeError, ValueError) as error:
         raise InputError(f"The key {key!r} of the features isn't plain JSON ({error}).") from error
     return hashlib.sha256(note.encode()).hexdigest(), note

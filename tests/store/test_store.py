@@ -67,7 +67,6 @@ def test_reads_back_every_type_bit_for_bit(tmp_path):
     assert len(features) == N and features.names == ["count", "flag", "heads", "small"]
     assert_whole(features)
     assert len(files(features)) == 3
-    assert features.size_bytes == sum(p.stat().st_size for p in files(features))
 
 
 @settings(max_examples=40, deadline=None)

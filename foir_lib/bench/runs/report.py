@@ -66,25 +66,20 @@ def save(rows: pd.DataFrame, table: str, out: str | Path, figures: dict | None =
 
 def checked(rows, table):
     """``rows`` with all columns in their order, sorted as they came. InputError if they can't be."""
-    missing = [c for c in [*KEYS, "ours"] if c not in rows]
-    if missing:
+    if missing := [c for c in [*KEYS, "ours"] if c not in rows]:
         raise InputError(f"Rows of {table} lack the column {missing[0]!r}.")
     if rows.empty:
         raise InputError(f"There are no rows of {table} to save.")
-    strange = set(rows["table"]) - {table}
-    if strange:
+    if strange := set(rows["table"]) - {table}:
         raise InputError(f"Rows of {table} hold cells of {strange.pop()!r}.")
     if np.isinf(rows["ours"].to_numpy(dtype=float)).any():
         raise InputError(f"Rows of {table} hold an infinite score.")
     cell = [*KEYS, *(["x"] if "x" in rows else [])]
-    twice = rows.duplicated(cell)
-    if twice.any():
+    if (twice := rows.duplicated(cell)).any():
         raise InputError(f"Rows of {table} repeat the cell {tuple(rows.loc[twice.idxmax(), cell])}.")
-    rows = rows.assign(**{} if "published" in rows else {"published": np.nan})
-    rows = rows.astype({"published": float, "ours": float})
+    rows = pd.DataFrame({"published": np.nan}, rows.index).assign(**rows).astype({"published": float, "ours": float})
     rows["difference"] = rows["ours"] - rows["published"]
-    others = [c for c in rows if c not in KEYS + SCORES]
-    return rows[[*KEYS, *SCORES, *others]].reset_index(drop=True)
+    return rows[[*KEYS, *SCORES, *(c for c in rows if c not in KEYS + SCORES)]].reset_index(drop=True)
 
 
 def load(path):
@@ -149,8 +144,7 @@ def markdown(rows):
     """The wide table, the paper's own numbers, and every cell with published, ours, difference."""
     table = rows["table"].iloc[0]
     parts = [f"# {title(table)}", caption(rows), pipes(wide(rows, bold=BOLD).reset_index()), *notes(rows)]
-    theirs = of_paper(rows)
-    if theirs is not None:
+    if (theirs := of_paper(rows)) is not None:
         parts += ["## Printed in the paper", pipes(theirs.reset_index())]
     parts += ["## Cell by cell", pipes(rounded(rows).drop(columns="table"))]
     return "\n\n".join(parts) + "\n"
@@ -184,16 +178,13 @@ def _records(rows):
 
 def _strict(value):
     """A cell as JSON has it: None for NaN, plain Python numbers, no noise beyond 6 decimals."""
-    if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)) or value is pd.NA:
+    if pd.isna(value):
         return None
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = value.item() if isinstance(value, np.generic) else value
     return round(value, 6) if isinstance(value, float) else value
 
 
 def _plain(value):
     """A cell of another column: "" for none, whole floats without a point."""
     value = _strict(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return "" if value is None else value
+    return "" if value is None else int(value) if isinstance(value, float) and value.is_integer() else value
