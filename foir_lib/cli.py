@@ -11,11 +11,8 @@ from foir_lib.errors import FoirError, InputError
 
 app = typer.Typer(
     help="Focus-oriented image retrieval: data, models, every table of the papers, measurements.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
 data = typer.Typer(help="Data sets: what there is, getting it, verifying it.", no_args_is_help=True)
 app.add_typer(data, name="data")
 cache = typer.Typer(help="What is computed once and kept: features, small files, mini worlds.", no_args_is_help=True)
@@ -133,9 +130,8 @@ def reproduce(
 
     What is done is kept, a failed table doesn't stop the others; exit 1 if one failed.
     """
-    values = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights}
+    values = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights, "device": device, "seed": seed}
     values |= {"training_root": training_root, "guest": guest, "methods": methods, "plugin": plugin}
-    values |= {"device": device, "seed": seed}
     values |= _pairs(parameter or [], values)
     from foir_lib.bench.runs import runner
 

@@ -36,13 +36,6 @@ def published(table):
     return _read(table, path, path.stat().st_mtime_ns).copy()
 
 
-def claims():
-    """Numbers from the running text of the papers: claim, value, unit, source."""
-    path = manifest_root() / "published" / "phs-text.csv"
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return rows.assign(value=pd.to_numeric(rows["value"]))
-
-
 @cache
 def _read(table, path, time):
     """Read and check one CSV, once for each state of the file: columns, names, one decimal (costs: none), range, no cell twice."""

@@ -77,7 +77,8 @@ def checked(rows, table):
     cell = [*KEYS, *(["x"] if "x" in rows else [])]
     if (twice := rows.duplicated(cell)).any():
         raise InputError(f"Rows of {table} repeat the cell {tuple(rows.loc[twice.idxmax(), cell])}.")
-    rows = pd.DataFrame({"published": np.nan}, rows.index).assign(**rows).astype({"published": float, "ours": float})
+    rows = rows if "published" in rows else rows.assign(published=np.nan)
+    rows = rows.astype({"published": float, "ours": float})
     rows["difference"] = rows["ours"] - rows["published"]
     return rows[[*KEYS, *SCORES, *(c for c in rows if c not in KEYS + SCORES)]].reset_index(drop=True)
 

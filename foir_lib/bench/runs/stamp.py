@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import time
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -61,20 +62,15 @@ def stamp(notebook, parameters):
 def commit(root=None):
     """``{"commit": hash or None, "dirty": bool or None}`` of the checkout (None once installed)."""
     root = root or PACKAGE.parent
-    try:
-        head = _git(root, "rev-parse", "HEAD")
-        top = _git(root, "rev-parse", "--show-toplevel")
-        if Path(top).resolve() != Path(root).resolve():  # installed inside someone else's repository
-            return {"commit": None, "dirty": None}
-        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-    return {"commit": head, "dirty": dirty}
+    with suppress(OSError, subprocess.CalledProcessError):
+        head, top = _git(root, "rev-parse", "HEAD"), _git(root, "rev-parse", "--show-toplevel")
+        if Path(top).resolve() == Path(root).resolve():  # else installed inside someone else's repository
+            return {"commit": head, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}
+    return {"commit": None, "dirty": None}
 
 
 def _git(root, *arguments):
-    done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _taking_part(parameters):
@@ -134,12 +130,10 @@ def _lock():
 
 
 def _versions():
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()} | dict.fromkeys(LIBRARIES)
     for name in LIBRARIES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
     return versions
 
 
