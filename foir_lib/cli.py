@@ -15,7 +15,7 @@ app = typer.Typer(
 )  # fmt: skip
 data = typer.Typer(help="Data sets: what there is, getting it, verifying it.", no_args_is_help=True)
 app.add_typer(data, name="data")
-cache = typer.Typer(help="What is computed once and kept: features, small files, mini worlds.", no_args_is_help=True)
+cache = typer.Typer(help="What is computed once and stored: features, small files, mini worlds.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
 
 Root = Annotated[str | None, typer.Option(help="Folder of the data set; default: FOIR_DATA/NAME.")]
@@ -60,7 +60,7 @@ def cache_prune(
     everything: Annotated[bool, typer.Option("--all", help="All that the cache holds, but for fetched data.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
 ):
-    """Remove what is stale or damaged: it is made again when it is needed."""
+    """Remove what is stale or damaged: it is computed again when it is needed."""
     from foir_lib.store import caches
 
     _entries(caches.prune(days, everything, dry_run), "would be removed" if dry_run else "removed")
@@ -78,7 +78,7 @@ def models():
 
 @app.command()
 def methods(plugin: Annotated[str | None, typer.Option(help="A Python file that registers more.")] = None):
-    """List the methods that tables can be asked for, with options and defaults, and the re-rankings."""
+    """List the methods that tables can show, with options and defaults, and the re-rankings."""
     from foir_lib import registry
 
     if plugin:

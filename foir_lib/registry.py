@@ -86,7 +86,7 @@ def parse(kind: str, text: str):
     Raises InputError for an unknown name or option, another form, and what the object itself refuses.
     """
     name, bracket, _ = text.strip().partition("(")
-    made = lookup(kind, name.strip())
+    thing = lookup(kind, name.strip())
     options = {}
     if bracket:
         try:
@@ -98,13 +98,13 @@ def parse(kind: str, text: str):
                 raise ValueError("an option is given twice")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise InputError(f"{text!r} can't be read ({error}): write {name.strip()}(option=value, ...).") from error
-    known = {field.name: field.default is MISSING for field in fields(made)} if is_dataclass(made) else {}
+    known = {field.name: field.default is MISSING for field in fields(thing)} if is_dataclass(thing) else {}
     for option in options:
         if option not in known:
             raise InputError(f"{name.strip()} has no option {option!r}: it takes {', '.join(known) or 'none'}.")
     if lacking := [option for option, needed in known.items() if needed and option not in options]:
         raise InputError(f"{name.strip()} needs {lacking[0]}: write {name.strip()}({lacking[0]}=...).")
-    return made(**options)
+    return thing(**options)
 
 
 def split(text: str) -> list[str]:
@@ -171,7 +171,7 @@ def _search(kind: str) -> None:
             try:
                 entry.load()
             except Exception as error:
-                _searched.discard("entry points")  # told again, not once
+                _searched.discard("entry points")  # reported each time
                 raise InputError(f"The package {entry.value!r} can't be used as a plug-in ({error}): mend or remove it.") from error
 
 

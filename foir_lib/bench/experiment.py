@@ -13,7 +13,7 @@ from foir_lib.search.ranking import Ranking, without
 class Experiment:
     """Scores any retriever on one :class:`RetrievalSet` with one model; arguments as for :class:`Corpus`.
 
-    A retriever or reranker is an object or its text, e.g. ``PHS(h_on=3)``; ``how``: how it is asked, the arguments of
+    A retriever or reranker is an object or its text, e.g. ``PHS(h_on=3)``; ``how``: how queries are prompted, the arguments of
     :meth:`Corpus.queries` (kind, noise, whole). Raises InputError for a set without labelled queries.
     """
 

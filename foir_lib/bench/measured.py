@@ -45,7 +45,7 @@ def measured(table: str) -> pd.DataFrame:
 
 
 def markdown(table: str) -> str:
-    """The table as README shows it: values, differences to the first method with 95 % intervals, and how it was made."""
+    """The table as README shows it: values, differences to the first method with 95 % intervals, and the run they come from."""
     rows = measured(table)
     stamp = rows[["seed", *STAMP]].iloc[0]
     origin = f"`{stamp['command']}`, seed {stamp['seed']}, {stamp['date'][:10]}, commit {stamp['commit'][:10]}, {stamp['device']}."
@@ -53,7 +53,7 @@ def markdown(table: str) -> str:
 
 
 def in_text(text: str) -> str:
-    """``text`` with what stands between ``<!-- measured: phs-1 -->`` and ``<!-- end -->`` made anew, for each table there."""
+    """``text`` with what stands between ``<!-- measured: phs-1 -->`` and ``<!-- end -->`` written anew, for each table there."""
     block = r"(<!-- measured: (\S+) -->\n).*?(<!-- end -->)"
     return re.sub(block, lambda match: f"{match[1]}\n{markdown(match[2])}\n\n{match[3]}", text, flags=re.DOTALL)
 

@@ -30,7 +30,7 @@ DISTRACTORS = {  # data set of a row -> the set, and what is added to its databa
     "revisitop1m": ("roxford5k", "revisitop1m"),
 }  # fmt: skip
 METRICS = ("mAP", "mAP medium", "mAP hard", "mAP@100", "MP", "MAP")  # those shown of a set that has none of the table's
-EXPERIMENTS = 9  # sets with a model that stay at hand while tables are made in one process
+EXPERIMENTS = 9  # sets with a model that stay at hand while tables are computed in one process
 _experiments: dict[tuple, Experiment] = {}
 
 
@@ -146,7 +146,7 @@ def by_heads(column: Column, spec: Table, model, h_on: str = "") -> list[Column]
     values = [5] if n_heads > 5 else list(range(1, n_heads)) or [1]
     values = list(range(1, n_heads + 1)) if spec.over == "h_on" else values
     if column not in spec.columns:
-        values = [column.retriever.h_on]  # a method asked for by name says so itself
+        values = [column.retriever.h_on]  # a method chosen by name says so itself
     if h_on:
         try:
             values = [int(n) for n in str(h_on).split(",")]

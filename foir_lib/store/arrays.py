@@ -56,7 +56,7 @@ class Arrays(Readable):
 
 
 class Rows(Readable):
-    """Some rows (m,) of other ``features``: pictures that are asked about and answer too are described once."""
+    """Some rows (m,) of other ``features``: pictures that are queries and in the database too are described once."""
 
     def __init__(self, features: Readable, rows: np.ndarray):
         self.features, self.rows, self.layout = features, rows, features.layout

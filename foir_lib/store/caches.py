@@ -19,7 +19,7 @@ from foir_lib.store import keys, shards
 class Entry(NamedTuple):
     """One thing that the cache holds: kind and key, items (0: not counted), bytes, time of last use (s), state of its code.
 
-    ``state``: "current", "stale" (the code that made it is another today), "damaged" or "-" (can't be told).
+    ``state``: "current", "stale" (its code is another today), "damaged" or "-" (can't be told).
     """
 
     path: Path

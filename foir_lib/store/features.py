@@ -1,8 +1,8 @@
-"""Features: what one model knows of a list of items, kept on disk in shards, whole or absent.
+"""Features: what one model knows of a list of items, stored on disk in shards, whole or absent.
 
 One folder per key. Each shard is one safetensors file whose header carries the key's digest, its
 range of items and a checksum; all are checked when the store is opened (about a second per 5 GB),
-and what fails is made again. So a run may be killed at any moment and simply started again, and two
+and what fails is computed again. So a run may be killed at any moment and simply started again, and two
 runs may share a folder.
 """
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Features(Readable):
-    """Named arrays of ``n`` rows, read from disk on demand; made by :func:`build`.
+    """Named arrays of ``n`` rows, read from disk on demand; see :func:`build`.
 
     ``layout`` maps a name to (dtype, shape of one row).
     """
@@ -46,7 +46,7 @@ class Features(Readable):
         return self.n
 
     def read(self, name, rows=None):
-        """Rows of one array, (number of rows, ...), in the order asked.
+        """Rows of one array, (number of rows, ...), in the order of ``rows``.
 
         ``rows``: None for all, a slice, a boolean mask (n,) or positions. Raises InputError for an
         unknown name or a row out of range, IntegrityError when a shard has gone.
@@ -93,7 +93,7 @@ def _opened(path, time):
 
 
 def build(key, n, make, root=None, shard=1024, progress=True, label=""):
-    """Make the arrays of ``n`` items shard by shard, or find them made; returns :class:`Features`.
+    """Compute the arrays of ``n`` items shard by shard, those that aren't on disk yet; returns :class:`Features`.
 
     ``key``: JSON-able dict of all the arrays depend on (data fingerprint, model, preprocessing).
     ``make(start, stop)``: dict of arrays of stop - start rows, equal names, dtypes and row shapes
@@ -125,7 +125,7 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
         for start, stop in missing:
             path = shards.path(folder, start, stop)
-            present, _ = shards.check(path, digest, start, stop)  # made by another run?
+            present, _ = shards.check(path, digest, start, stop)  # by another run meanwhile?
             if not present or layout not in (None, present):
                 arrays = shards.checked(make(start, stop), start, stop)
                 present = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}

@@ -1,4 +1,4 @@
-"""Names the code that a result depends on, for its key: after a change of that code the result is made again.
+"""Names the code that a result depends on, for its key: after a change of that code the result is computed again.
 
 What counts is all that the objects taking part can reach by import, as syntax trees: comments, docstrings, blank lines and
 what only a type checker reads change nothing. Libraries count by their versions. Imports whose names are computed while a

@@ -48,7 +48,7 @@ def check(path, digest, start, stop):
 
 
 def checked(arrays, start, stop):
-    """``arrays`` made for items ``start`` to ``stop``, contiguous; InputError names a bad one."""
+    """``arrays`` of items ``start`` to ``stop``, contiguous; InputError names a bad one."""
     contiguous = {}
     for name, array in arrays.items():
         array = np.require(array, requirements="C")

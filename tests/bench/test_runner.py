@@ -346,7 +346,7 @@ def test_the_report_grows_and_one_table_after_another_is_made_in_one_kernel(note
 
 @pytest.mark.slow
 def test_rows_are_kept_and_figures_drawn_again_when_only_what_draws_has_changed(notebooks, tmp_path, monkeypatch, capsys):
-    redraw = WORK.replace("rows = pd.DataFrame(rows, columns=columns)", "kept = report.kept_rows(out)\n"
+    redraw = WORK.replace("rows = pd.DataFrame(rows, columns=columns)", "kept = report.earlier_rows(out)\n"
         "rows = pd.DataFrame(rows, columns=columns) if kept is None else kept\nprint('computed', kept is None)")  # fmt: skip
     write_notebook(notebooks / "phs.ipynb", work=redraw)
     original, drawn, out = stamp.stamp, ["one"], tmp_path / "out"
@@ -608,13 +608,13 @@ def test_the_papers_numbers_stand_below_when_none_stands_beside(tmp_path):
 
 
 def test_a_stamp_that_was_handed_over_is_written_with_the_rows_once(tmp_path):
-    assert report.kept_rows("") is report.kept_rows(tmp_path) is None
+    assert report.earlier_rows("") is report.earlier_rows(tmp_path) is None
     report.hand_over(tmp_path, {"key": "k"})
-    assert report.kept_rows(tmp_path) is None
+    assert report.earlier_rows(tmp_path) is None
     rows, mark = report.load(report.save(ROWS, "phs-1", tmp_path))
     assert mark == {"key": "k", "seconds": mark["seconds"]} and 0 <= mark["seconds"] < 60
     report.hand_over(tmp_path, {"key": "k", "seconds": 331.0}, rows)
-    earlier = report.kept_rows(tmp_path)
+    earlier = report.earlier_rows(tmp_path)
     ours = rows.assign(published=np.nan, difference=np.nan)  # the papers know none of these models
     pd.testing.assert_frame_equal(report.checked(earlier, "phs-1"), ours)
     assert report.load(report.save(earlier, "phs-1", tmp_path))[1]["seconds"] == 331.0
@@ -623,7 +623,7 @@ def test_a_stamp_that_was_handed_over_is_written_with_the_rows_once(tmp_path):
 def test_rows_that_are_drawn_again_stand_beside_the_numbers_published_now(tmp_path, monkeypatch):
     def draw(*lines):
         (tmp_path / "published" / "ca-15.csv").write_text("\n".join(["table,dataset,model,method,metric,value", *lines, ""]))
-        rows = report.kept_rows(tmp_path)
+        rows = report.earlier_rows(tmp_path)
         report.hand_over(tmp_path, {"key": "k"}, report.load(report.save(rows, "ca-15", tmp_path))[0])
         return [tuple(row) for row in rows[["method", "published", "ours", "difference"]].astype(object).fillna("").itertuples(index=False)]
 

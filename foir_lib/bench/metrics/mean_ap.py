@@ -47,8 +47,8 @@ def mean_average_precision(
 
     ranking: a Ranking of all queries, or database rows, best first, for each query: (Q, n) or a list of Q arrays; -1
     stands for a place without a result. Ignored images (and the query's own, where the protocol names it) are
-    taken out of the list before ranks are counted; positives not in it count 0. definition: the protocol's own unless
-    given; "textbook" or "trapezoid" (see :func:`average_precision`), or "textbook@100", which looks at the first 100
+    taken out of the list before ranks are counted; positives not in it count 0. definition: the protocol's own by
+    default; "textbook" or "trapezoid" (see :func:`average_precision`), or "textbook@100", which looks at the first 100
     ranks and divides by min(positives, 100) (GLDv2: Weyand et al., CVPR 2020, section 3). Raises InputError for a ranking
     of other queries, what are no rows (scores, NaN), an image twice in one query's list, and when no query has positives.
     """

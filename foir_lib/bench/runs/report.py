@@ -23,13 +23,13 @@ HANDED = "run.json"  # in the folder that a notebook writes to
 def hand_over(out: str | Path, stamp: dict, rows: pd.DataFrame | None = None) -> None:
     """Leave in the folder ``out`` what :func:`save` writes beside the rows: the stamp, whose seconds start now.
 
-    ``rows``: rows of an earlier run that are still right, for :func:`kept_rows`; only the figures are drawn again.
+    ``rows``: rows of an earlier run that are still right, for :func:`earlier_rows`; only the figures are drawn again.
     """
     records = None if rows is None else _records(rows)
     write_json(Path(out) / HANDED, {"stamp": stamp, "started": time.time(), "rows": records})
 
 
-def kept_rows(out: str | Path) -> pd.DataFrame | None:
+def earlier_rows(out: str | Path) -> pd.DataFrame | None:
     """The rows that :func:`hand_over` left in the folder ``out`` to be drawn again, beside the numbers published now; None if
     they are to be computed."""
     rows = _handed(out).get("rows")

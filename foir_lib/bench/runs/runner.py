@@ -38,7 +38,7 @@ def reproduce(
 
     ``tables``: ids, each possibly several separated by commas, or "mini" for those of all papers on
     the mini world. ``values``: parameter name -> value (or command-line text). What the folder ``out``
-    (default ``runs/<names>``) holds already, made by the same code, lock and parameters, is kept
+    (default ``runs/<names>``) holds already, computed by the same code, lock and parameters, stays
     unless ``fresh``. A table that fails doesn't stop the others. Raises InputError before anything
     runs for an unknown table or parameter, one that some of the tables lack, a value of a wrong type,
     or a folder in use.
@@ -102,7 +102,7 @@ def _only_mini(names, values):
 
 
 def _name(tables, values):
-    """The folder of a run: tables and what else was asked for."""
+    """The folder of a run: tables, and parameters that aren't the defaults."""
     parts = ["+".join(dict.fromkeys(name.strip() for text in tables for name in text.split(",")))]
     parts += [_part(k, v) for k, v in values.items() if k not in UNNAMED]
     text = "-".join(filter(None, parts))

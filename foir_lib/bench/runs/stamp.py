@@ -1,4 +1,4 @@
-"""What made a result: code, lock, versions, device. Two runs with one key give the same rows, with one ``drawn`` the same figures."""
+"""What a result depends on: code, lock, versions, device. Two runs with one key give the same rows, with one ``drawn`` the same figures."""
 
 import dataclasses
 import hashlib

@@ -19,7 +19,7 @@ from foir_lib.retrievers.heads import states
 from foir_lib.search.knn import knn
 from foir_lib.store import features
 
-SIZE = (640, 480)  # pixels of the picture that is asked about
+SIZE = (640, 480)  # pixels of the query picture
 
 
 def cls_state(model: ViT, repeats: int, batch: int = 8) -> dict:

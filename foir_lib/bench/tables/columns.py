@@ -10,7 +10,7 @@ from foir_lib.retrievers.base import Reranker, Retriever
 
 @dataclass(frozen=True)
 class Column:
-    """One method of a table: its printed name, the retriever, how it is asked (:meth:`Corpus.queries`), what re-ranks it, and
+    """One method of a table: its printed name, the retriever, how its queries are prompted (:meth:`Corpus.queries`), what re-ranks it, and
     where it stands on a figure's horizontal axis."""
 
     name: str
@@ -67,8 +67,8 @@ class Table:
 def read(family: str) -> dict[str, Table]:
     """The tables of ``<family>.json`` by their ids.
 
-    "defaults": fields of every :class:`Table` that doesn't say otherwise; "columns": printed name -> method, and how it is
-    asked, where the name alone isn't the method; "tables": their fields, columns by name or as such objects.
+    "defaults": fields of every :class:`Table` that doesn't say otherwise; "columns": printed name -> method, and how its
+    queries are prompted, where the name alone isn't the method; "tables": their fields, columns by name or as such objects.
     """
     content = json.loads(Path(__file__).with_name(f"{family}.json").read_text(encoding="utf-8"))
     tables = {}
