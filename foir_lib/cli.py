@@ -219,14 +219,14 @@ def _entries(entries, how):
     from foir_lib.data.getting.archives import readable
     from foir_lib.files import cache_root
 
-    columns = ["kind", "what", "model", "items", "size", "last used", "code", "folder"]
     rows = [
-        (e.kind, *(str(e.key.get(k, "-"))[:60] for k in ("what", "model")), e.n or "-", readable(e.bytes),
-         f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}", e.state, e.path.name)
+        {"kind": e.kind, **{k: str(e.key.get(k, "-"))[:60] for k in ("what", "model")}, "items": e.n or "-",
+         "size": readable(e.bytes), "last used": f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}", "code": e.state,
+         "folder": e.path.name}
         for e in entries
     ]  # fmt: skip
     if rows:
-        _table(pd.DataFrame(rows, columns=columns))
+        _table(pd.DataFrame(rows))
     typer.echo(f"{len(rows)} entries, {readable(sum(e.bytes for e in entries))} {how} ({cache_root()})")
 
 

@@ -87,11 +87,10 @@ class Experiment:
 def parsed(retriever, rerank=None) -> tuple[Retriever, Reranker | None]:
     """A retriever and a reranker from objects or texts. Raises InputError for what is neither."""
     objects = []
-    for kind, one, base in (("retriever", retriever, Retriever), ("reranker", rerank, Reranker)):
-        one = registry.parse(kind, one) if isinstance(one, str) else one
-        if not (isinstance(one, base) or (one is None and kind == "reranker")):
+    for kind, one, base in (("retriever", retriever, Retriever), ("reranker", rerank, Reranker | None)):
+        objects.append(registry.parse(kind, one) if isinstance(one, str) else one)
+        if not isinstance(objects[-1], base):
             raise InputError(f"{one!r} is no {kind}: give an object or a name of `foir methods`.")
-        objects.append(one)
     return tuple(objects)
 
 
@@ -102,10 +101,8 @@ def _sound(scores, ids, n_queries, size, retriever):
     except (TypeError, ValueError) as error:
         raise InputError(f"{retriever} returned scores and ids that are no arrays ({error}): give (Q, k) each.") from error
     if scores.ndim != 2 or scores.shape != ids.shape or len(ids) != n_queries or ids.dtype.kind not in "iu":
-        raise InputError(
-            f"{retriever} returned scores {scores.shape} and ids {ids.shape} of {ids.dtype}: give (Q, k) each, Q = {n_queries}, "
-            "ids whole numbers."
-        )
+        what = f"{retriever} returned scores {scores.shape} and ids {ids.shape} of {ids.dtype}"
+        raise InputError(f"{what}: give (Q, k) each, Q = {n_queries}, ids whole numbers.")
     if not np.isfinite(scores).all():
         raise InputError(f"{retriever} returned NaN or infinite scores for query {int((~np.isfinite(scores)).any(1).argmax())}.")
     if outside := ids[(ids < -1) | (ids >= size)].tolist():

@@ -143,17 +143,18 @@ def by_heads(column: Column, spec: Table, model, h_on: str = "") -> list[Column]
     n_heads = getattr(model, "n_heads", 0)
     if not column.heads or not n_heads:
         return [column]
-    values = [5] if n_heads > 5 else list(range(1, n_heads)) or [1]
-    values = list(range(1, n_heads + 1)) if spec.over == "h_on" else values
-    if column not in spec.columns:
-        values = [column.retriever.h_on]  # a method chosen by name says so itself
+    axis, by_name = spec.over == "h_on", column not in spec.columns
     if h_on:
         try:
             values = [int(n) for n in str(h_on).split(",")]
         except ValueError as error:
             raise InputError(f"h_on={h_on!r} isn't a list of numbers: give for example 5 or 1,2,5.") from error
-    plain = spec.over == "h_on" or values == [5] or (column not in spec.columns and not h_on)
-    return [column.at(value, plain, spec.over == "h_on") for value in values]
+    elif by_name:  # its text says how many
+        values = [column.retriever.h_on]
+    else:
+        values = list(range(1, n_heads + 1)) if axis else [5] if n_heads > 5 else list(range(1, n_heads)) or [1]
+    plain = axis or values == [5] or (by_name and not h_on)
+    return [column.at(value, plain, axis) for value in values]
 
 
 def _guests(name, path, retrieval_set):

@@ -8,12 +8,16 @@ from foir_lib.errors import InputError, count
 
 
 class Readable:
-    """What all features share; each kind has ``layout``, name -> (dtype, shape of one row), a length and ``read(name, rows)``.
+    """What all features share; each kind has ``n`` rows, ``layout``, name -> (dtype, shape of one row), and
+    ``read(name, rows)``.
 
     ``of`` (M,): the row that each of M prompts has, where many share one (clicks that select the same heads); None: its own.
     """
 
     of = None
+
+    def __len__(self):
+        return self.n
 
     @property
     def names(self) -> list[str]:
@@ -44,10 +48,8 @@ class Arrays(Readable):
         lengths = {name: len(array) for name, array in self._arrays.items()}
         if len(set(lengths.values())) != 1:
             raise InputError(f"Arrays of different lengths can't be features: {lengths}.")
+        self.n = next(iter(lengths.values()))
         self.layout = {name: (array.dtype.name, array.shape[1:]) for name, array in self._arrays.items()}
-
-    def __len__(self):
-        return len(next(iter(self._arrays.values())))
 
     def read(self, name: str, rows=None) -> np.ndarray:
         """Rows of one array, as :meth:`foir_lib.store.features.Features.read`."""
@@ -59,10 +61,7 @@ class Rows(Readable):
     """Some rows (m,) of other ``features``: pictures that are queries and in the database too are described once."""
 
     def __init__(self, features: Readable, rows: np.ndarray):
-        self.features, self.rows, self.layout = features, rows, features.layout
-
-    def __len__(self):
-        return len(self.rows)
+        self.features, self.rows, self.n, self.layout = features, rows, len(rows), features.layout
 
     def read(self, name: str, rows=None) -> np.ndarray:
         """Rows of one array, as :meth:`foir_lib.store.features.Features.read`."""
@@ -74,10 +73,7 @@ class Joined(Readable):
 
     def __init__(self, first: Readable, second: Readable):
         self._of_name = {name: features for features in (second, first) for name in features.names}
-        self._n, self.layout = len(first), second.layout | first.layout
-
-    def __len__(self):
-        return self._n
+        self.n, self.layout = len(first), second.layout | first.layout
 
     def read(self, name: str, rows=None) -> np.ndarray:
         """Rows of one array, as :meth:`foir_lib.store.features.Features.read`."""

@@ -42,9 +42,6 @@ class Features(Readable):
     shard: int
     layout: dict
 
-    def __len__(self):
-        return self.n
-
     def read(self, name, rows=None):
         """Rows of one array, (number of rows, ...), in the order of ``rows``.
 
@@ -70,10 +67,8 @@ class Features(Readable):
         if rows.dtype == bool and rows.shape == (self.n,):
             return np.flatnonzero(rows)
         if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
-            raise InputError(
-                f"Rows of shape {rows.shape} and type {rows.dtype} can't be read: give a list of "
-                f"positions, a slice or a boolean mask of length {self.n}."
-            )
+            remedy = f"give a list of positions, a slice or a boolean mask of length {self.n}"
+            raise InputError(f"Rows of shape {rows.shape} and type {rows.dtype} can't be read: {remedy}.")
         if rows.size and not 0 <= rows.min() <= rows.max() < self.n:
             raise InputError(f"Rows {rows.min()} to {rows.max()} lie outside the {self.n} items stored.")
         return rows.astype(np.int64)
@@ -130,10 +125,8 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
                 arrays = shards.checked(make(start, stop), start, stop)
                 present = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}
                 if layout not in (None, present):
-                    raise InputError(
-                        f"Items {start} to {stop} give arrays {present}, earlier ones gave {layout}: "
-                        f"something is missing in the key; delete {folder} and complete the key."
-                    )
+                    what = f"Items {start} to {stop} give arrays {present}, earlier ones gave {layout}"
+                    raise InputError(f"{what}: the key lacks something; delete {folder} and complete the key.")
                 shards.write(path, arrays, digest, start, stop)
             layout = present
             bar.update(stop - start)

@@ -43,10 +43,8 @@ def focus_precision(relevance: np.ndarray, image_ids: Sequence, labels: Sequence
     """
     relevance, k = _depth(relevance, k)
     if relevance.ndim != 2 or not (len(relevance) == len(image_ids) == len(labels) > 0):
-        raise InputError(
-            f"relevance {relevance.shape}, {len(image_ids)} image_ids and {len(labels)} labels "
-            "don't belong together: one row each per query, at least one."
-        )
+        what = f"relevance {relevance.shape}, {len(image_ids)} image_ids and {len(labels)} labels"
+        raise InputError(f"{what} don't belong together: one row each per query, at least one.")
     relevance = relevance[:, :k]
     n_right = relevance.sum(axis=1)
     precision = relevance.cumsum(axis=1) / np.arange(1, k + 1)

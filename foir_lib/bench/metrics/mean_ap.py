@@ -58,9 +58,8 @@ def mean_average_precision(
     for query, ids in enumerate(_lists(ranking, len(protocol.groups))):
         ids = np.asarray(ids)
         if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu"):
-            raise InputError(
-                f"The ranking of query {query} is {ids.dtype} {ids.shape}: give database rows, whole numbers."
-            )
+            what = f"The ranking of query {query} is {ids.dtype} {ids.shape}"
+            raise InputError(f"{what}: give database rows, whole numbers.")
         if len(np.unique(ids[ids >= 0])) < (ids >= 0).sum():
             raise InputError(f"The ranking of query {query} names a database row twice.")
         positives = protocol.positives(query)
@@ -98,7 +97,6 @@ def _lists(ranking, n_queries):
     """Database rows for each query in order."""
     rows = ranking.query_rows if isinstance(ranking, Ranking) else np.arange(len(ranking))
     if sorted(rows.tolist()) != list(range(n_queries)):
-        raise InputError(
-            f"The ranking is of {len(ranking)} queries, the ground truth of {n_queries}: rank all of them, once each."
-        )
+        what = f"The ranking is of {len(ranking)} queries, the ground truth of {n_queries}"
+        raise InputError(f"{what}: rank all of them, once each.")
     return ranking.ids[np.argsort(rows)] if isinstance(ranking, Ranking) else ranking

@@ -71,16 +71,14 @@ class Kernel(AbstractContextManager):
     def _ensure(self):
         """Start a kernel unless there is one that lives, is small enough and runs the code as it stands on disk."""
         code = max(path.stat().st_mtime_ns for path in PACKAGE.rglob("*.py"))
-        if self.manager and (not self.manager.is_alive() or code != self.code or self._share() > SHARE):
+        if self.manager and (not self.manager.is_alive() or code != self.code):
+            self.close()
+        if self.manager and psutil.Process(self.manager.provisioner.pid).memory_percent() > 100 * SHARE:
             self.close()
         if self.manager is None:
             self.code, self.manager = code, KernelManager(kernel_name="python3")
             self.manager.client_class = "jupyter_client.asynchronous.AsyncKernelClient"  # what nbclient waits on
             self.manager.start_kernel(extra_arguments=["--log-level=50"])
-
-    def _share(self):
-        """The part of the machine's memory that the kernel holds."""
-        return psutil.Process(self.manager.provisioner.pid).memory_percent() / 100
 
 
 class _Client(PapermillNotebookClient):
