@@ -18,7 +18,8 @@ app.add_typer(data, name="data")
 cache = typer.Typer(help="What is computed once and stored: features, small files, mini worlds.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
 
-Root = Annotated[str | None, typer.Option(help="Folder of the data set; default: FOIR_DATA/NAME.")]
+Text = str | None
+Root = Annotated[Text, typer.Option(help="Folder of the data set; default: FOIR_DATA/NAME.")]
 
 
 @data.command("list")
@@ -77,7 +78,7 @@ def models():
 
 
 @app.command()
-def methods(plugin: Annotated[str | None, typer.Option(help="A Python file that registers more.")] = None):
+def methods(plugin: Annotated[Text, typer.Option(help="A Python file that registers more.")] = None):
     """List the methods that tables can show, with options and defaults, and the re-rankings."""
     from foir_lib import registry
 
@@ -102,36 +103,28 @@ def tables():
 @app.command()
 def reproduce(
     tables: Annotated[list[str], typer.Argument(help="mini (all), or names of foir tables: phs-1 ca-1,ra-3")],
-    dataset: Annotated[str | None, typer.Option(help="mini, paper, or names: coco,voc")] = None,
-    data_root: Annotated[str | None, typer.Option(help="Folder of that data set.")] = None,
-    model: Annotated[str | None, typer.Option(help="mini, paper, or names; see foir models")] = None,
-    weights: Annotated[str | None, typer.Option(help="Local weights file of that model.")] = None,
-    training_root: Annotated[
-        str | None, typer.Option(help="Folder of pictures that PCA and codebook are learned from (ca, ra).")
-    ] = None,
-    guest: Annotated[
-        str | None, typer.Option(metavar="NAME=FILE", help="Another system's rankings or descriptors (ca, ra).")
-    ] = None,
-    methods: Annotated[
-        str | None, typer.Option(metavar="NAMES", help='Columns in place of the table\'s own: "CBIR, PHS(h_on=3), Mine".')
-    ] = None,
-    plugin: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Python file that registers methods, models or sets of your own.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto (cuda, mps or cpu), cpu, cuda, cuda:1, mps")] = None,
-    seed: Annotated[str | None, typer.Option(help="A whole number.")] = None,
+    dataset: Annotated[Text, typer.Option(help="mini, paper, or names: coco,voc")] = None,
+    data_root: Annotated[Text, typer.Option(help="Folder of that data set.")] = None,
+    model: Annotated[Text, typer.Option(help="mini, paper, or names; see foir models")] = None,
+    weights: Annotated[Text, typer.Option(help="Local weights file of that model.")] = None,
+    training_root: Annotated[Text, typer.Option(help="Folder of pictures that PCA and codebook learn from.")] = None,
+    guest: Annotated[Text, typer.Option(metavar="NAME=FILE", help="Another system's rankings or descriptors.")] = None,
+    methods: Annotated[Text, typer.Option(metavar="NAMES", help="Columns to show: CBIR, PHS(h_on=3), Mine.")] = None,
+    plugin: Annotated[Text, typer.Option(metavar="PATH", help="Python file of your methods, models or sets.")] = None,
+    device: Annotated[Text, typer.Option(help="auto (cuda, mps or cpu), cpu, cuda, cuda:1, mps")] = None,
+    seed: Annotated[Text, typer.Option(help="A whole number.")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any other parameter of the notebook.")
     ] = None,
-    out: Annotated[str | None, typer.Option(help="Folder; default runs/<tables>.")] = None,
+    out: Annotated[Text, typer.Option(help="Folder; default runs/<tables>.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Make again what is done.")] = False,
 ):
     """Make tables of the papers: notebook, JSON, CSV, Markdown, figures and one report.html.
 
     What is done is kept, a failed table doesn't stop the others; exit 1 if one failed.
     """
-    values = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights, "device": device, "seed": seed}
-    values |= {"training_root": training_root, "guest": guest, "methods": methods, "plugin": plugin}
+    values = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights, "device": device}
+    values |= {"training_root": training_root, "guest": guest, "methods": methods, "plugin": plugin, "seed": seed}
     values |= _pairs(parameter or [], values)
     from foir_lib.bench.runs import runner
 

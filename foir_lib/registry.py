@@ -9,6 +9,7 @@ import ast
 import hashlib
 import importlib.util
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,12 +39,10 @@ def register(kind: str, name: str) -> Callable:
 
     Raises InputError for an unknown kind and for a name that something else has already.
     """
-    if kind not in HOMES:
-        raise unknown("kind of thing", kind, HOMES)
 
     def add(thing):
         if not _place(thing).startswith("foir_lib."):
-            _search(kind)  # ours come first: a name that is taken is the newcomer's fault
+            _search(kind)  # ours come first: a name that is taken is the newcomer's fault; so is an unknown kind
         old = _entries[kind].get(name)
         if old is not None and _place(old) != _place(thing):
             raise InputError(f"The {kind} {name!r} of {_place(thing)} is there already, in {_place(old)}: name it otherwise.")
@@ -109,18 +108,19 @@ def parse(kind: str, text: str):
 
 def split(text: str) -> list[str]:
     """``"CBIR, PHS(h_on=3, roi='max')"`` as a list: commas inside brackets and quotes don't part."""
-    parts, depth, quote = [""], 0, ""
-    for letter in text:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        depth += (letter in "([{") - (letter in ")]}") if not quote else 0
-        if letter == "," and not depth and not quote:
-            parts.append("")
+    parts = []
+    for piece in text.split(","):
+        if parts and _is_open(parts[-1]):
+            parts[-1] += f",{piece}"
         else:
-            parts[-1] += letter
+            parts.append(piece)
     return [part.strip() for part in parts if part.strip()]
+
+
+def _is_open(text: str) -> bool:
+    """Whether a bracket or a quote of the text isn't closed yet."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", text)
+    return bool(set("'\"") & set(bare)) or sum(map(bare.count, "([{")) > sum(map(bare.count, ")]}"))
 
 
 def load_plugin(path: str | Path) -> str:

@@ -141,7 +141,7 @@ def _about(name, model_name, experiment):
 def by_heads(column: Column, spec: Table, model, h_on: str = "") -> list[Column]:
     """The column, or one for each number of heads of the model that a run asks for."""
     n_heads = getattr(model, "n_heads", 0)
-    if not column.heads or not n_heads:
+    if not hasattr(column.retriever, "h_on") or not n_heads:
         return [column]
     axis, by_name = spec.over == "h_on", column not in spec.columns
     if h_on:

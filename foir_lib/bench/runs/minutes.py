@@ -25,10 +25,9 @@ def _path():
 
 def _read(path):
     """Name -> seconds; none where there is no such file or another one."""
-    try:
+    with suppress(OSError, ValueError, TypeError, AttributeError):
         return {name: float(seconds) for name, seconds in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+    return {}
 
 
 def left(ahead: list[str], measured: dict[str, float], earlier: dict[str, float]) -> float | None:

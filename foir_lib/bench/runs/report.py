@@ -25,8 +25,8 @@ def hand_over(out: str | Path, stamp: dict, rows: pd.DataFrame | None = None) ->
 
     ``rows``: rows of an earlier run that are still right, for :func:`earlier_rows`; only the figures are drawn again.
     """
-    records = None if rows is None else _records(rows)
-    write_json(Path(out) / HANDED, {"stamp": stamp, "started": time.time(), "rows": records})
+    handed = {"stamp": stamp, "started": time.time(), "rows": None if rows is None else _records(rows)}
+    write_json(Path(out) / HANDED, handed)
 
 
 def earlier_rows(out: str | Path) -> pd.DataFrame | None:

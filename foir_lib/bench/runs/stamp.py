@@ -16,13 +16,12 @@ from pathlib import Path
 import torch
 
 from foir_lib import files, registry
-from foir_lib.errors import FoirError, InputError
+from foir_lib.errors import FoirError
 from foir_lib.files import PACKAGE, manifest_root
 from foir_lib.models import devices
 from foir_lib.store import keys
 
-ROWS = ("bench/rows.py",)  # where the code of rows starts
-ALL = ("retrievers/*.py", "models/*.py", "models/mini/*.py", "data/readers/*.py", "data/mini/*.py")
+ROWS = "bench/rows.py"  # where the code of rows starts
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pandas", "faiss-cpu", "pillow")
 
 
@@ -39,7 +38,7 @@ def stamp(notebook, parameters):
     objects, spec = _taking_part(parameters)
     plugin = [Path(parameters["plugin"]).expanduser()] if parameters.get("plugin") else []
     made_by = {
-        "code": keys.code_of(*_files(ROWS), *objects, *plugin),
+        "code": keys.code_of(files.PACKAGE / ROWS, *objects, *plugin),
         "lock": _lock(),
         "versions": _versions(),
         "device": devices.described(parameters.get("device")),
@@ -74,7 +73,7 @@ def _git(root, *arguments):
 
 
 def _taking_part(parameters):
-    """The objects that compute a table's rows, and what the catalogue says of it; all there are, and "", for what is no table."""
+    """The objects that compute a table's rows, and what the catalogue says of it; none, and "", for what can't run."""
     from foir_lib.bench import rows  # imports every network
     from foir_lib.bench.tables.catalogue import find
 
@@ -87,17 +86,9 @@ def _taking_part(parameters):
         sets = {name: rows.DISTRACTORS.get(name, (name,)) for name in names[0]}
         openers = [registry.lookup("set", base) for base, *_ in sets.values()]
     except (KeyError, FoirError):  # the run itself says what is wrong
-        return _files(ALL), ""
+        return [], ""
     spec = dataclasses.replace(spec, title="", look="", columns=columns)
     return [*(part for one in columns for part in (one.retriever, one.rerank) if part), *openers], repr((spec, names, sets))
-
-
-def _files(patterns):
-    """Files of the package; InputError for a pattern that matches none."""
-    lists = {pattern: sorted(files.PACKAGE.glob(pattern)) for pattern in patterns}
-    if empty := [pattern for pattern, paths in lists.items() if not paths]:
-        raise InputError(f"No file of foir_lib matches {empty[0]!r}, so a table's code can't be named.")
-    return [path for paths in lists.values() for path in paths]
 
 
 @cache

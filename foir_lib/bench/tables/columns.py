@@ -36,11 +36,6 @@ class Column:
         name = f"{self.name[:-1]}, h_on={h_on})" if self.name.endswith(")") else f"{self.name} (h_on={h_on})"
         return replace(self, name=self.name if plain else name, retriever=replace(self.retriever, h_on=h_on), x=h_on if axis else self.x)
 
-    @property
-    def heads(self) -> bool:
-        """True where a number of heads is chosen, so that a list of h_on values makes a column each."""
-        return hasattr(self.retriever, "h_on")
-
 
 @dataclass(frozen=True)
 class Table:
