@@ -126,7 +126,7 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
                 present = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}
                 if layout not in (None, present):
                     what = f"Items {start} to {stop} give arrays {present}, earlier ones gave {layout}"
-                    raise InputError(f"{what}: the key lacks something; delete {folder} and complete the key.")
+                    raise InputError(f"{what}: something is missing in the key; delete {folder} and complete it.")
                 shards.write(path, arrays, digest, start, stop)
             layout = present
             bar.update(stop - start)

@@ -66,9 +66,8 @@ def average(per_query: pd.DataFrame, k: int) -> FocusResult:
     columns = ["precision", "average_precision"]
     groups = per_query.groupby(["label", "image_id"], sort=True)
     pairs = groups[columns].mean().assign(n_queries=groups.size()).groupby("label")
-    per_category = pairs[columns].mean()
-    per_category.insert(0, "n_queries", pairs["n_queries"].sum())
-    per_category.insert(0, "n_images", pairs.size())
+    means = {column: (column, "mean") for column in columns}
+    per_category = pairs.agg(n_images=("n_queries", "size"), n_queries=("n_queries", "sum"), **means)
     mp, mean_ap = per_category[columns].mean()
     return FocusResult(float(mp), float(mean_ap), per_category.reset_index(), per_query, k)
 
