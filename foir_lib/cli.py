@@ -85,8 +85,7 @@ def methods(plugin: Annotated[Text, typer.Option(help="A Python file that regist
     if plugin:
         registry.load_plugin(plugin)
     for kind in ("retriever", "reranker", "localiser"):
-        things = [registry.lookup(kind, name) for name in registry.names(kind)]
-        for thing in things:
+        for thing in [registry.lookup(kind, name) for name in registry.names(kind)]:
             summary = (thing.__doc__ or "").strip().partition("\n")[0]
             typer.echo(f"{kind:10}  {thing.signature()}\n{'':12}{summary}")
 

@@ -157,9 +157,7 @@ def _search(kind: str) -> None:
     """Import the modules of a kind's packages, and the entry points of other packages, once."""
     if kind not in HOMES:
         raise unknown("kind of thing", kind, HOMES)
-    for home in HOMES[kind]:
-        if home in _searched:
-            continue
+    for home in [home for home in HOMES[kind] if home not in _searched]:
         _searched.add(home)
         package = import_module(home)
         for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):

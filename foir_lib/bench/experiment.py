@@ -41,9 +41,7 @@ class Experiment:
         if missing := self.lacks(retriever, reranker):
             raise InputError(f"{retriever} can't be asked on {self.set.name}: {missing}.")
         part = self.corpus.queries(**how)
-        scores, ids, of = self._search(retriever, reranker, part, k)
-        if of is not None:
-            scores, ids = scores[of], ids[of]
+        scores, ids = self._search(retriever, reranker, part, k)
         own = self.own()[part.rows]
         n = len(self.set.database)
         keep = min(k or n, n - int((own >= 0).any()))
@@ -81,7 +79,8 @@ class Experiment:
                 raise
             raise InputError(f"{retriever} fails ({type(error).__name__}: {error}): mend it.") from error
         of = getattr(query, "of", None)
-        return *_sound(scores, ids, len(part) if of is None else len(query), size, retriever), of
+        scores, ids = _sound(scores, ids, len(part) if of is None else len(query), size, retriever)
+        return (scores, ids) if of is None else (scores[of], ids[of])
 
 
 def parsed(retriever, rerank=None) -> tuple[Retriever, Reranker | None]:

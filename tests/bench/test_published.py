@@ -112,15 +112,15 @@ def test_sums_of_columns_added_by_hand():
 
 
 def test_a_cell_printed_in_several_tables_is_the_same_in_all():
-    seen, shared = {}, 0
+    known, shared = {}, 0
     for table in tables():
         for row in published(table).itertuples(index=False):
             key = (row.dataset, row.model, SAME.get(row.method, row.method), row.metric)
-            shared += key in seen
-            assert seen.setdefault(key, row.value) == row.value, (table, key)
-    assert shared == sum(ROWS.values()) - len(seen)
-    assert sum(dataset in module.FOCUS for dataset, *_ in seen) == 288
-    assert sum(dataset in (*module.REVISITED, "revisitop1m") for dataset, *_ in seen) == 366  # by hand
+            shared += key in known
+            assert known.setdefault(key, row.value) == row.value, (table, key)
+    assert shared == sum(ROWS.values()) - len(known)
+    assert sum(dataset in module.FOCUS for dataset, *_ in known) == 288
+    assert sum(dataset in (*module.REVISITED, "revisitop1m") for dataset, *_ in known) == 366  # by hand
 
 
 def test_models_are_known_by_name():

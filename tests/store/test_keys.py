@@ -76,10 +76,10 @@ def test_words_change_nothing(package, words):
 
 def test_class_instance_function_method_and_module_lead_to_the_same_file():
     path = files.PACKAGE / "methods" / "whitening.py"
-    made = PCA(torch.zeros(2).numpy(), torch.eye(2).numpy())
-    for thing in (PCA, made, made.__call__, functools.partial(PCA, None), sys.modules[PCA.__module__], path):
+    instance = PCA(torch.zeros(2).numpy(), torch.eye(2).numpy())
+    for thing in (PCA, instance, instance.__call__, functools.partial(PCA, None), sys.modules[PCA.__module__], path):
         assert keys.code_of(thing) == keys.code_of(PCA), thing
-    assert keys.code_of(PCA, made, path) == keys.code_of(PCA)
+    assert keys.code_of(PCA, instance, path) == keys.code_of(PCA)
 
 
 # ---- ways to import
@@ -99,13 +99,13 @@ def graph(tmp_path, monkeypatch, **sources):
 
 def reached(path):
     """Names of all files that a file reaches."""
-    seen, todo = {path}, [path]
+    known, todo = {path}, [path]
     while todo:
         here = todo.pop()
-        new = [p for p in imports.targets(imports.read(here), here) if p not in seen]
-        seen |= set(new)
+        new = [p for p in imports.targets(imports.read(here), here) if p not in known]
+        known |= set(new)
         todo += [p for p in new if isinstance(p, Path)]
-    return {imports.label(p) if isinstance(p, Path) else p for p in seen - {path}}
+    return {imports.label(p) if isinstance(p, Path) else p for p in known - {path}}
 
 
 @pytest.mark.parametrize(

@@ -117,14 +117,14 @@ class Mine(Retriever):
 def test_a_plugins_code_is_part_of_it(package, tmp_path):
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
-    asked = {"plugin": str(plugin), "methods": "CBIR, StampedByItself"}
-    (key, drawn), plain = marks(**asked), marks()
+    options = {"plugin": str(plugin), "methods": "CBIR, StampedByItself"}
+    (key, drawn), plain = marks(**options), marks()
     assert key != plain[0] and drawn == plain[1]
     os.utime(plugin, (1, 1))
     edit(plugin, "Words", "Other words")
-    assert marks(**asked) == (key, drawn)
+    assert marks(**options) == (key, drawn)
     edit(plugin, "= 1", "= 2")
-    assert marks(**asked)[0] != key
+    assert marks(**options)[0] != key
     with pytest.raises(MissingError, match=r"nowhere\.py"):
         marks(plugin="nowhere.py")
 
