@@ -17,12 +17,8 @@ from foir_lib.bench.runs.tables_text import BOLD, comparable, pipes
 from foir_lib.errors import FoirError, InputError, IntegrityError, unknown
 from foir_lib.files import PACKAGE, atomic_write, manifest_root
 
-QUOTED = {  # table -> metrics of it that we quote
-    "phs-1": ["MP@100"],
-    "ca-4": ["mAP medium", "mAP hard"],
-    "ca-7": ["mAP medium", "mAP hard"],
-    "ra-3": ["mAP medium", "mAP hard"],
-}
+# table -> metrics of it that we quote
+QUOTED = {"phs-1": ["MP@100"]} | dict.fromkeys(("ca-4", "ca-7", "ra-3"), ["mAP medium", "mAP hard"])
 STAMP = ["command", "date", "commit", "device", "versions"]
 COLUMNS = [*report.KEYS, "ours", *report.BOUNDS, "spread", "n_queries", "n_database", "seed", *STAMP]
 DECIMALS = 4

@@ -70,8 +70,8 @@ def run(
     commas; empty is the paper's 5, or for a model with no more than 5 heads every number below. ``training_root``: folder of
     other pictures that PCA and codebook are learned from. ``attention``: weights of regional attention separated by a
     comma; ``detector``: of torchvision's fasterrcnn_resnet50_fpn; ``guest``: "NAME=path, ..." of :mod:`guests`, compared with
-    the first method on the last of the models. The others: see :class:`Corpus` and :func:`load_model`. Scores are percent, not rounded. A method that can't be had has no score and a
-    ``note``. Figures have a column ``x``.
+    the first method on the last of the models. The others: see :class:`Corpus` and :func:`load_model`. Scores are percent,
+    not rounded. A method that can't be had has no score and a ``note``. Figures have a column ``x``.
     """
     if plugin:
         registry.load_plugin(plugin)

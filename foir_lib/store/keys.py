@@ -41,8 +41,9 @@ def code_of(*objects) -> str:
 
     Each is a class, function (with what it captured), instance (of a dataclass: with the objects in its fields), module, or the
     Path of a Python file, that needn't be imported. Its code: the file that defines it and all of foir_lib that this one
-    imports, and so on; for a plug-in, what it imports beside it too; in a notebook, definition by definition. Raises InputError for an object without source, a
-    module that can't be found and a plug-in that was changed after it was loaded, MissingError for a path without a file.
+    imports, and so on; for a plug-in, what it imports beside it too; in a notebook, definition by definition. Raises
+    InputError for an object without source, a module that can't be found and a plug-in that was changed after it was loaded,
+    MissingError for a path without a file.
     """
     return _code({node for thing in objects for node in _homes(thing)})
 

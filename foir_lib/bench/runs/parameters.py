@@ -11,10 +11,8 @@ from foir_lib.errors import InputError, IntegrityError, MissingError, unknown
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # True is no int, NaN no float; 2 is a float
 TYPES = {"bool": bool, "int": int, "float": float, "str": str, "list[str]": list[str]}
-FROM_TEXT = {  # where pydantic's strings aren't strict enough ("1.0" would be an int) or say nothing
-    "int": int,
-    "list[str]": lambda text: [item.strip() for item in text.split(",") if item.strip()],
-}
+# where pydantic's strings aren't strict enough ("1.0" would be an int) or say nothing
+FROM_TEXT = {"int": int, "list[str]": lambda text: [item.strip() for item in text.split(",") if item.strip()]}
 
 
 class Parameter(NamedTuple):
