@@ -106,9 +106,9 @@ def wide(rows: pd.DataFrame, intervals: bool = True, bold: str = "{}") -> pd.Dat
 
     Methods across: a line for each data set, model, and where there are several metric and x. Methods down: a line for
     each method, model and x, a column for each data set and metric. A cell is our score, behind it the published one in
-    brackets where there is one: "52.6 (54.1)"; "52.6 ± 0.4" has a spread over seeds; "-" is a score that can't be had (:func:`notes`). ``intervals``: where rows
-    have them, the difference to the first method with its 95 % interval stands below or beside: "+11.3 [9.8, 12.9]".
-    ``bold``: how the best of a line is written where it is so beyond chance, e.g. "**{}**". Lines and columns stand in
+    brackets where there is one: "52.6 (54.1)"; "52.6 ± 0.4" has a spread over seeds; "-" is a score that can't be had
+    (:func:`notes`). ``intervals``: where rows have them, the difference to the first method with its 95 % interval stands
+    below or beside: "+11.3 [9.8, 12.9]". ``bold``: how the best of a line is written where it is so beyond chance, e.g. "**{}**". Lines and columns stand in
     the order in which ``rows`` first name them. No column for models where there are none.
     """
     name, text = rows["table"].iloc[0], rounded(rows)
