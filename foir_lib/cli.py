@@ -11,17 +11,15 @@ from foir_lib.errors import FoirError, InputError
 
 app = typer.Typer(
     help="Focus-oriented image retrieval: data, models, every table of the papers, measurements.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
 data = typer.Typer(help="Data sets: what there is, getting it, verifying it.", no_args_is_help=True)
 app.add_typer(data, name="data")
-cache = typer.Typer(help="What is computed once and kept: features, small files, mini worlds.", no_args_is_help=True)
+cache = typer.Typer(help="What is computed once and stored: features, small files, mini worlds.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
 
-Root = Annotated[str | None, typer.Option(help="Folder of the data set; default: FOIR_DATA/NAME.")]
+Text = str | None
+Root = Annotated[Text, typer.Option(help="Folder of the data set; default: FOIR_DATA/NAME.")]
 
 
 @data.command("list")
@@ -63,7 +61,7 @@ def cache_prune(
     everything: Annotated[bool, typer.Option("--all", help="All that the cache holds, but for fetched data.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
 ):
-    """Remove what is stale or damaged: it is made again when it is needed."""
+    """Remove what is stale or damaged: it is computed again when it is needed."""
     from foir_lib.store import caches
 
     _entries(caches.prune(days, everything, dry_run), "would be removed" if dry_run else "removed")
@@ -80,17 +78,14 @@ def models():
 
 
 @app.command()
-def methods(
-    plugin: Annotated[str | None, typer.Option(help="A Python file that registers more.")] = None,
-):
-    """List the methods that tables can be asked for, with options and defaults, and the re-rankings."""
+def methods(plugin: Annotated[Text, typer.Option(help="A Python file that registers more.")] = None):
+    """List the methods that tables can show, with options and defaults, and the re-rankings."""
     from foir_lib import registry
 
     if plugin:
         registry.load_plugin(plugin)
     for kind in ("retriever", "reranker", "localiser"):
-        things = [registry.lookup(kind, name) for name in registry.names(kind)]
-        for thing in things:
+        for thing in [registry.lookup(kind, name) for name in registry.names(kind)]:
             summary = (thing.__doc__ or "").strip().partition("\n")[0]
             typer.echo(f"{kind:10}  {thing.signature()}\n{'':12}{summary}")
 
@@ -107,40 +102,28 @@ def tables():
 @app.command()
 def reproduce(
     tables: Annotated[list[str], typer.Argument(help="mini (all), or names of foir tables: phs-1 ca-1,ra-3")],
-    dataset: Annotated[str | None, typer.Option(help="mini, paper, or names: coco,voc")] = None,
-    data_root: Annotated[str | None, typer.Option(help="Folder of that data set.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="mini, paper, or names; see foir models")
-    ] = None,
-    weights: Annotated[str | None, typer.Option(help="Local weights file of that model.")] = None,
-    training_root: Annotated[
-        str | None, typer.Option(help="Folder of pictures that PCA and codebook are learned from (ca, ra).")
-    ] = None,
-    guest: Annotated[
-        str | None, typer.Option(metavar="NAME=FILE", help="Another system's rankings or descriptors (ca, ra).")
-    ] = None,
-    methods: Annotated[
-        str | None, typer.Option(metavar="NAMES", help='Columns in place of the table\'s own: "CBIR, PHS(h_on=3), Mine".')
-    ] = None,
-    plugin: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Python file that registers methods, models or sets of your own.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto (cuda, mps or cpu), cpu, cuda, cuda:1, mps")] = None,
-    seed: Annotated[str | None, typer.Option(help="A whole number.")] = None,
+    dataset: Annotated[Text, typer.Option(help="mini, paper, or names: coco,voc")] = None,
+    data_root: Annotated[Text, typer.Option(help="Folder of that data set.")] = None,
+    model: Annotated[Text, typer.Option(help="mini, paper, or names; see foir models")] = None,
+    weights: Annotated[Text, typer.Option(help="Local weights file of that model.")] = None,
+    training_root: Annotated[Text, typer.Option(help="Folder of pictures that PCA and codebook learn from.")] = None,
+    guest: Annotated[Text, typer.Option(metavar="NAME=FILE", help="Another system's rankings or descriptors.")] = None,
+    methods: Annotated[Text, typer.Option(metavar="NAMES", help="Columns to show: CBIR, PHS(h_on=3), Mine.")] = None,
+    plugin: Annotated[Text, typer.Option(metavar="PATH", help="Python file of your methods, models or sets.")] = None,
+    device: Annotated[Text, typer.Option(help="auto (cuda, mps or cpu), cpu, cuda, cuda:1, mps")] = None,
+    seed: Annotated[Text, typer.Option(help="A whole number.")] = None,
     parameter: Annotated[
-        list[str] | None,
-        typer.Option("-p", metavar="NAME VALUE", help="Any other parameter of the notebook."),
+        list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any other parameter of the notebook.")
     ] = None,
-    out: Annotated[str | None, typer.Option(help="Folder; default runs/<tables>.")] = None,
+    out: Annotated[Text, typer.Option(help="Folder; default runs/<tables>.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Make again what is done.")] = False,
 ):
     """Make tables of the papers: notebook, JSON, CSV, Markdown, figures and one report.html.
 
     What is done is kept, a failed table doesn't stop the others; exit 1 if one failed.
     """
-    values = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights}
-    values |= {"training_root": training_root, "guest": guest, "methods": methods, "plugin": plugin}
-    values |= {"device": device, "seed": seed}
+    values = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights, "device": device}
+    values |= {"training_root": training_root, "guest": guest, "methods": methods, "plugin": plugin, "seed": seed}
     values |= _pairs(parameter or [], values)
     from foir_lib.bench.runs import runner
 
@@ -158,14 +141,10 @@ def reproduce(
 @app.command()
 def bench(
     out: Annotated[str, typer.Option(help="JSON file to write.")] = "bench.json",
-    model: Annotated[
-        str, typer.Option(help="See foir models; its weights are random.")
-    ] = "dinov2-small",
+    model: Annotated[str, typer.Option(help="See foir models; its weights are random.")] = "dinov2-small",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Timings per measure.")] = 7,
-    n_states: Annotated[
-        int, typer.Option(min=1, help="Database images of the searches.")
-    ] = 100_000,
+    n_states: Annotated[int, typer.Option(min=1, help="Database images of the searches.")] = 100_000,
 ):
     """Measure what the design saves: ratios of medians, both sides in one run."""
     from foir_lib.bench.speed import run
@@ -232,14 +211,14 @@ def _entries(entries, how):
     from foir_lib.data.getting.archives import readable
     from foir_lib.files import cache_root
 
-    columns = ["kind", "what", "model", "items", "size", "last used", "code", "folder"]
     rows = [
-        (e.kind, *(str(e.key.get(k, "-"))[:60] for k in ("what", "model")), e.n or "-", readable(e.bytes),
-         f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}", e.state, e.path.name)
+        {"kind": e.kind, **{k: str(e.key.get(k, "-"))[:60] for k in ("what", "model")}, "items": e.n or "-",
+         "size": readable(e.bytes), "last used": f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}", "code": e.state,
+         "folder": e.path.name}
         for e in entries
     ]  # fmt: skip
     if rows:
-        _table(pd.DataFrame(rows, columns=columns))
+        _table(pd.DataFrame(rows))
     typer.echo(f"{len(rows)} entries, {readable(sum(e.bytes for e in entries))} {how} ({cache_root()})")
 
 

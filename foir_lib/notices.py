@@ -57,5 +57,5 @@ def collected(what: str) -> Iterator[Notices]:
     finally:
         with _lock:
             _open.remove(notices)
-    if notices:
-        warnings.warn(f"{what}: {'; '.join(map(str, notices.rows()))}.", stacklevel=4)
+        if notices:
+            warnings.warn(f"{what}: {'; '.join(map(str, notices.rows()))}.", stacklevel=4)

@@ -9,8 +9,10 @@ import ast
 import hashlib
 import importlib.util
 import pkgutil
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -37,12 +39,10 @@ def register(kind: str, name: str) -> Callable:
 
     Raises InputError for an unknown kind and for a name that something else has already.
     """
-    if kind not in HOMES:
-        raise unknown("kind of thing", kind, HOMES)
 
     def add(thing):
         if not _place(thing).startswith("foir_lib."):
-            _search(kind)  # ours come first: a name that is taken is the newcomer's fault
+            _search(kind)  # ours come first: a name that is taken is the newcomer's fault; so is an unknown kind
         old = _entries[kind].get(name)
         if old is not None and _place(old) != _place(thing):
             raise InputError(f"The {kind} {name!r} of {_place(thing)} is there already, in {_place(old)}: name it otherwise.")
@@ -52,6 +52,17 @@ def register(kind: str, name: str) -> Callable:
         return thing
 
     return add
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """What is registered inside the ``with`` block is gone after it; what modules of foir_lib registered meanwhile stays."""
+    before = {kind: dict(entries) for kind, entries in _entries.items()}
+    try:
+        yield
+    finally:
+        for kind, entries in _entries.items():
+            _entries[kind] = before[kind] | {name: thing for name, thing in entries.items() if _place(thing).startswith("foir_lib.")}
 
 
 def names(kind: str) -> list[str]:
@@ -74,7 +85,7 @@ def parse(kind: str, text: str):
     Raises InputError for an unknown name or option, another form, and what the object itself refuses.
     """
     name, bracket, _ = text.strip().partition("(")
-    made = lookup(kind, name.strip())
+    thing = lookup(kind, name.strip())
     options = {}
     if bracket:
         try:
@@ -86,29 +97,30 @@ def parse(kind: str, text: str):
                 raise ValueError("an option is given twice")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise InputError(f"{text!r} can't be read ({error}): write {name.strip()}(option=value, ...).") from error
-    known = {field.name: field.default is MISSING for field in fields(made)} if is_dataclass(made) else {}
+    known = {field.name: field.default is MISSING for field in fields(thing)} if is_dataclass(thing) else {}
     for option in options:
         if option not in known:
             raise InputError(f"{name.strip()} has no option {option!r}: it takes {', '.join(known) or 'none'}.")
     if lacking := [option for option, needed in known.items() if needed and option not in options]:
         raise InputError(f"{name.strip()} needs {lacking[0]}: write {name.strip()}({lacking[0]}=...).")
-    return made(**options)
+    return thing(**options)
 
 
 def split(text: str) -> list[str]:
     """``"CBIR, PHS(h_on=3, roi='max')"`` as a list: commas inside brackets and quotes don't part."""
-    parts, depth, quote = [""], 0, ""
-    for letter in text:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        depth += (letter in "([{") - (letter in ")]}") if not quote else 0
-        if letter == "," and not depth and not quote:
-            parts.append("")
+    parts = []
+    for piece in text.split(","):
+        if parts and _is_open(parts[-1]):
+            parts[-1] += f",{piece}"
         else:
-            parts[-1] += letter
+            parts.append(piece)
     return [part.strip() for part in parts if part.strip()]
+
+
+def _is_open(text: str) -> bool:
+    """Whether a bracket or a quote of the text isn't closed yet."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", text)
+    return bool(set("'\"") & set(bare)) or sum(map(bare.count, "([{")) > sum(map(bare.count, ")]}"))
 
 
 def load_plugin(path: str | Path) -> str:
@@ -145,9 +157,7 @@ def _search(kind: str) -> None:
     """Import the modules of a kind's packages, and the entry points of other packages, once."""
     if kind not in HOMES:
         raise unknown("kind of thing", kind, HOMES)
-    for home in HOMES[kind]:
-        if home in _searched:
-            continue
+    for home in [home for home in HOMES[kind] if home not in _searched]:
         _searched.add(home)
         package = import_module(home)
         for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
@@ -159,7 +169,7 @@ def _search(kind: str) -> None:
             try:
                 entry.load()
             except Exception as error:
-                _searched.discard("entry points")  # told again, not once
+                _searched.discard("entry points")  # reported each time
                 raise InputError(f"The package {entry.value!r} can't be used as a plug-in ({error}): mend or remove it.") from error
 
 

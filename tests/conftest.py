@@ -159,9 +159,5 @@ def registered():
     """What a test registers is gone after it."""
     from foir_lib import registry
 
-    before = {kind: dict(entries) for kind, entries in registry._entries.items()}
-    yield
-    for kind, entries in registry._entries.items():
-        ours = {name: thing for name, thing in entries.items() if getattr(thing, "__module__", "").startswith("foir_lib.")}
-        entries.clear()
-        entries.update(before[kind] | ours)  # what was imported meanwhile stays
+    with registry.restored():
+        yield

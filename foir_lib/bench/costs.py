@@ -17,8 +17,7 @@ def of(spec: Table, experiment, column: Column) -> dict[str, float]:
     corpus, retriever, values = experiment.corpus, column.retriever, {}
     if "memory GB" in spec.metrics and hasattr(retriever, "ivf"):
         retriever = replace(retriever, ivf=False)
-    database = corpus.described(retriever, corpus.database)
-    query = corpus.described(retriever, corpus.queries(**column.how))
+    database, query = (corpus.described(retriever, part) for part in (corpus.database, corpus.queries(**column.how)))
     if "clusters per image" in spec.metrics:
         values["clusters per image"] = float(database.read("count").mean())
     if "filtered %" in spec.metrics:

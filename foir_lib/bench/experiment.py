@@ -13,7 +13,7 @@ from foir_lib.search.ranking import Ranking, without
 class Experiment:
     """Scores any retriever on one :class:`RetrievalSet` with one model; arguments as for :class:`Corpus`.
 
-    A retriever or reranker is an object or its text, e.g. ``PHS(h_on=3)``; ``how``: how it is asked, the arguments of
+    A retriever or reranker is an object or its text, e.g. ``PHS(h_on=3)``; ``how``: how queries are prompted, the arguments of
     :meth:`Corpus.queries` (kind, noise, whole). Raises InputError for a set without labelled queries.
     """
 
@@ -41,9 +41,7 @@ class Experiment:
         if missing := self.lacks(retriever, reranker):
             raise InputError(f"{retriever} can't be asked on {self.set.name}: {missing}.")
         part = self.corpus.queries(**how)
-        scores, ids, of = self._search(retriever, reranker, part, k)
-        if of is not None:
-            scores, ids = scores[of], ids[of]
+        scores, ids = self._search(retriever, reranker, part, k)
         own = self.own()[part.rows]
         n = len(self.set.database)
         keep = min(k or n, n - int((own >= 0).any()))
@@ -81,17 +79,17 @@ class Experiment:
                 raise
             raise InputError(f"{retriever} fails ({type(error).__name__}: {error}): mend it.") from error
         of = getattr(query, "of", None)
-        return *_sound(scores, ids, len(part) if of is None else len(query), size, retriever), of
+        scores, ids = _sound(scores, ids, len(part) if of is None else len(query), size, retriever)
+        return (scores, ids) if of is None else (scores[of], ids[of])
 
 
 def parsed(retriever, rerank=None) -> tuple[Retriever, Reranker | None]:
     """A retriever and a reranker from objects or texts. Raises InputError for what is neither."""
     objects = []
-    for kind, one, base in (("retriever", retriever, Retriever), ("reranker", rerank, Reranker)):
-        one = registry.parse(kind, one) if isinstance(one, str) else one
-        if not (isinstance(one, base) or (one is None and kind == "reranker")):
+    for kind, one, base in (("retriever", retriever, Retriever), ("reranker", rerank, Reranker | None)):
+        objects.append(registry.parse(kind, one) if isinstance(one, str) else one)
+        if not isinstance(objects[-1], base):
             raise InputError(f"{one!r} is no {kind}: give an object or a name of `foir methods`.")
-        objects.append(one)
     return tuple(objects)
 
 
@@ -102,10 +100,8 @@ def _sound(scores, ids, n_queries, size, retriever):
     except (TypeError, ValueError) as error:
         raise InputError(f"{retriever} returned scores and ids that are no arrays ({error}): give (Q, k) each.") from error
     if scores.ndim != 2 or scores.shape != ids.shape or len(ids) != n_queries or ids.dtype.kind not in "iu":
-        raise InputError(
-            f"{retriever} returned scores {scores.shape} and ids {ids.shape} of {ids.dtype}: give (Q, k) each, Q = {n_queries}, "
-            "ids whole numbers."
-        )
+        what = f"{retriever} returned scores {scores.shape} and ids {ids.shape} of {ids.dtype}"
+        raise InputError(f"{what}: give (Q, k) each, Q = {n_queries}, ids whole numbers.")
     if not np.isfinite(scores).all():
         raise InputError(f"{retriever} returned NaN or infinite scores for query {int((~np.isfinite(scores)).any(1).argmax())}.")
     if outside := ids[(ids < -1) | (ids >= size)].tolist():

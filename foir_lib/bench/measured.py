@@ -13,16 +13,12 @@ import pandas as pd
 
 from foir_lib.bench.metrics.intervals import spread
 from foir_lib.bench.runs import report
-from foir_lib.bench.runs.tables_text import BOLD, GROUP, pipes
+from foir_lib.bench.runs.tables_text import BOLD, comparable, pipes
 from foir_lib.errors import FoirError, InputError, IntegrityError, unknown
 from foir_lib.files import PACKAGE, atomic_write, manifest_root
 
-QUOTED = {  # table -> metrics of it that we quote
-    "phs-1": ["MP@100"],
-    "ca-4": ["mAP medium", "mAP hard"],
-    "ca-7": ["mAP medium", "mAP hard"],
-    "ra-3": ["mAP medium", "mAP hard"],
-}
+# table -> metrics of it that we quote
+QUOTED = {"phs-1": ["MP@100"]} | dict.fromkeys(("ca-4", "ca-7", "ra-3"), ["mAP medium", "mAP hard"])
 STAMP = ["command", "date", "commit", "device", "versions"]
 COLUMNS = [*report.KEYS, "ours", *report.BOUNDS, "spread", "n_queries", "n_database", "seed", *STAMP]
 DECIMALS = 4
@@ -45,17 +41,17 @@ def measured(table: str) -> pd.DataFrame:
 
 
 def markdown(table: str) -> str:
-    """The table as README shows it: values, differences to the first method with 95 % intervals, and how it was made."""
+    """The table as README shows it: values, differences to the first method with 95 % intervals, and the run they come from."""
     rows = measured(table)
     stamp = rows[["seed", *STAMP]].iloc[0]
-    made = f"`{stamp['command']}`, seed {stamp['seed']}, {stamp['date'][:10]}, commit {stamp['commit'][:10]}, {stamp['device']}."
-    return pipes(report.wide(rows, bold=BOLD).reset_index()) + f"\n\n{made}"
+    origin = f"`{stamp['command']}`, seed {stamp['seed']}, {stamp['date'][:10]}, commit {stamp['commit'][:10]}, {stamp['device']}."
+    return pipes(report.wide(rows, bold=BOLD).reset_index()) + f"\n\n{origin}"
 
 
 def in_text(text: str) -> str:
-    """``text`` with what stands between ``<!-- measured: phs-1 -->`` and ``<!-- end -->`` made anew, for each table there."""
+    """``text`` with what stands between ``<!-- measured: phs-1 -->`` and ``<!-- end -->`` written anew, for each table there."""
     block = r"(<!-- measured: (\S+) -->\n).*?(<!-- end -->)"
-    return re.sub(block, lambda found: f"{found[1]}\n{markdown(found[2])}\n\n{found[3]}", text, flags=re.DOTALL)
+    return re.sub(block, lambda match: f"{match[1]}\n{markdown(match[2])}\n\n{match[3]}", text, flags=re.DOTALL)
 
 
 def copy(folders: list[Path]) -> list[Path]:
@@ -75,14 +71,12 @@ def copy(folders: list[Path]) -> list[Path]:
             rows, stamp = over_seeds(dict(zip(seeds, (rows for rows, _ in runs)))), runs[-1][1]
             rows = rows[rows["metric"].isin(metrics) & rows["ours"].notna()].assign(**_words(table, stamp))
             rows = rows.astype({"n_queries": int, "n_database": int})
-            atomic_write(
-                _path(table), rows.reindex(columns=COLUMNS).round(DECIMALS).to_csv(index=False, lineterminator="\n")
-            )
+            text = rows.reindex(columns=COLUMNS).round(DECIMALS).to_csv(index=False, lineterminator="\n")
+            atomic_write(_path(table), text)
             written.append(_path(table))
     if not written:
-        raise InputError(
-            f"There is none of {', '.join(QUOTED)} in {', '.join(map(str, folders))}: run `foir reproduce mini`."
-        )
+        tables, places = ", ".join(QUOTED), ", ".join(map(str, folders))
+        raise InputError(f"There is none of {tables} in {places}: run `foir reproduce mini`.")
     return written
 
 
@@ -92,9 +86,9 @@ def over_seeds(runs: dict[int, pd.DataFrame]) -> pd.DataFrame:
     rows = next(iter(runs.values())).assign(seed=", ".join(map(str, runs))).reset_index(drop=True)
     if len(runs) == 1:
         return rows
-    every = pd.concat([run.assign(seed=seed) for seed, run in runs.items()])
-    every["gap"] = every["ours"] - every.groupby(["seed", *GROUP])["ours"].transform("first")
-    first = rows.groupby(GROUP).cumcount() == 0
+    every = pd.concat([run.assign(seed=seed) for seed, run in runs.items()], ignore_index=True)
+    every["gap"] = every["ours"] - every["ours"].groupby([every["seed"], *comparable(every)]).transform("first")
+    first = rows.groupby(comparable(rows)).cumcount() == 0
     for at, cell in rows[report.KEYS].iterrows():
         seeds = every[(every[report.KEYS] == cell).all(axis=1)]
         ours, gap = spread(seeds["ours"]), spread(seeds["gap"])
@@ -109,11 +103,10 @@ def _path(table):
 
 def _words(table, stamp):
     """A run's stamp as the columns :data:`STAMP`."""
-    named = {
-        name: value for name, value in stamp["parameters"].items() if name in ("dataset", "model") and value != "mini"
-    }
+    named = {name: stamp["parameters"].get(name, "mini") for name in ("dataset", "model")}
+    options = [f"--{name} {shlex.quote(value)}" for name, value in named.items() if value != "mini"]
     return {
-        "command": " ".join([f"foir reproduce {table}", *(f"--{name} {shlex.quote(value)}" for name, value in named.items())]),
+        "command": " ".join([f"foir reproduce {table}", *options]),
         "date": stamp["date"], "commit": (stamp["commit"] or "none") + "+" * bool(stamp["dirty"]), "device": stamp["device"],
         "versions": ", ".join(f"{name} {version}" for name, version in stamp["versions"].items() if version),
     }  # fmt: skip

@@ -1,12 +1,11 @@
 """The numbers the papers published, cell by cell."""
 
-import difflib
 import re
 from functools import cache
 
 import pandas as pd
 
-from foir_lib.errors import InputError, IntegrityError
+from foir_lib.errors import IntegrityError, unknown
 from foir_lib.files import manifest_root
 
 COLUMNS = ["table", "dataset", "model", "method", "metric", "value"]
@@ -32,33 +31,20 @@ def published(table):
     IntegrityError for a damaged file.
     """
     if table not in tables():
-        close = difflib.get_close_matches(str(table), tables(), n=1)
-        hint = f"did you mean {close[0]!r}? Known" if close else "known"
-        raise InputError(
-            f"There is no published table {table!r}: {hint} are {', '.join(tables())}."
-        )
-    return _read(table).copy()
-
-
-def claims():
-    """Numbers from the running text of the papers: claim, value, unit, source."""
-    path = manifest_root() / "published" / "phs-text.csv"
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return rows.assign(value=pd.to_numeric(rows["value"]))
+        raise unknown("published table", table, tables())
+    path = manifest_root() / "published" / f"{table}.csv"
+    return _read(table, path, path.stat().st_mtime_ns).copy()
 
 
 @cache
-def _read(table):
-    """Read and check one CSV: columns, names, one decimal (costs: none), range, no cell twice."""
-    path = manifest_root() / "published" / f"{table}.csv"
+def _read(table, path, time):
+    """Read and check one CSV, once for each state of the file: columns, names, one decimal (costs: none), range, no cell twice."""
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{path} is no table ({error}): restore the file.") from error
     if list(rows.columns) != COLUMNS:
-        raise IntegrityError(
-            f"{path} has the columns {list(rows.columns)}, not {COLUMNS}: restore the file."
-        )
+        raise IntegrityError(f"{path} has the columns {list(rows.columns)}, not {COLUMNS}: restore the file.")
     known = {"table": (table,), "dataset": DATASETS, "metric": PERCENT + COSTS}
     for line, row in enumerate(rows.itertuples(index=False), start=2):
         cells = row._asdict()
@@ -67,9 +53,7 @@ def _read(table):
         if not re.fullmatch(r"\d+" if row.metric in COSTS else r"\d{1,2}\.\d|100\.0", row.value):
             strange.append(f"value {row.value!r}")
         if strange:
-            raise IntegrityError(
-                f"{path} line {line} has {' and '.join(strange)}: restore the file."
-            )
+            raise IntegrityError(f"{path} line {line} has {' and '.join(strange)}: restore the file.")
     twice = rows.duplicated(COLUMNS[:-1])
     if twice.any():
         raise IntegrityError(f"{path} line {twice.idxmax() + 2} repeats a cell: restore the file.")
@@ -78,18 +62,22 @@ def _read(table):
     return rows.assign(value=rows["value"].astype(float))
 
 
-def beside(rows: pd.DataFrame, spec, datasets: list[str]) -> pd.DataFrame:
+def beside(rows: pd.DataFrame, spec) -> pd.DataFrame:
     """Published value and difference beside ours, where data set and model are the paper's own.
 
-    Where the table ``spec`` says so, systems that the paper alone has, on the same data sets, stand as further rows.
+    Where the table ``spec`` says so, systems that the paper alone has, on the same data sets, stand as further rows. Rows that
+    were through here before get the numbers that are published now.
     """
     keys, table = ["dataset", "model", "method", "metric"], rows["table"].iloc[0]
     rows = rows.assign(**{key: "" for key in keys if key not in rows}).astype({"ours": float})
+    if "published" in rows:
+        of_paper = rows["ours"].isna() & rows["published"].notna() & (rows["note"].isna() if "note" in rows else True)
+        rows = rows[~of_paper].drop(columns="published")
     if table in tables():
         theirs = published(table).rename(columns={"value": "published"})[[*keys, "published"]]
         others = [model for model in spec.models if model not in set(rows["model"])]
-        unasked = theirs["method"].isin(rows["method"]) & theirs["model"].isin(others)
-        extra = theirs[theirs["dataset"].isin(datasets) & ~unasked] if spec.alone else theirs[:0]
+        not_ours = theirs["method"].isin(rows["method"]) & theirs["model"].isin(others)
+        extra = theirs[theirs["dataset"].isin(rows["dataset"]) & ~not_ours] if spec.alone else theirs[:0]
         extra = extra[~pd.MultiIndex.from_frame(extra[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))]
         rows = rows.merge(theirs, on=keys, how="left")
         if len(extra):

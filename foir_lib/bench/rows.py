@@ -16,7 +16,6 @@ from foir_lib.bench.metrics.intervals import against_first
 from foir_lib.bench.metrics.scores import Score, metric_of
 from foir_lib.bench.published import beside
 from foir_lib.bench.tables.catalogue import find
-from foir_lib.bench.tables.coattention import DISTRACTORS
 from foir_lib.bench.tables.columns import Column, Table
 from foir_lib.data import load_set, training
 from foir_lib.errors import InputError, count
@@ -25,8 +24,13 @@ from foir_lib.retrievers import guests
 from foir_lib.retrievers.regions import attentions
 from foir_lib.retrievers.rerankers import AlphaQE, Diffusion
 
+DISTRACTORS = {  # data set of a row -> the set, and what is added to its database
+    "roxford5k+1m": ("roxford5k", "revisitop1m"), "rparis6k+1m": ("rparis6k", "revisitop1m"),
+    "oxford105k": ("oxford5k", "oxford105k"), "paris106k": ("paris6k", "oxford105k"),
+    "revisitop1m": ("roxford5k", "revisitop1m"),
+}  # fmt: skip
 METRICS = ("mAP", "mAP medium", "mAP hard", "mAP@100", "MP", "MAP")  # those shown of a set that has none of the table's
-EXPERIMENTS = 9  # sets with a model that stay at hand while tables are made in one process
+EXPERIMENTS = 9  # sets with a model that stay at hand while tables are computed in one process
 _experiments: dict[tuple, Experiment] = {}
 
 
@@ -49,14 +53,7 @@ def columns_of(spec: Table, methods: str = "") -> tuple[Column, ...]:
     A re-ranking follows its method after a plus: "GeM+DF". Raises InputError for an unknown name or option.
     """
     own = {column.name: column for column in spec.columns}
-    return tuple(own.get(name) or _column(name) for name in registry.split(methods)) or spec.columns
-
-
-def _column(text):
-    name, plus, rerank = text.rpartition("+")
-    if plus and rerank.partition("(")[0].strip() in registry.names("reranker"):
-        return Column(text, registry.parse("retriever", name), rerank=registry.parse("reranker", rerank))
-    return Column(text, registry.parse("retriever", text))
+    return tuple(own.get(name) or Column.of(name) for name in registry.split(methods)) or spec.columns
 
 
 def run(
@@ -72,9 +69,9 @@ def run(
     ``plugin``: a Python file that registers more. ``h_on``: number of selected heads, or several separated by
     commas; empty is the paper's 5, or for a model with no more than 5 heads every number below. ``training_root``: folder of
     other pictures that PCA and codebook are learned from. ``attention``: weights of regional attention separated by a
-    comma; ``detector``: of torchvision's fasterrcnn_resnet50_fpn; ``guest``: "NAME=path, ..." of :mod:`guests`. The others: see
-    :class:`Corpus` and :func:`load_model`. Scores are percent, not rounded. A method that can't be had has no score and a
-    ``note``. Figures have a column ``x``.
+    comma; ``detector``: of torchvision's fasterrcnn_resnet50_fpn; ``guest``: "NAME=path, ..." of :mod:`guests`, compared with
+    the first method on the last of the models. The others: see :class:`Corpus` and :func:`load_model`. Scores are percent,
+    not rounded. A method that can't be had has no score and a ``note``. Figures have a column ``x``.
     """
     if plugin:
         registry.load_plugin(plugin)
@@ -86,6 +83,8 @@ def run(
         raise InputError(f"A guest's file can't serve {len(datasets)} data sets: name one data set.")
     if files and not models:
         raise InputError(f"{table} counts objects: a guest has no place in it.")
+    if twice := files.keys() & {column.name for column in columns}:
+        raise InputError(f"Guest {twice.pop()!r} has the name of a method of the table: name it otherwise.")
     count(n_training, "n_training", 0), count(k, "k")
     paths = tuple(training.sample(training_root, n_training or 50_000, seed)) if training_root else None
     with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row", disable=not progress) as bar:
@@ -100,16 +99,17 @@ def run(
                 experiment = _experiment(retrieval_set, net, *learning, batch_size, workers, cache, progress, noise_pixels)
                 about = _about(name, model_name, experiment)
                 wanted = [one for column in columns for one in by_heads(column, spec, experiment.model, h_on)]
-                rows += [about | row for row in _rows(spec, experiment, wanted, k)]
+                last = files.items() if model_name == models[-1] else ()
+                others = [column for guest, path in last for column in _guests(guest, path, retrieval_set)]
+                theirs = {column.name: {"model": "guest"} for column in others}
+                rows += [about | row | theirs.get(row["method"], {}) for row in _rows(spec, experiment, [*wanted, *others], k)]
                 bar.update()
-            for column in (column for guest_name, path in files.items() for column in _guests(guest_name, path, retrieval_set)):
-                rows += [about | {"model": "guest"} | row for row in _rows(spec, experiment, [column], k)]
-    return beside(pd.DataFrame(rows).assign(table=table), spec, datasets)
+    return beside(pd.DataFrame(rows).assign(table=table), spec)
 
 
 def _experiment(retrieval_set, model, *options):
     """An experiment; what it has learned stays at hand for the next table of the same process, set, network and options."""
-    key = (retrieval_set.content, model.key, type(model), *options)
+    key = (retrieval_set.content, model.key, type(model), getattr(model, "opener", None), *options)
     if key not in _experiments:
         seed, paths, n_training, attention, *others = options
         learned = (paths, n_training, attentions(attention, model))
@@ -141,19 +141,20 @@ def _about(name, model_name, experiment):
 def by_heads(column: Column, spec: Table, model, h_on: str = "") -> list[Column]:
     """The column, or one for each number of heads of the model that a run asks for."""
     n_heads = getattr(model, "n_heads", 0)
-    if not column.heads or not n_heads:
+    if not hasattr(column.retriever, "h_on") or not n_heads:
         return [column]
-    values = [5] if n_heads > 5 else list(range(1, n_heads)) or [1]
-    values = list(range(1, n_heads + 1)) if spec.over == "h_on" else values
-    if column not in spec.columns:
-        values = [column.retriever.h_on]  # a method asked for by name says so itself
+    axis, by_name = spec.over == "h_on", column not in spec.columns
     if h_on:
         try:
             values = [int(n) for n in str(h_on).split(",")]
         except ValueError as error:
             raise InputError(f"h_on={h_on!r} isn't a list of numbers: give for example 5 or 1,2,5.") from error
-    plain = spec.over == "h_on" or values == [5] or (column not in spec.columns and not h_on)
-    return [column.at(value, plain, spec.over == "h_on") for value in values]
+    elif by_name:  # its text says how many
+        values = [column.retriever.h_on]
+    else:
+        values = list(range(1, n_heads + 1)) if axis else [5] if n_heads > 5 else list(range(1, n_heads)) or [1]
+    plain = axis or values == [5] or (by_name and not h_on)
+    return [column.at(value, plain, axis) for value in values]
 
 
 def _guests(name, path, retrieval_set):

@@ -69,7 +69,7 @@ def _registered(name, **options):
     for part in ("preprocess", "key", "device"):
         if not hasattr(model, part):
             raise InputError(f"The model {name} has no {part}: it needs preprocess(picture), key, device and embed(x) or more.")
-    model.name = name
+    model.name, model.opener = name, opener  # whose code takes part: a wrapper's class doesn't lead to a plug-in's file
     return model
 
 

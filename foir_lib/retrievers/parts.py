@@ -113,7 +113,8 @@ class Pictures:
         if self.data is None:
             return Arrays(make(0, len(self)))
         corpus = self.corpus
-        code = keys.code_of(make, type(self), type(corpus.model), type(corpus.set), *objects)
+        model = type(corpus.model), getattr(corpus.model, "opener", type(corpus.model))
+        code = keys.code_of(make, type(self), *model, type(corpus.set), *objects)
         key = {"what": what, "part": self.name, "data": self.data, "model": corpus.model.key, "code": code}
         label = f"{self.label}, {what.split(',')[0].split(':')[0]}"
         return store.build(key, len(self), make, root=corpus.cache, shard=shard, progress=corpus.progress, label=label)

@@ -1,96 +1,84 @@
 """Features that aren't files of their own: arrays in memory, and some rows of other Features. Read as those are."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
-from foir_lib.errors import InputError
+from foir_lib.errors import InputError, count
 
 
-class Arrays:
-    """Named arrays of ``n`` rows in memory.
+class Readable:
+    """What all features share; each kind has ``n`` rows, ``layout``, name -> (dtype, shape of one row), and
+    ``read(name, rows)``.
 
     ``of`` (M,): the row that each of M prompts has, where many share one (clicks that select the same heads); None: its own.
-    Raises InputError for arrays of different lengths.
     """
+
+    of = None
+
+    def __len__(self):
+        return self.n
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the arrays, sorted."""
+        return sorted(self.layout)
+
+    def check(self, name: str) -> None:
+        """Raises InputError unless there is an array of that name."""
+        if name not in self.layout:
+            raise InputError(f"Features hold no array '{name}', they hold: {', '.join(self.names)}.")
+
+    def chunks(self, names: str | list[str], size: int = 4096) -> Iterator[tuple]:
+        """Walk through all rows, ``size`` at a time, holding one chunk in memory.
+
+        ``names`` is one name, then pairs (start, array (m, ...)) come out, or a list of names, then
+        pairs (start, dict of such arrays).
+        """
+        for start in range(0, len(self), count(size, "size")):
+            part = {name: self.read(name, slice(start, start + size)) for name in ([names] if isinstance(names, str) else names)}
+            yield start, part[names] if isinstance(names, str) else part
+
+
+class Arrays(Readable):
+    """Named arrays of ``n`` rows in memory. Raises InputError for arrays of different lengths."""
 
     def __init__(self, arrays: dict[str, np.ndarray], of: np.ndarray | None = None):
         self._arrays, self.of = {name: np.asarray(array) for name, array in arrays.items()}, of
         lengths = {name: len(array) for name, array in self._arrays.items()}
         if len(set(lengths.values())) != 1:
             raise InputError(f"Arrays of different lengths can't be features: {lengths}.")
+        self.n = next(iter(lengths.values()))
         self.layout = {name: (array.dtype.name, array.shape[1:]) for name, array in self._arrays.items()}
-
-    def __len__(self):
-        return len(next(iter(self._arrays.values())))
-
-    @property
-    def names(self) -> list[str]:
-        return sorted(self.layout)
 
     def read(self, name: str, rows=None) -> np.ndarray:
         """Rows of one array, as :meth:`foir_lib.store.features.Features.read`."""
-        if name not in self._arrays:
-            raise InputError(f"Features hold no array '{name}', they hold: {', '.join(self.names)}.")
+        self.check(name)
         return self._arrays[name] if rows is None else self._arrays[name][rows]
 
-    def chunks(self, names: str | list[str], size: int = 4096):
-        """As :meth:`foir_lib.store.features.Features.chunks`."""
-        wanted = [names] if isinstance(names, str) else list(names)
-        for start in range(0, len(self), size):
-            part = {name: self.read(name, slice(start, start + size)) for name in wanted}
-            yield start, part[names] if isinstance(names, str) else part
 
+class Rows(Readable):
+    """Some rows (m,) of other ``features``: pictures that are queries and in the database too are described once."""
 
-@dataclass(frozen=True)
-class Rows:
-    """Some rows (m,) of other ``features``: pictures that are asked about and answer too are described once."""
-
-    features: object
-    rows: np.ndarray
-    of = None
-
-    def __len__(self):
-        return len(self.rows)
-
-    @property
-    def layout(self) -> dict:
-        return self.features.layout
-
-    @property
-    def names(self) -> list[str]:
-        return self.features.names
+    def __init__(self, features: Readable, rows: np.ndarray):
+        self.features, self.rows, self.n, self.layout = features, rows, len(rows), features.layout
 
     def read(self, name: str, rows=None) -> np.ndarray:
         """Rows of one array, as :meth:`foir_lib.store.features.Features.read`."""
         return self.features.read(name, self.rows if rows is None else self.rows[rows])
 
-    chunks = Arrays.chunks
 
-
-class Joined:
+class Joined(Readable):
     """Two Features of the same items, read as one."""
 
-    of = None
-
-    def __init__(self, first, second):
-        self._holds = {name: features for features in (second, first) for name in features.names}
-        self._n, self.layout = len(first), second.layout | first.layout
-
-    def __len__(self):
-        return self._n
-
-    @property
-    def names(self) -> list[str]:
-        return sorted(self.layout)
+    def __init__(self, first: Readable, second: Readable):
+        self._of_name = {name: features for features in (second, first) for name in features.names}
+        self.n, self.layout = len(first), second.layout | first.layout
 
     def read(self, name: str, rows=None) -> np.ndarray:
         """Rows of one array, as :meth:`foir_lib.store.features.Features.read`."""
-        if name not in self._holds:
-            raise InputError(f"Features hold no array '{name}', they hold: {', '.join(self.names)}.")
-        return self._holds[name].read(name, rows)
-
-    chunks = Arrays.chunks
+        self.check(name)
+        return self._of_name[name].read(name, rows)
 
 
 def replaced(features, **arrays: np.ndarray) -> Arrays:

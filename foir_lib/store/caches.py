@@ -19,7 +19,7 @@ from foir_lib.store import keys, shards
 class Entry(NamedTuple):
     """One thing that the cache holds: kind and key, items (0: not counted), bytes, time of last use (s), state of its code.
 
-    ``state``: "current", "stale" (the code that made it is another today), "damaged" or "-" (can't be told).
+    ``state``: "current", "stale" (its code is another today), "damaged" or "-" (can't be told).
     """
 
     path: Path
@@ -70,24 +70,24 @@ def prune(days: float | None = None, everything: bool = False, dry_run: bool = F
 
 def _features(root: Path) -> Iterator[Entry]:
     for folder in root.glob("[0-9a-f]" * 32):
-        note = folder / "key.json"
-        shards = list(folder.glob("*.safetensors"))
-        try:
-            content = json.loads(note.read_text())
-            key, n = dict(content["key"]), int(content["n"])
-            yield Entry(folder, "features", key, n, _bytes([note, *shards]), _time(note), _state(key))
-        except (OSError, ValueError, KeyError, TypeError):
-            yield Entry(folder, "features", {}, 0, _bytes([note, *shards]), _time(folder), "damaged")
+        yield _entry(folder, "features", folder / "key.json", [folder / "key.json", *folder.glob("*.safetensors")])
 
 
 def _small(root: Path) -> Iterator[Entry]:
     for path in root.glob("*/*.cached"):
-        try:
-            with path.open("rb") as file:
-                key = dict(json.loads(file.readline())["key"])
-            yield Entry(path, path.parent.name, key, key.get("n", 0), _bytes([path]), _time(path), _state(key))
-        except (OSError, ValueError, KeyError, TypeError):
-            yield Entry(path, path.parent.name, {}, 0, _bytes([path]), _time(path), "damaged")
+        yield _entry(path, path.parent.name, path, [path])
+
+
+def _entry(path: Path, kind: str, note: Path, inside: list[Path]) -> Entry:
+    """The entry of the files ``inside``, whose key stands as JSON in the file ``note``: all of it, or the first line of a small one."""
+    try:
+        with note.open("rb") as file:
+            content = json.loads(file.read() if kind == "features" else file.readline())
+        key = dict(content["key"])
+        n = int(content["n"]) if kind == "features" else key.get("n", 0)
+        return Entry(path, kind, key, n, _bytes(inside), _time(note), _state(key))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Entry(path, kind, {}, 0, _bytes(inside), _time(path), "damaged")
 
 
 def _drawn(root: Path) -> Iterator[Entry]:

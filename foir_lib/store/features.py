@@ -1,8 +1,8 @@
-"""Features: what one model knows of a list of items, kept on disk in shards, whole or absent.
+"""Features: what one model knows of a list of items, stored on disk in shards, whole or absent.
 
 One folder per key. Each shard is one safetensors file whose header carries the key's digest, its
 range of items and a checksum; all are checked when the store is opened (about a second per 5 GB),
-and what fails is made again. So a run may be killed at any moment and simply started again, and two
+and what fails is computed again. So a run may be killed at any moment and simply started again, and two
 runs may share a folder.
 """
 
@@ -24,14 +24,15 @@ from tqdm.auto import tqdm
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import atomic_write, cache_root
 from foir_lib.store import shards
+from foir_lib.store.arrays import Readable
 
 VERSION = 1
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Features:
-    """Named arrays of ``n`` rows, read from disk on demand; made by :func:`build`.
+class Features(Readable):
+    """Named arrays of ``n`` rows, read from disk on demand; see :func:`build`.
 
     ``layout`` maps a name to (dtype, shape of one row).
     """
@@ -41,27 +42,13 @@ class Features:
     shard: int
     layout: dict
 
-    def __len__(self):
-        return self.n
-
-    @property
-    def names(self):
-        """Names of the arrays, sorted."""
-        return sorted(self.layout)
-
-    @property
-    def size_bytes(self):
-        """Bytes on disk."""
-        spans = _spans(self.n, self.shard)
-        return sum(shards.path(self.folder, *span).stat().st_size for span in spans)
-
     def read(self, name, rows=None):
-        """Rows of one array, (number of rows, ...), in the order asked.
+        """Rows of one array, (number of rows, ...), in the order of ``rows``.
 
         ``rows``: None for all, a slice, a boolean mask (n,) or positions. Raises InputError for an
         unknown name or a row out of range, IntegrityError when a shard has gone.
         """
-        self._known([name])
+        self.check(name)
         rows = self._positions(rows)
         dtype, tail = self.layout[name]
         out = np.empty((len(rows), *tail), dtype)
@@ -73,25 +60,6 @@ class Features:
             out[at] = self._slice(name, start, stop, low, high)[rows[at] - start - low]
         return out
 
-    def chunks(self, names, size=4096):
-        """Walk through all rows, ``size`` at a time, holding one chunk in memory.
-
-        ``names`` is one name, then pairs (start, array (m, ...)) come out, or a list of names, then
-        pairs (start, dict of such arrays).
-        """
-        wanted = [names] if isinstance(names, str) else list(names)
-        self._known(wanted)
-        if size < 1:
-            raise InputError(f"Chunk size {size} is too small: at least 1 row.")
-        for start in range(0, self.n, size):
-            got = {name: self.read(name, slice(start, start + size)) for name in wanted}
-            yield start, got[names] if isinstance(names, str) else got
-
-    def _known(self, names):
-        for name in names:
-            if name not in self.layout:
-                raise InputError(f"Features hold no array '{name}', they hold: {', '.join(self.names)}.")
-
     def _positions(self, rows):
         if rows is None or isinstance(rows, slice):
             return np.arange(self.n)[rows or slice(None)]
@@ -99,10 +67,8 @@ class Features:
         if rows.dtype == bool and rows.shape == (self.n,):
             return np.flatnonzero(rows)
         if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
-            raise InputError(
-                f"Rows of shape {rows.shape} and type {rows.dtype} can't be read: give a list of "
-                f"positions, a slice or a boolean mask of length {self.n}."
-            )
+            remedy = f"give a list of positions, a slice or a boolean mask of length {self.n}"
+            raise InputError(f"Rows of shape {rows.shape} and type {rows.dtype} can't be read: {remedy}.")
         if rows.size and not 0 <= rows.min() <= rows.max() < self.n:
             raise InputError(f"Rows {rows.min()} to {rows.max()} lie outside the {self.n} items stored.")
         return rows.astype(np.int64)
@@ -122,7 +88,7 @@ def _opened(path, time):
 
 
 def build(key, n, make, root=None, shard=1024, progress=True, label=""):
-    """Make the arrays of ``n`` items shard by shard, or find them made; returns :class:`Features`.
+    """Compute the arrays of ``n`` items shard by shard, those that aren't on disk yet; returns :class:`Features`.
 
     ``key``: JSON-able dict of all the arrays depend on (data fingerprint, model, preprocessing).
     ``make(start, stop)``: dict of arrays of stop - start rows, equal names, dtypes and row shapes
@@ -154,15 +120,13 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
         for start, stop in missing:
             path = shards.path(folder, start, stop)
-            present, _ = shards.check(path, digest, start, stop)  # made by another run?
+            present, _ = shards.check(path, digest, start, stop)  # by another run meanwhile?
             if not present or layout not in (None, present):
                 arrays = shards.checked(make(start, stop), start, stop)
                 present = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}
                 if layout not in (None, present):
-                    raise InputError(
-                        f"Items {start} to {stop} give arrays {present}, earlier ones gave {layout}: "
-                        f"something is missing in the key; delete {folder} and complete the key."
-                    )
+                    what = f"Items {start} to {stop} give arrays {present}, earlier ones gave {layout}"
+                    raise InputError(f"{what}: something is missing in the key; delete {folder} and complete it.")
                 shards.write(path, arrays, digest, start, stop)
             layout = present
             bar.update(stop - start)
@@ -191,12 +155,8 @@ def array_digest(*arrays):
 
 def _digest(key, n, shard):
     try:
-        note = json.dumps(
-            {"key": key, "n": int(n), "shard": int(shard), "version": VERSION},
-            sort_keys=True,
-            allow_nan=False,
-            indent=1,
-        )
+        content = {"key": key, "n": int(n), "shard": int(shard), "version": VERSION}
+        note = json.dumps(content, sort_keys=True, allow_nan=False, indent=1)
     except (TypeError, ValueError) as error:
         raise InputError(f"The key {key!r} of the features isn't plain JSON ({error}).") from error
     return hashlib.sha256(note.encode()).hexdigest(), note

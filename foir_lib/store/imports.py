@@ -145,14 +145,9 @@ def module_file(base: Path, name: str) -> Path | None:
 
 def label(path: Path) -> str:
     """The module's name of a file of foir_lib, the file's name of another."""
-    return _label(path, files.PACKAGE)
-
-
-@functools.cache
-def _label(path: Path, package: Path) -> str:
-    if not path.is_relative_to(package):
+    if not path.is_relative_to(files.PACKAGE):
         return path.name
-    return ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+    return ".".join(path.relative_to(files.PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Names the code that a result depends on, for its key: after a change of that code the result is made again.
+"""Names the code that a result depends on, for its key: after a change of that code the result is computed again.
 
 What counts is all that the objects taking part can reach by import, as syntax trees: comments, docstrings, blank lines and
 what only a type checker reads change nothing. Libraries count by their versions. Imports whose names are computed while a
@@ -36,15 +36,16 @@ class Cell(NamedTuple):
 Node = Path | Cell | str  # a file, a definition of a notebook, the name of a library
 
 
-def code_of(*objects, without: Iterable[Path] = ()) -> str:
+def code_of(*objects) -> str:
     """Names the code that ``objects`` can reach: a digest, then the modules it starts from, e.g. "1f2e... foir_lib.models.vit".
 
     Each is a class, function (with what it captured), instance (of a dataclass: with the objects in its fields), module, or the
-    Path of a Python file, that needn't be imported. Files ``without`` aren't looked at. Its code: the file that defines it and all of foir_lib that this one imports, and so on; for a plug-in,
-    what it imports beside it too; in a notebook, definition by definition. Raises InputError for an object without source, a
-    module that can't be found and a plug-in that was changed after it was loaded, MissingError for a path without a file.
+    Path of a Python file, that needn't be imported. Its code: the file that defines it and all of foir_lib that this one
+    imports, and so on; for a plug-in, what it imports beside it too; in a notebook, definition by definition. Raises
+    InputError for an object without source, a module that can't be found and a plug-in that was changed after it was loaded,
+    MissingError for a path without a file.
     """
-    return _code({node for thing in objects for node in _homes(thing)}, without)
+    return _code({node for thing in objects for node in _homes(thing)})
 
 
 def code_in(program: str, folder: str | Path) -> str:
@@ -66,9 +67,9 @@ def is_current(code: str) -> bool | None:
         return False
 
 
-def _code(roots: Iterable[Node], without: Iterable[Path] = ()) -> str:
+def _code(roots: Iterable[Node]) -> str:
     reached, todo = {}, list(roots)
-    left_out = {*without, *(files.PACKAGE / "store" / f"{name}.py" for name in BOOKKEEPING)}
+    left_out = {files.PACKAGE / "store" / f"{name}.py" for name in BOOKKEEPING}
     while todo:
         node = todo.pop()
         if node in reached or node in left_out:

@@ -6,6 +6,7 @@ import time
 import zlib
 
 import numpy as np
+import psutil
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -48,26 +49,20 @@ def check(path, digest, start, stop):
 
 
 def checked(arrays, start, stop):
-    """``arrays`` made for items ``start`` to ``stop``, contiguous; InputError names a bad one."""
+    """``arrays`` of items ``start`` to ``stop``, contiguous; InputError names a bad one."""
     contiguous = {}
     for name, array in arrays.items():
         array = np.require(array, requirements="C")
         if array.dtype.kind not in "biuf" or array.shape[:1] != (stop - start,) or not array.size:
-            raise InputError(
-                f"Array '{name}' for items {start} to {stop} has shape {array.shape} and type "
-                f"{array.dtype}: {stop - start} rows of numbers are needed."
-            )
+            what = f"Array '{name}' for items {start} to {stop} has shape {array.shape} and type {array.dtype}"
+            raise InputError(f"{what}: {stop - start} rows of numbers are needed.")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = start + int(np.argwhere(~np.isfinite(array))[0][0])
-            raise InputError(
-                f"Array '{name}' holds a NaN or infinite number at item {bad}: check that item and "
-                "the model, its shard was not stored."
-            )
+            what = f"Array '{name}' holds a NaN or infinite number at item {bad}"
+            raise InputError(f"{what}: check that item and the model, its shard was not stored.")
         contiguous[name] = array
     if not contiguous:
-        raise InputError(
-            f"No arrays were made for items {start} to {stop}: a dict with at least one is needed."
-        )
+        raise InputError(f"No arrays were made for items {start} to {stop}: a dict with at least one is needed.")
     return contiguous
 
 
@@ -90,17 +85,8 @@ def remove_stale(folder):
     for path in folder.glob(".*.tmp"):
         try:
             age = time.time() - path.stat().st_mtime
-            if age > 86400 or (age > 60 and not _alive(path.name.split(".")[-2].split("-")[0])):
+            pid = path.name.split(".")[-2].split("-")[0]
+            if age > 86400 or (age > 60 and pid.isdigit() and not psutil.pid_exists(int(pid))):
                 path.unlink()
         except FileNotFoundError:
             continue
-
-
-def _alive(pid):
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, ValueError):  # another user's process; a name that isn't ours
-        return True
-    return True

@@ -50,12 +50,12 @@ def test_a_run_becomes_a_file_and_a_block(root, tmp_path):
         f"foir reproduce ca-4,2026-11-25 10:00:00,{'a' * 40}+,cpu,python 3.11"
     )
     text = "# T\n<!-- measured: ca-4 -->\nold\n<!-- end -->\nmore\n"
-    made = measured.in_text(text)
-    assert made == measured.in_text(made) and made.startswith("# T\n<!-- measured: ca-4 -->\n\n| method |")
-    assert "| GeM+CA | mini-cnn | **59.2** | +10.9 [8.0, 13.0] |" in made and made.endswith(
+    written = measured.in_text(text)
+    assert written == measured.in_text(written) and written.startswith("# T\n<!-- measured: ca-4 -->\n\n| method |")
+    assert "| GeM+CA | mini-cnn | **59.2** | +10.9 [8.0, 13.0] |" in written and written.endswith(
         "cpu.\n\n<!-- end -->\nmore\n"
     )
-    assert f"`foir reproduce ca-4`, seed 0, 2026-11-25, commit {'a' * 10}, cpu." in made
+    assert f"`foir reproduce ca-4`, seed 0, 2026-11-25, commit {'a' * 10}, cpu." in written
 
 
 def test_several_seeds_become_means_with_their_spread(root, tmp_path):

@@ -79,8 +79,8 @@ def test_methods_take_the_place_of_a_table_s_columns():
 
 
 def test_names_of_data_sets_and_models():
-    assert rows.rows_of("phs-4", "paper", "paper") == (["coco"], [*heads.DINOV2, *heads.CLIP])
-    assert rows.rows_of("phs-1") == (list(heads.DATASETS.values()), ["mini-vit-small", "mini-vit", "mini-vit-large"])
+    assert rows.rows_of("phs-4", "paper", "paper") == (["coco"], [f"dinov2-{size}" for size in ("small", "base", "large", "giant")] + ["clip-base", "clip-large"])
+    assert rows.rows_of("phs-1") == (["mini-focus", "mini-focus-sparse", "mini-focus-dense"], ["mini-vit-small", "mini-vit", "mini-vit-large"])
     assert rows.rows_of("phs-1", "coco", "a, b") == (["coco"], ["a", "b"])
     assert rows.rows_of("ca-1") == (["mini-landmarks"], ["mini-cnn"])
     assert rows.rows_of("ca-1", "paper", "paper")[1] == ["resnet50", "resnet101"]
@@ -122,7 +122,7 @@ def test_published_values_stand_beside_ours_only_where_they_belong():
         {"dataset": "coco", "model": "dinov2-large", "method": "PHS", "metric": "MP@100", "ours": 61.0},
         {"dataset": "mini-focus", "model": "mini-vit", "method": "PHS", "metric": "MP@100", "ours": 61.0},
     ]).assign(table="phs-1")  # fmt: skip
-    table = beside(ours, heads.TABLES["phs-1"], ["coco", "mini-focus"])
+    table = beside(ours, heads.TABLES["phs-1"])
     assert table["published"].tolist()[0] == 61.3 and np.isnan(table["published"].tolist()[1])
     assert table["difference"].tolist()[0] == pytest.approx(-0.3) and len(table) == 2
 
@@ -131,12 +131,12 @@ def test_published_rows_of_others_stand_beside_ours():
     columns = ["table", "dataset", "model", "method", "metric", "ours", "ap"]
     ours = pd.DataFrame([("ca-15", "roxford5k", "resnet101", "GeM+CA", "mAP hard", 70.0, "trapezoid")], columns=columns)
     spec = catalogue.find("ca-15")
-    table = beside(ours, spec, ["roxford5k"]).set_index(["method", "metric"])
+    table = beside(ours, spec).set_index(["method", "metric"])
     assert table.loc[("GeM+CA", "mAP hard"), ["published", "ours"]].tolist() == [72.6, 70.0]
     assert table.loc[("GeM+CA", "mAP hard"), "difference"] == pytest.approx(-2.6)
     assert table.loc[("CANet", "mAP hard"), "published"] == 68.9 and np.isnan(table.loc[("CANet", "mAP hard"), "ours"])
     assert set(table["dataset"]) == {"roxford5k"} and table["table"].eq("ca-15").all()
-    none = beside(ours.assign(model="resnet50"), spec, ["roxford5k"])
+    none = beside(ours.assign(model="resnet50"), spec)
     assert set(none["method"]) == {"GeM", "GeM+CA", "CANet"} and len(none) == 1 + 2 + 2, "no line of another network of ours"
 
 
@@ -145,21 +145,21 @@ def test_published_rows_of_others_stand_beside_ours():
 
 @pytest.mark.parametrize("table", heads.TABLES)
 def test_every_table_of_heads_is_made(on_focus, table):
-    spec, made = catalogue.find(table), rows.run(table, **on_focus)
-    assert len(made) and np.isfinite(made["ours"]).all()
+    spec, result = catalogue.find(table), rows.run(table, **on_focus)
+    assert len(result) and np.isfinite(result["ours"]).all()
     if not spec.over:
-        assert set(made["method"]) == {c.name for c in spec.columns}
-        assert len(made) == len(spec.columns) * len(spec.metrics)
-        assert made["ours"].between(0, 100).all()
-        assert made["low"].isna().sum() == len(spec.metrics), "all but the first method have an interval of the difference to it"
+        assert set(result["method"]) == {c.name for c in spec.columns}
+        assert len(result) == len(spec.columns) * len(spec.metrics)
+        assert result["ours"].between(0, 100).all()
+        assert result["low"].isna().sum() == len(spec.metrics), "all but the first method have an interval of the difference to it"
     else:
-        assert spec.over == "objects" and spec.models or made["x"].min() == 1  # the few scenes hold five objects or more
+        assert spec.over == "objects" and spec.models or result["x"].min() == 1  # the few scenes hold five objects or more
 
 
 @pytest.mark.parametrize("table", [pytest.param(t, marks=[pytest.mark.slow] * (t in SLOW)) for t in LANDMARKS])
 def test_every_table_of_landmarks_is_made_told_drawn_and_saved(on_landmarks, table, tmp_path):
     spec = LANDMARKS[table]
-    made = report.checked(rows.run(table, **on_landmarks), table)
+    result = report.checked(rows.run(table, **on_landmarks), table)
     lacking = {c.name for c in spec.columns if c.name.startswith(("RPN", "CAM"))}  # no detector, no classifier
     costs = [metric for metric in spec.metrics if not metric.startswith("mAP")]
     want = [
@@ -167,20 +167,20 @@ def test_every_table_of_landmarks_is_made_told_drawn_and_saved(on_landmarks, tab
         for column in spec.columns
         for metric in ["mAP medium", "mAP hard", *(costs if column.name not in lacking else [])]
     ]
-    assert list(zip(made["method"], made["metric"])) == want
-    assert set(made.loc[made["ours"].isna(), "method"]) == lacking and bool(report.notes(made)) == bool(lacking)
-    assert made.loc[made["metric"].str.startswith("mAP"), "ours"].dropna().between(0, 100).all()
+    assert list(zip(result["method"], result["metric"])) == want
+    assert set(result.loc[result["ours"].isna(), "method"]) == lacking and bool(report.notes(result)) == bool(lacking)
+    assert result.loc[result["metric"].str.startswith("mAP"), "ours"].dropna().between(0, 100).all()
     if spec.over:
-        medium = made[made["metric"] == "mAP medium"]
+        medium = result[result["metric"] == "mAP medium"]
         scanned = medium.groupby(medium["method"].str[-1], sort=False)["x"].agg(tuple).to_dict()
         assert scanned == coattention.SCAN
-    assert set(made["n_queries"]) == {2} and set(made["n_database"]) == {14} and set(made["ap"]) == {"trapezoid"}
+    assert set(result["n_queries"]) == {2} and set(result["n_database"]) == {14} and set(result["ap"]) == {"trapezoid"}
     for source in counting_cells(table):
-        exec(source, {"pd": pd, "scores": made, "report": report, "spec": spec, "tables_text": tables_text})  # what the notebook counts from them
-    figure = (figures.scan if spec.over else figures.bars)(made, title=spec.title)
-    report.save(made, table, tmp_path, {"figure": figure})
+        exec(source, {"pd": pd, "scores": result, "report": report, "spec": spec, "tables_text": tables_text})  # what the notebook counts from them
+    figure = (figures.scan if spec.over else figures.bars)(result, title=spec.title)
+    report.save(result, table, tmp_path, {"figure": figure})
     text = (tmp_path / f"{table}.md").read_text()
-    assert spec.title in text and all(note in text for note in report.notes(made))
+    assert spec.title in text and all(note in text for note in report.notes(result))
     assert (tmp_path / f"{table}-figure.png").stat().st_size > 5000
 
 
@@ -193,14 +193,14 @@ def counting_cells(table):
 
 
 def test_rows_are_the_scores_of_an_experiment(town, on_landmarks):
-    made = rows.run("ra-2c", **on_landmarks)
-    assert made["method"].unique().tolist() == ["R-MAC", "RA (no context)", "RA"]
-    assert set(made["dataset"]) == {"few-landmarks"} and set(made["model"]) == {"few-cnn"}
+    result = rows.run("ra-2c", **on_landmarks)
+    assert result["method"].unique().tolist() == ["R-MAC", "RA (no context)", "RA"]
+    assert set(result["dataset"]) == {"few-landmarks"} and set(result["model"]) == {"few-cnn"}
     scores = town.score("R-MAC")
-    ours = made[made["method"] == "R-MAC"].set_index("metric")["ours"]
-    assert ours["mAP hard"] == pytest.approx(100 * scores["hard"].map) and made["published"].isna().all()
-    made = rows.run("ra-2b", **on_landmarks)
-    assert made["ours"].isna().all() and made["note"].str.contains("no detector").all()
+    ours = result[result["method"] == "R-MAC"].set_index("metric")["ours"]
+    assert ours["mAP hard"] == pytest.approx(100 * scores["hard"].map) and result["published"].isna().all()
+    result = rows.run("ra-2b", **on_landmarks)
+    assert result["ours"].isna().all() and result["note"].str.contains("no detector").all()
 
 
 def test_an_inverted_file_filters_and_a_table_is_the_same_again(on_landmarks):

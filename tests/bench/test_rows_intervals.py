@@ -8,6 +8,7 @@ from foir_lib.bench import metrics, rows
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.metrics.intervals import difference
 from foir_lib.bench.runs import report
+from foir_lib.errors import InputError
 
 PLUGIN = """from foir_lib import load_set
 from foir_lib.registry import register
@@ -63,3 +64,18 @@ def test_relative_gains_have_intervals_of_the_ratio(small):
     want = difference(parts["PHS"], parts["CBIR"], "MP@100", relative=True)
     row = table[table["x"] == 2].iloc[0]
     assert (row["low"], row["high"]) == pytest.approx([100 * bound for bound in want]) and row["low"] <= row["ours"] <= row["high"]
+
+
+def test_a_guest_is_compared_with_the_first_method(small, tmp_path):
+    options, experiment = small
+    np.save(tmp_path / "phs.npy", experiment.ranking("PHS").ids)
+    table = report.checked(rows.run("phs-1", methods="CBIR, PHS", guest=f"Theirs={tmp_path}/phs.npy", **options), "phs-1")
+    ours, theirs = (table[table["method"] == name].set_index("metric")[["ours", "low", "high"]] for name in ("PHS", "Theirs"))
+    assert table["model"].tolist() == ["mini-vit"] * 4 + ["guest"] * 2 and ours["low"].notna().all()
+    np.testing.assert_allclose(theirs, ours)
+    cells = report.wide(table).reset_index().set_index(["model", "metric"])
+    assert cells.loc[("guest", "MP@100 vs CBIR"), "Theirs"] == cells.loc[("mini-vit", "MP@100 vs CBIR"), "PHS"] != ""
+    gains = rows.run("phs-figa2", methods="CBIR, PHS", guest=f"Theirs={tmp_path}/phs.npy", **options).groupby("model")
+    np.testing.assert_allclose(*(gains.get_group(model)[["x", "ours", "low", "high"]] for model in ("mini-vit", "guest")))
+    with pytest.raises(InputError, match="Guest 'PHS' has the name of a method of the table: name it otherwise"):
+        rows.run("phs-1", guest=f"PHS={tmp_path}/phs.npy", **options)

@@ -18,6 +18,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from foir_lib import files
+from foir_lib.bench import published
 from foir_lib.bench import rows as bench_rows
 from foir_lib.bench.runs import parameters, report, runner, stamp
 from foir_lib.bench.runs.page import Page
@@ -81,11 +82,11 @@ def notebooks(tmp_path):
 
 
 def test_parameters_are_read_in_order_with_types_and_defaults(notebooks):
-    found = parameters.read(notebooks / "phs.ipynb")
-    assert list(found)[:3] == ["table", "dataset", "model"]
-    assert found["seed"] == ("seed", "int", False, 0)
-    assert found["limit"] == ("limit", "int", True, None)
-    assert found["names"] == ("names", "list[str]", False, ["a", "b"])
+    result = parameters.read(notebooks / "phs.ipynb")
+    assert list(result)[:3] == ["table", "dataset", "model"]
+    assert result["seed"] == ("seed", "int", False, 0)
+    assert result["limit"] == ("limit", "int", True, None)
+    assert result["names"] == ("names", "list[str]", False, ["a", "b"])
 
 
 @pytest.mark.parametrize(
@@ -244,20 +245,20 @@ def test_lists_are_split_and_made_once(notebooks):
 
 def test_a_run_is_named_by_what_was_asked():
     assert runner._name(["mini"], {}) == "mini"
-    given = {
+    values = {
         "dataset": "coco",
         "model": "dinov2-large",
         "data_root": "/a/b",
         "device": "cuda",
         "seed": "3",
     }
-    assert runner._name(["phs-1,phs-2"], given) == "phs-1+phs-2-coco-dinov2-large-b-seed-3"
+    assert runner._name(["phs-1,phs-2"], values) == "phs-1+phs-2-coco-dinov2-large-b-seed-3"
     free, full = ({"dataset": "coco", "data_root": f"data/{name}/"} for name in ("coco-free", "coco"))
     assert runner._name(["phs-1"], free) == "phs-1-coco-coco-free" != runner._name(["phs-1"], full)
     assert runner._name(["phs-1"], {"weights": "w/my.safetensors"}) == "phs-1-my.safetensors"
     assert runner._name(["phs-1"], {"data_root": "", "weights": ""}) == "phs-1"
-    given = {"training_root": "/x/sfm/", "attention": "w/a.pt, w/b.pt", "guest": "HOW=/r/how.npy, B=b.npz"}
-    assert runner._name(["ca-1"], given) == "ca-1-sfm-a.pt+b.pt-HOW_how.npy+B_b.npz"
+    values = {"training_root": "/x/sfm/", "attention": "w/a.pt, w/b.pt", "guest": "HOW=/r/how.npy, B=b.npz"}
+    assert runner._name(["ca-1"], values) == "ca-1-sfm-a.pt+b.pt-HOW_how.npy+B_b.npz"
     assert "/" not in runner._name(["phs-1"], {"model": "../../x/y"})
 
 
@@ -345,8 +346,8 @@ def test_the_report_grows_and_one_table_after_another_is_made_in_one_kernel(note
 
 @pytest.mark.slow
 def test_rows_are_kept_and_figures_drawn_again_when_only_what_draws_has_changed(notebooks, tmp_path, monkeypatch, capsys):
-    redraw = WORK.replace("rows = pd.DataFrame(rows, columns=columns)", "kept = report.kept_rows(out)\n"
-        "rows = pd.DataFrame(rows, columns=columns) if kept is None else kept\nprint('computed', kept is None)")  # fmt: skip
+    redraw = WORK.replace("rows = pd.DataFrame(rows, columns=columns)", "earlier = report.earlier_rows(out)\n"
+        "rows = pd.DataFrame(rows, columns=columns) if earlier is None else earlier\nprint('computed', earlier is None)")  # fmt: skip
     write_notebook(notebooks / "phs.ipynb", work=redraw)
     original, drawn, out = stamp.stamp, ["one"], tmp_path / "out"
     monkeypatch.setattr(stamp, "stamp", lambda *inputs: original(*inputs) | {"key": "k", "drawn": drawn[0]})
@@ -362,6 +363,7 @@ def test_rows_are_kept_and_figures_drawn_again_when_only_what_draws_has_changed(
     drawn[0] = "two"
     capsys.readouterr()
     again, second, printed, time_2 = result()
+    rows = rows.assign(published=np.nan, difference=np.nan)  # no paper has a data set "mini"
     assert printed == "computed False\n" and time_2 > time_1 and "(drawn again)" in capsys.readouterr().out
     assert second == mark | {"drawn": "two"}  # date and seconds are those of the rows
     pd.testing.assert_frame_equal(again, rows)
@@ -431,8 +433,8 @@ def test_an_interrupted_run_keeps_finished_tables_and_goes_on(notebooks, tmp_pat
         time.sleep(0.2)
     assert started.exists()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
-    _, told = process.communicate(timeout=600)
-    assert process.returncode != 0 and b"KeyboardInterrupt" in told
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode != 0 and b"KeyboardInterrupt" in errors
     assert report.load(out / "phs-1.json")[1]["key"]
     assert not (out / "phs-a4.json").exists() and not (out / "phs-a5.json").exists()
     text = (out / "report.html").read_text()
@@ -474,9 +476,9 @@ def test_parameters_that_name_no_path_or_a_folder_with_a_dead_link(tmp_path):
 def test_files_of_guests_are_looked_at_too(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"1")
     (tmp_path / "b.npz").write_bytes(b"12")
-    found = stamp._touched(f"HOW={tmp_path}/a.npy, DELG = {tmp_path}/b.npz,C={tmp_path}/no")
-    assert [(Path(path).name, size) for path, size, _ in found] == [("a.npy", 1), ("b.npz", 2)]
-    assert stamp._touched(f"{tmp_path}/a.npy,{tmp_path}/b.npz") == found
+    result = stamp._touched(f"HOW={tmp_path}/a.npy, DELG = {tmp_path}/b.npz,C={tmp_path}/no")
+    assert [(Path(path).name, size) for path, size, _ in result] == [("a.npy", 1), ("b.npz", 2)]
+    assert stamp._touched(f"{tmp_path}/a.npy,{tmp_path}/b.npz") == result
 
 
 def test_commit_and_dirty_flag(tmp_path):
@@ -606,15 +608,34 @@ def test_the_papers_numbers_stand_below_when_none_stands_beside(tmp_path):
 
 
 def test_a_stamp_that_was_handed_over_is_written_with_the_rows_once(tmp_path):
-    assert report.kept_rows("") is report.kept_rows(tmp_path) is None
+    assert report.earlier_rows("") is report.earlier_rows(tmp_path) is None
     report.hand_over(tmp_path, {"key": "k"})
-    assert report.kept_rows(tmp_path) is None
+    assert report.earlier_rows(tmp_path) is None
     rows, mark = report.load(report.save(ROWS, "phs-1", tmp_path))
     assert mark == {"key": "k", "seconds": mark["seconds"]} and 0 <= mark["seconds"] < 60
     report.hand_over(tmp_path, {"key": "k", "seconds": 331.0}, rows)
-    kept = report.kept_rows(tmp_path)
-    pd.testing.assert_frame_equal(report.checked(kept, "phs-1"), rows)
-    assert report.load(report.save(kept, "phs-1", tmp_path))[1]["seconds"] == 331.0
+    earlier = report.earlier_rows(tmp_path)
+    ours = rows.assign(published=np.nan, difference=np.nan)  # the papers know none of these models
+    pd.testing.assert_frame_equal(report.checked(earlier, "phs-1"), ours)
+    assert report.load(report.save(earlier, "phs-1", tmp_path))[1]["seconds"] == 331.0
+
+
+def test_rows_that_are_drawn_again_stand_beside_the_numbers_published_now(tmp_path, monkeypatch):
+    def draw(*lines):
+        (tmp_path / "published" / "ca-15.csv").write_text("\n".join(["table,dataset,model,method,metric,value", *lines, ""]))
+        rows = report.earlier_rows(tmp_path)
+        report.hand_over(tmp_path, {"key": "k"}, report.load(report.save(rows, "ca-15", tmp_path))[0])
+        return [tuple(row) for row in rows[["method", "published", "ours", "difference"]].astype(object).fillna("").itertuples(index=False)]
+
+    (tmp_path / "published").mkdir()
+    monkeypatch.setattr(published, "manifest_root", lambda: tmp_path)
+    ours = rows_of(*[("ca-15", "roxford5k", "resnet101", m, "mAP hard", 1.0, v) for m, v in (("GeM", 60.0), ("GeM+CA", None))])
+    report.hand_over(tmp_path, {"key": "k"}, ours.assign(note=[None, "it lacks weights"], ap="trapezoid"))
+    line = "ca-15,roxford5k,resnet101,{},mAP hard,{}".format
+    gem, lacking = ("GeM", 56.0, 60.0, 4.0), ("GeM+CA", "", "", "")
+    assert draw(line("GeM", "56.0"), line("CANet", "68.9")) == [gem, lacking, ("CANet", 68.9, "", "")]
+    assert draw(line("GeM", "58.5"), line("CANet", "69.0")) == [("GeM", 58.5, 60.0, 1.5), lacking, ("CANet", 69.0, "", "")]
+    assert draw(line("GeM+CA", "70.0")) == [("GeM", "", 60.0, ""), ("GeM+CA", 70.0, "", "")]
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,10 @@ def test_coattention_is_timed_on_a_memory_map(tmp_path):
         timed.append((device, repeats))
         return {"ratio": 2.0, "a_ms": 150.0, "b_ms": 75.0, "what": what}
 
-    found = coattention.coattention_search(compare, "cpu", 7, 5000, tmp_path)
-    assert found["bytes_per_image"] == 10_240 and found["ms_per_million"] == 30_000 and timed == [("cpu", 3)]
+    result = coattention.coattention_search(compare, "cpu", 7, 5000, tmp_path)
+    assert result["bytes_per_image"] == 10_240 and result["ms_per_million"] == 30_000 and timed == [("cpu", 3)]
     for words in ("5000 pictures", "10240 bytes", "10.2 GB, 30000 ms", "21 GB, 530 ms"):
-        assert words in found["what"]
+        assert words in result["what"]
     assert {p.name for p in tmp_path.iterdir()} == {"c"}, "nothing is left behind"
 
 
@@ -78,11 +78,11 @@ def test_the_clusters_are_never_whole_in_memory():
 
 def test_a_new_prompt_is_ranked_without_describing_the_picture_again(monkeypatch):
     """Every pair of lists has a box of its own, and all methods rank all stored states; only the other side runs the network."""
-    asked, passes = [], []
+    searched, passes = [], []
     live, tokens, score = Corpus.live, ViT.tokens, Retriever.score
 
     def asking(self, picture, prompts=(None,)):
-        asked.append((*prompts, len(passes)))
+        searched.append((*prompts, len(passes)))
         return live(self, picture, prompts)
 
     def scored(self, corpus, query, database, k):
@@ -95,7 +95,7 @@ def test_a_new_prompt_is_ranked_without_describing_the_picture_again(monkeypatch
     monkeypatch.setattr(ViT, "tokens", lambda self, x, n: passes.append(len(x)) or tokens(self, x, n))
     heads.prompt_to_list("mini-vit", 30, ("CBIR", "PHS"), "cpu", repeats=3)
     assert results == [("CBIR", 1, 30, 30), ("PHS", 1, 30, 30)] * 4  # a warm-up, then three
-    lists, others = [one for one in asked if one[0]], [one for one in asked if one[0] is None]
+    lists, others = [one for one in searched if one[0]], [one for one in searched if one[0] is None]
     assert len({prompt for prompt, _ in lists}) == len(lists) == len(others) == 4
     assert [n for _, n in lists] == [0, 2, 3, 4]  # the picture is described in the warm-up alone
     assert passes == [1] * (1 + 4)  # and by the other side each time

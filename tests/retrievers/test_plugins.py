@@ -110,6 +110,41 @@ def test_a_network_of_one_s_own_serves_cbir_mask_and_crop(plugin, focus, tmp_pat
     assert experiment.ranking("CBIR", rerank="SP(n=3)").ids.shape == (len(rs.queries), 40)
 
 
+WRAPPED = """
+import timm
+from foir_lib.models.vit import ViT
+
+
+class Norm(torch.nn.LayerNorm):
+    def forward(self, x):
+        return super().forward(x) - 0.5
+
+
+@register("model", "my-network")
+def my_network(device="cpu"):
+    torch.manual_seed(0)
+    net = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2)
+    net.norm = Norm(net.embed_dim)
+    return ViT(net, "my-network", "my-network 1", torch.device("cpu"))
+"""
+
+
+@pytest.mark.parametrize(("source", "edit"), [(NETWORK, ("/ 255 - 0.5)", "/ 255 - 0.4)")), (WRAPPED, ("- 0.5", "- 0.4"))])
+def test_a_network_that_was_edited_makes_its_features_again(plugin, focus, tmp_path, source, edit):
+    def features(source):
+        registry.load_plugin(plugin(source))
+        corpus = Experiment(focus.set, load_model("my-network", device="cpu"), cache=tmp_path, progress=False).corpus
+        described = corpus.described(registry.parse("retriever", "CBIR"), corpus.database)
+        return described.read("descriptor"), len(list(tmp_path.glob("features/*/key.json")) or list(tmp_path.glob("*/key.json")))
+
+    first, n = features(source)
+    edited, n_edited = features(source.replace(*edit))  # the same key, other code
+    assert n_edited == 2 * n and n and not np.allclose(edited, first)
+    again, n_again = features(source)
+    np.testing.assert_array_equal(again, first)
+    assert n_again == n_edited
+
+
 def test_a_network_that_lacks_something_is_told(plugin):
     registry.load_plugin(plugin(NETWORK.replace("def preprocess", "def prepare")))
     with pytest.raises(InputError, match="The model my-network has no preprocess: it needs preprocess"):

@@ -176,16 +176,16 @@ def states():
 
 
 def test_entries_tell_what_there_is(filled):
-    found = {entry.path: entry for entry in caches.entries()}
-    assert set(found) == set(filled.values())
-    assert {name: found[filled[name]].state for name in ("current", "stale", "-", "damaged", "small", "mini")} == {
+    listed = {entry.path: entry for entry in caches.entries()}
+    assert set(listed) == set(filled.values())
+    assert {name: listed[filled[name]].state for name in ("current", "stale", "-", "damaged", "small", "mini")} == {
         "current": "current", "stale": "stale", "-": "-", "damaged": "damaged", "small": "-", "mini": "-",
     }  # fmt: skip
-    one = found[filled["current"]]
+    one = listed[filled["current"]]
     assert (one.kind, one.key["what"], one.n) == ("features", "new", 3)
     assert one.bytes == sum(path.stat().st_size for path in one.path.iterdir())
-    assert (found[filled["small"]].kind, found[filled["small"]].n) == ("squares", 3)
-    assert (found[filled["mini"]].kind, found[filled["mini"]].bytes, found[filled["mini"]].n) == ("mini world", 5, 1)
+    assert (listed[filled["small"]].kind, listed[filled["small"]].n) == ("squares", 3)
+    assert (listed[filled["mini"]].kind, listed[filled["mini"]].bytes, listed[filled["mini"]].n) == ("mini world", 5, 1)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"key": 3, "n": 1}', '{"n": 1}', '{"key": {}, "n": "x"}', "\xff\xfe"])

@@ -43,10 +43,8 @@ def focus_precision(relevance: np.ndarray, image_ids: Sequence, labels: Sequence
     """
     relevance, k = _depth(relevance, k)
     if relevance.ndim != 2 or not (len(relevance) == len(image_ids) == len(labels) > 0):
-        raise InputError(
-            f"relevance {relevance.shape}, {len(image_ids)} image_ids and {len(labels)} labels "
-            "don't belong together: one row each per query, at least one."
-        )
+        what = f"relevance {relevance.shape}, {len(image_ids)} image_ids and {len(labels)} labels"
+        raise InputError(f"{what} don't belong together: one row each per query, at least one.")
     relevance = relevance[:, :k]
     n_right = relevance.sum(axis=1)
     precision = relevance.cumsum(axis=1) / np.arange(1, k + 1)
@@ -68,9 +66,8 @@ def average(per_query: pd.DataFrame, k: int) -> FocusResult:
     columns = ["precision", "average_precision"]
     groups = per_query.groupby(["label", "image_id"], sort=True)
     pairs = groups[columns].mean().assign(n_queries=groups.size()).groupby("label")
-    per_category = pairs[columns].mean()
-    per_category.insert(0, "n_queries", pairs["n_queries"].sum())
-    per_category.insert(0, "n_images", pairs.size())
+    means = {column: (column, "mean") for column in columns}
+    per_category = pairs.agg(n_images=("n_queries", "size"), n_queries=("n_queries", "sum"), **means)
     mp, mean_ap = per_category[columns].mean()
     return FocusResult(float(mp), float(mean_ap), per_category.reset_index(), per_query, k)
 

@@ -31,11 +31,6 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    @property
-    def sign(self) -> int:
-        """1 above 0, -1 below 0, 0 if it holds 0 or there is none."""
-        return int(self.low > 0) - int(self.high < 0)
-
     def __str__(self):
         return "no interval from one unit" if np.isnan(self.low) else f"[{self.low:.3g}, {self.high:.3g}]"
 

@@ -29,9 +29,7 @@ def average_precision(ranks: Sequence[int], n_positive: int, definition: str = "
     if not whole or (ranks < 0).any() or (np.diff(ranks) == 0).any():
         raise InputError(f"Ranks {ranks.tolist()} can't be scored: whole numbers from 0 on, each once.")
     if n_positive < max(1, len(ranks)):
-        raise InputError(
-            f"n_positive = {n_positive} is too few for {len(ranks)} positives found: count all that exist."
-        )
+        raise InputError(f"n_positive = {n_positive} is too few for {len(ranks)} retrieved positives: count all.")
     if definition not in ("textbook", "trapezoid"):
         raise InputError(f"AP definition '{definition}' is unknown: 'textbook' or 'trapezoid'.")
     earlier = np.arange(len(ranks))
@@ -48,9 +46,9 @@ def mean_average_precision(
     """mAP of a ranking under a protocol.
 
     ranking: a Ranking of all queries, or database rows, best first, for each query: (Q, n) or a list of Q arrays; -1
-    stands for a place where nothing was found. Ignored images (and the query's own, where the protocol names it) are
-    taken out of the list before ranks are counted; positives not in it count 0. definition: the protocol's own unless
-    given; "textbook" or "trapezoid" (see :func:`average_precision`), or "textbook@100", which looks at the first 100
+    stands for a place without a result. Ignored images (and the query's own, where the protocol names it) are
+    taken out of the list before ranks are counted; positives not in it count 0. definition: the protocol's own by
+    default; "textbook" or "trapezoid" (see :func:`average_precision`), or "textbook@100", which looks at the first 100
     ranks and divides by min(positives, 100) (GLDv2: Weyand et al., CVPR 2020, section 3). Raises InputError for a ranking
     of other queries, what are no rows (scores, NaN), an image twice in one query's list, and when no query has positives.
     """
@@ -60,9 +58,8 @@ def mean_average_precision(
     for query, ids in enumerate(_lists(ranking, len(protocol.groups))):
         ids = np.asarray(ids)
         if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu"):
-            raise InputError(
-                f"The ranking of query {query} is {ids.dtype} {ids.shape}: give database rows, whole numbers."
-            )
+            what = f"The ranking of query {query} is {ids.dtype} {ids.shape}"
+            raise InputError(f"{what}: give database rows, whole numbers.")
         if len(np.unique(ids[ids >= 0])) < (ids >= 0).sum():
             raise InputError(f"The ranking of query {query} names a database row twice.")
         positives = protocol.positives(query)
@@ -98,14 +95,8 @@ def revisited(
 
 def _lists(ranking, n_queries):
     """Database rows for each query in order."""
-    if not isinstance(ranking, Ranking):
-        if len(ranking) != n_queries:
-            raise InputError(
-                f"The ranking is of {len(ranking)} queries, the ground truth of {n_queries}: there must be one each."
-            )
-        return ranking
-    if sorted(ranking.query_rows.tolist()) != list(range(n_queries)):
-        raise InputError(
-            f"The ranking is of {len(ranking)} queries, the ground truth of {n_queries}: rank all of them."
-        )
-    return ranking.ids[np.argsort(ranking.query_rows)]
+    rows = ranking.query_rows if isinstance(ranking, Ranking) else np.arange(len(ranking))
+    if sorted(rows.tolist()) != list(range(n_queries)):
+        what = f"The ranking is of {len(ranking)} queries, the ground truth of {n_queries}"
+        raise InputError(f"{what}: rank all of them, once each.")
+    return ranking.ids[np.argsort(rows)] if isinstance(ranking, Ranking) else ranking

@@ -45,9 +45,7 @@ class Score:
 def scored(ranking: Ranking, retrieval_set: RetrievalSet, k: int = 100) -> dict[str, Score]:
     """:func:`score` under each protocol that a query has positives in; InputError if there is none."""
     protocols = retrieval_set.protocols.items()
-    known = [
-        name for name, protocol in protocols if any(len(protocol.positives(q)) for q in range(len(protocol.groups)))
-    ]
+    known = [name for name, rules in protocols if any(len(rules.positives(q)) for q in range(len(rules.groups)))]
     if not known:
         raise InputError(f"No query of {retrieval_set.name} has positives: nothing can be scored.")
     return {name: score(ranking, retrieval_set, name, k) for name in known}
@@ -63,10 +61,8 @@ def score(ranking: Ranking, retrieval_set: RetrievalSet, protocol: str = "contai
         raise unknown(f"protocol of {retrieval_set.name}", protocol, retrieval_set.protocols)
     rows, queries, rules = ranking.query_rows, retrieval_set.queries, retrieval_set.protocols[protocol]
     if rows.max() >= len(queries) or ranking.n_database != len(retrieval_set.database):
-        raise InputError(
-            f"The ranking is of {ranking.n_database} images and query rows up to {rows.max()}, not of {retrieval_set.name} "
-            f"with {len(retrieval_set.database)} images and {len(queries)} queries."
-        )
+        what = f"{retrieval_set.name} with {len(retrieval_set.database)} images and {len(queries)} queries"
+        raise InputError(f"The ranking is of {ranking.n_database} images and query rows up to {rows.max()}, not of {what}.")
     about = queries.loc[:, ["image_id", "label"]].assign(query=np.arange(len(queries)), unit=retrieval_set.units)
     about["n_objects"] = about["image_id"].map({i: retrieval_set.n_objects(i) for i in about["image_id"].unique()})
     prompts = replace(rules, groups=tuple(rules.groups[q] for q in rows), own=rules.own[rows])

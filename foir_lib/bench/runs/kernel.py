@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import papermill
@@ -30,7 +31,7 @@ PATIENCE = {"startup_timeout": 300, "iopub_timeout": 60}  # seconds: a busy mach
 SHARE = 0.5  # of the machine's memory: a kernel that holds more makes room for a new one
 
 
-class Kernel:
+class Kernel(AbstractContextManager):
     """A Python kernel that runs notebooks one after the other, each in a namespace of its own.
 
     One that died, in which a cell failed or was interrupted, that holds more than :data:`SHARE` of the machine's memory
@@ -39,9 +40,6 @@ class Kernel:
 
     def __init__(self):
         self.manager = self.client = self.code = None
-
-    def __enter__(self) -> "Kernel":
-        return self
 
     def __exit__(self, *error):
         self.close()
@@ -73,17 +71,14 @@ class Kernel:
     def _ensure(self):
         """Start a kernel unless there is one that lives, is small enough and runs the code as it stands on disk."""
         code = max(path.stat().st_mtime_ns for path in PACKAGE.rglob("*.py"))
-        if self.manager is not None:
-            if not self.manager.is_alive() or code != self.code or self._share() > SHARE:
-                self.close()
+        if self.manager and (not self.manager.is_alive() or code != self.code):
+            self.close()
+        if self.manager and psutil.Process(self.manager.provisioner.pid).memory_percent() > 100 * SHARE:
+            self.close()
         if self.manager is None:
             self.code, self.manager = code, KernelManager(kernel_name="python3")
             self.manager.client_class = "jupyter_client.asynchronous.AsyncKernelClient"  # what nbclient waits on
             self.manager.start_kernel(extra_arguments=["--log-level=50"])
-
-    def _share(self):
-        """The part of the machine's memory that the kernel holds."""
-        return psutil.Process(self.manager.provisioner.pid).memory_percent() / 100
 
 
 class _Client(PapermillNotebookClient):

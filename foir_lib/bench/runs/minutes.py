@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from statistics import mean
 
 from foir_lib.errors import InputError
 from foir_lib.files import atomic_write, cache_root, manifest_root
@@ -24,10 +25,9 @@ def _path():
 
 def _read(path):
     """Name -> seconds; none where there is no such file or another one."""
-    try:
+    with suppress(OSError, ValueError, TypeError, AttributeError):
         return {name: float(seconds) for name, seconds in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+    return {}
 
 
 def left(ahead: list[str], measured: dict[str, float], earlier: dict[str, float]) -> float | None:
@@ -41,9 +41,9 @@ def left(ahead: list[str], measured: dict[str, float], earlier: dict[str, float]
     pace = sum(measured[name] for name in both) / before if before else 1.0
     seconds = {name: earlier[name] * pace for name in ahead if name in earlier}
     known = [*measured.values(), *seconds.values()]
-    if ahead and not known:
-        return None
-    return sum(seconds.get(name, sum(known) / len(known)) for name in ahead) if ahead else 0.0
+    if not known:
+        return None if ahead else 0.0
+    return sum(seconds.get(name, mean(known)) for name in ahead)
 
 
 def words(seconds: float | None) -> str:

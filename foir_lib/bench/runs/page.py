@@ -20,7 +20,7 @@ TEMPLATES = Environment(
 class Page:
     """The report of the folder of a run: ``results``, table -> (rows, stamp), and report.html of them.
 
-    Each ``<table>.json`` that lies in the folder is read once, when the page is made.
+    Each ``<table>.json`` that lies in the folder is read once, when the page is created.
     """
 
     def __init__(self, folder: str | Path):

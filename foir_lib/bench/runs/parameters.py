@@ -11,10 +11,8 @@ from foir_lib.errors import InputError, IntegrityError, MissingError, unknown
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # True is no int, NaN no float; 2 is a float
 TYPES = {"bool": bool, "int": int, "float": float, "str": str, "list[str]": list[str]}
-FROM_TEXT = {  # where pydantic's strings aren't strict enough ("1.0" would be an int) or say nothing
-    "int": int,
-    "list[str]": lambda text: [item.strip() for item in text.split(",") if item.strip()],
-}
+# where pydantic's strings aren't strict enough ("1.0" would be an int) or say nothing
+FROM_TEXT = {"int": int, "list[str]": lambda text: [item.strip() for item in text.split(",") if item.strip()]}
 
 
 class Parameter(NamedTuple):
@@ -57,10 +55,9 @@ def read_source(source: str, where: str) -> dict[str, Parameter]:
         try:
             parameter = _parameter(line)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"Line {line.lineno} of the parameters cell of {where} is {ast.unparse(line)!r}: "
-                f"write name: type = literal, with a type of {', '.join(TYPES)}, or with | None."
-            ) from error
+            remedy = f"write name: type = literal, with a type of {', '.join(TYPES)}, or with | None"
+            what = f"Line {line.lineno} of the parameters cell of {where} is {ast.unparse(line)!r}"
+            raise InputError(f"{what}: {remedy}.") from error
         if parameter.name in parameters:
             raise InputError(f"The parameters cell of {where} sets {parameter.name} twice.")
         parameters[parameter.name] = parameter
@@ -109,6 +106,5 @@ def convert(value, parameter: Parameter):
         return adapter.validate_strings(value)
     except ValueError as error:  # pydantic's is one
         wanted = f"{parameter.type} or None" if parameter.optional else parameter.type
-        raise InputError(
-            f"Parameter {parameter.name} = {value!r} is no {wanted}: its default is {parameter.default!r}."
-        ) from error
+        what = f"Parameter {parameter.name} = {value!r} is no {wanted}"
+        raise InputError(f"{what}: its default is {parameter.default!r}.") from error

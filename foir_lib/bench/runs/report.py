@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foir_lib.bench.published import published, tables
+from foir_lib.bench.published import beside, published, tables
 from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, best, latex, number, pipes, with_differences
-from foir_lib.bench.tables.catalogue import EVERY, title
+from foir_lib.bench.tables.catalogue import EVERY, find, title
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import atomic_write
 
@@ -23,16 +23,17 @@ HANDED = "run.json"  # in the folder that a notebook writes to
 def hand_over(out: str | Path, stamp: dict, rows: pd.DataFrame | None = None) -> None:
     """Leave in the folder ``out`` what :func:`save` writes beside the rows: the stamp, whose seconds start now.
 
-    ``rows``: rows of an earlier run that are still right, for :func:`kept_rows`; only the figures are drawn again.
+    ``rows``: rows of an earlier run that are still right, for :func:`earlier_rows`; only the figures are drawn again.
     """
-    records = None if rows is None else _records(rows)
-    write_json(Path(out) / HANDED, {"stamp": stamp, "started": time.time(), "rows": records})
+    handed = {"stamp": stamp, "started": time.time(), "rows": None if rows is None else _records(rows)}
+    write_json(Path(out) / HANDED, handed)
 
 
-def kept_rows(out: str | Path) -> pd.DataFrame | None:
-    """The rows that :func:`hand_over` left in the folder ``out`` to be drawn again; None if they are to be computed."""
+def earlier_rows(out: str | Path) -> pd.DataFrame | None:
+    """The rows that :func:`hand_over` left in the folder ``out`` to be drawn again, beside the numbers published now; None if
+    they are to be computed."""
     rows = _handed(out).get("rows")
-    return pd.DataFrame(rows) if rows else None
+    return beside(pd.DataFrame(rows), find(rows[0]["table"])) if rows else None
 
 
 def _handed(out):
@@ -65,27 +66,21 @@ def save(rows: pd.DataFrame, table: str, out: str | Path, figures: dict | None =
 
 def checked(rows, table):
     """``rows`` with all columns in their order, sorted as they came. InputError if they can't be."""
-    missing = [c for c in [*KEYS, "ours"] if c not in rows]
-    if missing:
+    if missing := [c for c in [*KEYS, "ours"] if c not in rows]:
         raise InputError(f"Rows of {table} lack the column {missing[0]!r}.")
     if rows.empty:
         raise InputError(f"There are no rows of {table} to save.")
-    strange = set(rows["table"]) - {table}
-    if strange:
+    if strange := set(rows["table"]) - {table}:
         raise InputError(f"Rows of {table} hold cells of {strange.pop()!r}.")
     if np.isinf(rows["ours"].to_numpy(dtype=float)).any():
         raise InputError(f"Rows of {table} hold an infinite score.")
     cell = [*KEYS, *(["x"] if "x" in rows else [])]
-    twice = rows.duplicated(cell)
-    if twice.any():
-        raise InputError(
-            f"Rows of {table} repeat the cell {tuple(rows.loc[twice.idxmax(), cell])}."
-        )
-    rows = rows.assign(**{} if "published" in rows else {"published": np.nan})
+    if (twice := rows.duplicated(cell)).any():
+        raise InputError(f"Rows of {table} repeat the cell {tuple(rows.loc[twice.idxmax(), cell])}.")
+    rows = rows if "published" in rows else rows.assign(published=np.nan)
     rows = rows.astype({"published": float, "ours": float})
     rows["difference"] = rows["ours"] - rows["published"]
-    others = [c for c in rows if c not in KEYS + SCORES]
-    return rows[[*KEYS, *SCORES, *others]].reset_index(drop=True)
+    return rows[[*KEYS, *SCORES, *(c for c in rows if c not in KEYS + SCORES)]].reset_index(drop=True)
 
 
 def load(path):
@@ -111,9 +106,9 @@ def wide(rows: pd.DataFrame, intervals: bool = True, bold: str = "{}") -> pd.Dat
 
     Methods across: a line for each data set, model, and where there are several metric and x. Methods down: a line for
     each method, model and x, a column for each data set and metric. A cell is our score, behind it the published one in
-    brackets where there is one: "52.6 (54.1)"; "52.6 ± 0.4" has a spread over seeds; "-" is a score that can't be had (:func:`notes`). ``intervals``: where rows
-    have them, the difference to the first method with its 95 % interval stands below or beside: "+11.3 [9.8, 12.9]".
-    ``bold``: how the best of a line is written where it is so beyond chance, e.g. "**{}**". Lines and columns stand in
+    brackets where there is one: "52.6 (54.1)"; "52.6 ± 0.4" has a spread over seeds; "-" is a score that can't be had
+    (:func:`notes`). ``intervals``: where rows have them, the difference to the first method with its 95 % interval stands
+    below or beside: "+11.3 [9.8, 12.9]". ``bold``: how the best of a line is written where it is so beyond chance, e.g. "**{}**". Lines and columns stand in
     the order in which ``rows`` first name them. No column for models where there are none.
     """
     name, text = rows["table"].iloc[0], rounded(rows)
@@ -150,8 +145,7 @@ def markdown(rows):
     """The wide table, the paper's own numbers, and every cell with published, ours, difference."""
     table = rows["table"].iloc[0]
     parts = [f"# {title(table)}", caption(rows), pipes(wide(rows, bold=BOLD).reset_index()), *notes(rows)]
-    theirs = of_paper(rows)
-    if theirs is not None:
+    if (theirs := of_paper(rows)) is not None:
         parts += ["## Printed in the paper", pipes(theirs.reset_index())]
     parts += ["## Cell by cell", pipes(rounded(rows).drop(columns="table"))]
     return "\n\n".join(parts) + "\n"
@@ -185,20 +179,13 @@ def _records(rows):
 
 def _strict(value):
     """A cell as JSON has it: None for NaN, plain Python numbers, no noise beyond 6 decimals."""
-    if (
-        value is None
-        or (isinstance(value, (float, np.floating)) and np.isnan(value))
-        or value is pd.NA
-    ):
+    if pd.isna(value):
         return None
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = value.item() if isinstance(value, np.generic) else value
     return round(value, 6) if isinstance(value, float) else value
 
 
 def _plain(value):
     """A cell of another column: "" for none, whole floats without a point."""
     value = _strict(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return "" if value is None else value
+    return "" if value is None else int(value) if isinstance(value, float) and value.is_integer() else value

@@ -31,17 +31,14 @@ class Job(NamedTuple):
 
 
 def reproduce(
-    tables: list[str],
-    values: dict | None = None,
-    out: str | Path | None = None,
-    fresh: bool = False,
+    tables: list[str], values: dict | None = None, out: str | Path | None = None, fresh: bool = False,
     notebooks: str | Path | None = None,
-) -> tuple[Path, dict[str, str]]:
+) -> tuple[Path, dict[str, str]]:  # fmt: skip
     """Make tables into a folder; returns ``(folder, failures)``, failures a dict table -> sentence.
 
     ``tables``: ids, each possibly several separated by commas, or "mini" for those of all papers on
     the mini world. ``values``: parameter name -> value (or command-line text). What the folder ``out``
-    (default ``runs/<names>``) holds already, made by the same code, lock and parameters, is kept
+    (default ``runs/<names>``) holds already, computed by the same code, lock and parameters, stays
     unless ``fresh``. A table that fails doesn't stop the others. Raises InputError before anything
     runs for an unknown table or parameter, one that some of the tables lack, a value of a wrong type,
     or a folder in use.
@@ -72,30 +69,24 @@ def plan(tables: list[str], values: dict, notebooks: str | Path | None = None) -
         names = [t for t in EVERY if _notebook(t, root).is_file()]
         if not names:
             raise MissingError(f"There are no notebooks of tables in {root}: check the checkout.")
-    names = list(dict.fromkeys(names))
-    for name in names:
-        find(name)
-    read = {path: parameters.read(path) for path in dict.fromkeys(_notebook(name, root) for name in names)}
-    known = {name: read[_notebook(name, root)] for name in names}
-    _for_all(known, values)
+    paths = {name: _notebook(name, root) for name in names if find(name)}  # an unknown one is an error
+    known = {path: parameters.read(path) for path in dict.fromkeys(paths.values())}
+    _for_all({name: known[path] for name, path in paths.items()}, values)
     jobs = []
-    for name, own in known.items():
-        notebook = _notebook(name, root)
-        watched = {"progress": True} if "progress" in own else {}  # a batch is watched, a lesson isn't
-        filled = parameters.fill(own, {**watched, **values, "table": name}, notebook.name)
-        jobs.append(Job(name, notebook, {k: v for k, v in filled.items() if k != "out"}))
+    for name, path in paths.items():
+        watched = {"progress": True} if "progress" in known[path] else {}  # a batch is watched, a lesson isn't
+        filled = parameters.fill(known[path], {**watched, **values, "table": name}, path.name)
+        jobs.append(Job(name, path, {k: v for k, v in filled.items() if k != "out"}))
     return jobs
 
 
 def _for_all(known, values):
     """InputError for a parameter that some tables of a run have (``known``: table -> its parameters) and others lack."""
     for parameter in values:
-        having = [table for table in known if parameter in known[table]]
-        lacking = [table for table in known if parameter not in known[table]]
+        having, lacking = ([table for table in known if (parameter in known[table]) is has] for has in (True, False))
         if having and lacking:
-            raise InputError(
-                f"Parameter {parameter} is known to {having[0]} but not to {lacking[0]}: make them in two runs."
-            )
+            where = f"is known to {having[0]} but not to {lacking[0]}"
+            raise InputError(f"Parameter {parameter} {where}: make them in two runs.")
 
 
 def _notebook(table, root):
@@ -104,19 +95,15 @@ def _notebook(table, root):
 
 
 def _only_mini(names, values):
-    real = [name for name in ("dataset", "data_root", "model", "weights") if name in values]
     if len(names) > 1:
         raise InputError(f"mini is all tables: name it alone, not with {names}.")
-    if real:
-        raise InputError(
-            f"mini is the embedded world and takes no {real[0]}: name tables, such as phs-1,ca-1."
-        )
+    if real := [name for name in ("dataset", "data_root", "model", "weights") if name in values]:
+        raise InputError(f"mini is the embedded world and takes no {real[0]}: name tables, such as phs-1,ca-1.")
 
 
 def _name(tables, values):
-    """The folder of a run: tables and what else was asked for."""
-    parts = [name.strip() for text in tables for name in text.split(",")]
-    parts = ["+".join(dict.fromkeys(parts))]
+    """The folder of a run: tables, and parameters that aren't the defaults."""
+    parts = ["+".join(dict.fromkeys(name.strip() for text in tables for name in text.split(",")))]
     parts += [_part(k, v) for k, v in values.items() if k not in UNNAMED]
     text = "-".join(filter(None, parts))
     return "".join(c if c.isalnum() or c in "+-_." else "_" for c in text)[:120]
@@ -229,8 +216,7 @@ def _sentence(error):
     """One line that says what went wrong in a table."""
     if isinstance(error, papermill.PapermillExecutionError):
         known = {kind.__name__ for kind in (FoirError, *FoirError.__subclasses__(), IntegrityError)}
-        name, value = error.ename, error.evalue
-        text = value if name in known else f"{name}: {value}"
+        text = error.evalue if error.ename in known else f"{error.ename}: {error.evalue}"
         return " ".join(f"{text} (cell {error.exec_count})".split())
     if isinstance(error, FoirError):
         return str(error)

@@ -1,4 +1,4 @@
-"""What made a result: code, lock, versions, device. Two runs with one key give the same rows, with one ``drawn`` the same figures."""
+"""What a result depends on: code, lock, versions, device. Two runs with one key give the same rows, with one ``drawn`` the same figures."""
 
 import dataclasses
 import hashlib
@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import time
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,13 +16,12 @@ from pathlib import Path
 import torch
 
 from foir_lib import files, registry
-from foir_lib.errors import FoirError, InputError
+from foir_lib.errors import FoirError
 from foir_lib.files import PACKAGE, manifest_root
 from foir_lib.models import devices
 from foir_lib.store import keys
 
-ROWS = ("bench/rows.py",)  # where the code of rows starts
-ALL = ("retrievers/*.py", "models/*.py", "models/mini/*.py", "data/readers/*.py", "data/mini/*.py")
+ROWS = "bench/rows.py"  # where the code of rows starts
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pandas", "faiss-cpu", "pillow")
 
 
@@ -31,22 +31,22 @@ def stamp(notebook, parameters):
     ``key`` names all that may change the rows: what ``bench.rows``, the table's columns and the openers of its data sets reach,
     what the catalogue says of it, the content of plug-ins, weights of the package, what manifests say of the data, lock,
     versions, device, parameters, and for those that name a file or folder its state on disk. ``drawn`` names what
-    else shows in the result: the notebook's code and what it imports (``view``, report), and the published numbers. When only
+    else shows in the result: the notebook's code and what it imports (``view``, report), titles, and the published numbers. When only
     ``drawn`` changed, figures are drawn again from the rows that are there. The commit is part of neither: a commit that changes
     only words keeps results. Raises MissingError for a plug-in that isn't there, InputError for code that can't be found.
     """
     objects, spec = _taking_part(parameters)
-    catalogue = [path for path in _files(["bench/tables/*.py"]) if path.stem != "columns"] if spec else ()
     plugin = [Path(parameters["plugin"]).expanduser()] if parameters.get("plugin") else []
     made_by = {
-        "code": keys.code_of(*_files(ROWS), *objects, *plugin, without=catalogue),
+        "code": keys.code_of(files.PACKAGE / ROWS, *objects, *plugin),
         "lock": _lock(),
         "versions": _versions(),
         "device": devices.described(parameters.get("device")),
         "parameters": parameters,
     }
     touched = {name: _touched(value) for name, value in parameters.items() if name != "plugin"}
-    drawn = [_drawing(Path(notebook)), _contents(manifest_root() / "published", "*.csv")]
+    words = _contents(files.PACKAGE / "bench" / "tables", "*.json")
+    drawn = [_drawing(Path(notebook)), words, _contents(manifest_root() / "published", "*.csv")]
     return {
         "key": _digest(json.dumps([made_by, spec, touched, _package(), _settings()], sort_keys=True).encode()),
         "drawn": _digest(json.dumps(drawn).encode()),
@@ -61,31 +61,21 @@ def stamp(notebook, parameters):
 def commit(root=None):
     """``{"commit": hash or None, "dirty": bool or None}`` of the checkout (None once installed)."""
     root = root or PACKAGE.parent
-    try:
-        head = _git(root, "rev-parse", "HEAD")
-        top = _git(root, "rev-parse", "--show-toplevel")
-        if (
-            Path(top).resolve() != Path(root).resolve()
-        ):  # installed inside someone else's repository
-            return {"commit": None, "dirty": None}
-        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-    return {"commit": head, "dirty": dirty}
+    with suppress(OSError, subprocess.CalledProcessError):
+        head, top = _git(root, "rev-parse", "HEAD"), _git(root, "rev-parse", "--show-toplevel")
+        if Path(top).resolve() == Path(root).resolve():  # else installed inside someone else's repository
+            return {"commit": head, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}
+    return {"commit": None, "dirty": None}
 
 
 def _git(root, *arguments):
-    done = subprocess.run(
-        ["git", "-C", root, *arguments], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+    return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _taking_part(parameters):
-    """The objects that compute a table's rows, and what the catalogue says of it; all there are, and "", for what is no table."""
+    """The objects that compute a table's rows, and what the catalogue says of it; none, and "", for what can't run."""
     from foir_lib.bench import rows  # imports every network
     from foir_lib.bench.tables.catalogue import find
-    from foir_lib.bench.tables.coattention import DISTRACTORS
 
     try:
         if parameters.get("plugin"):
@@ -93,20 +83,12 @@ def _taking_part(parameters):
         spec = find(parameters["table"])
         columns = rows.columns_of(spec, parameters.get("methods") or "")
         names = rows.rows_of(parameters["table"], parameters.get("dataset", "mini"), parameters.get("model", "mini"))
-        sets = {name: DISTRACTORS.get(name, (name,)) for name in names[0]}
+        sets = {name: rows.DISTRACTORS.get(name, (name,)) for name in names[0]}
         openers = [registry.lookup("set", base) for base, *_ in sets.values()]
     except (KeyError, FoirError):  # the run itself says what is wrong
-        return _files(ALL), ""
+        return [], ""
     spec = dataclasses.replace(spec, title="", look="", columns=columns)
     return [*(part for one in columns for part in (one.retriever, one.rerank) if part), *openers], repr((spec, names, sets))
-
-
-def _files(patterns):
-    """Files of the package; InputError for a pattern that matches none."""
-    lists = {pattern: sorted(files.PACKAGE.glob(pattern)) for pattern in patterns}
-    if empty := [pattern for pattern, paths in lists.items() if not paths]:
-        raise InputError(f"No file of foir_lib matches {empty[0]!r}, so a table's code can't be named.")
-    return [path for paths in lists.values() for path in paths]
 
 
 @cache
@@ -139,12 +121,10 @@ def _lock():
 
 
 def _versions():
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()} | dict.fromkeys(LIBRARIES)
     for name in LIBRARIES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
     return versions
 
 

@@ -1,13 +1,12 @@
 """Cells of tables as text: numbers, differences to the first method with their 95 % intervals, Markdown and LaTeX.
 
 ``rows``: a table in long format (:mod:`foir_lib.bench.runs.report`); its columns low and high, percent points, are the
-interval of the difference to the first method of the same data set, model and metric, which has none itself.
+interval of the difference to the first method of the same data set, model and metric (:func:`comparable`), which has none itself.
 """
 
 import numpy as np
 import pandas as pd
 
-GROUP = ["dataset", "model", "metric"]
 DECIMALS = 1
 BOLD = "**{}**"  # Markdown
 LATEX = str.maketrans({c: f"\\{c}" for c in "_%&#$"})
@@ -16,14 +15,12 @@ LATEX = str.maketrans({c: f"\\{c}" for c in "_%&#$"})
 def with_differences(text: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """``text`` (``rows`` with texts in a column cell), and after the rows of each metric that has intervals those of
     "<metric> vs <first method>", with cells such as "+11.3 [9.8, 12.9]"."""
-    first = rows[_first(rows)].set_index(GROUP).reindex(pd.MultiIndex.from_frame(rows[GROUP])).set_index(rows.index)
+    base = rows[["ours", "method"]].where(_first(rows)).groupby(comparable(rows)).transform("first")
     relative = rows["metric"].str.contains("relative to")  # the score itself is a difference
-    ends = zip((rows["ours"] - first["ours"]).mask(relative), rows["low"], rows["high"])
-    cells = [
-        f"{number(g, True)} [{number(low)}, {number(high)}]".strip() if low == low else "" for g, low, high in ends
-    ]
-    name = (rows["metric"] + " vs " + first["method"]).mask(relative, "95 % interval")
-    some = rows.groupby(GROUP)["low"].transform("count") > 0
+    ends = zip((rows["ours"] - base["ours"]).mask(relative), rows["low"], rows["high"])
+    cells = [f"{number(g, True)} [{number(low)}, {number(high)}]".strip() if low == low else "" for g, low, high in ends]
+    name = (rows["metric"] + " vs " + base["method"]).mask(relative, "95 % interval")
+    some = rows["low"].groupby(comparable(rows)).transform("count") > 0
     return pd.concat([text, text.assign(metric=name, cell=cells)[some]]).sort_index(kind="stable")
 
 
@@ -32,18 +29,25 @@ def best(rows: pd.DataFrame) -> pd.Series:
     method lies above 0; the first one, if every other's lies below. None without intervals, none of a figure (x)."""
     if "low" not in rows or "x" in rows:
         return pd.Series(False, rows.index)
-    groups, ours = rows.groupby(GROUP, sort=False), rows["ours"].round(DECIMALS)
-    first = _first(rows) & (groups["low"].transform("count") > 0)
-    rivals = (
-        rows.assign(rival=~((rows["high"] < 0) | rows["ours"].isna() | first)).groupby(GROUP)["rival"].transform("any")
-    )
-    return (ours == groups["ours"].transform("max").round(DECIMALS)) & ((rows["low"] > 0) | (first & ~rivals))
+    keys, ours, first = comparable(rows), rows["ours"].round(DECIMALS), _first(rows)
+    first &= rows["low"].groupby(keys).transform("count") > 0
+    rivals = (~((rows["high"] < 0) | rows["ours"].isna() | first)).groupby(keys).transform("any")
+    return (ours == ours.groupby(keys).transform("max")) & ((rows["low"] > 0) | (first & ~rivals))
+
+
+def comparable(rows: pd.DataFrame) -> list[pd.Series]:
+    """Data set, model and metric of each score: those that are alike in all three are compared with the first of them.
+
+    A guest, which has no model of ours, counts to the last one before it on its data set.
+    """
+    ours = rows["model"].mask(rows["model"] == "guest").groupby(rows["dataset"]).ffill()
+    return [rows["dataset"], ours.fillna("guest"), rows["metric"]]
 
 
 def _first(rows):
     """Which rows (n,) are those of the first method that has a score."""
     scored = rows["ours"].notna()
-    return scored & (scored.groupby([rows[c] for c in GROUP]).cumsum() == 1)
+    return scored & (scored.groupby(comparable(rows)).cumsum() == 1)
 
 
 def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -70,7 +74,5 @@ def latex(table: pd.DataFrame) -> str:
     """A table without its index as LaTeX (needs the package booktabs); cells in ``**`` are bold."""
     table = table.rename(columns=str).astype(str)
     table.columns = table.columns.str.translate(LATEX)
-    table = table.apply(
-        lambda column: column.str.translate(LATEX).str.replace(r"\*\*(.+?)\*\*", r"\\textbf{\1}", regex=True)
-    )
+    table = table.apply(lambda one: one.str.translate(LATEX).str.replace(r"\*\*(.+?)\*\*", r"\\textbf{\1}", regex=True))
     return table.to_latex(index=False, column_format="l" * len(table.columns))

@@ -27,11 +27,11 @@ def coattention_search(compare: Callable, device: str | torch.device, repeats: i
     query = torch.from_numpy(_unit(np.random.default_rng(0), 1, 1)[0, 0]).to(device)
     on_gpu = torch.device(device).type == "cuda"
     dtype = torch.float16 if on_gpu else torch.float32
-    with TemporaryDirectory(dir=folder) as made:
+    with TemporaryDirectory(dir=folder) as temporary:
         if on_gpu:
             held = torch.from_numpy(synthetic(min(n, PIECE))).to(device).repeat(-(-n // PIECE), 1, 1)[:n]
         else:
-            path = write(Path(made) / "clusters.f16", n)
+            path = write(Path(temporary) / "clusters.f16", n)
 
         def pieces():
             return [held] if on_gpu else (torch.from_numpy(np.array(x)) for x in mapped(path))
@@ -72,7 +72,7 @@ def write(path: Path, n: int) -> Path:
 
 
 def mapped(path: Path) -> Iterator[np.memmap]:
-    """Walk through a file that :func:`write` made: memory maps (m, K, WIDTH) of a piece each, let go one after the other."""
+    """Walk through a file of :func:`write`: memory maps (m, K, WIDTH) of a piece each, let go one after the other."""
     n = path.stat().st_size // SIZE
     for start in range(0, n, PIECE):
         yield np.memmap(path, np.float16, "r", start * SIZE, (min(PIECE, n - start), K, WIDTH))

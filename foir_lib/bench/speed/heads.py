@@ -19,7 +19,7 @@ from foir_lib.retrievers.heads import states
 from foir_lib.search.knn import knn
 from foir_lib.store import features
 
-SIZE = (640, 480)  # pixels of the picture that is asked about
+SIZE = (640, 480)  # pixels of the query picture
 
 
 def cls_state(model: ViT, repeats: int, batch: int = 8) -> dict:
@@ -76,10 +76,8 @@ def exact_search(device: torch.device, repeats: int, n: int, d: int, n_queries: 
     def product():
         return torch.from_numpy(queries).to(device) @ rows.T
 
-    what = f"{n_queries} queries, {n} x {d}, k = {k}, ms per query"
-    return compare(
-        lambda: knn(queries, rows, k, device=device), product, device, repeats, what, 1 / n_queries, 1 / n_queries
-    )
+    what, scale = f"{n_queries} queries, {n} x {d}, k = {k}, ms per query", 1 / n_queries
+    return compare(lambda: knn(queries, rows, k, device=device), product, device, repeats, what, scale, scale)
 
 
 def prompt_to_list(name: str, n: int, methods: tuple[str, ...], device: str, repeats: int) -> dict:

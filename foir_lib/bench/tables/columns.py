@@ -1,13 +1,16 @@
 """What a table is made of: columns, and what its rows are."""
 
+import json
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from foir_lib import registry
 from foir_lib.retrievers.base import Reranker, Retriever
 
 
 @dataclass(frozen=True)
 class Column:
-    """One method of a table: its printed name, the retriever, how it is asked (:meth:`Corpus.queries`), what re-ranks it, and
+    """One method of a table: its printed name, the retriever, how its queries are prompted (:meth:`Corpus.queries`), what re-ranks it, and
     where it stands on a figure's horizontal axis."""
 
     name: str
@@ -16,15 +19,22 @@ class Column:
     rerank: Reranker | None = None
     x: float | None = None
 
+    @classmethod
+    def of(cls, name: str, method: str = "", x: float | None = None, **how) -> "Column":
+        """The column of a method's text, e.g. "PHS(h_on=3)" or, re-ranked, "GeM+DF"; without one, its name is the text.
+
+        Raises InputError for an unknown name or option.
+        """
+        text = method or name
+        first, plus, rerank = text.rpartition("+")
+        if plus and rerank.partition("(")[0].strip() in registry.names("reranker"):
+            return cls(name, registry.parse("retriever", first), how, registry.parse("reranker", rerank), x)
+        return cls(name, registry.parse("retriever", text), how, x=x)
+
     def at(self, h_on: int, plain: bool, axis: bool) -> "Column":
         """The same with so many heads; unless ``plain``, its name says so; ``axis``: they are the figure's axis."""
         name = f"{self.name[:-1]}, h_on={h_on})" if self.name.endswith(")") else f"{self.name} (h_on={h_on})"
         return replace(self, name=self.name if plain else name, retriever=replace(self.retriever, h_on=h_on), x=h_on if axis else self.x)
-
-    @property
-    def heads(self) -> bool:
-        """True where a number of heads is chosen, so that a list of h_on values makes a column each."""
-        return hasattr(self.retriever, "h_on")
 
 
 @dataclass(frozen=True)
@@ -47,3 +57,18 @@ class Table:
     methods: str = "across"
     stand_ins: dict = field(default_factory=dict)
     alone: bool = False
+
+
+def read(family: str) -> dict[str, Table]:
+    """The tables of ``<family>.json`` by their ids.
+
+    "defaults": fields of every :class:`Table` that doesn't say otherwise; "columns": printed name -> method, and how its
+    queries are prompted, where the name alone isn't the method; "tables": their fields, columns by name or as such objects.
+    """
+    content = json.loads(Path(__file__).with_name(f"{family}.json").read_text(encoding="utf-8"))
+    tables = {}
+    for name, table in content["tables"].items():
+        columns = [one if isinstance(one, dict) else {"name": one} | content["columns"].get(one, {}) for one in table["columns"]]
+        fields = content["defaults"] | table | {"columns": [Column.of(**one) for one in columns]}
+        tables[name] = Table(**{field: tuple(value) if isinstance(value, list) else value for field, value in fields.items()})
+    return tables

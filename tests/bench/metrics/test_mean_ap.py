@@ -22,25 +22,25 @@ def one(positive, ignored=(), own=-1):
         ([0, 1, 2, 3, 4], one([1, 4]), 0.2875, 0.45),  # ranks 1 and 4: METHODS' example
         ([5, 1, 6, 2, 3, 4], one([1, 4], ignored=[5, 6]), (1 + (1 / 3 + 2 / 4) / 2) / 2, (1 + 2 / 4) / 2),
         ([7, 1], one([1], own=7), 1.0, 1.0),
-        ([7, 1], one([1, 7], own=7), 1.0, 1.0),  # the query itself is neither found nor missed
-        ([0, 1], one([1, 3]), 0.125, 0.25),  # 3 was not found: (0 + 1/2) / 2 over two positives
+        ([7, 1], one([1, 7], own=7), 1.0, 1.0),  # the query itself is neither retrieved nor missed
+        ([0, 1], one([1, 3]), 0.125, 0.25),  # 3 was not retrieved: (0 + 1/2) / 2 over two positives
         ([-1, -1, 1], one([1]), 1 / 6, 1 / 3),
         ([-1, 2], one([1]), 0.0, 0.0),
     ],
 )
 def test_by_hand(ids, protocol, trapezoid, textbook):
     for definition, want in (("trapezoid", trapezoid), ("textbook", textbook)):
-        found = mean_average_precision([ids], protocol, definition)
-        assert found.map == pytest.approx(want) and found.average_precision == pytest.approx([want])
+        result = mean_average_precision([ids], protocol, definition)
+        assert result.map == pytest.approx(want) and result.average_precision == pytest.approx([want])
     assert mean_average_precision(np.array([ids]), protocol).map == pytest.approx(trapezoid), "trapezoid by default"
 
 
 def test_map_at_100_by_hand():
     rs = Protocol((0, 1, 2), {0: [0, 9], 1: np.arange(1000, 1150), 2: [0]}, definition="textbook@100")
     ranking = [np.r_[0, 1, 9], np.r_[1000, np.arange(99), 1001], np.r_[1:101, 0]]
-    found = mean_average_precision(ranking, rs)
+    result = mean_average_precision(ranking, rs)
     want = [(1 + 2 / 3) / 2, 1 / 100, 0]  # of 150 positives 100 can be had; a right answer at place 101 is too late
-    assert found.average_precision == pytest.approx(want) and found.map == pytest.approx(sum(want) / 3)
+    assert result.average_precision == pytest.approx(want) and result.map == pytest.approx(sum(want) / 3)
     whole = mean_average_precision(ranking, rs, "textbook").average_precision
     assert whole == pytest.approx([5 / 6, (1 + 2 / 101) / 150, 1 / 101])
     assert (
@@ -51,8 +51,8 @@ def test_map_at_100_by_hand():
 
 def test_queries_without_positives_are_left_out():
     protocol = Protocol((0, 1), {0: [0], 1: []})
-    found = mean_average_precision([[1, 0], [0, 1]], protocol, "textbook")
-    assert found.map == 0.5 and found.average_precision[0] == 0.5 and np.isnan(found.average_precision[1])
+    result = mean_average_precision([[1, 0], [0, 1]], protocol, "textbook")
+    assert result.map == 0.5 and result.average_precision[0] == 0.5 and np.isnan(result.average_precision[1])
     with pytest.raises(InputError, match="No query has positives"):
         mean_average_precision([[0]], one([]))
 

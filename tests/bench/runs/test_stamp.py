@@ -8,7 +8,7 @@ import pytest
 
 from foir_lib import files
 from foir_lib.bench.runs import stamp
-from foir_lib.errors import InputError, MissingError
+from foir_lib.errors import MissingError
 
 ROOT = Path(files.__file__).parents[1]
 
@@ -117,14 +117,14 @@ class Mine(Retriever):
 def test_a_plugins_code_is_part_of_it(package, tmp_path):
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
-    asked = {"plugin": str(plugin), "methods": "CBIR, StampedByItself"}
-    (key, drawn), plain = marks(**asked), marks()
+    options = {"plugin": str(plugin), "methods": "CBIR, StampedByItself"}
+    (key, drawn), plain = marks(**options), marks()
     assert key != plain[0] and drawn == plain[1]
     os.utime(plugin, (1, 1))
     edit(plugin, "Words", "Other words")
-    assert marks(**asked) == (key, drawn)
+    assert marks(**options) == (key, drawn)
     edit(plugin, "= 1", "= 2")
-    assert marks(**asked)[0] != key
+    assert marks(**options)[0] != key
     with pytest.raises(MissingError, match=r"nowhere\.py"):
         marks(plugin="nowhere.py")
 
@@ -146,6 +146,6 @@ def test_what_a_run_would_refuse_has_a_stamp_too():
 
 
 def test_a_layout_without_the_code_of_tables_is_refused(package):
-    shutil.rmtree(package / "retrievers")
-    with pytest.raises(InputError, match=r"No file of foir_lib matches 'retrievers/\*\.py'"):
+    (package / "bench" / "rows.py").unlink()
+    with pytest.raises(MissingError, match=r"There is no Python file at .*rows\.py"):
         stamp.stamp(ROOT / "notebooks" / "tables" / "phs.ipynb", {"device": "cpu"})
