@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from foir_lib.bench.runs.tables_text import GROUP
+from foir_lib.bench.runs.tables_text import comparable
 from foir_lib.errors import InputError, unknown
 
 WIDTH = 8.5  # inches, the width of a notebook's output
@@ -75,7 +75,7 @@ def checked(rows, *columns: str, metric: str | None = None) -> pd.DataFrame:
     rows = rows if metric is None else rows[rows["metric"] == metric]
     if "low" not in rows:
         return rows
-    first = rows["ours"].where(rows["low"].isna()).groupby([rows[c] for c in GROUP]).transform("first")
+    first = rows["ours"].where(rows["low"].isna()).groupby(comparable(rows)).transform("first")
     first = first.mask(rows["metric"].str.contains("relative to"), 0)  # the score itself is a difference
     return rows.assign(low=first + rows["low"], high=first + rows["high"])
 
