@@ -15,7 +15,7 @@ def masked(picture: Image.Image, prompt: Prompt, mean: Sequence[float], grid: Gr
     """*Mask*: the picture (PIL RGB) with every pixel outside the prompt set to the colour ``mean``.
 
     ``mean`` (r, g, b) in [0, 1], ours: the model's normalisation mean, which is zero after normalising
-    (to within the rounding to 8 bits). A point prompt needs the model's ``grid``.
+    (to within the rounding to 8 bits); also ours: the picture is blanked before it is resized. A point prompt needs the model's ``grid``.
     """
     fill = np.round(np.asarray(mean) * 255).astype(np.uint8)
     inside = prompt.pixels(picture.size, grid)

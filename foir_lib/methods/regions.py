@@ -76,7 +76,9 @@ def _more(short, long):
     if long == short:
         return 0
     most = math.ceil((long - short) / (0.6 * short)) + 1
-    return min(range(1, most + 1), key=lambda n: abs(1 - (long - short) / (n * short) - 0.4))
+    n = np.arange(1, most + 1, dtype=np.float32)  # the precision of the public code, which decides exact ties
+    overlap = (short**2 - short * ((long - short) / n)) / short**2
+    return int(np.abs(overlap - np.float32(0.4)).argmin()) + 1
 
 
 def _starts(length, side, n):

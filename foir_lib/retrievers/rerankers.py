@@ -34,7 +34,7 @@ class AverageQE(Reranker):
 @register("reranker", "alphaQE")
 @dataclass(frozen=True)
 class AlphaQE(AverageQE):
-    """Query expansion weighted by similarity to the power ``alpha`` (Radenovic et al., TPAMI 2019)."""
+    """Query expansion weighted by similarity to the power ``alpha`` (Radenovic et al., TPAMI 2019); ``n`` = 10 is ours."""
 
     n: int = 10
     alpha: float = 3.0
@@ -46,7 +46,8 @@ class AlphaQE(AverageQE):
 @register("reranker", "DF")
 @dataclass(frozen=True)
 class Diffusion(Reranker):
-    """Diffusion through the graph of ``n`` mutual neighbours (Iscen et al., CVPR 2017)."""
+    """Diffusion through the graph of ``n`` mutual neighbours (Iscen et al., CVPR 2017): the exact solution on the whole graph,
+    with the query outside of it, not the truncated one computed beforehand (Yang et al., AAAI 2019)."""
 
     n: int = 50
 
