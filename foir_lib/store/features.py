@@ -141,7 +141,8 @@ def by_row(describe, workers=1):
         return {name: torch.as_tensor(x).cpu().numpy() for name, x in describe(row).items()}
 
     def make(start, stop):
-        with ThreadPoolExecutor(workers) as pool:
+        single = {"initializer": torch.set_num_threads, "initargs": (1,)} if workers > 1 else {}  # no threads inside threads
+        with ThreadPoolExecutor(workers, **single) as pool:
             rows = list(pool.map(one, range(start, stop)))
         return {name: np.stack([arrays[name] for arrays in rows]) for name in rows[0]}
 
