@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, IntegrityError
@@ -142,7 +143,7 @@ def by_row(describe, workers=1):
 
     def make(start, stop):
         single = {"initializer": torch.set_num_threads, "initargs": (1,)} if workers > 1 else {}  # no threads inside threads
-        with ThreadPoolExecutor(workers, **single) as pool:
+        with threadpool_limits(1 if workers > 1 else None), ThreadPoolExecutor(workers, **single) as pool:
             rows = list(pool.map(one, range(start, stop)))
         return {name: np.stack([arrays[name] for arrays in rows]) for name in rows[0]}
 
