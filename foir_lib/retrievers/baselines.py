@@ -10,7 +10,7 @@ from foir_lib.prompts import crop
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.heads import attention_of, described, states
-from foir_lib.retrievers.parts import once, stack
+from foir_lib.retrievers.parts import batched, once
 from foir_lib.retrievers.pooling import whitened
 from foir_lib.store.arrays import Arrays
 
@@ -52,7 +52,7 @@ def _embed(part, load):
         return whitened(pooling.gem(model.maps(x), model.gem_p), model.whiten)
 
     def make(start, stop):
-        return stack({"descriptor": embed(x)} for x in part.tensors(range(start, stop), load))
+        return batched(part, lambda rows: ({"descriptor": embed(x)} for x in part.tensors(rows, load)), start, stop)
 
     return make
 
@@ -89,7 +89,7 @@ class _Altered(_Plain):
             return arrays
 
         def make(start, stop):
-            return stack(describe(x) for x in part.tensors(range(start, stop), load))
+            return batched(part, lambda rows: map(describe, part.tensors(rows, load)), start, stop)
 
         return part.features(self.name, make if hasattr(model, "cls_state") else _embed(part, load))
 

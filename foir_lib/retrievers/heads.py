@@ -15,7 +15,7 @@ from foir_lib.methods import baselines, foveal, head_selection
 from foir_lib.models.vit import ClsState
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
-from foir_lib.retrievers.parts import once, stack
+from foir_lib.retrievers.parts import batched, once
 from foir_lib.search import query_db
 from foir_lib.store.arrays import Arrays
 
@@ -31,9 +31,12 @@ def states(pictures):
     names = tuple(ClsState.__annotations__) if pictures.with_prompts else ("heads", "residual")
     last = min(BASELINES, model.depth)
 
+    def describe(rows):
+        for state in (model.finish(tokens, last=last) for tokens in pictures.trunk(rows, last)):
+            yield {"descriptor": model.descriptor(state), **_flat(state, *names)}
+
     def make(start, stop):
-        batches = (model.finish(tokens, last=last) for tokens in pictures.trunk(range(start, stop), last))
-        return stack({"descriptor": model.descriptor(state), **_flat(state, *names)} for state in batches)
+        return batched(pictures, describe, start, stop)
 
     return pictures.features("states, with attention" if pictures.with_prompts else "states", make)
 
@@ -46,16 +49,15 @@ def biased(part, what: str, bias, last: int):
     model = part.corpus.model
     last = min(last, model.depth)
 
-    def some(start, stop):
-        rows = np.arange(start, stop)
+    def describe(rows):
+        rows = np.asarray(rows)
         images, index = np.unique(part.image_row[rows], return_inverse=True)
         tokens = torch.cat(list(part.pictures.trunk(images, last)))
         state = model.finish(tokens, bias(rows), last, index)
-        return {**_flat(state, "heads", "residual"), "roi": head_selection.roi_attention(state, part.roi(rows))}
+        yield {**_flat(state, "heads", "residual"), "roi": head_selection.roi_attention(state, part.roi(rows))}
 
     def make(start, stop):  # the prompts on a picture are neighbours, so a batch runs its trunk once
-        size = part.corpus.batch_size
-        return stack(some(low, min(low + size, stop)) for low in range(start, stop, size))
+        return batched(part, describe, start, stop)
 
     return part.features(what, make)
 

@@ -7,12 +7,14 @@ whose features stay in memory.
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
+from itertools import islice
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from foir_lib.errors import InputError
 from foir_lib.prompts import Mask, crop
@@ -69,17 +71,9 @@ class Pictures:
         load = load or (lambda row: self.corpus.model.preprocess(self.open(row)))
         size = self.corpus.batch_size
         with ThreadPoolExecutor(self.corpus.workers) as pool:
-            ready, batch = deque(), []
-            for row in rows:
-                ready.append(pool.submit(load, row))
-                if len(ready) > size:
-                    batch.append(ready.popleft().result())
-                if len(batch) == size:
-                    yield from _stacked(batch)
-                    batch = []
-            batch += [future.result() for future in ready]
-            for start in range(0, len(batch), size):
-                yield from _stacked(batch[start : start + size])
+            tensors = _ahead(pool, load, rows, size)
+            while batch := list(islice(tensors, size)):
+                yield from _stacked(batch)
 
     def trunk(self, rows, last):
         """Tokens of pictures with the ``last`` blocks before them, in batches (B, prefix + N, d)."""
@@ -198,7 +192,32 @@ def _stacked(batch):
             start = stop
 
 
-def stack(parts) -> dict[str, np.ndarray]:
-    """Dicts of tensors, batch by batch, as one dict of float32 arrays."""
-    parts = [{name: tensor.float().cpu().numpy() for name, tensor in part.items()} for part in parts]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def batched(part, describe, start: int, stop: int) -> dict[str, np.ndarray]:
+    """What ``describe(rows)``, dicts of tensors of rows one after another, gives of a part's batches, as one dict of float32 arrays.
+
+    On a CPU ``workers`` batches at a time, one thread each: faster than all threads on one small batch.
+    """
+    corpus = part.corpus
+    batches = [range(low, min(low + corpus.batch_size, stop)) for low in range(start, stop, corpus.batch_size)]
+
+    def arrays(rows):
+        dicts = [{name: tensor.float().cpu().numpy() for name, tensor in tensors.items()} for tensors in describe(rows)]
+        return {name: np.concatenate([one[name] for one in dicts]) for name in dicts[0]}
+
+    if corpus.workers == 1 or len(batches) == 1 or torch.device(corpus.model.device).type != "cpu":
+        dicts = [arrays(rows) for rows in batches]
+    else:
+        with threadpool_limits(1), ThreadPoolExecutor(corpus.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            dicts = list(_ahead(pool, arrays, batches, corpus.workers))
+    return {name: np.concatenate([one[name] for one in dicts]) for name in dicts[0]}
+
+
+def _ahead(pool, function, items, n):
+    """``function(item)`` of each item in order, computed by a pool of threads at most ``n`` ahead."""
+    ready = deque()
+    for item in items:
+        ready.append(pool.submit(function, item))
+        if len(ready) > n:
+            yield ready.popleft().result()
+    while ready:
+        yield ready.popleft().result()
