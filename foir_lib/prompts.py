@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from foir_lib.errors import InputError
+from foir_lib.images import rgb
 
 Size: TypeAlias = tuple[int, int]  # (width, height) in pixels
 Grid: TypeAlias = tuple[int, int]  # (rows, columns) of patch tokens
@@ -169,6 +170,7 @@ def crop(picture: Image.Image, prompt: Prompt, grid: Grid | None = None) -> tupl
 
     A point needs the model's ``grid``. Raises InputError for a prompt off the picture.
     """
+    picture = rgb(picture)
     box = prompt.box(picture.size, grid)
     x0, y0 = math.floor(box.x0), math.floor(box.y0)
     return picture.crop((x0, y0, math.ceil(box.x1), math.ceil(box.y1))), (x0, y0)

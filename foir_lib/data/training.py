@@ -16,7 +16,8 @@ from foir_lib.data.readers import gldv2 as google
 from foir_lib.data.readers import reading
 from foir_lib.data.readers.pickles import load_plain
 from foir_lib.errors import InputError
-from foir_lib.images import below, open_image
+from foir_lib.folders import below
+from foir_lib.images import open_image
 from foir_lib.prompts import Box, Mask
 from foir_lib.registry import register
 

@@ -11,7 +11,7 @@ import pandas as pd
 from foir_lib.data import training as training_sets
 from foir_lib.data.readers.pictures import sizes as measured
 from foir_lib.errors import InputError, count
-from foir_lib.images import open_image
+from foir_lib.images import open_image, rgb
 from foir_lib.methods.noise import NOISE_PIXELS
 from foir_lib.retrievers.parts import Pictures, Prompted, View
 from foir_lib.retrievers.prompting import prompts_of
@@ -107,8 +107,8 @@ class Corpus:
         """Prompts on one picture (PIL) under the mouse; its features stay in memory."""
         _, pictures = self._live.get(id(picture), (None, None))
         if pictures is None:
-            rgb = picture.convert("RGB")
-            pictures = Pictures(self, "live", 1, lambda row: rgb, None, [rgb.size], True)
+            plain = rgb(picture)
+            pictures = Pictures(self, "live", 1, lambda row: plain, None, [plain.size], True)
             self._live[id(picture)] = picture, pictures  # the picture is held, so that its id stays its own
         self._live.move_to_end(id(picture))
         while len(self._live) > LIVE:

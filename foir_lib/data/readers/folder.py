@@ -16,7 +16,8 @@ import pandas as pd
 from foir_lib.data.readers import coco, pictures, reading
 from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.images import below, open_image, size
+from foir_lib.folders import below
+from foir_lib.images import open_image, size
 from foir_lib.registry import register
 
 

@@ -19,6 +19,7 @@ from foir_lib.data.protocol import Protocol
 from foir_lib.data.readers import pictures, reading
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
+from foir_lib.folders import files as files_below
 from foir_lib.registry import register
 
 DAMAGED = frozenset(Path(__file__).with_name("paris6k_damaged.txt").read_text(encoding="utf-8").split())
@@ -57,7 +58,7 @@ def load(
 
 def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], list[str], np.ndarray, list[dict]]:
     """Labels, query pictures, boxes (n, 4) and for each query a dict of lists good, ok, junk of rows of ``names``."""
-    files = sorted(reading.need(root, "folder", remedy).rglob("*_query.txt"))
+    files = files_below(reading.need(root, "folder", remedy), "_query.txt")
     reading.need(files[0] if files else root / "all_souls_1_query.txt", "query file", remedy)
     rows, parsed = {name: row for row, name in enumerate(names)}, []
     for file in files:

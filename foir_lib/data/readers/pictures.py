@@ -16,7 +16,8 @@ from foir_lib.data.readers.reading import refuse
 from foir_lib.data.sets import COLUMNS
 from foir_lib.errors import InputError, MissingError
 from foir_lib.files import cached
-from foir_lib.images import below, size
+from foir_lib.folders import below
+from foir_lib.images import size
 
 
 def named(root: str | PathLike) -> dict[str, str]:
