@@ -4,7 +4,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO, NamedTuple
 
 import cv2
@@ -87,15 +87,22 @@ def size(path: str | os.PathLike | BinaryIO) -> tuple[int, int]:
 
 
 @contextmanager
+def opened(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """The open file of a picture. Raises MissingError where there is none, InputError for what is no plain file."""
+    with _in_words(path):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"Picture {path} can't be read: it is a folder, a pipe or a device; give a plain file.")
+        with open(path, "rb") as file:
+            yield file
+
+
+@contextmanager
 def _opened(path) -> Iterator[tuple[Image.Image, str]]:
     """The PIL image of a file, its pixels not yet read, and what to call it; what goes wrong in one sentence."""
     on_disk = isinstance(path, (str, os.PathLike))
     name = path if on_disk else getattr(path, "name", None) or "in memory"
-    with _in_words(name):
-        if on_disk and not stat.S_ISREG(os.stat(path).st_mode):
-            raise InputError(f"Picture {name} can't be read: it is a folder, a pipe or a device; give a plain file.")
-        with Image.open(path, formats=FORMATS) as image:
-            yield image, name
+    with _in_words(name), opened(path) if on_disk else nullcontext(path) as file, Image.open(file, formats=FORMATS) as image:
+        yield image, name
 
 
 @contextmanager

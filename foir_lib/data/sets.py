@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,11 +9,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from foir_lib.data import checks
+from foir_lib.data import checks, contents
 from foir_lib.data.checks import COLUMNS, CORNERS, UNITS, corners, plain
 from foir_lib.data.masks import decode
 from foir_lib.data.protocol import Protocol
-from foir_lib.errors import InputError, MissingError
+from foir_lib.errors import InputError
 from foir_lib.images import open_image
 from foir_lib.notices import Notice
 from foir_lib.prompts import Box, Mask
@@ -133,16 +132,14 @@ class RetrievalSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex sha256 of what features are made of: name, pictures (id, split, size, bytes and time of the file)
-        and prompts (boxes and masks of the queries). Moving the folder leaves it as it is; MissingError without a file.
+        """Hex sha256 of what features are made of: name, pictures (id, split, size, what their files hold) and prompts
+        (boxes and masks of the queries). Moving the folder leaves it as it is. Raises MissingError without a file.
         """
         digest = hashlib.sha256(self.name.encode())
-        for image_id, path, width, height, split in self.images[COLUMNS["images"]].itertuples(index=False, name=None):
-            try:
-                file = os.stat(path)
-            except OSError as error:
-                raise MissingError(f"There is no picture at {path}: check the data root of {self.name}.") from error
-            digest.update(repr((str(image_id), width, height, split, file.st_size, file.st_mtime_ns)).encode())
+        held = contents.digests(self.images["path"].tolist(), f"pictures of {self.name}")
+        facts = self.images[["image_id", "width", "height", "split"]].itertuples(index=False, name=None)
+        for (image_id, *about), content in zip(facts, held, strict=True):
+            digest.update(repr((str(image_id), *about, content)).encode())
         digest.update(repr([str(i) for i in self.queries["image_id"]]).encode())
         digest.update(corners(self.queries["prompt"]).tobytes())
         at = self.queries["object"].to_numpy(dtype=np.int64)

@@ -114,6 +114,8 @@ def test_open_and_fingerprint(tables, tmp_path):
     assert make_set("street", tables[0], elsewhere).fingerprint == before  # no prompt
     time = (tmp_path / "a.png").stat().st_mtime_ns
     os.utime(tmp_path / "a.png", ns=(time, time + 1))
+    assert make_set("street", *tables).fingerprint == before  # a file that was touched holds what it held
+    Image.new("RGB", (40, 30), (1, 2, 3)).save(tmp_path / "a.png")
     assert make_set("street", *tables).fingerprint != before
     Image.new("RGB", (20, 15)).save(tmp_path / "q1.png")
     with pytest.raises(InputError, match="20 x 15 pixels, its annotation says 40 x 30"):

@@ -1,6 +1,5 @@
 """Pictures of large sets on disk: looked up by name wherever archives put them, measured once and remembered."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from foir_lib.data.contents import stamps
 from foir_lib.data.readers.reading import refuse
 from foir_lib.data.sets import COLUMNS
 from foir_lib.errors import InputError, MissingError
@@ -50,8 +50,8 @@ def sizes(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
         refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
         return measured.tobytes()
 
-    digest = hashlib.sha256(repr([(str(path), *_stamp(path)) for path in paths]).encode()).hexdigest()
-    content = cached("sizes", {"what": "sizes of pictures", "n": len(paths), "files": digest, "lenient": lenient}, compute)
+    key = {"what": "sizes of pictures", "n": len(paths), "files": stamps(paths), "lenient": lenient}
+    content = cached("sizes", key, compute)
     return np.frombuffer(content, "<i4").reshape(-1, 2)
 
 
@@ -88,11 +88,3 @@ def distractors(folder: str | PathLike, others: Iterable[str], what: str) -> pd.
     if clash:
         raise InputError(f"Distractor {min(clash)} is a picture of the set itself: give another folder.")
     return images
-
-
-def _stamp(path):
-    """Bytes and time of a file, zeros without one."""
-    with suppress(OSError):
-        file = os.stat(path)
-        return file.st_size, file.st_mtime_ns
-    return 0, 0
