@@ -11,9 +11,9 @@ from PIL import Image
 
 from foir_lib.data import checks, contents
 from foir_lib.data.checks import COLUMNS, CORNERS, UNITS, corners, plain
-from foir_lib.data.masks import decode
+from foir_lib.data.masks import decode, usable
 from foir_lib.data.protocol import Protocol
-from foir_lib.errors import InputError
+from foir_lib.errors import InputError, parsing
 from foir_lib.images import open_image
 from foir_lib.notices import Notice
 from foir_lib.prompts import Box, Mask
@@ -44,9 +44,10 @@ class RetrievalSet:
 
     def __post_init__(self):
         tables = {name: checks.columns(self.name, name, getattr(self, name)) for name in COLUMNS}
-        images = checks.images(self.name, tables["images"])
-        objects = checks.objects(self.name, tables["objects"], images)
-        queries = checks.queries(self.name, tables["queries"], images, objects)
+        with parsing(f"{self.name}: its tables hold values of another type", "give ids, numbers and text as RetrievalSet says"):
+            images = checks.images(self.name, tables["images"])
+            objects = checks.objects(self.name, tables["objects"], images)
+            queries = checks.queries(self.name, tables["queries"], images, objects)
         for name, table in zip(COLUMNS, (images, objects, queries), strict=True):
             object.__setattr__(self, name, table)
         checks.protocols(self.name, self.protocols, len(queries), len(self.database))
@@ -119,6 +120,15 @@ class RetrievalSet:
         size = tuple(int(n) for n in self.images[["width", "height"]].iloc[self._row(item["image_id"])])
         pixels = decode(item["segmentation"], size, what)
         return Mask(pixels if pixels.any() else Box(*item[CORNERS]).pixels(size))
+
+    def has_mask(self, object_rows: np.ndarray) -> np.ndarray:
+        """For which of some rows of objects, int (n,), :meth:`mask` can be had: bool (n,), False for -1, no object."""
+        rows = np.asarray(object_rows)
+        image_ids, segmentations = (self.objects[key].to_numpy()[rows[rows >= 0]] for key in ("image_id", "segmentation"))
+        sizes = self.images[["width", "height"]].to_numpy()[[self._image_row[i] for i in image_ids]].tolist()
+        has = np.zeros(len(rows), dtype=bool)
+        has[rows >= 0] = [usable(s, size) for s, size in zip(segmentations, sizes, strict=True)]
+        return has
 
     @cached_property
     def content(self) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from foir_lib.data.contents import stamps
+from foir_lib.data.names import stem
 from foir_lib.data.readers.reading import refuse
 from foir_lib.data.sets import COLUMNS
 from foir_lib.errors import InputError, MissingError
@@ -23,7 +24,7 @@ from foir_lib.images import size
 def named(root: str | PathLike) -> dict[str, str]:
     """Name (no extension) -> path of each picture below ``root``; of several of a name that in root/jpg, or the first."""
     paths = sorted(below(root), key=lambda path: Path(path).parent != Path(root, "jpg"))
-    return {Path(path).stem: path for path in reversed(paths)}
+    return {stem(path): path for path in reversed(paths)}
 
 
 def by_name(root: str | PathLike, names: Sequence[str], what: str, remedy: str) -> list[str]:
