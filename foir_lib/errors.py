@@ -2,6 +2,8 @@
 
 import difflib
 import numbers
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class FoirError(Exception):
@@ -27,6 +29,20 @@ def count(value, name: str, low: int = 1, high: int | None = None):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"
         raise InputError(f"{name}={value!r} must be a whole number, {bounds}.")
     return value
+
+
+@contextmanager
+def parsing(fault: str, remedy: str = "get the file again", error: type[InputError] = InputError) -> Iterator[None]:
+    """Whatever a parser raises inside becomes one sentence: the ``fault`` of which thing, what the parser says, the ``remedy``."""
+    try:
+        yield
+    except FoirError:
+        raise
+    except Exception as cause:  # parsers raise almost anything at damaged bytes
+        says = " ".join(f"{cause}".split())[:200] or type(cause).__name__
+        if isinstance(cause, MemoryError):
+            says = "it asks for more memory than there is"
+        raise error(f"{fault} ({says}): {remedy}.") from cause
 
 
 def unknown(what: str, name, known) -> InputError:

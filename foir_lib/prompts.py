@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from foir_lib.errors import InputError
+from foir_lib.images import rgb
 
 Size: TypeAlias = tuple[int, int]  # (width, height) in pixels
 Grid: TypeAlias = tuple[int, int]  # (rows, columns) of patch tokens
@@ -116,7 +117,10 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """A painted region: a bool array ``(height, width)`` of the picture's own size (0/1 and 0/255 too)."""
+    """A painted region: a bool array ``(height, width)`` of the picture's own size.
+
+    Numbers too: zeros and one other value; greys as a JPEG leaves them, and probabilities, from half of their range on.
+    """
 
     array: np.ndarray
 
@@ -131,7 +135,7 @@ class Mask:
             raise InputError(f"Mask holds {array.dtype.name} instead of numbers: give zeros and ones.")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError("Mask holds values that are not finite: give zeros and ones.")
-        array = array > 0
+        array = np.array(array if array.dtype == bool else _inside(array))
         if not array.any():
             raise InputError(f"Mask of {array.shape[1]} x {array.shape[0]} pixels is empty: paint at least one pixel.")
         array.setflags(write=False)
@@ -169,6 +173,7 @@ def crop(picture: Image.Image, prompt: Prompt, grid: Grid | None = None) -> tupl
 
     A point needs the model's ``grid``. Raises InputError for a prompt off the picture.
     """
+    picture = rgb(picture)
     box = prompt.box(picture.size, grid)
     x0, y0 = math.floor(box.x0), math.floor(box.y0)
     return picture.crop((x0, y0, math.ceil(box.x1), math.ceil(box.y1))), (x0, y0)
@@ -176,6 +181,23 @@ def crop(picture: Image.Image, prompt: Prompt, grid: Grid | None = None) -> tupl
 
 def _finite(value):
     return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+def _inside(array):
+    """Pixels of a mask of numbers: those above half of its range; InputError for labels and negative values."""
+    low, top = array.min(initial=0), array.max(initial=0)
+    if low < 0:
+        raise InputError(f"Mask holds values from {low:g} to {top:g}: give zeros and ones, or probabilities.")
+    if array.dtype.kind == "f" and (array % 1).any():
+        return array >= max(top, 1) / 2
+    if ((array == 0) | (array == top)).all():
+        return array > 0
+    values = np.unique(array)
+    ends = values[(values <= top / 8) | (values >= top * 7 / 8)]  # of two levels, saved as a JPEG
+    if top < 128 or (2 < len(values) <= 8 and (len(ends) < len(values) or ends[-2] < top / 2)):
+        some = ", ".join(f"{v:g}" for v in values[:4]) + (", ..." if len(values) > 4 else "")
+        raise InputError(f"Mask holds the labels {some}: choose which are meant, e.g. mask == {values[-1]:g}.")
+    return array >= top / 2
 
 
 def _short(value):

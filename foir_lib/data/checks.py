@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from foir_lib.data.protocol import Protocol
+from foir_lib.data.values import flags, labels
 from foir_lib.errors import InputError, count, unknown
 from foir_lib.prompts import Box
 
@@ -20,6 +21,7 @@ COLUMNS = {
 }
 SPLITS = ("query", "database", "both")
 UNITS = {"picture": "image_id", "landmark": "label"}  # what queries are independent by, and its column of the queries
+SHARES = "lies in the first pixel, as most do: give pixels, multiply shares of the picture by its width and height"
 COUNTS = ("noise_pixels", "n_features", "n_kept", "n_words", "codebook_features", "n_asking", "n_training")
 SETTINGS = (*COUNTS, "enlarged", "training", "unit")
 
@@ -50,6 +52,7 @@ def images(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def objects(name: str, frame: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """The objects table with float boxes. Raises InputError for unknown images, no label, boxes that don't fit."""
+    frame = frame.assign(label=labels(frame["label"]), ignore=flags(frame["ignore"], f"{name}: ignore of objects"))
     frame = frame.assign(**frame[CORNERS].apply(pd.to_numeric, errors="coerce").astype(np.float64))
     refuse = partial(_refuse, name, "objects", frame)
     rows = pd.Index(images["image_id"]).get_indexer(frame["image_id"])
@@ -64,6 +67,7 @@ def objects(name: str, frame: pd.DataFrame, images: pd.DataFrame) -> pd.DataFram
 
 def queries(name: str, frame: pd.DataFrame, images: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
     """The queries table with whole object rows. Raises InputError for prompts, images or objects that don't fit."""
+    frame = frame.assign(label=labels(frame["label"]))
     refuse = partial(_refuse, name, "queries", frame)
     if not len(frame):
         if len(objects):
@@ -76,7 +80,10 @@ def queries(name: str, frame: pd.DataFrame, images: pd.DataFrame, objects: pd.Da
     refuse(_nameless(frame["label"]), "has no label: give every query a name")
     no_box = [not isinstance(prompt, Box) for prompt in frame["prompt"]]
     refuse(no_box, "has a prompt that is no Box: give Box(x0, y0, x1, y1)")
-    outside = _outside(corners(frame["prompt"]).T, images, rows)
+    boxes, sizes = corners(frame["prompt"]), images[["width", "height"]].to_numpy()[rows]
+    within = shares(boxes, sizes)
+    refuse(within & (2 * within.sum() > len(frame)), f"has a prompt that {SHARES}")
+    outside = _outside(boxes.T, images, rows)
     refuse(outside, "has a prompt that reaches outside its picture: clip it")
     at = pd.to_numeric(frame["object"], errors="coerce").to_numpy(dtype=float)
     stray = ~((at >= -1) & (at < len(objects)) & (at % 1 == 0))
@@ -114,6 +121,11 @@ def settings(name: str, settings: dict) -> None:
             raise InputError(f"{name}: the setting training={value!r} must be the name of training pictures.")
         elif key == "unit" and value not in UNITS:
             raise unknown(f"unit for the queries of {name}", value, UNITS)
+
+
+def shares(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Which boxes (n, 4) in pixels are probably shares of pictures of ``sizes`` (n, 2): those in the first pixel, bool (n,)."""
+    return ((boxes >= 0) & (boxes <= 1.5)).all(1) & (boxes != np.round(boxes)).any(1) & (sizes > 2).all(1)
 
 
 def corners(boxes: Iterable[Box]) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from foir_lib.data.protocol import Protocol
+from foir_lib.data.values import whole
 from foir_lib.errors import InputError
 
 LEVELS = {  # protocol: (positives, ignored); Radenović et al., CVPR 2018
@@ -26,13 +27,13 @@ def protocols(
         rows.append({})
         for key in dict.fromkeys(key for parts in levels.values() for part in parts for key in part):
             if not isinstance(lists, dict) or key not in lists:
-                raise InputError(f"{where} of query {query} lacks the list {key!r}: get the file again.")
-            listed = np.asarray(lists[key])
-            whole = listed.size == 0 or (listed.ndim == 1 and listed.dtype.kind in "iu")
-            if not whole or (listed.size and not 0 <= listed.min() <= listed.max() < n_database):
+                raise InputError(f"{where} of query {query} lacks the list {key!r}: get the file again, or add it, empty perhaps.")
+            listed = lists[key].tolist() if isinstance(lists[key], np.ndarray) else lists[key]
+            listed = [whole(row) for row in listed] if isinstance(listed, list | tuple) else [None]
+            if not all(row is not None and 0 <= row < n_database for row in listed):
                 fault = f"has a list {key!r} that doesn't hold rows from 0 to {n_database - 1}"
-                raise InputError(f"{where} of query {query} {fault}: get the file again.")
-            rows[-1][key] = listed.astype(np.int64)
+                raise InputError(f"{where} of query {query} {fault}: get the file again, or count database pictures from 0.")
+            rows[-1][key] = np.array(listed, dtype=np.int64)
         values, counts = np.unique(np.concatenate(list(rows[-1].values())), return_counts=True)
         if (counts > 1).any():
             twice = f"lists image {values[counts > 1][0]} twice ({', '.join(rows[-1])})"

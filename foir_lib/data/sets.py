@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,11 +9,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from foir_lib.data import checks
+from foir_lib.data import checks, contents
 from foir_lib.data.checks import COLUMNS, CORNERS, UNITS, corners, plain
-from foir_lib.data.masks import decode
+from foir_lib.data.masks import decode, usable
 from foir_lib.data.protocol import Protocol
-from foir_lib.errors import InputError, MissingError
+from foir_lib.errors import InputError, parsing
 from foir_lib.images import open_image
 from foir_lib.notices import Notice
 from foir_lib.prompts import Box, Mask
@@ -45,9 +44,10 @@ class RetrievalSet:
 
     def __post_init__(self):
         tables = {name: checks.columns(self.name, name, getattr(self, name)) for name in COLUMNS}
-        images = checks.images(self.name, tables["images"])
-        objects = checks.objects(self.name, tables["objects"], images)
-        queries = checks.queries(self.name, tables["queries"], images, objects)
+        with parsing(f"{self.name}: its tables hold values of another type", "give ids, numbers and text as RetrievalSet says"):
+            images = checks.images(self.name, tables["images"])
+            objects = checks.objects(self.name, tables["objects"], images)
+            queries = checks.queries(self.name, tables["queries"], images, objects)
         for name, table in zip(COLUMNS, (images, objects, queries), strict=True):
             object.__setattr__(self, name, table)
         checks.protocols(self.name, self.protocols, len(queries), len(self.database))
@@ -121,6 +121,15 @@ class RetrievalSet:
         pixels = decode(item["segmentation"], size, what)
         return Mask(pixels if pixels.any() else Box(*item[CORNERS]).pixels(size))
 
+    def has_mask(self, object_rows: np.ndarray) -> np.ndarray:
+        """For which of some rows of objects, int (n,), :meth:`mask` can be had: bool (n,), False for -1, no object."""
+        rows = np.asarray(object_rows)
+        image_ids, segmentations = (self.objects[key].to_numpy()[rows[rows >= 0]] for key in ("image_id", "segmentation"))
+        sizes = self.images[["width", "height"]].to_numpy()[[self._image_row[i] for i in image_ids]].tolist()
+        has = np.zeros(len(rows), dtype=bool)
+        has[rows >= 0] = [usable(s, size) for s, size in zip(segmentations, sizes, strict=True)]
+        return has
+
     @cached_property
     def content(self) -> str:
         """Hex sha256 of all that scores depend on: the :attr:`fingerprint`, labels, settings and protocols."""
@@ -133,16 +142,14 @@ class RetrievalSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex sha256 of what features are made of: name, pictures (id, split, size, bytes and time of the file)
-        and prompts (boxes and masks of the queries). Moving the folder leaves it as it is; MissingError without a file.
+        """Hex sha256 of what features are made of: name, pictures (id, split, size, what their files hold) and prompts
+        (boxes and masks of the queries). Moving the folder leaves it as it is. Raises MissingError without a file.
         """
         digest = hashlib.sha256(self.name.encode())
-        for image_id, path, width, height, split in self.images[COLUMNS["images"]].itertuples(index=False, name=None):
-            try:
-                file = os.stat(path)
-            except OSError as error:
-                raise MissingError(f"There is no picture at {path}: check the data root of {self.name}.") from error
-            digest.update(repr((str(image_id), width, height, split, file.st_size, file.st_mtime_ns)).encode())
+        held = contents.digests(self.images["path"].tolist(), f"pictures of {self.name}")
+        facts = self.images[["image_id", "width", "height", "split"]].itertuples(index=False, name=None)
+        for (image_id, *about), content in zip(facts, held, strict=True):
+            digest.update(repr((str(image_id), *about, content)).encode())
         digest.update(repr([str(i) for i in self.queries["image_id"]]).encode())
         digest.update(corners(self.queries["prompt"]).tobytes())
         at = self.queries["object"].to_numpy(dtype=np.int64)

@@ -13,10 +13,12 @@ from tqdm.auto import tqdm
 from foir_lib.data.mini import drawn, landmarks, town
 from foir_lib.data.opening import opened
 from foir_lib.data.readers import gldv2 as google
-from foir_lib.data.readers import reading
+from foir_lib.data.readers import reading, tables
 from foir_lib.data.readers.pickles import load_plain
+from foir_lib.data.values import label, short, whole
 from foir_lib.errors import InputError
-from foir_lib.images import below, open_image
+from foir_lib.folders import below
+from foir_lib.images import open_image
 from foir_lib.prompts import Box, Mask
 from foir_lib.registry import register
 
@@ -71,7 +73,7 @@ def mini_landmarks(n_landmarks: int = 200, per_landmark: int = 30, seed: int = 0
     """
     numbers = {"seed": (seed, 0), "n_landmarks": (n_landmarks, 2), "per_landmark": (per_landmark, 1)}
     root = drawn.world("mini-landmarks-training", landmarks.VERSION, _draw, **numbers)
-    content = reading.read_json(root / "training.json")
+    content = tables.read_json(root / "training.json")
     paths = [str(root / file) for file in content["files"]]
     reading.need_files(paths, "mini-landmarks for training")
     name = f"mini-landmarks for training (seed {seed})"
@@ -102,7 +104,7 @@ def folders(root: str | PathLike) -> TrainingSet:
     """ImageNet-style folders (one per label, pictures below it) as a TrainingSet: root/<label>/**/*.jpg."""
     root = reading.need(root, "folder of training pictures", "expected one folder per label, with pictures.")
     inside = {path: Path(path).relative_to(root).parts for path in below(root)}
-    labelled = {path: parts[0] for path, parts in inside.items() if len(parts) > 1}
+    labelled = {path: label(parts[0]) for path, parts in inside.items() if len(parts) > 1}
     if not labelled:
         remedy = "expected one folder per label, as in ImageNet"
         raise InputError(f"There are no pictures in folders below {root}: {remedy}.")
@@ -173,10 +175,11 @@ def rsfm120k(root: str | PathLike, part: str = "train", check_files: bool = True
     bad = [c for c in cids if not isinstance(c, str) or not re.fullmatch(r"\w{6,}", c)]
     bad += [c for c in cluster if not isinstance(c, int | str)]
     if bad:
-        raise InputError(f"{path}, {part}, has {bad[0]!r} for a picture's name or cluster: get the file again.")
-    pairs = np.array([query, positive] if len(query) == len(positive) else [])
-    if len(cids) != len(cluster) or pairs.dtype.kind not in "iu" or not pairs.size:
+        raise InputError(f"{path}, {part}, has {short(bad[0])} for a picture's name or cluster: get the file again.")
+    rows = [[whole(row) for row in rows] for rows in (query, positive)]
+    if len(cids) != len(cluster) or len(query) != len(positive) or not query or None in rows[0] + rows[1]:
         raise InputError(f"{path}, {part}, has lists that don't belong together: get the file again.")
+    pairs = np.array(rows)
     if pairs.min() < 0 or pairs.max() >= len(cids):
         raise InputError(f"{path}, {part}, has pairs of pictures that are not in cids: get the file again.")
     paths = [f"{root}/ims/{c[-2:]}/{c[-4:-2]}/{c[-6:-4]}/{c}" for c in cids]

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
+from foir_lib.images import rgb
 from foir_lib.prompts import Grid, Prompt
 
 
@@ -18,8 +19,9 @@ def masked(picture: Image.Image, prompt: Prompt, mean: Sequence[float], grid: Gr
     (to within the rounding to 8 bits); also ours: the picture is blanked before it is resized. A point prompt needs the model's ``grid``.
     """
     fill = np.round(np.asarray(mean) * 255).astype(np.uint8)
+    picture = rgb(picture)
     inside = prompt.pixels(picture.size, grid)
-    return Image.fromarray(np.where(inside[..., None], np.asarray(picture.convert("RGB")), fill))
+    return Image.fromarray(np.where(inside[..., None], np.asarray(picture), fill))
 
 
 def attention_mask(roi: Bool[Tensor | np.ndarray, "*B N"]) -> Float[Tensor, "*B N"]:

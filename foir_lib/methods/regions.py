@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from foir_lib.errors import InputError, count
+from foir_lib.images import rgb
 
 Maps, Regions = Float[Tensor, "B C H W"], Sequence[tuple[int, ...]]
 
@@ -41,7 +42,7 @@ def proposals(detector, picture: Image.Image, height: int, width: int, n_regions
     of ``height`` x ``width`` cells; the whole map when nothing is proposed. Source: regional attention Table 2b.
     """
     device = next(detector.parameters()).device
-    x = torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1).to(device)
+    x = torch.from_numpy(np.array(rgb(picture), dtype=np.float32) / 255).permute(2, 0, 1).to(device)
     with torch.inference_mode():
         images, _ = detector.eval().transform([x])
         features = detector.backbone(images.tensors)

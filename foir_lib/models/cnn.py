@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from foir_lib.errors import InputError
+from foir_lib.images import rgb
 from foir_lib.models.cnn_weights import prune, stage_of
 from foir_lib.models.preprocessing import statistics, to_tensor
 from foir_lib.models.weights import module_digest
@@ -105,7 +106,7 @@ class CNN:
         return weight.flatten(1), torch.zeros(len(weight), device=weight.device) if layer.bias is None else layer.bias
 
     def preprocess(self, picture: Image.Image, longest: float | None = None, scale: float = 1.0) -> torch.Tensor:
-        """An RGB PIL picture as a float tensor (3, H, W): whole, its aspect ratio kept, normalised.
+        """A PIL picture as a float tensor (3, H, W): RGB, turned as EXIF says, whole, its aspect ratio kept, normalised.
 
         ``longest``: pixels its longer side has at most (a smaller picture isn't enlarged), before ``scale``. Each side
         has at least ``min_side`` pixels, whatever the picture and the scale, so there is always a cell. Raises
@@ -114,6 +115,7 @@ class CNN:
         longest = self.longest if longest is None else _longest(longest)
         if not (isinstance(scale, numbers.Real) and 0 < scale < math.inf):
             raise InputError(f"Scale {scale!r} must be a positive number, e.g. 0.5 for half the size.")
+        picture = rgb(picture)
         factor = min(1.0, longest / max(picture.size)) * scale
         size = tuple(max(round(side * factor), self.min_side) for side in picture.size)
         return to_tensor(picture, size, self.interpolation, self.mean, self.std)
@@ -143,6 +145,7 @@ class CNN:
         """The :class:`Locals` of a picture at all ``scales``, one after the other. Raises as :meth:`preprocess` does."""
         if not len(scales):
             raise InputError("Scales are empty: give at least one, e.g. (1.0,).")
+        picture = rgb(picture)
         maps = (self.maps(self.preprocess(picture, longest, scale)[None])[0] for scale in scales)
         return Locals.merged([Locals.from_map(x, picture.size, scale) for x, scale in zip(maps, scales)])
 

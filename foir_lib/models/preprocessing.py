@@ -8,6 +8,8 @@ from PIL import Image
 from timm.data import resolve_data_config
 from torch import nn
 
+from foir_lib.images import rgb
+
 
 def statistics(net: nn.Module) -> tuple[str, Sequence[float], Sequence[float]]:
     """(interpolation, mean, std) that a timm network was trained with."""
@@ -18,7 +20,7 @@ def statistics(net: nn.Module) -> tuple[str, Sequence[float], Sequence[float]]:
 def to_tensor(
     picture: Image.Image, size: tuple[int, int], interpolation: str, mean: Sequence[float], std: Sequence[float]
 ) -> torch.Tensor:
-    """A PIL picture, resized to ``size`` (width, height), as a normalised RGB float tensor (3, height, width)."""
-    x = np.asarray(picture.convert("RGB").resize(size, Image.Resampling[interpolation.upper()]), dtype=np.float32) / 255
+    """A PIL picture as `images.rgb` gives it, resized to ``size`` (width, height), as a normalised RGB float tensor (3, height, width)."""
+    x = np.asarray(rgb(picture).resize(size, Image.Resampling[interpolation.upper()]), dtype=np.float32) / 255
     x = (x - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)  # numpy: torch would start threads in each reader
     return torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))

@@ -73,7 +73,7 @@ class ViT:
         return f"ViT({self.name!r}, {self.n_heads} heads, grid {self.grid}, {self.image_size} px, {self.device})"
 
     def preprocess(self, picture: Image.Image) -> Tensor:
-        """An RGB PIL picture as a float tensor (3, S, S): squashed to the square, normalised, no crop."""
+        """A PIL picture as a float tensor (3, S, S): RGB, turned as EXIF says, squashed to the square, normalised, no crop."""
         return to_tensor(picture, (self.image_size, self.image_size), self.interpolation, self.mean, self.std)
 
     def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:

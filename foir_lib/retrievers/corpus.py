@@ -3,15 +3,15 @@
 import hashlib
 from collections import OrderedDict
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from foir_lib.data import contents
 from foir_lib.data import training as training_sets
 from foir_lib.data.readers.pictures import sizes as measured
 from foir_lib.errors import InputError, count
-from foir_lib.images import open_image
+from foir_lib.images import open_image, rgb
 from foir_lib.methods.noise import NOISE_PIXELS
 from foir_lib.retrievers.parts import Pictures, Prompted, View
 from foir_lib.retrievers.prompting import prompts_of
@@ -107,8 +107,8 @@ class Corpus:
         """Prompts on one picture (PIL) under the mouse; its features stay in memory."""
         _, pictures = self._live.get(id(picture), (None, None))
         if pictures is None:
-            rgb = picture.convert("RGB")
-            pictures = Pictures(self, "live", 1, lambda row: rgb, None, [rgb.size], True)
+            plain = rgb(picture)
+            pictures = Pictures(self, "live", 1, lambda row: plain, None, [plain.size], True)
             self._live[id(picture)] = picture, pictures  # the picture is held, so that its id stays its own
         self._live.move_to_end(id(picture))
         while len(self._live) > LIVE:
@@ -133,15 +133,11 @@ class Corpus:
             rows = np.random.default_rng(self.seed).choice(len(paths), self._n_training, replace=False)
             paths = [paths[row] for row in np.sort(rows)]
         sizes = measured(paths, "training pictures")
-        return Pictures(self, "training", len(paths), lambda row: open_image(paths[row]), _digest(paths), sizes)
+        held = contents.digests(paths, "training pictures")
+        digest = hashlib.sha256(b"".join(held)).hexdigest()
+        return Pictures(self, "training", len(paths), lambda row: open_image(paths[row]), digest, sizes)
 
     def _pictures(self, name, table, with_prompts):
         ids, open_once = table["image_id"].to_numpy(), lru_cache(2 * self.workers)(self.set.open)  # prompts are neighbours
         sizes = table[["width", "height"]].to_numpy()
         return Pictures(self, name, len(ids), lambda row: open_once(ids[row]), self.set.fingerprint, sizes, with_prompts)
-
-
-def _digest(paths) -> str:
-    """Names training pictures by name, size and time of their files."""
-    facts = [(Path(p).name, Path(p).stat().st_size, Path(p).stat().st_mtime_ns) for p in paths]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -109,7 +109,7 @@ def query(**change):
      (query(bbx=[100, 100, 200, 200]), InputError, "outside its picture"), (query(bbx=[9, 9, 4, 12]), InputError, "inverted"),
      (query(easy=[4]), InputError, "rows from 0 to 3"), (query(easy=[1]), InputError, "image 1 twice"),
      (changed(qimlist=["keble_000003", "keble_000055"]), InputError, "id 'keble_000003' twice"),
-     (np.float64(1), IntegrityError, "isn't plain data")],
+     (np.datetime64("2020"), IntegrityError, "isn't plain data"), (np.float64(1), IntegrityError, "imlist, qimlist and gnd")],
 )  # fmt: skip
 def test_roxford_faults(roxford, content, error, words):
     dump(roxford / "gnd_roxford5k.pkl", content)
@@ -409,7 +409,7 @@ def test_rsfm120k_missing(sfm):
     (sfm / "ims/ab/00/00/00000000000000ab").unlink()
     with pytest.raises(MissingError, match="1 of 3 pictures of rSfM-120k, train"):
         training.rsfm120k(sfm)
-    dump(sfm / "retrieval-SfM-120k.pkl", np.zeros(2))
+    dump(sfm / "retrieval-SfM-120k.pkl", {1j})
     with pytest.raises(IntegrityError, match="isn't plain data"):
         training.rsfm120k(sfm)
 

@@ -112,7 +112,7 @@ def test_coco_searched_in_itself(coco_root):
 def test_coco_boxes_without_area_are_left_out(coco_root):
     path = coco_root / "annotations" / "instances_train2017.json"
     edit(path, lambda c: c["annotations"][0].update(bbox=[3, 3, 0, 5]))
-    with pytest.warns(UserWarning, match="1 boxes without area were left out: annotation 5 of image 11") as caught:  # fmt: skip
+    with pytest.warns(UserWarning, match=r"1 boxes without area were left out \(first: annotation 5 of image 11") as caught:  # fmt: skip
         result = load_set("coco", root=coco_root)
     assert len(caught) == 1
     assert len(result.objects) == 6 and answers(result, 0) == [11]  # by its other dog
@@ -140,14 +140,14 @@ COCO_FAULTS = {
     "no annotations": (lambda c: c["annotations"].clear(), "has no list 'annotations', or an empty"),
     "categories no list": (lambda c: c.update(categories={}), "has no list 'categories'"),
     "image without file": (without("images", 1, "file_name"), r"images\[1\] lacks the key 'file_name'"),
-    "image without size": (without("images", 0, "width"), r"images\[0\] lacks the key 'width'"),
-    "width text": (lambda c: c["images"][1].update(width="40"), r"images\[1\] has 'width' = '40'"),
-    "width zero": (lambda c: c["images"][1].update(width=0), "image 2 measures 0 x 30 pixels"),
     "image no dict": (lambda c: c["images"].insert(1, 5), r"images\[1\] lacks the key"),
     "image twice": (lambda c: c["images"][1].update(id=1), "images has the id 1 twice"),
     "annotation without box": (without("annotations", 2, "bbox"), r"annotations\[2\] lacks the key 'bbox'"),
-    "annotation without id": (without("annotations", 2, "id"), r"annotations\[2\] lacks the key 'id'"),
-    "annotation twice": (a(1, id=1), "annotations has the id 1 twice"),
+    "id no id": (lambda c: c["images"][1].update(id=[1]), r"images\[1\] has 'id' = \[1\], which is no id"),
+    "id a flag": (a(1, image_id=True), r"annotations\[1\] has 'image_id' = True, which is no id"),
+    "crowd in words": (a(1, iscrowd="many"), r"iscrowd, row 1, is 'many', no yes or no"),
+    "boxes as shares": (lambda c: [one.update(bbox=[0.25, 0.4, 0.25, 0.5]) for one in c["annotations"]], r"annotation 1 .* give pixels, multiply shares"),
+    "file outside": (lambda c: c["images"][0].update(file_name="../../secret.jpg"), "'../../secret.jpg', which is not in the folder"),
     "unknown image": (a(1, image_id=99), "annotation 2 names the image 99, which is not in images"),
     "unknown category": (a(1, category_id=99), "annotation 2 names the category 99"),
     "category twice": (lambda c: c["categories"][1].update(id=18), "categories has the id 18 twice"),
@@ -160,7 +160,6 @@ COCO_FAULTS = {
     "box infinite": (a(1, bbox=[1, 2, float("inf"), 3]), "annotation 2 of image 1 .* not made of finite"),
     "box inverted": (a(1, bbox=[10, 2, -3, 4]), r"box \(10, 2, 7, 6\) .* is inverted"),
     "box elsewhere": (a(1, bbox=[300, 2, 30, 4]), "40 x 30 pixels, which lies outside its picture"),
-    "id of the other split": (lambda c: c["images"][1].update(id=11), "Image id 11 is in both"),
     "a list": (None, "has no list 'images'"),
 }  # fmt: skip
 
@@ -300,7 +299,6 @@ def test_voc_other_splits(voc_root):
     [
         (HEAD + "<object>", "broken XML at line 1, column"),
         ("", "broken XML"),
-        ("<annotation></annotation>", "None as size/width, a number is needed"),
         (HEAD.replace("40", "forty") + "</annotation>", "'forty' as size/width"),
         (HEAD + voc_object("dog", ("a", 1, 2, 3)) + "</annotation>", "'a' as bndbox/xmin"),
         (HEAD + voc_object("dog", ("nan", 1, 2, 3)) + "</annotation>", "'nan' as bndbox/xmin"),
@@ -417,11 +415,12 @@ def test_visual_genome_ties_by_name(vg_root):
 
 def test_visual_genome_warns_once_of_each(vg_root):
     with pytest.warns(UserWarning) as caught:
-        load_set("visual-genome", root=vg_root)
-    assert [str(w.message).split(": ")[1] for w in caught] == [
-        "2 boxes reached more than 1 pixel outside their pictures and were clipped, first 3.",
-        "2 boxes without area were left out",
+        result = load_set("visual-genome", root=vg_root)
+    assert [(notice.n, notice.reason, notice.example[:2]) for notice in result.notices] == [
+        (2, "boxes reached more than 1 pixel outside their pictures and were clipped", "3 "),
+        (2, "boxes without area were left out", "4 "),
     ]
+    assert len(caught) == 1
 
 
 VG_FAULTS = {
@@ -431,7 +430,7 @@ VG_FAULTS = {
     "unknown image": ("test_list_500.txt", "1.jpg\n77.jpg\n78.jpg\n", r"the image 77, .*\(2 such\)"),
     "in both lists": ("test_list_500.txt", "1.jpg\n3.jpg\n", "Image id 3 is in both"),
     "sizes no list": ("image_data.json", {"a": 1}, "is no list of images"),
-    "sizes lack key": ("image_data.json", [{"image_id": 1, "width": 3}], r"\[0\] lacks the key 'height'"),
+    "sizes lack key": ("image_data.json", [{"width": 3, "height": 3}], r"\[0\] lacks the key 'image_id'"),
     "sizes twice": ("image_data.json", [{"image_id": 1, "width": 3, "height": 3}] * 2, "id 1 twice"),
     "objects empty": ("objects.json", [], "or an empty one"),
     "objects lack key": ("objects.json", [{"image_id": 1}], r"\[0\] lacks the key 'objects'"),
@@ -629,8 +628,8 @@ def test_fit_boxes_by_hand():
     assert clipped.tolist() == [[0, 0, 5, 30], [3, 3, 3, 9], [39, 1, 40, 2], [40, 1, 40, 2]]
     assert keep.tolist() == [True, False, True, False]
     assert [str(w.message) for w in caught] == [
-        "file: 1 boxes reached more than 1 pixel outside their pictures and were clipped, first c.",
-        "file: 2 boxes without area were left out: b, d.",
+        "1 boxes reached more than 1 pixel outside their pictures and were clipped (first: c in file)",
+        "2 boxes without area were left out (first: b in file)",
     ]
     empty, none = reading.fit_boxes(np.zeros((0, 4)), np.zeros((0, 2)), "file", "{}", [])
     assert empty.shape == (0, 4) and none.shape == (0,)

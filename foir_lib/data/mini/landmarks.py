@@ -15,7 +15,7 @@ import pandas as pd
 
 from foir_lib.data import ground_truth
 from foir_lib.data.mini import drawn, town
-from foir_lib.data.readers import coco, reading
+from foir_lib.data.readers import coco, tables
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.prompts import Box
 from foir_lib.registry import register
@@ -69,9 +69,9 @@ def write(folder: Path, seed: int, n_landmarks: int, n_queries: int, n_database:
 def read(root: str | PathLike, name: str) -> RetrievalSet:
     """A folder that `write` filled as a RetrievalSet."""
     splits = {"queries": "query", "database": "database"}
-    tables = [coco.read_split(Path(root), split, role) for split, role in splits.items()]
-    images, objects = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
-    content = reading.read_json(Path(root, "gnd.json"))
+    parts = [coco.read_split(Path(root), split, role) for split, role in splits.items()]
+    images, objects = (pd.concat(part, ignore_index=True) for part in zip(*parts, strict=True))
+    content = tables.read_json(Path(root, "gnd.json"))
     truth, image_ids = content["gnd"], images["image_id"][images["split"] == "query"].to_numpy()
     at = {key: row for row, key in enumerate(zip(objects["image_id"], objects["label"], strict=True))}
     prompts = pd.Series([Box(*lists["bbx"]) for lists in truth], dtype=object)

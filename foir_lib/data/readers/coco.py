@@ -6,16 +6,23 @@ Boxes ``x, y, width, height`` become x0, y0, x1, y1. Segmentations (polygons, RL
 and decoded by ``RetrievalSet.mask``.
 """
 
+import filecmp
+import os
 from array import array
+from collections.abc import Callable
+from itertools import compress
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from foir_lib.data.readers import reading
+from foir_lib.data import names
+from foir_lib.data.readers import pictures, reading, sizes, tables
 from foir_lib.data.sets import CORNERS, RetrievalSet
+from foir_lib.data.values import flags, labels, numbers, short, whole
 from foir_lib.errors import InputError
+from foir_lib.notices import note
 from foir_lib.registry import register
 
 REMEDY = "expected val2017/, train2017/ and annotations/instances_{val,train}2017.json; `foir data get coco --root FOLDER` fetches them."
@@ -34,72 +41,129 @@ def load(
     """
     root = reading.need(root, "COCO folder", REMEDY)
     roles = {query: "query", database: "database"} if query != database else {query: "both"}
-    tables = [read_split(root, split, role, check_files) for split, role in roles.items()]
-    images, objects = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
-    reading.apart(images, query, database)
+    splits = [read_split(root, split, role, check_files) for split, role in roles.items()]
+    images, objects = (pd.concat(parts, ignore_index=True) for parts in zip(*_apart(splits, list(roles)), strict=True))
     return reading.make_set(name, images, objects, crowd_queries, crowd_positives)
 
 
 def read_split(root: Path, split: str, role: str, check_files: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tables images and objects of a RetrievalSet for the pictures in root/split, whose split is ``role``."""
+    """Tables images and objects of a RetrievalSet for the pictures in root/split, whose split is ``role``.
+
+    Queries without objects are left out; their pictures needn't be there.
+    """
     path = reading.need(root / "annotations" / f"instances_{split}.json", "annotation file", REMEDY)
-    reading.need(root / split, "picture folder", REMEDY)
-    images, objects = read(path)
-    images = images.assign(path=[str(root / split / name) for name in images["file_name"]], split=role)
+    folder = reading.need(root / split, "picture folder", REMEDY)
+
+    def measured(files, has_objects):
+        measures, needed = np.ones((len(files), 2)), has_objects | (role != "query")
+        measures[needed] = pictures.sizes(_paths(folder, files[needed], path, check_files), path.name)
+        return measures
+
+    images, objects = read(path, measured)
+    images = images[images["image_id"].isin(objects["image_id"]) | (role != "query")].reset_index(drop=True)
+    images = images.assign(path=_paths(folder, images["file_name"], path, check_files), split=role)
     if check_files:
         reading.need_files(images["path"].tolist(), path.name)
     return images.drop(columns="file_name"), objects
 
 
-def read(path: str | PathLike) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _paths(folder, files, where, check_files):
+    """Paths of pictures below ``folder``: as they are called, else, looked for, of the one that the name fits."""
+    inside = np.array([names.inside(file) for file in files], dtype=bool)
+    paths, lost = [str(folder / file) for file in files], ~inside
+    if check_files:
+        lost[inside] = reading.absent(list(compress(paths, inside)))
+    if lost.any():
+        known = [Path(path).relative_to(folder).as_posix() for path in pictures.below(folder)]
+        of = names.resolve(list(compress(files, lost)), known, folder, where, ~inside[lost])
+        for row, path in zip(np.flatnonzero(lost), of, strict=True):
+            paths[row] = paths[row] if path is None else str(folder / path)
+    return paths
+
+
+def _apart(splits, titles):
+    """The tables of two splits with ids that are unique. Raises InputError where one picture is in both."""
+    paths = [dict(zip(images["image_id"], images["path"])) for images, _ in splits]
+    common = [i for i in paths[0] if len(paths) > 1 and i in paths[1]]
+    same = [i for i in common if _same(*(path[i] for path in paths))]
+    sentence = "{} is in both {} and {} ({n} such ids): a query picture must not be in the database"
+    reading.refuse([True] * len(same), "Image id", sentence, same, *([title] * len(same) for title in titles))
+    note(f"image ids that {' and '.join(titles)} both have, now SPLIT/ID", *common[:1], n=len(common))
+    if not common:
+        return splits
+    return [
+        [table.assign(image_id=f"{title}/" + table["image_id"].astype(str)) for table in split]
+        for title, split in zip(titles, splits, strict=True)
+    ]
+
+
+def _same(one, other):
+    """Whether two files of one name are the same picture; yes if they aren't there."""
+    if os.path.basename(one) != os.path.basename(other):
+        return False
+    return not (os.path.isfile(one) and os.path.isfile(other)) or filecmp.cmp(one, other, shallow=False)
+
+
+def read(path: str | PathLike, measured: Callable[..., np.ndarray] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of one annotation file: images (image_id, file_name, width, height), objects as in RetrievalSet.
 
-    Boxes are clipped to their pictures, those without area left out with a warning. Raises InputError
-    for broken JSON, lacking keys, wrong types, ids twice, unknown images or categories.
+    ``measured(file_names, has_objects)``: sizes (n, 2) of pictures whose sizes the file doesn't tell. Boxes are clipped to
+    their pictures, those without area left out and counted. Raises InputError for broken JSON, lacking keys, wrong types,
+    image ids twice, unknown images or categories.
     """
-    content = reading.read_json(path, _compact)
+    content = tables.read_json(path, _compact)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list) or not content[key]:
             fault = f"has no list {key!r}, or an empty one: it is no COCO instances file"
             raise InputError(f"{path} {fault}; get the file again.")
-    images = reading.table(content["images"], f"{path}: images", id=int, file_name=str, width=int, height=int)
-    reading.unique(images["id"], f"{path}: images")
-    sizes = images[["width", "height"]]
-    small = "image {} measures {} x {} pixels: give its width and height"
-    reading.refuse((sizes < 1).any(axis=1), f"{path}:", small, images["id"], *sizes.to_numpy().T)
-    categories = reading.table(content["categories"], f"{path}: categories", id=int, name=str)
-    reading.unique(categories["id"], f"{path}: categories")
-    images = images.rename(columns={"id": "image_id"})
-    return images, _objects(content["annotations"], images, categories.set_index("id")["name"], path)
-
-
-def _objects(annotations, images, categories, path):
-    where = f"{path}: annotations"
-    ids, image_ids, category_ids = (
-        reading.column(annotations, key, where, int) for key in ("id", "image_id", "category_id")
-    )
-    reading.unique(ids, where)
+    annotations, where = content["annotations"], f"{path}: annotations"
+    image_ids, of_image = tables.ids(path, images=(content["images"], "id"), annotations=(annotations, "image_id"))
+    categories, of_category = tables.ids(path, categories=(content["categories"], "id"), annotations=(annotations, "category_id"))
+    reading.unique(image_ids, f"{path}: images")
+    reading.unique(categories, f"{path}: categories")
     sentence = "annotation {} names the image {}, which is not in images ({n} such): add it or remove the annotation"
-    reading.refuse(~pd.Index(image_ids).isin(images["image_id"]), f"{where}:", sentence, ids, image_ids)
+    titles = [f"[{row}]" if (i := whole(a.get("id"))) is None else i for row, a in enumerate(annotations)]
+    reading.refuse(~pd.Index(of_image).isin(image_ids), f"{where}:", sentence, titles, of_image)
     sentence = "annotation {} names the category {}, which is not in categories: add it or remove the annotation"
-    reading.refuse(~pd.Index(category_ids).isin(categories.index), f"{where}:", sentence, ids, category_ids)
-    boxes = reading.column(annotations, "bbox", where, list)
+    reading.refuse(~pd.Index(of_category).isin(categories), f"{where}:", sentence, titles, of_category)
+    of_name = dict(zip(categories, labels(tables.column(content["categories"], "name", f"{path}: categories", str, int))))
+    objects = pd.DataFrame({"image_id": of_image, "label": [of_name[i] for i in of_category]})
+    objects[CORNERS] = _boxes(annotations, where, titles)
+    objects["ignore"] = flags([a.get("iscrowd") for a in annotations], f"{where}: iscrowd")
+    objects["segmentation"] = pd.Series([a.get("segmentation") or None for a in annotations], dtype=object)
+    images = pd.DataFrame({"image_id": image_ids, "file_name": tables.column(content["images"], "file_name", f"{path}: images", str)})
+    images[["width", "height"]] = _sizes(content["images"], images, path, measured, images["image_id"].isin(of_image))
+    objects = reading.fit_objects(objects, images, str(path), "annotation {} of image {}", titles, of_image)
+    return images, objects.reset_index(drop=True)
+
+
+def _boxes(annotations, where, titles):
+    """Corners, float (n, 4)."""
+    boxes = tables.column(annotations, "bbox", where, list)
     try:
-        boxes = np.array(boxes, dtype=np.float64).reshape(len(ids), 4)
-    except (TypeError, ValueError):
-        bad = [len(b) != 4 or not all(isinstance(v, (int, float)) for v in b) for b in boxes]
-        sentence = "annotation {} has bbox {:.60}: give four numbers x, y, width, height"
-        reading.refuse(bad, f"{where}:", sentence, ids, map(str, boxes))
-        raise
-    boxes[:, 2:] += boxes[:, :2]
-    objects = pd.DataFrame({"image_id": image_ids, "label": categories.loc[category_ids].to_numpy()})
-    objects[CORNERS] = boxes
-    crowds = [{"iscrowd": annotation.get("iscrowd", 0)} for annotation in annotations]
-    objects["ignore"] = np.array(reading.column(crowds, "iscrowd", where, int, bool, float)) == 1
-    segmentations = [annotation.get("segmentation") or None for annotation in annotations]
-    objects["segmentation"] = pd.Series(segmentations, dtype=object)
-    objects = reading.fit_objects(objects, images, str(path), "annotation {} of image {}", ids, image_ids)
-    return objects.reset_index(drop=True)
+        corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    except (TypeError, ValueError, OverflowError):
+        read = [(box, numbers(box)) for box in boxes]
+        strange = [len(n) != 4 or any(np.isnan(n) & [not isinstance(v, float) for v in box]) for box, n in read]
+        sentence = "annotation {} has bbox {}: give four numbers x, y, width, height"
+        reading.refuse(strange, f"{where}:", sentence, titles, map(short, boxes))
+        corners = np.array([n for _, n in read])
+    corners[:, 2:] += corners[:, :2]
+    return corners
+
+
+def _sizes(records, images, path, measured, has_objects):
+    """Widths and heights, int (n, 2), of the pictures: what the file says, else what the picture has."""
+    told = np.c_[tuple(numbers(record.get(key) for record in records) for key in ("width", "height"))]
+    lacking = sizes.unusable(told)
+    if measured is None:
+        sentence = "image {} measures {:g} x {:g} pixels: give its width and height"
+        reading.refuse(lacking, f"{path}:", sentence, images["image_id"], *told.T)
+    elif lacking.any():
+        files = images["file_name"].to_numpy()[lacking]
+        told[lacking] = measured(files, has_objects.to_numpy()[lacking])
+        sizes.noted(files)
+    return told.astype(np.int64)
 
 
 def _compact(record):
@@ -108,6 +172,6 @@ def _compact(record):
     if isinstance(polygons, list):
         try:
             record["segmentation"] = [array("d", polygon) for polygon in polygons]
-        except TypeError:  # not numbers: RetrievalSet.mask says so when that mask is wanted
+        except (TypeError, OverflowError):  # not numbers: RetrievalSet.mask says so when that mask is wanted
             pass
     return record

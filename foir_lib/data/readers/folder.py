@@ -6,6 +6,7 @@ An image is named by its path below the folder, or by its file name when only on
 """
 
 import warnings
+from functools import partial
 from itertools import compress
 from os import PathLike
 from pathlib import Path
@@ -13,10 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foir_lib.data.readers import coco, pictures, reading
+from foir_lib.data import names
+from foir_lib.data.readers import coco, pictures, reading, tables
 from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
+from foir_lib.data.values import labels, numbers, short
 from foir_lib.errors import InputError
-from foir_lib.images import below, open_image, size
+from foir_lib.folders import below
+from foir_lib.images import open_image, size
 from foir_lib.registry import register
 
 
@@ -43,7 +47,12 @@ def load(
     path = Path(boxes).expanduser()
     remedy = "give a CSV (image,label,x0,y0,x1,y1) or COCO JSON."
     path = reading.need(path if path.exists() else root / path, "file of boxes", remedy)
-    objects = (_coco if path.suffix.lower() == ".json" else _csv)(path, images, broken)
+
+    def found(files, needed=None):  # ids of the pictures that the file means; None for what can't be read or isn't needed
+        ids = names.resolve(list(files), [*images["image_id"], *broken], root, path, needed)
+        return pd.Series([None if i in broken else i for i in ids], dtype=object)
+
+    objects = (_coco if path.suffix.lower() == ".json" else _csv)(path, images, found)
     if not len(objects):
         raise InputError(f"{path} has no box on a picture that can be read: give boxes of the pictures in {root}.")
     return reading.make_set("folder", images, objects, crowd_queries, crowd_positives)
@@ -65,42 +74,33 @@ def _pictures(root, decode):
     return pictures.table(ids, paths, "both", sizes)[readable], broken
 
 
-def _match(names, images, broken, path):
-    """Image ids of ``names`` as they stand in a file of boxes; None for pictures that can't be read."""
-    known = {image_id: image_id for image_id in images["image_id"]} | dict.fromkeys(broken)
-    short = {}  # file name -> ids of pictures of that name
-    for image_id in known:
-        short.setdefault(image_id.rsplit("/", 1)[-1], []).append(image_id)
-    plain = [name.strip().replace("\\", "/").removeprefix("./") for name in names]
-    same = [[name] if name in known else short.get(name, []) for name in plain]
-    sentence = "names the picture {!r}, which may be {}: give its path below the folder"
-    reading.refuse([len(ids) > 1 for ids in same], path, sentence, names, [" or ".join(ids[:2]) for ids in same])
-    sentence = "names the picture {!r}, which is not in the folder ({n} such): add it or remove its boxes"
-    reading.refuse([not ids for ids in same], path, sentence, names)
-    return [known[ids[0]] for ids in same]
-
-
-def _csv(path, images, broken):
-    table = reading.read_csv(path, ("image", "label", *CORNERS))
+def _csv(path, images, found):
+    table = tables.read_csv(path, ("image", "label", *CORNERS))
     table["line"] = np.arange(len(table)) + 1
-    where, lines = f"{path}:", (table["line"], table["image"])
-    table["label"] = table["label"].str.strip()
+    where, lines = f"{path}:", (table["line"], table["image"].map(partial(short, quoted=False)))
+    table["label"] = labels(table["label"])
     reading.refuse(table["label"] == "", where, "row {} ({}) has no label: name what is in the box", *lines)
-    values = table[CORNERS].apply(pd.to_numeric, errors="coerce").astype(float)
+    corners = pd.DataFrame({corner: numbers(table[corner]) for corner in CORNERS})
     sentence = "row {} ({}) has the box ({}, {}, {}, {}): give four numbers, in pixels"
-    reading.refuse(~np.isfinite(values).all(axis=1), where, sentence, *lines, *(table[corner] for corner in CORNERS))
-    image_ids = pd.Series(_match(table["image"].tolist(), images, broken, path), dtype=object)
-    table = table.assign(image_id=image_ids, ignore=False, segmentation=None, **values)[image_ids.notna()]
+    shown = [table[corner].map(partial(short, quoted=False)) for corner in CORNERS]
+    reading.refuse(~np.isfinite(corners).all(axis=1), where, sentence, *lines, *shown)
+    image_ids = found(table["image"])
+    table = table.assign(image_id=image_ids, ignore=False, segmentation=None, **corners)[image_ids.notna()]
     table = reading.fit_objects(table, images, str(path), "row {} ({})", table["line"], table["image"])
     return table[COLUMNS["objects"]]
 
 
-def _coco(path, images, broken):
-    listed, objects = coco.read(path)
-    listed["here"] = pd.Series(_match(listed["file_name"].tolist(), images, broken, path), dtype=object)
+def _coco(path, images, found):
+    size_of = images.set_index("image_id")[["width", "height"]]
+
+    def measured(files, has_objects):
+        return [size_of.loc[i] if i is not None else (1, 1) for i in found(files, has_objects)]
+
+    listed, objects = coco.read(path, measured)
+    listed["here"] = found(listed["file_name"], listed["image_id"].isin(objects["image_id"]))
     here = listed.dropna(subset="here")
     reading.unique(here["here"], f"{path}: images")
-    sizes = images.set_index("image_id")[["width", "height"]].loc[here["here"]].to_numpy()
+    sizes = size_of.loc[here["here"]].to_numpy()
     sentence = "{} is {} x {} pixels, the file is {} x {}: scale the boxes or restore the picture"
     facts = here[["here", "width", "height"]].to_numpy().T
     reading.refuse((here[["width", "height"]] != sizes).any(axis=1), f"{path} says", sentence, *facts, *sizes.T)

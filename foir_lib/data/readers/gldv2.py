@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foir_lib.data.names import ENDING
 from foir_lib.data.protocol import Protocol
-from foir_lib.data.readers import pictures, reading
+from foir_lib.data.readers import pictures, reading, tables
 from foir_lib.data.sets import RetrievalSet
+from foir_lib.data.values import short
 from foir_lib.errors import InputError
 from foir_lib.registry import register
 
@@ -39,22 +41,23 @@ def load(root: str | PathLike, usage: str = "Private", check_files: bool = True)
     solution = solution if usage == "all" else solution[solution["Usage"] == usage]
     if not len(solution):
         raise InputError(f"retrieval_solution_v2.1.csv below {root} has no query of usage {usage}: get it again.")
-    parts, tables = (("test", "query", solution["id"].tolist()), ("index", "database", index)), []
+    parts, images = (("test", "query", solution["id"].tolist()), ("index", "database", index)), []
     for part, split, ids in parts:
         reading.unique(ids, f"gldv2, {part}")
         paths = [place(root, part, image_id) for image_id in ids]
         if check_files:
             reading.need_files(paths, f"gldv2, {part}")
-        tables.append(pictures.table(ids, paths, split, pictures.sizes(paths, f"gldv2, {part}")))
+        images.append(pictures.table(ids, paths, split, pictures.sizes(paths, f"gldv2, {part}")))
     rows, positive = pd.Index(index), {}
     for query, listed in enumerate(solution["images"].str.split()):
+        listed = [ENDING.sub("", name) for name in listed]
         positive[query] = rows.get_indexer(listed)
         sentence = "names the picture {}, which is not in index.csv: get both again"
         reading.refuse(positive[query] < 0, "The solution", sentence, listed)
-    boxes = np.concatenate([np.zeros((len(solution), 2)), tables[0][["width", "height"]].to_numpy()], axis=1)
+    boxes = np.concatenate([np.zeros((len(solution), 2)), images[0][["width", "height"]].to_numpy()], axis=1)
     queries, objects = reading.query_tables(solution["id"].tolist(), ["landmark"] * len(solution), boxes)
     protocol = Protocol(range(len(solution)), positive, definition="textbook@100")
-    return RetrievalSet("gldv2", pd.concat(tables, ignore_index=True), objects, queries, {"retrieval": protocol})
+    return RetrievalSet("gldv2", pd.concat(images, ignore_index=True), objects, queries, {"retrieval": protocol})
 
 
 def place(root: str | PathLike, part: str, image_id: str) -> str:
@@ -69,11 +72,16 @@ def read_csv(root: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     """
     path = root / name if (root / name).is_file() else root / "metadata" / name
     path = reading.need(path, "GLDv2 table", REMEDY)
-    table = reading.read_csv(path, columns)
+    table = tables.read_csv(path, columns)
+    table = table.assign(**{column: table[column].str.strip() for column in columns})
     if "images" in columns and "landmark_id" in columns:  # a list of pictures for each landmark: a row for each picture
         table = table.assign(id=table["images"].str.split()).explode("id", ignore_index=True).dropna(subset="id")
+    if "id" in table:
+        table["id"] = table["id"].str.replace(ENDING, "", regex=True)
+    if "landmark_id" in table:
+        table["landmark_id"] = table["landmark_id"].str.removesuffix(".0")  # numbers that a table held as fractions
     for column, form, words in (("id", "[0-9A-Za-z]{3,}", "16 letters"), ("landmark_id", "[0-9A-Za-z]+", "digits")):
         if column in table:
-            sentence = f"has the {column} {{!r}}, which should have {words}: get it again"
-            reading.refuse(~table[column].str.fullmatch(form), path, sentence, table[column])
+            sentence = f"has the {column} {{}}, which should have {words}: get it again"
+            reading.refuse(~table[column].str.fullmatch(form).astype(bool), path, sentence, table[column].map(short))
     return table

@@ -15,10 +15,13 @@ import numpy as np
 import pandas as pd
 
 from foir_lib.data import ground_truth
+from foir_lib.data.names import stem
 from foir_lib.data.protocol import Protocol
-from foir_lib.data.readers import pictures, reading
+from foir_lib.data.readers import pictures, reading, tables
 from foir_lib.data.sets import RetrievalSet
+from foir_lib.data.values import numbers, short
 from foir_lib.errors import InputError
+from foir_lib.folders import files as files_below
 from foir_lib.registry import register
 
 DAMAGED = frozenset(Path(__file__).with_name("paris6k_damaged.txt").read_text(encoding="utf-8").split())
@@ -57,25 +60,28 @@ def load(
 
 def read_lists(root: Path, names: list[str], remedy: str) -> tuple[list[str], list[str], np.ndarray, list[dict]]:
     """Labels, query pictures, boxes (n, 4) and for each query a dict of lists good, ok, junk of rows of ``names``."""
-    files = sorted(reading.need(root, "folder", remedy).rglob("*_query.txt"))
+    files = files_below(reading.need(root, "folder", remedy), "_query.txt")
     reading.need(files[0] if files else root / "all_souls_1_query.txt", "query file", remedy)
     rows, parsed = {name: row for row, name in enumerate(names)}, []
     for file in files:
-        words = reading.read_text(file).split()
-        box = pd.to_numeric(words[1:], errors="coerce")
+        words = tables.read_text(file).split()
+        box = numbers(words[1:])
         if len(box) != 4 or np.isnan(box).any():
             raise InputError(f"{file} must hold a picture's name and four numbers: get it again.")
-        query = words[0].removeprefix("oxc1_")
+        query = stem(words[0]).removeprefix("oxc1_")
         if query not in rows:
-            raise InputError(f"{file} names the picture {query}, which is not among the pictures: get it again.")
-        stem = file.name.removesuffix("_query.txt")
+            fact = f"names the picture {short(query, quoted=False)}, which is not among the pictures"
+            raise InputError(f"{file} {fact}: get it again.")
+        title = file.name.removesuffix("_query.txt")
         lists = {}
         for key in ("good", "ok", "junk"):
-            path = reading.need(file.with_name(f"{stem}_{key}.txt"), "list of pictures", remedy)
-            listed = reading.read_text(path, empty=True).split()
+            path = reading.need(file.with_name(f"{title}_{key}.txt"), "list of pictures", remedy)
+            words = tables.read_text(path, empty=True).split()
+            listed = [name if name in rows else stem(name).removeprefix("oxc1_") for name in words]
+            shown = [short(name, quoted=False) for name in listed]
             unknown = [n not in rows and n not in DAMAGED for n in listed]
-            reading.refuse(unknown, path, "lists {}, which is not among the pictures ({n} such): get them", listed)
+            reading.refuse(unknown, path, "lists {}, which is not among the pictures ({n} such): get them", shown)
             lists[key] = [rows[n] for n in listed if n in rows]
-        parsed.append((stem.rsplit("_", 1)[0], query, box, lists))
+        parsed.append((title.rsplit("_", 1)[0], query, box, lists))
     labels, query_ids, boxes, truth = map(list, zip(*parsed))
     return labels, query_ids, np.array(boxes), truth

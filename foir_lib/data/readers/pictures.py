@@ -1,6 +1,5 @@
 """Pictures of large sets on disk: looked up by name wherever archives put them, measured once and remembered."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,17 +11,20 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from foir_lib.data.contents import stamps
+from foir_lib.data.names import stem
 from foir_lib.data.readers.reading import refuse
 from foir_lib.data.sets import COLUMNS
 from foir_lib.errors import InputError, MissingError
 from foir_lib.files import cached
-from foir_lib.images import below, size
+from foir_lib.folders import below
+from foir_lib.images import size
 
 
 def named(root: str | PathLike) -> dict[str, str]:
     """Name (no extension) -> path of each picture below ``root``; of several of a name that in root/jpg, or the first."""
     paths = sorted(below(root), key=lambda path: Path(path).parent != Path(root, "jpg"))
-    return {Path(path).stem: path for path in reversed(paths)}
+    return {stem(path): path for path in reversed(paths)}
 
 
 def by_name(root: str | PathLike, names: Sequence[str], what: str, remedy: str) -> list[str]:
@@ -49,8 +51,8 @@ def sizes(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
         refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
         return measured.tobytes()
 
-    digest = hashlib.sha256(repr([(str(path), *_stamp(path)) for path in paths]).encode()).hexdigest()
-    content = cached("sizes", {"what": "sizes of pictures", "n": len(paths), "files": digest, "lenient": lenient}, compute)
+    key = {"what": "sizes of pictures", "n": len(paths), "files": stamps(paths), "lenient": lenient}
+    content = cached("sizes", key, compute)
     return np.frombuffer(content, "<i4").reshape(-1, 2)
 
 
@@ -87,11 +89,3 @@ def distractors(folder: str | PathLike, others: Iterable[str], what: str) -> pd.
     if clash:
         raise InputError(f"Distractor {min(clash)} is a picture of the set itself: give another folder.")
     return images
-
-
-def _stamp(path):
-    """Bytes and time of a file, zeros without one."""
-    with suppress(OSError):
-        file = os.stat(path)
-        return file.st_size, file.st_mtime_ns
-    return 0, 0

@@ -1,22 +1,22 @@
-"""What the readers share: JSON and text in, faults out in one sentence, boxes put into their pictures."""
+"""What the readers share: faults out in one sentence, ids and files checked, boxes put into their pictures."""
 
-import json
 import os
-import warnings
-from collections.abc import Callable, Hashable, Sequence
-from itertools import compress, islice
+from collections.abc import Hashable, Sequence
+from itertools import compress
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from foir_lib.data import checks
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
+from foir_lib.data.values import labels
 from foir_lib.errors import InputError, MissingError
 from foir_lib.files import listing
+from foir_lib.notices import note
 from foir_lib.prompts import Box
 
 HAIR = 1.0  # pixels by which a box may reach outside its picture and be clipped without a word
@@ -42,66 +42,6 @@ def refuse(bad: ArrayLike, where: object, sentence: str, *columns: Sequence) -> 
         raise InputError(f"{where} {sentence.format(*values, n=bad.sum())}.")
 
 
-def read_text(path: str | PathLike, empty: bool = False) -> str:
-    """Content of a UTF-8 text file; InputError when it is no text, or empty, unless it may be ``empty``."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no UTF-8 text (byte {error.start}): get the file again.") from error
-    except OSError as error:
-        raise InputError(f"{path} can't be read ({error.strerror}): check that it is a file of yours.") from error
-    if not (text.strip() or empty):
-        raise InputError(f"{path} is empty: get the file again.")
-    return text
-
-
-def read_json(path: str | PathLike, hook: Callable[[dict], Any] | None = None) -> Any:
-    """Content of a JSON file; InputError with line and column when it is broken. hook: called with each object."""
-    try:
-        return json.loads(read_text(path), object_hook=hook)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path} is broken JSON at line {error.lineno}, column {error.colno} ({error.msg}): get the file again."
-        ) from error
-    except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply to be annotations: get the file again.") from error
-
-
-def read_csv(path: str | PathLike, columns: Sequence[str]) -> pd.DataFrame:
-    """A table of str with at least these columns; InputError when it lacks one or is no CSV."""
-    read_text(path)  # says when it is empty or no text
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path} is no proper CSV ({str(error).strip()}): get or write it again.") from error
-    if not isinstance(table.index, pd.RangeIndex):
-        raise InputError(f"{path} is no proper CSV (its first row has more values than columns): get or write it again.")
-    table.columns = table.columns.str.strip()
-    missing = [name not in table for name in columns]
-    refuse(missing, path, f"lacks the column {{}}: its first line must name {','.join(columns)}", columns)
-    return table
-
-
-def table(records: list, where: str, **types: type) -> pd.DataFrame:
-    """Table of the keys of ``records``, each of its type; see :func:`column`."""
-    return pd.DataFrame({key: column(records, key, where, kind) for key, kind in types.items()})
-
-
-def column(records: list, key: str, where: str, *types: type) -> list:
-    """``[record[key] for record in records]``; InputError names the first that lacks the key or has another type."""
-    try:
-        values = [record[key] for record in records]
-    except (KeyError, TypeError, IndexError):
-        row = next(i for i, record in enumerate(records) if not isinstance(record, dict) or key not in record)
-        raise InputError(f"{where}[{row}] lacks the key {key!r}: repair the file or get it again.") from None
-    if not set(map(type, values)) <= set(types):
-        row = next(i for i, value in enumerate(values) if type(value) not in types)
-        kinds = " or ".join(t.__name__ for t in types)
-        fault = f"has {key!r} = {str(values[row])[:60]!r}, which is no {kinds}"
-        raise InputError(f"{where}[{row}] {fault}: repair the file or get it again.")
-    return values
-
-
 def unique(values: Sequence[Hashable], where: str) -> None:
     """InputError when an id of the list ``where`` is there twice."""
     twice = pd.Series(values, dtype=object).duplicated()
@@ -115,10 +55,15 @@ def apart(images: pd.DataFrame, query: str, database: str) -> None:
     refuse(images["image_id"].duplicated(), "Image id", both, images["image_id"], *splits)
 
 
-def need_files(paths: Sequence[str], what: str) -> None:
-    """MissingError when files are lacking: names the first, counts them. Lists folders, never stats files."""
+def absent(paths: Sequence[str]) -> list[bool]:
+    """Which files are not there. Lists folders, never stats files."""
     there = {folder: listing(folder) for folder in set(map(os.path.dirname, paths))}
-    lacking = [path for path in paths if os.path.basename(path) not in there[os.path.dirname(path)]]
+    return [os.path.basename(path) not in there[os.path.dirname(path)] for path in paths]
+
+
+def need_files(paths: Sequence[str], what: str) -> None:
+    """MissingError when files are lacking: names the first, counts them."""
+    lacking = list(compress(paths, absent(paths)))
     if lacking:
         fact = f"{len(lacking)} of {len(paths)} pictures of {what} are missing, first {lacking[0]}"
         raise MissingError(f"{fact}: get the pictures, or set check_files=False.")
@@ -139,42 +84,42 @@ def fit_boxes(
     """Boxes clipped to their pictures, and which to keep: float (n, 4), bool (n,).
 
     boxes (n, 4): x0, y0, x1, y1 in pixels; sizes (n, 2): width, height; name: what to call a box in a sentence, with
-    its values of ``columns``. Clipped: all that reaches outside, with a warning beyond a hair. Dropped with a counted
-    warning: boxes without area. InputError (strict off: dropped too): numbers that aren't finite, inverted boxes,
-    boxes wholly outside.
+    its values of ``columns``. Clipped: all that reaches outside, noted beyond a hair. Dropped and noted: boxes without area.
+    InputError (strict off: dropped too): numbers that aren't finite, inverted boxes, boxes wholly outside; and boxes as shares
+    of the picture.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     sizes = np.asarray(sizes, dtype=np.float64).reshape(-1, 2)
     low, high = boxes[:, :2], boxes[:, 2:]
+    within = checks.shares(boxes, sizes)
+    are_shares = 2 * within.sum() > len(boxes)
     faults = (
         (~np.isfinite(boxes).all(1), "is not made of finite numbers: give four pixel positions"),
         ((high < low).any(1), "is inverted: its end lies before its start, check x, y, width and height"),
         ((low > sizes + HAIR).any(1) | (high < -HAIR).any(1), OUTSIDE),
     )
     fact = f"{name} has the box ({{:g}}, {{:g}}, {{:g}}, {{:g}}) on a picture of {{:g}} x {{:g}} pixels, which"
-    for faulty, problem in faults if strict else ():
+    for faulty, problem in ((within & are_shares, checks.SHARES), *(faults if strict else ())):
         refuse(faulty, f"{where}:", f"{fact} {problem} ({{n}} such boxes)", *columns, *boxes.T, *sizes.T)
     bad = np.any([faulty for faulty, _ in faults], axis=0)
     clipped = np.clip(boxes, 0, np.tile(sizes, 2))
     far = (np.abs(clipped - boxes) > HAIR).any(1) & ~bad
-    if far.any():
-        first = name.format(*(list(column)[far.argmax()] for column in columns))
-        outside = f"reached more than {HAIR:g} pixel outside their pictures and were clipped"
-        warnings.warn(f"{where}: {far.sum()} boxes {outside}, first {first}.", stacklevel=4)
-    keep = ~bad & (clipped[:, 2:] > clipped[:, :2]).all(1)
-    if not keep.all():
-        some = [name.format(*values) for values in islice(zip(*(compress(column, ~keep) for column in columns)), 3)]
-        some += ["..."] if (~keep).sum() > 3 else []
-        warnings.warn(f"{where}: {(~keep).sum()} boxes without area were left out: {', '.join(some)}.", stacklevel=4)
+    within &= (high <= 1).all(1)
+    keep = ~bad & ~within & (clipped[:, 2:] > clipped[:, :2]).all(1)
+    outside = f"boxes reached more than {HAIR:g} pixel outside their pictures and were clipped"
+    corner, empty = "boxes in the first pixel (shares of the picture?) were left out", "boxes without area were left out"
+    for some, reason in ((far, outside), (within, corner), (~keep & ~within, empty)):
+        first = [list(column)[some.argmax()] for column in columns] if some.any() else ()
+        note(reason, f"{name.format(*first)} in {where}" if some.any() else "", int(some.sum()))
     return clipped, keep
 
 
-def query_tables(image_ids: Sequence[str], labels: Sequence[str], boxes: np.ndarray) -> tuple[pd.DataFrame, ...]:
-    """Tables queries and objects in which query i is the object in box i (n, 4) of a picture.
+def query_tables(image_ids: Sequence[str], names: Sequence[str], boxes: np.ndarray) -> tuple[pd.DataFrame, ...]:
+    """Tables queries and objects in which query i is the object in box i (n, 4) of a picture, by its name.
 
     Raises InputError for a box without area.
     """
-    objects = pd.DataFrame({"image_id": image_ids, "label": labels, "ignore": False, "segmentation": None})
+    objects = pd.DataFrame({"image_id": image_ids, "label": labels(names), "ignore": False, "segmentation": None})
     objects[CORNERS] = boxes
     empty = (boxes[:, 2:] <= boxes[:, :2]).any(1)
     refuse(empty, "Query", "{} has a box without area: get the ground truth again", image_ids)
@@ -192,7 +137,7 @@ def make_set(
     ``ignored_positives`` is off. Query images without a query leave the query split (PHS 4.1).
     Without any objects there are no queries. Raises InputError if objects are there but none is a query.
     """
-    images, objects = images.reset_index(drop=True), objects.reset_index(drop=True)
+    images, objects = images.reset_index(drop=True), objects.reset_index(drop=True).assign(label=labels(objects["label"]))
     on_query = objects["image_id"].isin(images["image_id"][images["split"] != "database"]).to_numpy()
     is_query = on_query & (ignored_queries | ~objects["ignore"].to_numpy(dtype=bool))
     if len(objects):
@@ -211,7 +156,12 @@ def make_set(
     positive = {label: rows_of.get(label, ()) for label in queries["label"].unique()}
     own = database.get_indexer(queries["image_id"])
     protocol = Protocol(queries["label"], positive, own=own, metric="focus")
-    return RetrievalSet(name, images, objects, queries, {"contains": protocol})
+    result = RetrievalSet(name, images, objects, queries, {"contains": protocol})
+    drawn = queries[objects["segmentation"].notna().to_numpy()[queries["object"]]]
+    broken = ~result.has_mask(drawn["object"])
+    example = f"{drawn['label'].iloc[broken.argmax()]} of image {drawn['image_id'].iloc[broken.argmax()]}" if broken.any() else ""
+    note("masks of queries that can't be read; they ask with their boxes", example, int(broken.sum()))
+    return result
 
 
 def _queries(objects):

@@ -13,12 +13,15 @@ import re
 from collections import Counter
 from os import PathLike
 
+import numpy as np
 import pandas as pd
 
 from foir_lib.data import ground_truth
+from foir_lib.data.names import stem
 from foir_lib.data.readers import pictures, reading
 from foir_lib.data.readers.pickles import load_plain
 from foir_lib.data.sets import RetrievalSet
+from foir_lib.data.values import numbers, short
 from foir_lib.errors import IntegrityError
 from foir_lib.registry import register
 
@@ -50,21 +53,28 @@ def load(root: str | PathLike, name: str = "roxford5k", distractors: str | PathL
 
 
 def read_truth(path: str | PathLike) -> dict:
-    """The dict of a ``gnd_*.pkl``: imlist, qimlist, gnd. IntegrityError when it isn't one."""
+    """The dict of a ``gnd_*.pkl``: imlist, qimlist, gnd. IntegrityError when it isn't one.
+
+    Names may have folders and endings, lists may be arrays: they are taken off, and read.
+    """
     truth = load_plain(path)
-    lists = isinstance(truth, dict) and all(isinstance(truth.get(key), list) for key in ("imlist", "qimlist", "gnd"))
+    lists = isinstance(truth, dict) and all(isinstance(truth.get(key), list | tuple) for key in ("imlist", "qimlist", "gnd"))
     if not lists or len(truth["qimlist"]) != len(truth["gnd"]) or not truth["gnd"]:
-        raise IntegrityError(f"{path} has no lists imlist, qimlist and gnd that belong together: get it again.")
-    bad = [query for query, one in zip(truth["qimlist"], truth["gnd"]) if not _has_box(one)]
+        fact = "has no lists imlist, qimlist and gnd that belong together"
+        raise IntegrityError(f"{path} {fact}: get it again, or write names of pictures and a dict for each query.")
+    strange = [name for key in ("imlist", "qimlist") for name in truth[key] if not isinstance(name, str) or not name.strip()]
+    if strange:
+        raise IntegrityError(f"{path} has {short(strange[0])} for a picture's name: get it again, or write text.")
+    truth |= {key: [stem(name) for name in truth[key]] for key in ("imlist", "qimlist")}
+    boxes = [one.get("bbx") if isinstance(one, dict) else None for one in truth["gnd"]]
+    boxes = [numbers(box) if isinstance(box, list | tuple) and len(box) == 4 else np.full(4, np.nan) for box in boxes]
+    bad = [query for query, box in zip(truth["qimlist"], boxes) if np.isnan(box).any()]
     if bad:
-        raise IntegrityError(f"{path} has no box of four numbers for the query {bad[0]}: get it again.")
+        fact = f"has no box of four numbers for the query {bad[0]}"
+        raise IntegrityError(f"{path} {fact}: get it again, or write bbx, x0, y0, x1 and y1 in pixels.")
+    truth["gnd"] = [{**one, "bbx": box.tolist()} for one, box in zip(truth["gnd"], boxes)]
     reading.unique(truth["imlist"] + truth["qimlist"], str(path))
     return truth
-
-
-def _has_box(one):
-    box = one.get("bbx") if isinstance(one, dict) else None
-    return isinstance(box, list | tuple) and len(box) == 4 and all(isinstance(v, int | float) for v in box)
 
 
 def landmarks(truth: dict) -> list[str]:

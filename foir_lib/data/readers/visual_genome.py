@@ -10,13 +10,14 @@ import sys
 from collections import Counter
 from itertools import chain
 from os import PathLike
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
-from foir_lib.data.readers import reading
+from foir_lib.data.names import stem
+from foir_lib.data.readers import reading, sizes, tables
 from foir_lib.data.sets import CORNERS, RetrievalSet
+from foir_lib.data.values import label, numbers, short, whole
 from foir_lib.errors import InputError, count
 from foir_lib.files import listing
 from foir_lib.registry import register
@@ -41,16 +42,17 @@ def load(
     """
     count(n_categories, "n_categories")
     root = reading.need(root, "Visual Genome folder", REMEDY)
-    sizes = _sizes(reading.need(root / "image_data.json", "annotation file", REMEDY))
+    listed = _sizes(reading.need(root / "image_data.json", "annotation file", REMEDY))
     paths = [reading.need(root / name, "list of images", REMEDY) for name in (query, database)]
-    images = [sizes.loc[_ids(path, sizes)].assign(split=split) for path, split in zip(paths, ("query", "database"))]
+    images = [listed.loc[_ids(path, listed)].assign(split=split) for path, split in zip(paths, ("query", "database"))]
     images = pd.concat(images).reset_index()
     reading.apart(images, query, database)
     second = listing(root / "VG_100K_2")
-    names = [f"{image_id}.jpg" for image_id in images["image_id"]]
-    images["path"] = [str(root / ("VG_100K_2" if name in second else "VG_100K") / name) for name in names]
+    files = [f"{image_id}.jpg" for image_id in images["image_id"]]
+    images["path"] = [str(root / ("VG_100K_2" if file in second else "VG_100K") / file) for file in files]
     if check_files:
         reading.need_files(images["path"].tolist(), "Visual Genome")
+    images = sizes.completed(images, "Visual Genome")
     objects = _objects(root, n_categories)
     objects = objects[objects["image_id"].isin(images["image_id"])].reset_index(drop=True)
     where = "objects.json (by image)"
@@ -60,30 +62,31 @@ def load(
 
 def _records(path, hook=None):
     """The list of images of a JSON file."""
-    content = reading.read_json(path, hook)
+    content = tables.read_json(path, hook)
     if not isinstance(content, list) or not content:
         raise InputError(f"{path} is no list of images, or an empty one: get the file again.")
     return content
 
 
 def _sizes(path):
-    """Width and height by image id."""
-    table = reading.table(_records(path), str(path), image_id=int, width=int, height=int)
-    reading.unique(table["image_id"], str(path))
-    return table.set_index("image_id")
+    """Width and height by image id; NaN where the file tells none."""
+    records = _records(path)
+    [ids] = tables.ids(path, images=(records, "image_id"))
+    reading.unique(ids, str(path))
+    columns = {key: numbers(record.get(key) for record in records) for key in ("width", "height")}
+    return pd.DataFrame({"image_id": ids, **columns}).set_index("image_id")
 
 
-def _ids(path, sizes):
+def _ids(path, listed):
     """Image ids of a list file."""
-    lines = [(n, line.strip()) for n, line in enumerate(reading.read_text(path).splitlines(), 1) if line.strip()]
-    numbers, lines = zip(*lines, strict=True)
-    names = [PurePosixPath(line.replace("\\", "/")).stem for line in lines]
-    sentence = "has {!r:.60} on line {}: give an image name such as 2368620.jpg, or its number"
-    reading.refuse([not name.isdecimal() for name in names], path, sentence, lines, numbers)
-    ids = [int(name) for name in names]
+    lines = [(n, line.strip()) for n, line in enumerate(tables.read_text(path).splitlines(), 1) if line.strip()]
+    at, lines = zip(*lines, strict=True)
+    ids = [whole(stem(line)) for line in lines]
+    sentence = "has {} on line {}: give an image name such as 2368620.jpg, or its number"
+    reading.refuse([i is None for i in ids], path, sentence, map(short, lines), at)
     reading.unique(ids, str(path))
     sentence = "names the image {}, which is not in image_data.json ({n} such): get both files of one version"
-    reading.refuse(~pd.Index(ids).isin(sizes.index), path, sentence, ids)
+    reading.refuse(~pd.Index(ids).isin(listed.index), path, sentence, ids)
     return ids
 
 
@@ -93,8 +96,8 @@ def aliases(path: str | PathLike) -> dict[str, str]:
     A name already standing for another keeps that meaning for the rest of its line.
     """
     target = {}
-    for line in reading.read_text(path).splitlines():
-        words = [word.strip().lower() for word in line.split(",") if word.strip()]
+    for line in tables.read_text(path).splitlines():
+        words = [label(word).lower() for word in line.split(",") if word.strip()]
         for word in words:
             target[word] = target.get(words[0], words[0])
     return target
@@ -104,10 +107,12 @@ def _objects(root, n_categories):
     """image_id, label and box (x0, y0, x1, y1) of every object of the most frequent categories."""
     path = reading.need(root / "objects.json", "annotation file", REMEDY)
     target = aliases(reading.need(root / "object_alias.txt", "list of aliases", REMEDY))
-    records = reading.table(_records(path, _compact), str(path), image_id=int, objects=list)
-    reading.unique(records["image_id"], str(path))
-    image_ids = np.repeat(records["image_id"], records["objects"].str.len())
-    objects = list(chain.from_iterable(records["objects"]))
+    records = _records(path, _compact)
+    [ids] = tables.ids(path, images=(records, "image_id"))
+    reading.unique(ids, str(path))
+    lists = tables.column(records, "objects", str(path), list)
+    image_ids = np.repeat(pd.Series(ids), [len(items) for items in lists])
+    objects = list(chain.from_iterable(lists))
     sentence = "has an object of image {} without names, x, y, w and h: repair the file or get it again"
     reading.refuse([not isinstance(item, tuple) for item in objects], path, sentence, image_ids)
     labels = [target.get(item[0], item[0]) for item in objects]
@@ -122,7 +127,7 @@ def _objects(root, n_categories):
     )
     try:
         table[CORNERS] = table[CORNERS].to_numpy(dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         fault = f"has a box that is not made of numbers ({error})"
         raise InputError(f"{path} {fault}: repair the file or get it again.") from error
     table[["x1", "y1"]] += table[["x0", "y0"]].to_numpy()
@@ -132,8 +137,8 @@ def _objects(root, n_categories):
 def _compact(record):
     """Objects as tuples (name, x, y, w, h) while the file is parsed: a fraction of the memory of dicts."""
     try:
-        names = record["names"]
-        name = sys.intern(names[0].strip().lower()) if names else ""
+        names = [record["names"]] if isinstance(record["names"], str) else record["names"]
+        name = sys.intern(label(names[0]).lower()) if names else ""
         return name, record["x"], record["y"], record["w"], record["h"]
     except (KeyError, TypeError, AttributeError):
         return record

@@ -6,7 +6,6 @@ Boxes count from 1 and include their last pixel there; here they count from 0 an
 ``x0 = xmin - 1``, ``x1 = xmax``. Image ids are e.g. ``VOC2007/000005``: unique across years.
 """
 
-from contextlib import suppress
 from os import PathLike
 from xml.etree import ElementTree
 
@@ -14,9 +13,11 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from foir_lib.data.readers import reading
+from foir_lib.data import names
+from foir_lib.data.readers import reading, sizes, tables
 from foir_lib.data.sets import CORNERS, RetrievalSet
-from foir_lib.errors import InputError
+from foir_lib.data.values import flag, label, numbers, short
+from foir_lib.errors import InputError, parsing
 from foir_lib.registry import register
 
 REMEDY = (
@@ -51,6 +52,7 @@ def load(
     images = pd.DataFrame(images, columns=["image_id", "path", "width", "height", "split"])
     if check_files:
         reading.need_files(images["path"].tolist(), "VOC")
+    images = sizes.completed(images, "VOC")
     objects = pd.DataFrame(rows, columns=["image_id", "label", *CORNERS, "ignore"]).assign(segmentation=None)
     objects = reading.fit_objects(objects, images, str(root), "{} of {}", objects["label"], objects["image_id"])
     return reading.make_set("voc", images, objects, difficult_queries, difficult_positives)
@@ -60,38 +62,43 @@ def _ids(root, split):
     """Image ids of a split such as VOC2007/test, in the order of its list."""
     year, _, name = split.partition("/")
     path = reading.need(root / year / "ImageSets" / "Main" / f"{name}.txt", "list of images", REMEDY)
-    ids = [f"{year}/{line.split()[0]}" for line in reading.read_text(path).splitlines() if line.strip()]
+    listed = [names.stem(line.split()[0]) for line in tables.read_text(path).splitlines() if line.strip()]
+    sentence = "lists {}, which is no name of a picture: give names such as 000005"
+    reading.refuse([not names.inside(name) for name in listed], path, sentence, map(short, listed))
+    ids = [f"{year}/{name}" for name in listed]
     reading.unique(ids, str(path))
     return ids
 
 
-def read(path: str | PathLike) -> tuple[list[int], list[tuple]]:
+def read(path: str | PathLike) -> tuple[list[float], list[tuple]]:
     """One annotation: [width, height], list of (label, x0, y0, x1, y1, difficult). InputError when broken.
 
-    Boxes of body parts, nested in the persons of some pictures, are not objects.
+    A size that it doesn't tell is 0. Boxes of body parts, nested in the persons of some pictures, are not objects.
     """
+    content = tables.read_bytes(path)
     try:
-        tree = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        line, column = error.position
-        raise InputError(f"{path} is broken XML at line {line}, column {column}: get the file again.") from error
-    size = [int(_number(tree, f"size/{side}", path)) for side in ("width", "height")]
+        with parsing(f"{path} is no proper XML"):
+            tree = ElementTree.fromstring(content)
+    except InputError as error:
+        if not isinstance(error.__cause__, ElementTree.ParseError):
+            raise
+        line, column = error.__cause__.position
+        raise InputError(f"{path} is broken XML at line {line}, column {column}: get the file again.") from error.__cause__
+    size = [0 if tree.find(f"size/{side}") is None else _number(tree, f"size/{side}", path) for side in ("width", "height")]
     objects = []
     for item in tree.findall("object"):
         x0, y0, x1, y1 = (_number(item, f"bndbox/{side}", path) for side in ("xmin", "ymin", "xmax", "ymax"))
-        name = (item.findtext("name") or "").strip()
+        name = label(item.findtext("name") or "")
         if not name:
             raise InputError(f"{path} has an object without a name: repair the file or get it again.")
-        difficult = (item.findtext("difficult") or "0").strip() == "1"
+        difficult = flag(item.findtext("difficult"), f"{path}: difficult of {name}")
         objects.append((name, x0 - 1, y0 - 1, x1, y1, difficult))
     return size, objects
 
 
 def _number(element, key, path):
     text = element.findtext(key)
-    value = np.nan
-    with suppress(TypeError, ValueError):
-        value = float(text)
+    [value] = numbers([text])
     if not np.isfinite(value):
-        raise InputError(f"{path} has {text!r} as {key}, a number is needed: repair the file or get it again.")
-    return value
+        raise InputError(f"{path} has {short(text)} as {key}, a number is needed: repair the file or get it again.")
+    return float(value)

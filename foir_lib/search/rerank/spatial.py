@@ -13,6 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, count
+from foir_lib.images import rgb
 from foir_lib.prompts import crop
 from foir_lib.search.rerank.lists import checked, head_first
 
@@ -46,7 +47,7 @@ def keypoints(picture, box=None, n_features=1000, longest=LONGEST):
     ``box``: only this :class:`~foir_lib.prompts.Box` of it is looked at (a query's), positions stay those of the whole
     picture. A picture longer than ``longest`` pixels is looked at smaller. 136 bytes a keypoint.
     """
-    picture, corner = (picture, (0, 0)) if box is None else crop(picture, box)
+    picture, corner = (rgb(picture), (0, 0)) if box is None else crop(picture, box)
     pixels, factor = np.array(picture.convert("L")), min(1.0, longest / max(picture.size))
     size = [max(round(side * factor), 1) for side in picture.size]
     if factor < 1:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
+from foir_lib.images import rgb
 from foir_lib.prompts import Box, Mask, Point, Prompt
 from foir_lib.view.figures import looks
 from foir_lib.view.figures.looks import BLUE, GREEN, GREY, RED
@@ -37,7 +38,8 @@ def tall(picture: Image.Image) -> float:
 
 def show(axes: Axes, picture: Image.Image, longest: int = THUMB, **options) -> None:
     """The picture in its own pixel coordinates, embedded small."""
-    small = picture.convert("RGB")
+    picture = rgb(picture)
+    small = picture.copy()
     small.thumbnail((longest, longest))
     axes.imshow(small, extent=(0, picture.width, picture.height, 0), **options)
     axes.set(xticks=[], yticks=[], xlim=(0, picture.width), ylim=(picture.height, 0))
@@ -108,7 +110,7 @@ def scale_of(values) -> float:
 
 def heat_map(axes: Axes, picture: Image.Image, values, top: float, low: float = 0.0):
     """A map (rows, columns) over the picture in grey, on a linear scale from ``low`` to ``top``; cells stay cells."""
-    values = checked(values, 2, name="map")
+    values, picture = checked(values, 2, name="map"), rgb(picture)
     show(axes, picture.convert("L"))
     extent = (0, picture.width, picture.height, 0)
     style = {"cmap": looks.HEAT, "alpha": looks.COVER, "interpolation": "nearest"}

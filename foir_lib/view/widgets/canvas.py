@@ -11,7 +11,7 @@ import traitlets
 from PIL import Image
 
 from foir_lib.errors import FoirError, InputError
-from foir_lib.images import open_image
+from foir_lib.images import open_image, rgb
 from foir_lib.prompts import Point, Prompt
 from foir_lib.view.widgets import upload
 from foir_lib.view.widgets.live import Drawn, replace_earlier, static
@@ -187,7 +187,7 @@ class PromptCanvas(Drawn):
     # ---- to the browser
 
     def _open(self, picture, prompt, label):
-        picture = picture.convert("RGB") if isinstance(picture, Image.Image) else open_image(picture)
+        picture = rgb(picture).copy() if isinstance(picture, Image.Image) else open_image(picture)
         state = PromptState(picture.size)
         if prompt is not None:
             state.add(prompt)

@@ -184,7 +184,7 @@ function render({ model, el }) {
   const busy = html("span", { class: "foir-busy" });
   const message = html("p", { "data-foir": "message", role: "status", "aria-live": "polite" });
   const help = html("span", { class: "foir-hidden", id: `foir-${view}-help` }, HELP);
-  const file = html("input", { type: "file", accept: "image/*", hidden: "", tabindex: "-1", "aria-hidden": "true" });
+  const file = html("input", { type: "file", accept: "image/*,.heic,.heif,.hif,.avif,.jfif,.jpe,.mpo", hidden: "", tabindex: "-1", "aria-hidden": "true" });
   svg.setAttribute("aria-describedby", help.id);
   stage.append(busy);
   el.append(bar, stage, html("div", { class: "foir-foot" }, status), message, help, file);
