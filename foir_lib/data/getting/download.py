@@ -10,7 +10,7 @@ import filelock
 import pandas as pd
 import requests
 
-from foir_lib.data.getting.archives import need_space, readable, unpack
+from foir_lib.data.getting.archives import is_archive, need_space, readable, unpack
 from foir_lib.data.getting.fetch import checksum, fetch, reason
 from foir_lib.errors import InputError, IntegrityError, MissingError, unknown
 from foir_lib.files import cache_root, listing, manifest_root
@@ -161,6 +161,9 @@ def _bring(file, name, root, progress):
         remedy = f"run foir data get {name} --root {root} again, or bring it from {file['url']} to {path} by hand"
         fact = f"expected {wrong[0]}, got {wrong[1]}; it was set aside as {bad}"
         raise IntegrityError(f"{file['name']} is not the published file: {fact}: {remedy}.")
+    if current == part and file["unpack"] and not file["checksum"] and not is_archive(part):
+        part.unlink()
+        raise IntegrityError(f"What {file['url']} sends is no archive: try again later, or bring {file['name']} to {path} by hand.")
     os.replace(current, path)
 
 
