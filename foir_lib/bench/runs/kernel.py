@@ -7,7 +7,6 @@ from pathlib import Path
 
 import papermill
 import psutil
-from jupyter_client.ioloop import AsyncIOLoopKernelManager
 from jupyter_client.manager import KernelManager
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
@@ -48,13 +47,9 @@ class OffPath:
 
 
 class Manager(OffPath, KernelManager):
-    """For batches."""
+    """Of the kernel of a batch."""
 
     client_class = DottedObjectName("jupyter_client.asynchronous.AsyncKernelClient")  # what nbclient waits on
-
-
-class PageManager(OffPath, AsyncIOLoopKernelManager):
-    """For the demo."""
 
 
 class Kernel(AbstractContextManager):

@@ -10,6 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from foir_lib.bench.runs import kernel
+from foir_lib.view import demo
 
 MODULES = ("pandas", "numpy", "tqdm", "pathlib", "typer", "torch", "IPython", "ipykernel", "ipykernel_launcher", "markupsafe", "voila", "webbrowser")
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,7 +43,8 @@ def test_a_kernel_imports_nothing_from_the_working_folder(photographs, tmp_path_
 
 
 def test_the_demos_kernel_is_started_alike():
-    commands = [kind(kernel_name="python3", connection_file="f").format_kernel_cmd() for kind in (kernel.Manager, kernel.PageManager)]
+    assert demo.SETTINGS.MultiKernelManager.kernel_manager_class == f"{demo.__name__}.PageManager"
+    commands = [kind(kernel_name="python3", connection_file="f").format_kernel_cmd() for kind in (kernel.Manager, demo.PageManager)]
     assert commands[0] == commands[1] and "-m" not in commands[0] and "--IPKernelApp.ignore_cwd=True" in commands[0]
 
 
