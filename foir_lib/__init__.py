@@ -1,6 +1,10 @@
 """FOIR workbook: focus-oriented image retrieval, side by side. See README.md and notebooks/."""
 
+import sys
 from importlib import import_module
+
+if sys.argv[:1] == ["-m"] and not getattr(sys.flags, "safe_path", False):
+    del sys.path[0]  # of ``python -m foir_lib``: what lies in the working folder is data, not code
 
 __version__ = "0.1.0"
 _HOMES = {

@@ -74,7 +74,7 @@ def atomic_path(path):
 def atomic_write(path, content):
     """Write ``content`` (bytes or str) to ``path`` whole or not at all; see :func:`atomic_path`."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 def cached(kind: str, key: dict, compute: Callable[[], bytes], root: str | Path | None = None) -> bytes:

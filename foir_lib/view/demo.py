@@ -5,25 +5,35 @@ is made first, with progress bars.
 """
 
 import webbrowser
+from pathlib import Path
 
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from traitlets.config import Config
 from voila.app import Voila
 
+from foir_lib.bench.runs.kernel import OffPath
 from foir_lib.files import notebooks_root
 
 BATCH = "batch"  # cells for batch runs, which have no mouse: the page leaves them out
 LOCAL = (  # whatever a template asks for, nothing is fetched from elsewhere
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob: ws://127.0.0.1:* ws://localhost:*; frame-ancestors 'self'"
 )
+ALONE = {"allow_remote_access": False, "allow_unauthenticated_access": False}  # jupyter_server asks for host and token
 SETTINGS = Config(
-    Voila={"ip": "127.0.0.1", "auto_token": True, "tornado_settings": {"headers": {"Content-Security-Policy": LOCAL}}},
-    VoilaConfiguration={"strip_sources": True},
+    Voila={"ip": "127.0.0.1", "auto_token": True, "tornado_settings": {"headers": {"Content-Security-Policy": LOCAL}} | ALONE},
+    VoilaConfiguration={"strip_sources": True, "file_allowlist": [], "allow_template_override": "NO"},  # no file beside the notebook is anybody's
+    MultiKernelManager={"kernel_manager_class": "foir_lib.view.demo.PageManager"},
     TagRemovePreprocessor={"enabled": True, "remove_cell_tags": [BATCH]},
 )
 
 
+class PageManager(OffPath, ServerKernelManager):
+    """Of the kernel behind a page."""
+
+
 class Demo(Voila):
-    """Voila on 127.0.0.1, with a new token at each start."""
+    """Voila on 127.0.0.1, with a new token at each start, without which, or by another name of the host, nothing is served."""
 
     def initialize(self, argv=None):
         super().initialize(argv)
@@ -31,9 +41,31 @@ class Demo(Voila):
             self.notebook_path = str(notebooks_root() / "02_demo.ipynb")
             prepare(self.notebook_path)
 
+    def setup_template_dirs(self):
+        super().setup_template_dirs()
+        self.template_paths.insert(0, str(Path(__file__).with_name("template")))
+
+    def init_handlers(self):
+        """Voila's own, each of which asks who comes: those of files wouldn't. Without a token one can log in, no more."""
+        doors = {handler for _, handler, *_ in self.identity_provider.get_handlers()}
+        handlers = super().init_handlers()
+        return [(path, handler if handler in doors else _asking(handler), *options) for path, handler, *options in handlers]
+
     def launch_browser(self):
         """Voila opens its page without the token; here the address that holds it."""
         webbrowser.open(f"{self.connection_url}?token={self.identity_provider.token}")
+
+
+def _asking(handler: type) -> type:
+    """A kind of request handler that answers to the token, and to names of this computer, alone."""
+
+    class Asking(*((handler,) if issubclass(handler, JupyterHandler) else (JupyterHandler, handler))):
+        async def prepare(self, *arguments, **options):
+            await super().prepare(*arguments, **options)
+            if self.current_user is None and not self._finished:  # finished: sent to log in
+                self.send_error(403)
+
+    return Asking
 
 
 def prepare(notebook: str) -> None:

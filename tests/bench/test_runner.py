@@ -675,4 +675,4 @@ def test_figures_become_files_and_stand_in_the_page(tmp_path):
     assert "it &lt;broke&gt;" in text and text.index("broke") < text.index("<nav")
     assert "phs-2.json holds no rows" in text
     assert "prefers-color-scheme: dark" in text
-    assert "http" not in text  # nothing is fetched from anywhere
+    assert "http:" not in text and "https:" not in text  # nothing is fetched from anywhere

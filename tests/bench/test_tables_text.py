@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from foir_lib.bench.runs import report
-from foir_lib.bench.runs.tables_text import best, latex, pipes, verdicts
+from foir_lib.bench.runs.tables_text import BOLD, best, latex, pipes, verdicts
 
 NAN = float("nan")
 
@@ -119,7 +119,7 @@ def test_markdown_latex_and_csv_hold_them(tmp_path):
 
 
 def test_cells_are_escaped():
-    table = pd.DataFrame({"a|b": ["x|y\nz"], "50 %": ["**1** & _"]})
-    assert pipes(table) == "| a\\|b | 50 % |\n| --- | --- |\n| x\\|y z | **1** & _ |"
+    table = pd.DataFrame({"a|b": ["x|y\nz"], "50 %": [BOLD.format(1) + " & _"]})
+    assert pipes(table) == "| a\\|b | 50 % |\n| --- | --- |\n| x\\|y z | **1** & \\_ |"
     assert r"a|b & 50 \% \\" in latex(table) and r"\textbf{1} \& \_ \\" in latex(table)
     assert np.all([line.count("&") - line.count(r"\&") == 1 for line in latex(table).splitlines() if "\\\\" in line])

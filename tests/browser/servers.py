@@ -97,18 +97,19 @@ class Server:
     def __init__(self, url, token, home):
         self.url, self.token, self.home, self.kernels = url, token, home, []
 
-    def ask(self, path, method="GET", body=None, token=True):
-        """(status, text) of one request; redirects are followed."""
+    def ask(self, path, method="GET", body=None, token=True, host=None):
+        """(status, text) of one request; redirects are followed. ``host``: by which name the server is called."""
         head = {"Authorization": f"token {self.token}"} if token else {}
+        head |= {"Host": host} if host else {}
         data = None if body is None else json.dumps(body).encode()
         try:
             request = urllib.request.Request(
                 self.url + path, data, head | {"Content-Type": "application/json"}, method=method
             )
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, answer.read().decode()
+                return answer.status, answer.read().decode(errors="replace")
         except urllib.error.HTTPError as refused:
-            return refused.code, refused.read().decode()
+            return refused.code, refused.read().decode(errors="replace")
 
     def answers(self):
         try:

@@ -10,6 +10,7 @@ import psutil
 from jupyter_client.manager import KernelManager
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
+from traitlets import DottedObjectName
 
 from foir_lib.files import PACKAGE
 
@@ -27,8 +28,28 @@ get_ipython().reset(new_session=True)  # no name of the notebook before is left,
 import gc
 gc.collect()
 del gc"""  # run before each notebook
+LAUNCH = """import sys
+sys.path[:] = filter(None, sys.path)
+import runpy
+runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)"""
 PATIENCE = {"startup_timeout": 300, "iopub_timeout": 60}  # seconds: a busy machine is no error
 SHARE = 0.5  # of the machine's memory: a kernel that holds more makes room for a new one
+
+
+class OffPath:
+    """Of a KernelManager: the working folder, which may hold anybody's files, isn't on its kernel's import path."""
+
+    def format_kernel_cmd(self, extra_arguments=None) -> list[str]:
+        command = super().format_kernel_cmd([*(extra_arguments or ()), "--IPKernelApp.ignore_cwd=True"])
+        if command[1:3] == ["-m", "ipykernel_launcher"]:  # -m would look for it in the working folder first
+            command[1:3] = ["-c", LAUNCH]
+        return command
+
+
+class Manager(OffPath, KernelManager):
+    """Of the kernel of a batch."""
+
+    client_class = DottedObjectName("jupyter_client.asynchronous.AsyncKernelClient")  # what nbclient waits on
 
 
 class Kernel(AbstractContextManager):
@@ -76,8 +97,7 @@ class Kernel(AbstractContextManager):
         if self.manager and psutil.Process(self.manager.provisioner.pid).memory_percent() > 100 * SHARE:
             self.close()
         if self.manager is None:
-            self.code, self.manager = code, KernelManager(kernel_name="python3")
-            self.manager.client_class = "jupyter_client.asynchronous.AsyncKernelClient"  # what nbclient waits on
+            self.code, self.manager = code, Manager(kernel_name="python3")
             self.manager.start_kernel(extra_arguments=["--log-level=50"])
 
 

@@ -6,69 +6,78 @@ from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from foir_lib.bench.runs import minutes, report
+from foir_lib.bench.runs.tables_text import BOLD
 from foir_lib.bench.tables.catalogue import EVERY, title
 from foir_lib.errors import IntegrityError
 from foir_lib.files import atomic_write
+from foir_lib.text import SENTENCE, markup, one_line
 
 TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
-)
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True,
+    finalize=lambda value: one_line(value, SENTENCE) if isinstance(value, str) and not isinstance(value, Markup) else value,
+)  # fmt: skip
 
 
 class Page:
     """The report of the folder of a run: ``results``, table -> (rows, stamp), and report.html of them.
 
-    Each ``<table>.json`` that lies in the folder is read once, when the page is created.
+    Each ``<table>.json`` that lies in the folder is read once, when the page is created; other files are nobody's results.
     """
 
     def __init__(self, folder: str | Path):
-        self.folder, self.results, self.damaged, self._sections = Path(folder), {}, {}, {}
-        for path in sorted(self.folder.glob("*.json")):
-            if path.name != "failures.json":
+        self.folder, self.results, self.damaged, self._sections, self._minutes = Path(folder), {}, {}, {}, {}
+        for path in [self.folder / f"{table}.json" for table in EVERY]:
+            if path.is_file():
                 try:
                     self.add(path.stem, *report.load(path))
                 except IntegrityError as error:
                     self.damaged[path.stem] = str(error)
 
     def add(self, table: str, rows: pd.DataFrame, stamp: dict | None) -> None:
-        """Put the rows of a table with its files in the folder on the page, in place of earlier ones."""
+        """Put the rows of a table with its files in the folder on the page, in place of earlier ones.
+
+        Raises IntegrityError for a stamp that isn't one of :mod:`foir_lib.bench.runs.stamp`.
+        """
+        try:
+            words, took = _words(stamp), minutes.took(stamp["seconds"]) if stamp else ""
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"The stamp of {table}.json lacks something ({error!r}): run it again.") from error
+        self._sections[table], self._minutes[table] = self._section(table, rows, words), took
         self.results[table] = rows, stamp
         self.damaged.pop(table, None)
-        self._sections[table] = self._section(table, rows, stamp)
 
     def write(self, failures: dict[str, str] | None = None, running: str = "") -> Path:
         """Write ``report.html`` and return its path.
 
         ``failures``: table -> sentence, on top; ``running``: a sentence on a run that is under way. Tables stand in the
-        order of :data:`foir_lib.bench.tables.catalogue.EVERY`, any others behind them by name.
+        order of :data:`foir_lib.bench.tables.catalogue.EVERY`.
         """
         failures = self.damaged | (failures or {})
-        names = [t for t in EVERY if t in self._sections] + sorted(self._sections.keys() - EVERY.keys())
+        names = [t for t in EVERY if t in self._sections]
         logs = {t: f"{t}.failed.ipynb" for t in failures if (self.folder / f"{t}.failed.ipynb").is_file()}
-        stamps = {table: self.results[table][1] for table in names}
         text = TEMPLATES.get_template("report.html.j2").render(
             name=self.folder.resolve().name, failures=failures, running=running, logs=logs,
             n_good=len(names) - len(failures.keys() & set(names)),
             sections={table: self._sections[table] for table in names}, title=title,
-            minutes={table: minutes.took(stamp["seconds"]) for table, stamp in stamps.items() if stamp},
+            minutes=self._minutes,
         )  # fmt: skip
         atomic_write(self.folder / "report.html", text)
         return self.folder / "report.html"
 
-    def _section(self, table, rows, stamp):
+    def _section(self, table, rows, words):
         """The HTML of one table."""
         pictures = {
-            f"{title(table)}: {path.stem.removeprefix(table).strip('-')}": base64.b64encode(path.read_bytes()).decode()
+            f"{title(table)}: {path.stem.removeprefix(table).strip('-')}": Markup(base64.b64encode(path.read_bytes()).decode())
             for path in sorted(self.folder.glob(f"{table}-*.png"))
         }
         files = [f"{table}.{ending}" for ending in ("ipynb", "csv", "md", "tex", "json")]
-        return TEMPLATES.get_template("section.html.j2").render(
-            report=report, title=title(table), table=table, rows=rows, pictures=pictures, stamp=_words(stamp),
-            look=EVERY[table].look if table in EVERY else "",
+        return Markup(TEMPLATES.get_template("section.html.j2").render(
+            report=report, title=title(table), rows=rows, pictures=pictures, stamp=words, bold=BOLD, look=EVERY[table].look,
             files=[file for file in files if (self.folder / file).is_file()],
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 def _words(stamp):
@@ -86,4 +95,12 @@ def _words(stamp):
     )
 
 
-TEMPLATES.tests["number"] = lambda cell: re.fullmatch(r"[-+*.,\d ()\[\]±]+", str(cell))  # "-", "**1.5** (2.0)": stands to the right
+def _cell(cell):
+    """A cell as HTML, its bold part bold."""
+    before, bold, rest = str(cell).partition(BOLD[0])
+    part, _, after = rest.partition(BOLD[-1])
+    return markup("{}<b>{}</b>{}" if bold else "{}", before, part, after)
+
+
+TEMPLATES.filters["cell"] = _cell
+TEMPLATES.tests["number"] = lambda cell: re.fullmatch(r"[-+.,\d ()\[\]±\x02\x03]+", str(cell))  # "-", "1.5 (2.0)": stands to the right

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype, is_scalar
 
 from foir_lib.bench.published import beside, published, tables
-from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, best, latex, number, pipes, with_differences
+from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, best, latex, number, pipes, plain, with_differences
 from foir_lib.bench.tables.catalogue import EVERY, find, title
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import atomic_write
+from foir_lib.notices import Notice
+from foir_lib.text import SENTENCE, one_line
 
 KEYS = ["table", "dataset", "model", "method", "metric"]
 SCORES = ["published", "ours", "difference"]
+NUMBERS = ["published", "ours", "low", "high", "spread", "x"]
 BOUNDS = ["low", "high"]  # of the 95 % interval of the difference to the first method, percent points
 HANDED = "run.json"  # in the folder that a notebook writes to
 
@@ -25,15 +29,15 @@ def hand_over(out: str | Path, stamp: dict, rows: pd.DataFrame | None = None) ->
 
     ``rows``: rows of an earlier run that are still right, for :func:`earlier_rows`; only the figures are drawn again.
     """
-    handed = {"stamp": stamp, "started": time.time(), "rows": None if rows is None else _records(rows)}
+    handed = {"stamp": stamp, "started": time.time()} | ({} if rows is None else _content(rows))
     write_json(Path(out) / HANDED, handed)
 
 
 def earlier_rows(out: str | Path) -> pd.DataFrame | None:
     """The rows that :func:`hand_over` left in the folder ``out`` to be drawn again, beside the numbers published now; None if
     they are to be computed."""
-    rows = _handed(out).get("rows")
-    return beside(pd.DataFrame(rows), find(rows[0]["table"])) if rows else None
+    handed = _handed(out)
+    return _noted(beside(pd.DataFrame(rows), find(rows[0]["table"])), handed["notices"]) if (rows := handed.get("rows")) else None
 
 
 def _handed(out):
@@ -60,36 +64,60 @@ def save(rows: pd.DataFrame, table: str, out: str | Path, figures: dict | None =
     atomic_write(folder / f"{table}.tex", latex(wide(rows, bold=BOLD).reset_index()))
     handed, path = _handed(folder), folder / f"{table}.json"
     stamp = {"seconds": round(time.time() - handed["started"], 1)} | handed["stamp"] if handed else None
-    write_json(path, {"table": table, "stamp": stamp, "rows": _records(rows)})
+    write_json(path, {"table": table, "stamp": stamp} | _content(rows))
     return path
 
 
-def checked(rows, table):
-    """``rows`` with all columns in their order, sorted as they came. InputError if they can't be."""
+def checked(rows: pd.DataFrame, table: str) -> pd.DataFrame:
+    """``rows`` with all columns in their order, sorted as they came, texts of one line. InputError if they can't be."""
     if missing := [c for c in [*KEYS, "ours"] if c not in rows]:
         raise InputError(f"Rows of {table} lack the column {missing[0]!r}.")
     if rows.empty:
         raise InputError(f"There are no rows of {table} to save.")
+    rows = _typed(rows, table)
     if strange := set(rows["table"]) - {table}:
         raise InputError(f"Rows of {table} hold cells of {strange.pop()!r}.")
-    if np.isinf(rows["ours"].to_numpy(dtype=float)).any():
-        raise InputError(f"Rows of {table} hold an infinite score.")
-    cell = [*KEYS, *(["x"] if "x" in rows else [])]
+    cell, notices = [*KEYS, *(["x"] if "x" in rows else [])], rows.attrs
     if (twice := rows.duplicated(cell)).any():
         raise InputError(f"Rows of {table} repeat the cell {tuple(rows.loc[twice.idxmax(), cell])}.")
     rows = rows if "published" in rows else rows.assign(published=np.nan)
     rows = rows.astype({"published": float, "ours": float})
     rows["difference"] = rows["ours"] - rows["published"]
+    rows.attrs = notices
     return rows[[*KEYS, *SCORES, *(c for c in rows if c not in KEYS + SCORES)]].reset_index(drop=True)
 
 
-def load(path):
-    """``(rows, stamp)`` of a JSON file of :func:`save`. Raises IntegrityError if it is damaged."""
+def _typed(rows, table):
+    """``rows`` with finite numbers where numbers stand, and single values, texts of one line, elsewhere; else InputError."""
+    try:
+        rows = rows.assign(**{name: pd.to_numeric(rows[name]) for name in NUMBERS if name in rows})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Rows of {table} hold a score that is no number ({error}).") from error
+    if np.isinf(rows[[name for name in NUMBERS if name in rows]].to_numpy(dtype=float)).any():
+        raise InputError(f"Rows of {table} hold an infinite score.")
+    for name in [name for name in rows if not is_numeric_dtype(rows[name])]:
+        if not rows[name].map(is_scalar if name not in KEYS else lambda cell: isinstance(cell, str)).all():
+            raise InputError(f"Rows of {table} hold a {name} that is no text.")
+        rows[name] = rows[name].map(lambda cell: one_line(cell) if isinstance(cell, str) else cell)
+    return rows
+
+
+def load(path: str | Path) -> tuple[pd.DataFrame, dict | None]:
+    """``(rows, stamp)`` of a JSON file of :func:`save`. Raises IntegrityError if it is damaged, or somebody else's."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return checked(pd.DataFrame(content["rows"]), content["table"]), content["stamp"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        rows, stamp = checked(pd.DataFrame(content["rows"]), content["table"]), content["stamp"]
+        if content["table"] != Path(path).stem or not isinstance(stamp, dict | None):
+            raise ValueError("another table's name or stamp")
+        return _noted(rows, content.get("notices", [])), stamp
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(f"{path} holds no rows of a table ({error}): run it again.") from error
+
+
+def _noted(rows, notices):
+    """``rows`` with notices on the data that they come from, [data set, reason, number, example] each."""
+    rows.attrs["notices"] = [[str(dataset), str(reason), int(n), str(example)] for dataset, reason, n, example in notices]
+    return rows
 
 
 def rounded(rows: pd.DataFrame) -> pd.DataFrame:
@@ -132,19 +160,21 @@ def wide(rows: pd.DataFrame, intervals: bool = True, bold: str = "{}") -> pd.Dat
     return table.reindex(index=index, columns=head.drop_duplicates()).fillna("").rename_axis(columns=None)
 
 
-def notes(rows):
-    """Why scores can't be had: sentences, each with its methods; none where all can."""
+def notes(rows: pd.DataFrame) -> list[str]:
+    """Sentences below a table: why scores can't be had, each with its methods, and what was noted while data sets were read."""
+    notices = [(name, Notice(reason, n, example)) for name, reason, n, example in rows.attrs.get("notices", [])]
+    told = [one_line(f"{name}: {notice}.", SENTENCE) for name, notice in notices]
     if "note" not in rows:
-        return []
+        return told
     lacking = rows[rows["note"].fillna("") != ""]
     methods = lacking.groupby("note", sort=False)["method"].unique()
-    return [f"{', '.join(names)}: {note}." for note, names in methods.items()]
+    return [f"{', '.join(names)}: {note}." for note, names in methods.items()] + told
 
 
 def markdown(rows):
     """The wide table, the paper's own numbers, and every cell with published, ours, difference."""
     table = rows["table"].iloc[0]
-    parts = [f"# {title(table)}", caption(rows), pipes(wide(rows, bold=BOLD).reset_index()), *notes(rows)]
+    parts = [f"# {plain(title(table))}", plain(caption(rows)), pipes(wide(rows, bold=BOLD).reset_index()), *map(plain, notes(rows))]
     if (theirs := of_paper(rows)) is not None:
         parts += ["## Printed in the paper", pipes(theirs.reset_index())]
     parts += ["## Cell by cell", pipes(rounded(rows).drop(columns="table"))]
@@ -171,6 +201,10 @@ def of_paper(rows):
 def write_json(path, content):
     """Strict JSON (no NaN), readable, atomically."""
     atomic_write(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def _content(rows):
+    return {"notices": rows.attrs.get("notices", []), "rows": _records(rows)}
 
 
 def _records(rows):

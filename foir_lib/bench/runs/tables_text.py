@@ -4,12 +4,18 @@
 interval of the difference to the first method of the same data set, model and metric (:func:`comparable`), which has none itself.
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 
+from foir_lib.text import one_line
+
 DECIMALS = 1
-BOLD = "**{}**"  # Markdown
-LATEX = str.maketrans({c: f"\\{c}" for c in "_%&#$"})
+BOLD = "\x02{}\x03"  # a bold part of a cell: no text of data holds these
+MARKDOWN = re.compile(r"[\\`*<|~$]|(?<!\w)_|_(?!\w)|\](?=\()|&(?=[#\w]+;)|:(?=//)|^[#>]")
+LATEX = {c: f"\\{c}" for c in "_%&#${}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+LATEX = str.maketrans(LATEX | {"\x02": r"\textbf{", "\x03": "}"})
 
 
 def with_differences(text: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -63,16 +69,22 @@ def number(value: float, sign: bool = False) -> str:
     return "" if np.isnan(value) else f"{round(value, DECIMALS) + 0.0:{'+' if sign else ''}.{DECIMALS}f}"
 
 
+def plain(text: object) -> str:
+    """Text as Markdown that reads as it stands; a part in :data:`BOLD` is bold."""
+    first, *parts = str(text).split("\x02")
+    lines = [one_line(part, None) for part in (first, *(piece for part in parts for piece in part.split("\x03", 1)))]
+    entities = {"\\": "&#92;", "$": "&#36;"}  # what looks for mathematics doesn't know escapes
+    return "**".join(MARKDOWN.sub(lambda one: entities.get(one[0], f"\\{one[0]}"), line) for line in lines)
+
+
 def pipes(table: pd.DataFrame) -> str:
     """A table without its index as Markdown."""
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    lines = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    lines = [[plain(cell) for cell in line] for line in (table.columns, *table.to_numpy().tolist())]
+    lines.insert(1, ["---"] * len(table.columns))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def latex(table: pd.DataFrame) -> str:
-    """A table without its index as LaTeX (needs the package booktabs); cells in ``**`` are bold."""
-    table = table.rename(columns=str).astype(str)
-    table.columns = table.columns.str.translate(LATEX)
-    table = table.apply(lambda one: one.str.translate(LATEX).str.replace(r"\*\*(.+?)\*\*", r"\\textbf{\1}", regex=True))
+    """A table without its index as LaTeX (needs the package booktabs); a part in :data:`BOLD` is bold."""
+    table = table.rename(columns=lambda name: str(name).translate(LATEX)).map(lambda cell: str(cell).translate(LATEX))
     return table.to_latex(index=False, column_format="l" * len(table.columns))

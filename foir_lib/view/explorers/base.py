@@ -8,6 +8,7 @@ import traitlets
 from ipywidgets import Layout
 
 from foir_lib.errors import FoirError, InputError
+from foir_lib.text import LABEL, SENTENCE, one_line
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.live import close_parts, replace_earlier
@@ -62,7 +63,7 @@ class Part(ipywidgets.VBox):
         slides, style = "Slider" in kind, {} if kind == "ToggleButton" else {"description_width": "initial"}
         defaults = {"style": style, "layout": {"width": "250px" if slides else "auto"}}
         defaults |= {"continuous_update": False} if slides else {}
-        control = getattr(ipywidgets, kind)(description=description, **defaults | options)
+        control = getattr(ipywidgets, kind)(description=one_line(description, LABEL), **defaults | options)
 
         def moved(change):
             if not self._busy:
@@ -110,7 +111,7 @@ class Part(ipywidgets.VBox):
         if self.canvas is not None:
             self.canvas.say(error, error=True) if error else self.canvas.quiet()
         elif self.gallery is not None:
-            self.gallery.message = str(error or "")
+            self.gallery.message = one_line(error or "", SENTENCE)
 
 
 class Explorer(Part):

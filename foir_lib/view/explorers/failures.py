@@ -2,9 +2,7 @@
 
 import math
 from functools import lru_cache
-from html import escape
 
-import ipywidgets
 import numpy as np
 from PIL import ImageDraw, ImageOps
 
@@ -12,11 +10,13 @@ from foir_lib import registry
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import FoirError, InputError
+from foir_lib.text import LABEL, markup, one_line
 from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.comparison import offered
 from foir_lib.view.figures.gains import gains, points, summary
 from foir_lib.view.figures.looks import BLUE
 from foir_lib.view.widgets.gallery import Gallery
+from foir_lib.view.widgets.live import Words
 from foir_lib.view.widgets.thumbs import encoded
 
 LOSS, GAIN = "largest loss first", "largest gain first"
@@ -58,7 +58,7 @@ class FailureExplorer(Explorer):
         self._areas = np.array([(b.x1 - b.x0) * (b.y1 - b.y0) for b in boxes]) / np.prod(self._sizes, axis=1)
         self._thumbnail = lru_cache(256)(self._drawn)
         self._make_controls(a, b, list(dict.fromkeys([*known, a, b])))
-        self.line, self.gallery = ipywidgets.HTML(), Gallery()
+        self.line, self.gallery = Words(), Gallery()
         self.gallery.on_pick(self._open)
         self._compare()
         controls = [self.a, self.b, self.metric, self.order, self.label, self.size, self.n_objects]
@@ -90,9 +90,10 @@ class FailureExplorer(Explorer):
         per_query = self.score(a).per_query
         most, top = max(1, int(per_query["n_objects"].max())), max(1.0, float(math.ceil(100 * self._areas.max())))
         metrics = [(name.format(self.k), column) for column, name in METRICS.items() if column in per_query]
-        named = [(EVERY, EVERY), *((f"{label} ({n})", label) for label, n in labels.items())]
+        named = [(EVERY, EVERY), *((f"{one_line(label, LABEL)} ({n})", label) for label, n in labels.items())]
         size = {"step": 0.1, "max": top, "value": (0, top), "readout_format": ".1f", "tooltip": "share of the picture in the box"}
         objects = {"max": most, "value": (0, most), "tooltip": "objects in the query picture"}
+        methods = [(one_line(method, LABEL), method) for method in methods]
         box = {"style": {"description_width": "88px"}, "layout": {"width": "300px", "max_width": "100%"}}
         for name, kind, description, work, options in (  # sliders from 0: the browser's can't have equal ends
             ("a", "Dropdown", "method a", self._methods_moved, {"options": methods, "value": a}),
@@ -119,7 +120,7 @@ class FailureExplorer(Explorer):
         pair = self._compared[::-1] if pair[0] == pair[1] else pair
         try:
             for name in pair:
-                self.line.value = f"Scoring {escape(name)} …"
+                self.line.value = f"Scoring {name} …"
                 self.score(name)
         finally:
             self._line()
@@ -169,7 +170,7 @@ class FailureExplorer(Explorer):
         before, after = (f"{100 * query[name]:.{digits}f}" for name in (b, a))
         change = points(query["gain"], digits)
         frame = "right" if query["gain"] > 0 else "wrong" if query["gain"] < 0 else ""
-        item = {"key": query["query"], "caption": f"{query['label']}\n{before} → {after} ({change})", "frame": frame}
+        item = {"key": query["query"], "caption": f"{one_line(query['label'], LABEL)}\n{before} → {after} ({change})", "frame": frame}
         item["alt"] = f"query {query['query']}, {query['label']}: {b} {before}, {a} {after}, {change} points"
         try:
             return item | {"image": self._thumbnail(query["query"])}
@@ -193,11 +194,11 @@ class FailureExplorer(Explorer):
         name = next(name for name in self.score(a).metrics if name.startswith("MP") == precision)
         before, after = (100 * self.score(method).metrics[name] for method in (b, a))
         how = ", averaged by category first" if "precision" in self.score(a).per_query else ""
-        self.line.value = (
-            f'<div style="line-height: 1.5">Gain of {escape(a)} over {escape(b)} in points of {self.metric.label}.<br>'
-            f"<b>{len(shown):,} of {len(every):,}</b> queries pass the filters: {summary(shown)}<br>"
-            f"<b>All {len(every):,}</b>: {summary(every)} {name}{how}: {before:.1f} → {after:.1f}.</div>"
-        )
+        self.line.value = markup(
+            '<div style="line-height: 1.5">{}<br><b>{}</b> queries pass the filters: {}<br><b>All {}</b>: {} {}.</div>',
+            f"Gain of {a} over {b} in points of {self.metric.label}.", f"{len(shown):,} of {len(every):,}", summary(shown),
+            f"{len(every):,}", summary(every), f"{name}{how}: {before:.1f} → {after:.1f}",
+        )  # fmt: skip
         self.summary = f"{a} against {b}: {points(every['gain'].mean())} points on average"
 
     def _open(self, row):

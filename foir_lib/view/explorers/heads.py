@@ -1,19 +1,21 @@
 """HeadExplorer: point at something and see which heads look there, which are kept, and what that does to the descriptor."""
 
-import ipywidgets
 import numpy as np
 import torch
+from markupsafe import Markup
 from PIL import Image
 
 from foir_lib.errors import InputError, count
 from foir_lib.methods import head_selection
 from foir_lib.models.vit import ClsState, ViT
 from foir_lib.registry import register
+from foir_lib.text import markup
 from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.figures import parts
 from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.gallery import Gallery
+from foir_lib.view.widgets.live import Words
 
 ASK = "Click a point, draw a box or paint a mask on the picture: the heads that look there will be kept."
 EMPTY = "There is no picture yet: open one to see what the heads look at."
@@ -40,7 +42,7 @@ class HeadExplorer(Explorer):
         self.attention = self._state = self._looked_at = self._by_hand = None  # by hand: bool (h,)
         own = panel is None
         panel = QueryPanel(model=model, picture=picture) if own else panel
-        self.gallery, self.words, self.chart = Gallery(), ipywidgets.HTML(), ipywidgets.HTML()
+        self.gallery, self.words, self.chart = Gallery(), Words(), Words()
         last = model.depth - 1
         blocks = [(f"{i} (last)" if i == last else f"{i}", i) for i in range(last, -1, -1)]
         start = h_on if h_on <= model.n_heads else max(1, model.n_heads // 2)
@@ -120,7 +122,7 @@ class HeadExplorer(Explorer):
         self.choose.disabled = self._by_hand is None
         top, inside = parts.scale_of(100 * attention), None if roi is None else roi[0].numpy().reshape(grid)
         files = maps.overlays(picture, 100 * attention.reshape(-1, *grid), top, inside)
-        self.words.value = f'<div data-foir="heads" style="line-height:1.5">{"<br>".join(self._sentences())}</div>'
+        self.words.value = markup('<div data-foir="heads" style="line-height:1.5">{}</div>', Markup("<br>").join(self._sentences()))
         self.chart.value = self._bars() + maps.colour_bar(top)
         items = [self._item(i, file) for i, file in enumerate(files)]
         wide = min(len(items), 6 if len(items) <= 12 else 8)
@@ -138,7 +140,8 @@ class HeadExplorer(Explorer):
         if self.heads is not None:
             by, names = "picked by hand" if self._by_hand is not None else "kept", ", ".join(map(str, np.flatnonzero(self.heads)))
             share = "." if self.on_roi is None else f"; they hold {100 * self.on_roi:.0f} % of all attention on the ROI."
-            words.append(f"Cosine to the plain descriptor <b>{self.cosine:.2f}</b>; heads {by}: <b>{names}</b>{share}")
+            sentence = "Cosine to the plain descriptor <b>{}</b>; heads {}: <b>{}</b>{}"
+            words.append(markup(sentence, f"{self.cosine:.2f}", by, names, share))
         if not self._last:
             last = self.model.depth - 1
             words.append(f"Block {self.layer.value} is only shown: PHS chooses in the last block, {last}, and its choice stays.")
@@ -147,7 +150,7 @@ class HeadExplorer(Explorer):
     def _bars(self):
         """The chart of the block shown; chosen heads and the cut are those of the last block, and stand there alone."""
         if self.roi_attention is None:
-            return ""
+            return Markup()
         how = f"attention on the {'ROI' if self.roi.value == 'sum' else 'brightest patch of the ROI'} (%)"
         chosen = self.heads if self._last else None
         cut = None if chosen is None or self._by_hand is not None else float(self.roi_attention[chosen].min())

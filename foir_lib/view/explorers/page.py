@@ -1,16 +1,16 @@
 """Page: one query at the left, all explorers as tabs at the right; of one or several sets and models."""
 
 from collections.abc import Sequence
-from html import escape, unescape
 
 import ipywidgets
+from markupsafe import Markup
 
 from foir_lib import registry
 from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.base import Explorer, Part
 from foir_lib.view.explorers.panel import QueryPanel
-from foir_lib.view.widgets.live import replace_earlier, static
+from foir_lib.view.widgets.live import Words, replace_earlier, static
 
 FIRST = ("Lists", "Heads", "Failures", "Co-attention")  # the order of our tabs; those of others follow
 
@@ -34,13 +34,13 @@ class Page(Part):
         self._explorers, self.corpus, self.panel = {}, corpora[0], None
         choices = [(f"{corpus.set.name}, {corpus.model.name}", corpus) for corpus in corpora]
         self.corpora = self.control("Dropdown", "", lambda: self._use(self.corpora.value), options=choices)
-        self._summary, self._note, names = ipywidgets.HTML(), ipywidgets.HTML(), list(self._kinds)
+        self._summary, self._note, names = Words(), Words(), list(self._kinds)
         self.tabs = ipywidgets.ToggleButtons(options=names, style={"button_width": "auto"})
         select = ipywidgets.Dropdown(options=names, description="tab", style={"description_width": "initial"})
         self._left, self._tab = ipywidgets.VBox(), ipywidgets.VBox()
         right, head = ipywidgets.VBox([self.tabs, select, self._tab]), ipywidgets.HBox([self.corpora, self._summary])
         columns = ipywidgets.HBox([self._left, right])
-        super().__init__([ipywidgets.HTML(f"<style>{static('page.css')}</style>"), head, columns])
+        super().__init__([Words(Markup(f"<style>{static('page.css')}</style>")), head, columns])
         named = {"page": self, "head": head, "columns": columns, "left": self._left, "right": right, "tab": self._tab}
         for name, widget in {**named, "summary": self._summary, "tabs": self.tabs, "select": select}.items():
             widget.add_class(f"foir-{name}")
@@ -73,7 +73,7 @@ class Page(Part):
         """What is shown, as plain values: corpus, tab, summary, note (why a tab can't be had), and the state of the explorer."""
         return {
             "corpus": f"{self.corpus.set.name}, {self.corpus.model.name}", "tab": self.tab,
-            "summary": unescape(self._summary.value), "note": unescape(self._note.value),
+            "summary": self._summary.text, "note": self._note.text,
             "explorer": None if self.explorer is None else self.explorer.state,
         }  # fmt: skip
 
@@ -119,7 +119,7 @@ class Page(Part):
     def _show(self, sentence, *explorer):
         """A sentence in place of an explorer, or the explorer."""
         self._note.layout.display = None if sentence else "none"
-        self._note.value, self._tab.children = escape(sentence), [self._note, *explorer]
+        self._note.value, self._tab.children = sentence, [self._note, *explorer]
 
     def _summarise(self):
-        self._summary.value = escape(self.explorer.summary) if self.explorer is not None else ""
+        self._summary.value = self.explorer.summary if self.explorer is not None else ""

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import astuple
 
-import ipywidgets
 import numpy as np
 import traitlets
 from PIL import Image
@@ -12,10 +11,11 @@ from foir_lib.data.checks import CORNERS, plain
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box
+from foir_lib.text import LABEL, one_line
 from foir_lib.view.explorers import rows as results
 from foir_lib.view.explorers.base import Part, wrapped
 from foir_lib.view.widgets.canvas import PromptCanvas
-from foir_lib.view.widgets.live import Listeners
+from foir_lib.view.widgets.live import Listeners, Words
 
 NO_LABEL, NO_OBJECT = "(no label)", "(choose one)"
 
@@ -50,9 +50,9 @@ class QueryPanel(Part):
         steps = {"Previous": -1, "Random": 0, "Next": 1}
         self.steps = [self.button(name, lambda step=step: self.step(step), tooltip=f"{name} query picture")
                       for name, step in steps.items()]  # fmt: skip
-        self.place = ipywidgets.Label()
+        self.place = Words()
         self.objects = self.control("Dropdown", "annotated objects", self._point_at, options=[(NO_OBJECT, "")])
-        labels = [(NO_LABEL, ""), *((str(label), label) for label in results.labels_of(rs))]
+        labels = [(NO_LABEL, ""), *((one_line(label, LABEL), label) for label in results.labels_of(rs))]
         words = "What counts as right; chosen by itself from what you point at"
         self._label = self.control("Dropdown", "looking for", self.notify, options=labels, tooltip=words)
         for control, shown in ((self._label, len(labels) > 1), (self.objects, len(rs.objects))):
@@ -66,7 +66,7 @@ class QueryPanel(Part):
 
     @label.setter
     def label(self, label) -> None:
-        if label not in dict(self._label.options).values():
+        if label not in self.labels and label != "":
             raise InputError(f"Nobody knows what is right for {label!r}: choose one of {', '.join(map(str, self.labels))}.")
         self._label.value = label
 
@@ -163,7 +163,7 @@ class QueryPanel(Part):
         """Place, annotated objects and label of the present picture and prompt."""
         self.place.value = f"{self._place + 1} of {len(self._ids)}" if self.image_id in self._place_of else ""
         items, options = self._items(), [(NO_OBJECT, "")]
-        names = items["label"].astype(str) + (items.groupby("label").cumcount() + 1).map(" {}".format).replace(" 1", "")
+        names = items["label"].map(lambda label: one_line(label, LABEL)).astype(str) + (items.groupby("label").cumcount() + 1).map(" {}".format).replace(" 1", "")
         for row, name, outline in zip(items.index, names, items["segmentation"], strict=True):
             options.append((f"{name} (box)", (int(row), "box")))
             if isinstance(outline, list | tuple | dict) and outline:
@@ -171,8 +171,8 @@ class QueryPanel(Part):
         if self.objects.options != tuple(options):
             self.objects.options = tuple(options)
         value = self._entry(self.canvas.prompt)
-        self.objects.value = value if value in dict(options).values() else ""
-        self._label.value = label if label in dict(self._label.options).values() else ""
+        self.objects.value = value if value in [entry for _, entry in options] else ""
+        self._label.value = label if label in self.labels else ""
 
     def _entry(self, prompt):
         """The entry of ``objects`` that a prompt is, or ""."""

@@ -2,16 +2,19 @@
 
 import ipywidgets
 import numpy as np
+from markupsafe import Markup
 
 from foir_lib.errors import FoirError, count
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
+from foir_lib.text import markup
 from foir_lib.view.explorers import rows
 from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.comparison import Comparison, Methods, offered, parsed
 from foir_lib.view.explorers.options import Options, plain, with_options
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets.gallery import Gallery
+from foir_lib.view.widgets.live import Words
 
 K = (5, 10, 20)
 
@@ -60,7 +63,7 @@ class RetrievalExplorer(Explorer):
         self.maps = self.control("Checkbox", "what counts", self.show, value=maps, indent=False)
         wide = {"continuous_update": False, "layout": {"width": "100%"}}
         self.text = self.control("Text", "methods, with options", lambda: self._use(self.text.value), **wide)
-        self.legend = ipywidgets.HTML()
+        self.legend = Words()
         more = ipywidgets.Accordion([ipywidgets.VBox([wrapped(*self.buttons.values(), gap="4px"), self.text])], selected_index=None)
         more.titles = ("methods",)
         self.gallery.on_pick(self._picked)
@@ -127,9 +130,10 @@ class RetrievalExplorer(Explorer):
         self.text.value = ", ".join(map(str, self._methods))
         known = [f"{words} by {name}" for name, table in self.results.items() if (words := rows.tally(table))]
         self.summary = f"right: {', '.join(known)}" if known else ""
-        words = ["<b>✓</b> right, <b>✗</b> wrong"] if known else []
-        words += [f"<b>▲▼</b> places gained or lost against {self._methods[0]}"] if len(self._methods) > 1 else []
-        self.legend.value = "; ".join([*words, "click a picture to ask with it"]) + "."
+        words = [Markup("<b>✓</b> right, <b>✗</b> wrong")] if known else []
+        if len(self._methods) > 1:
+            words.append(markup("<b>▲▼</b> places gained or lost against {}", self._methods[0]))
+        self.legend.value = Markup("; ").join([*words, "click a picture to ask with it."])
 
     def _use(self, methods):
         """Other methods side by side, or a text that names them."""

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foir_lib.bench.published import COSTS
+from foir_lib.text import LABEL, one_line
 from foir_lib.view.figures import looks, parts
 
 LINE = 0.165  # inches of a bar
@@ -53,7 +54,7 @@ def _ticks(at: dict, n_models: int) -> list[tuple[float, str]]:
     for method in dict.fromkeys(name for name, _ in at):
         bars = {model: y for (name, model), y in at.items() if name == method}
         alone = n_models > 1 and len(bars) == 1 and looks.GUEST not in bars
-        ticks.append((float(np.mean(list(bars.values()))), f"{method}, {min(bars)}" if alone else method))
+        ticks.append((float(np.mean(list(bars.values()))), one_line(f"{method}, {min(bars)}" if alone else method, LABEL)))
     return ticks
 
 
@@ -66,7 +67,7 @@ def _panel(axes: Axes, part: pd.DataFrame, at: dict, models: list[str]) -> None:
         look = {"color": looks.ORANGE, "hatch": "///"} if model == looks.GUEST else look
         drawn = (part["model"] == model).to_numpy() & ~np.isnan(ours)
         if drawn.any():
-            label = "ours" if len(models) == 1 and i == 0 else model
+            label = "ours" if len(models) == 1 and i == 0 else looks.entry(model)
             style = {"color": look["color"], "hatch": look["hatch"] or None, "edgecolor": "black", "linewidth": 0.4}
             axes.barh(places[drawn], ours[drawn], 0.78, label=label, **style)
     if (known := ~np.isnan(high)).any():

@@ -21,7 +21,7 @@ def curve(axes: Axes, part: pd.DataFrame, name: str, look: dict, best: bool = Fa
     """``part``, rows of one line, over x, with their intervals; ``best``: a ring around the highest."""
     part = part.sort_values("x")
     look = {key: look[key] for key in ("color", "marker", "linestyle")}
-    axes.plot(part["x"], part["ours"], label=name, linewidth=1.5, markersize=4.5, **look)
+    axes.plot(part["x"], part["ours"], label=looks.entry(name), linewidth=1.5, markersize=4.5, **look)
     if "low" in part:
         axes.vlines(part["x"], part["low"], part["high"], color=look["color"], alpha=0.5, label=looks.INTERVAL)
     if best:
@@ -89,7 +89,7 @@ def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
                 reach = here.loc[here["model"] == level.model, "x"].max()  # h_on: as far as the model has heads
                 axes.hlines(level.ours, 1, reach, color=colours.get(level.model, looks.GREY), linestyle="--", **thin)
             for method in dict.fromkeys(levels["method"]):
-                label = method + " of each model" * bool(colours)
+                label = looks.entry(method) + " of each model" * bool(colours)
                 axes.plot([], [], color=looks.GREY, linestyle="--", label=label, **thin)
             if option in CHOSEN:
                 axes.axvline(CHOSEN[option], label="the paper's choice", color=looks.GREY, linestyle=":", **thin)

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from foir_lib.bench.runs.tables_text import comparable
 from foir_lib.errors import InputError, unknown
+from foir_lib.text import LONGEST, one_line
 
 WIDTH = 8.5  # inches, the width of a notebook's output
 DPI = 90
@@ -22,7 +24,9 @@ STYLE = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 8, "figure.titlesize": 9,
     "xtick.labelsize": 7, "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False,
     "hatch.linewidth": 0.6, "figure.facecolor": "white", "axes.facecolor": "white",
+    "text.parse_math": False, "text.usetex": False,  # $ in a label is a letter
 }  # fmt: skip
+NAMES = ("dataset", "model", "method", "metric")  # columns of rows
 METHODS = ("CBIR", "Mask", "Crop", "FA", "Random heads", "PHS", "PHS (query-db)", "FA+PHS")
 COLOURS = ("#7F7F7F", "#E69F00", "#D55E00", "#56B4E9", "#CC79A7", "#0072B2", "#000000", "#009E73")
 MARKERS = "sv^Dxo*P<>hpX"
@@ -30,19 +34,35 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0,
 HATCHES = ("", "///", "\\\\\\", "...", "xxx", "+++", "ooo", "---", "**")
 HEAT, COVER = "magma", 0.75  # colours of heat maps, and how much of them covers the grey picture
 INTERVAL = "95 % interval of the difference"
+LINES = 3  # of one text
 GUEST = "guest"  # the model of rows that somebody else's file gave
 
 
 @contextmanager
 def canvas(height: float, width: float = WIDTH) -> Iterator[Figure]:
-    """A new figure of ``width`` x ``height`` inches in the workbook's style, closed at the end."""
+    """A new figure of ``width`` x ``height`` inches in the workbook's style, closed at the end.
+
+    Whatever text is on it then is drawn as it is, in at most :data:`LINES` lines that fit on a page.
+    """
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(width, height), dpi=DPI, layout="constrained")
         try:
             yield figure
+            for one in figure.findobj(Text):
+                one.set_text(_readable(one.get_text(), LONGEST if one.axes is None else 80))
             figure.draw_without_rendering()  # while the style holds
         finally:
             plt.close(figure)
+
+
+def _readable(text, longest):
+    """Text without what can't be drawn, in few lines of at most so many characters."""
+    return "\n".join(one_line(line, longest) for line in text.split("\n", LINES - 1))
+
+
+def entry(name: str) -> str:
+    """A name in a legend, which would leave out one with an underscore in front."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def nth_look(i: int) -> dict:
@@ -73,6 +93,7 @@ def checked(rows, *columns: str, metric: str | None = None) -> pd.DataFrame:
     if metric is not None and metric not in set(rows["metric"]):
         raise unknown("metric in these rows", metric, dict.fromkeys(rows["metric"]))
     rows = rows if metric is None else rows[rows["metric"] == metric]
+    rows = rows.assign(**{name: rows[name].map(one_line) for name in NAMES if name in rows})
     if "low" not in rows:
         return rows
     first = rows["ours"].where(rows["low"].isna()).groupby(comparable(rows)).transform("first")

@@ -16,7 +16,7 @@ from foir_lib.bench import metrics
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Prompt
-from foir_lib.view.figures import parts
+from foir_lib.view.figures import looks, parts
 from foir_lib.view.figures.looks import BLUE, WIDTH, canvas
 
 Grid = tuple[int, int]
@@ -44,7 +44,7 @@ def compare_lists(
     ids: database rows, best first (-1: none); scores and relevance (bool) may be None. The name of each row tells how many of
     the ``k`` are right. ``prompt``: another one than the query's own.
     """
-    lines, row = max((name.count("\n") for name in results), default=0), rs.queries.iloc[query]
+    lines, row = min(looks.LINES, max((name.count("\n") for name in results), default=0)), rs.queries.iloc[query]
     picture = rs.open(row["image_id"])
     with canvas(len(results) * (1.2 + 0.14 * lines) + 0.3) as figure:
         cells = figure.add_gridspec(len(results), k + 1, width_ratios=[1.15, *[1] * k])

@@ -13,6 +13,7 @@ from PIL import Image
 from foir_lib.errors import FoirError, InputError
 from foir_lib.images import open_image, rgb
 from foir_lib.prompts import Point, Prompt
+from foir_lib.text import SENTENCE, one_line
 from foir_lib.view.widgets import upload
 from foir_lib.view.widgets.live import Drawn, replace_earlier, static
 from foir_lib.view.widgets.state import PromptState
@@ -109,7 +110,7 @@ class PromptCanvas(Drawn):
 
     def say(self, sentence, error: bool = False) -> None:
         """Show a sentence below the picture (``error``: as one)."""
-        self.message = {"text": str(sentence), "error": bool(error), "n": self.message["n"] + 1}
+        self.message = {"text": one_line(sentence, SENTENCE), "error": bool(error), "n": self.message["n"] + 1}
 
     def quiet(self) -> None:
         """Take an error back from below the picture."""
@@ -194,7 +195,7 @@ class PromptCanvas(Drawn):
         self.picture, self.state, self.bases = picture, state, {}
         with self.hold_sync():
             self.image, self.size, self.number = encoded(picture, LONGEST, quality=92), picture.size, self.number + 1
-            self.label = self.label if label is None else label
+            self.label = self.label if label is None else one_line(label)
             self.quiet()
             self._draw()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import traitlets
 
 from foir_lib.errors import FoirError, InputError
+from foir_lib.text import SENTENCE, one_line
 from foir_lib.view.widgets.live import Drawn, static
 
 FRAMES = ("", "right", "wrong", "query", "chosen")
@@ -53,16 +54,20 @@ class Gallery(Drawn):
         self.message = ""
         for error in self._callbacks(content["pick"]):
             if isinstance(error, FoirError):
-                self.message = str(error)
+                self.message = one_line(error, SENTENCE)
             else:
                 logging.getLogger(__name__).error("A callback of the gallery failed.", exc_info=error)
-                self.message = f"{type(error).__name__} while opening this picture: {error}"
+                self.message = one_line(f"{type(error).__name__} while opening this picture: {error}", SENTENCE)
 
 
 def _filled(fields, default, what):
     if strange := set(fields) - set(default):
         raise InputError(f"{what} has an unknown field {min(strange)!r}: choose from {', '.join(default)}.")
-    return {**default, **fields}
+    return {**default, **{name: _text(value) if isinstance(value, str) else value for name, value in fields.items()}}
+
+
+def _text(value):
+    return "\n".join(one_line(line, SENTENCE) for line in value.split("\n"))
 
 
 def _item(fields):

@@ -5,8 +5,12 @@ from weakref import WeakSet
 
 import anywidget
 import ipywidgets
+import traitlets
 from ipykernel.kernelbase import Kernel
 from ipywidgets import CallbackDispatcher
+from markupsafe import Markup
+
+from foir_lib.text import markup
 
 _widgets = {}  # cell id -> (id of the run's message, the widgets of that run)
 
@@ -22,6 +26,19 @@ class Listeners(CallbackDispatcher):
             except Exception as error:
                 errors.append(error)
         return errors
+
+
+class Words(ipywidgets.HTML):
+    """Words on a page: a str is text, whatever stands in it; only :func:`markup` and templates give HTML."""
+
+    @traitlets.validate("value")
+    def _as_text(self, proposal) -> Markup:
+        return markup("{}", proposal["value"])
+
+    @property
+    def text(self) -> str:
+        """What can be read, without markup."""
+        return Markup(self.value).striptags()
 
 
 class Drawn(anywidget.AnyWidget):

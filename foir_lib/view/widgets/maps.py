@@ -7,6 +7,7 @@ import base64
 
 import numpy as np
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 from matplotlib import colormaps
 from PIL import Image
 from scipy import ndimage
@@ -52,19 +53,19 @@ def _edges(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return inside & ~core, around & ~inside
 
 
-def colour_bar(top: float) -> str:
+def colour_bar(top: float) -> Markup:
     """The scale of :func:`overlays` as HTML: its colours from 0 to ``top`` percent, with its unit."""
     pixels = looks.COVER * colours(np.linspace(0, top, 128), top) + (1 - looks.COVER) * 128  # as over middle grey
     url = base64.b64encode(encoded(Image.fromarray(pixels.astype(np.uint8)[None].repeat(8, 0)), 128, "PNG")).decode()
     ticks = "".join(f"<span>{tick:.{0 if tick >= 9.95 or not tick else 1}f}</span>" for tick in (0, top / 2, top))
-    return (
+    return Markup(
         '<div data-foir="scale" style="display:inline-block;width:220px;font-size:13px;line-height:1.3">attention per patch (%)'
         f'<img alt="colours from 0 to {top:.1f} percent" src="data:image/png;base64,{url}" style="display:block;width:100%;height:10px">'
         f'<div style="display:flex;justify-content:space-between">{ticks}</div></div>'
     )
 
 
-def bars(shares, heads=None, cut: float | None = None, title: str = "attention on the ROI (%)", name: str = "bars") -> str:
+def bars(shares, heads=None, cut: float | None = None, title: str = "attention on the ROI (%)", name: str = "bars") -> Markup:
     """ROI attention of every head, ``shares`` (h,) from 0 to 1, as SVG text.
 
     The chosen ``heads`` (h,) bool are orange, hatched and starred; ``cut``: a dashed line at the value that the
@@ -81,7 +82,7 @@ def bars(shares, heads=None, cut: float | None = None, title: str = "attention o
     ticks = [(f"{tick:g}", at(tick)) for tick in (0, top / 2, top)]
     where = {"left": left, "right": left + step * len(percent), "step": step, "foot": foot, "ticks": ticks}
     line = {"cut": None} if cut is None else {"cut": 100 * cut, "cut_y": at(100 * cut)}
-    return BARS.render(bars=columns, title=title, name=name, orange=ORANGE, grey=GREY, **where, **line)
+    return Markup(BARS.render(bars=columns, title=title, name=name, orange=ORANGE, grey=GREY, **where, **line))
 
 
 def _ceil(percent):

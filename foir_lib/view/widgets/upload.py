@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 from foir_lib.errors import InputError
 from foir_lib.images import open_image
+from foir_lib.text import one_line
 
 PIXELS = 64_000_000
 BYTES = 64 * 2**20
@@ -46,7 +47,7 @@ class Uploads:
 
 def _file(content):
     """(name, bytes, number of chunks) of the file that a message belongs to, checked."""
-    name = PurePath(str(content.get("name"))).name[:100] or "photograph"
+    name = one_line(PurePath(str(content.get("name"))).name, 100).strip() or "photograph"
     size, count = content.get("size"), content.get("count")
     if type(size) is not int or size < 1:
         raise InputError(f"{name} is empty: choose another photograph.")

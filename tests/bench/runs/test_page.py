@@ -15,7 +15,7 @@ def test_the_best_is_bold_where_it_is_so_and_numbers_stand_to_the_right(tmp_path
     text = Page(tmp_path).write().read_text()
     assert "<td class=number>50.0 (49.0)</td>" in text and "<td class=number><b>60.0</b></td>" in text
     assert "<td class=number>+10.0 [5.0, 15.0]</td>" in text and "<td>P*H**S</td>" in text
-    assert "<th scope=col>P*H**S</th>" in text and 'href="phs-1.tex"' in text
+    assert "<th scope=col>P*H**S</th>" in text and 'href="./phs-1.tex"' in text
 
 
 def test_a_run_under_way_says_so_above_failures_and_tables(tmp_path):

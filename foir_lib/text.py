@@ -1,0 +1,32 @@
+"""Text of data where people read it, on a page, in a figure, in a terminal: one line, and nothing in it that does something."""
+
+import re
+
+from markupsafe import Markup
+
+LABEL, LONGEST, SENTENCE = 60, 200, 1000  # characters of what stands beside others, by itself, and of a sentence
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def one_line(value: object, longest: int | None = LONGEST) -> str:
+    """``value`` as one line of at most ``longest`` characters (None: all), its middle left out where it has more.
+
+    Line ends and tabs are spaces; other controls, those of a terminal or of the direction of writing, and what no file can
+    hold in UTF-8, are written out: ``\\x1b``, ``\\u202e``.
+    """
+    line = str(value)
+    if longest is not None and len(line) > longest:
+        tail = longest // 3
+        line = f"{line[: longest - tail - 1]}…{line[len(line) - tail :]}"
+    return _CONTROLS.sub(lambda one: " " if one[0].isspace() else one[0].encode("unicode_escape").decode(), line)
+
+
+def markup(template: str, *values: object) -> Markup:
+    """HTML of a ``template`` with a ``{}`` for each value: what is :class:`Markup` stays, anything else is text of one line."""
+    return Markup(template).format(*(one if isinstance(one, Markup) else _isolated(one_line(one, SENTENCE)) for one in values))
+
+
+def _isolated(line: str) -> Markup:
+    """Text as HTML; what is written from right to left leaves its neighbours where they are."""
+    return Markup("<bdi>{}</bdi>" if _RIGHT_TO_LEFT.search(line) else "{}").format(line)
