@@ -13,7 +13,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from foir_lib.data import training
-from foir_lib.data.readers import reading
+from foir_lib.data.readers import reading, tables
 from foir_lib.errors import FoirError, InputError, unknown
 from foir_lib.files import atomic_write
 from foir_lib.models.zoo import load_model
@@ -93,7 +93,7 @@ def command(path: str | Path, processes: int) -> list[str]:
 
 
 def _read(path):
-    recipe = reading.read_json(reading.need(path, "recipe", "give the JSON file of one."))
+    recipe = tables.read_json(reading.need(path, "recipe", "give the JSON file of one."))
     if not isinstance(recipe, dict):
         raise InputError(f"Recipe {path} holds no keys and values: it needs {', '.join(NEEDED)}.")
     for key in NEEDED:
