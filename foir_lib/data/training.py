@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from foir_lib.data.mini import drawn, landmarks, town
+from foir_lib.data.mini.drawn import DRAWERS
 from foir_lib.data.opening import opened
 from foir_lib.data.readers import gldv2 as google
 from foir_lib.data.readers import reading, tables
@@ -21,6 +23,7 @@ from foir_lib.folders import below
 from foir_lib.images import open_image
 from foir_lib.prompts import Box, Mask
 from foir_lib.registry import register
+from foir_lib.threads import ahead
 
 
 class _Pictures:
@@ -84,18 +87,23 @@ def _draw(folder, seed, n_landmarks, per_landmark):
     world = town.world(town.TRAINING, seed, n_landmarks)
     folder.mkdir(parents=True)
     content = {"names": [facade.name for facade in world.facades[:n_landmarks]], "files": [], "labels": [], "boxes": []}
-    for index in tqdm(range(n_landmarks * per_landmark), desc="drawing mini-landmarks for training", unit="picture"):
-        main = index % n_landmarks
-        stream = town.stream(town.TRAINING, seed, town.DATABASE, index)
-        pixels, instances, _, _ = town.scene(world, stream, main, "training")
-        mask = next(one.mask for one in instances if one.landmark == main)
-        if not mask.any():
-            continue
-        file = f"{index + 1:08d}.png"
-        Image.fromarray(pixels).save(folder / file, compress_level=1)
-        box = [int(v) for v in astuple(Mask(mask).box(mask.shape[::-1]))]
-        for key, value in zip(("files", "labels", "boxes"), (file, main, box), strict=True):
-            content[key].append(value)
+
+    def scene(index):
+        return town.scene(world, town.stream(town.TRAINING, seed, town.DATABASE, index), index % n_landmarks, "training")
+
+    n = n_landmarks * per_landmark
+    with ThreadPoolExecutor(DRAWERS) as pool:
+        scenes = tqdm(ahead(pool, scene, range(n), 2 * DRAWERS), desc="drawing mini-landmarks for training", unit="picture", total=n)
+        for index, (pixels, instances, _, _) in enumerate(scenes):
+            main = index % n_landmarks
+            mask = next(one.mask for one in instances if one.landmark == main)
+            if not mask.any():
+                continue
+            file = f"{index + 1:08d}.png"
+            Image.fromarray(pixels).save(folder / file, compress_level=1)
+            box = [int(v) for v in astuple(Mask(mask).box(mask.shape[::-1]))]
+            for key, value in zip(("files", "labels", "boxes"), (file, main, box), strict=True):
+                content[key].append(value)
     (folder / "training.json").write_text(json.dumps(content))
 
 

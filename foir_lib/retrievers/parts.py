@@ -4,7 +4,6 @@ What is on disk (database, queries, training pictures) goes to the feature store
 whose features stay in memory.
 """
 
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from itertools import islice
@@ -21,6 +20,7 @@ from foir_lib.prompts import Mask, crop
 from foir_lib.store import features as store
 from foir_lib.store import keys
 from foir_lib.store.arrays import Arrays, Rows
+from foir_lib.threads import ahead
 
 
 class Cut(NamedTuple):
@@ -71,7 +71,7 @@ class Pictures:
         load = load or (lambda row: self.corpus.model.preprocess(self.open(row)))
         size = self.corpus.batch_size
         with ThreadPoolExecutor(self.corpus.workers) as pool:
-            tensors = _ahead(pool, load, rows, size)
+            tensors = ahead(pool, load, rows, size)
             while batch := list(islice(tensors, size)):
                 yield from _stacked(batch)
 
@@ -208,16 +208,5 @@ def batched(part, describe, start: int, stop: int) -> dict[str, np.ndarray]:
         dicts = [arrays(rows) for rows in batches]
     else:
         with threadpool_limits(1), ThreadPoolExecutor(corpus.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            dicts = list(_ahead(pool, arrays, batches, corpus.workers))
+            dicts = list(ahead(pool, arrays, batches, corpus.workers))
     return {name: np.concatenate([one[name] for one in dicts]) for name in dicts[0]}
-
-
-def _ahead(pool, function, items, n):
-    """``function(item)`` of each item in order, computed by a pool of threads at most ``n`` ahead."""
-    ready = deque()
-    for item in items:
-        ready.append(pool.submit(function, item))
-        if len(ready) > n:
-            yield ready.popleft().result()
-    while ready:
-        yield ready.popleft().result()

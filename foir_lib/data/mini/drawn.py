@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -15,6 +17,9 @@ from tqdm.auto import tqdm
 
 from foir_lib.errors import count
 from foir_lib.files import cache_root, disk_errors
+from foir_lib.threads import ahead
+
+DRAWERS = 2  # threads
 
 
 def drawn_once(name: str, draw: Callable[[Path], None]) -> Path:
@@ -64,12 +69,12 @@ def write(
     (folder / "annotations").mkdir(parents=True)
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(names)]
     written = []
-    with tqdm(total=sum(splits.values()), desc=f"drawing {title}", unit="picture") as bar:
+    bar = tqdm(total=sum(splits.values()), desc=f"drawing {title}", unit="picture")
+    with bar, ThreadPoolExecutor(DRAWERS) as pool:
         for part, (split, n_images) in enumerate(splits.items()):
             (folder / split).mkdir()
             images, annotations = [], []
-            for index in range(n_images):
-                pixels, things = draw(part, index)
+            for index, (pixels, things) in enumerate(ahead(pool, partial(draw, part), range(n_images), 2 * DRAWERS)):
                 image_id = part * 10_000_000 + index + 1
                 file = f"{image_id:0{digits}d}.png"
                 Image.fromarray(pixels).save(folder / split / file, compress_level=1)
