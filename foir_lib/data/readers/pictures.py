@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import compress
 from os import PathLike
 from pathlib import Path
 
@@ -53,14 +54,22 @@ def headers(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarra
     files stay as they are: a million take minutes.
     """
 
-    def compute():
-        measured = measure(paths, what, header).astype("<i4")
-        sentence = "{} of {} can't be read ({n} such): the file is damaged, get it again"
-        refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
-        return measured.tobytes()
+    key = {"what": "headers of pictures", "n": len(paths), "files": stamps(paths)}
+    content = cached("headers", key, lambda: measure(paths, what, header).astype("<i4").tobytes())
+    measured = np.frombuffer(content, "<i4").reshape(-1, 3)
+    sentence = "{} of {} can't be read ({n} such): the file is damaged, get it again"
+    refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
+    return measured
 
-    key = {"what": "headers of pictures", "n": len(paths), "files": stamps(paths), "lenient": lenient}
-    return np.frombuffer(cached("headers", key, compute), "<i4").reshape(-1, 3)
+
+def readable(paths: Sequence[str], what: str) -> list[str]:
+    """Those pictures whose headers can be read; the others are noted. Raises InputError when there are none."""
+    measured = headers(paths, what, lenient=True)
+    noted(paths, measured)
+    chosen = list(compress(paths, (measured > 0).all(1)))
+    if not chosen:
+        raise InputError(f"None of the {len(paths)} pictures of {what} can be read, first {paths[0]}: replace them.")
+    return chosen
 
 
 def noted(paths: Sequence[str], measured: np.ndarray) -> None:
@@ -86,7 +95,7 @@ def measure(paths: Sequence[str], what: str, read: Callable[[str], tuple[int, ..
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         bar = tqdm(pool.map(measured, paths), total=len(paths), desc=f"measuring {what}", unit="picture", delay=2)
         rows = list(bar)
-    n = max((len(row) for row in rows if row), default=2)
+    n = max((len(row) for row in rows if row), default=3)
     return np.array([row or (0,) * n for row in rows], dtype=np.int32).reshape(-1, n)
 
 
