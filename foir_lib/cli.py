@@ -47,6 +47,22 @@ def data_verify(name: str, root: Root = None):
     _verdict(download.verify(name, root))
 
 
+@data.command("check")
+def data_check(
+    root: Annotated[str, typer.Argument(help="Folder of photographs, or of a data set.")],
+    name: Annotated[str, typer.Option("--set", help="Whose layout it has; see foir data list.")] = "folder",
+    option: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any option of its reader: boxes.")] = None,
+):
+    """Tell what reading a folder or data set leaves out, turns or guesses; nothing is run."""
+    from foir_lib.data import checking
+
+    retrieval_set, notices = checking.check(root, name, **_pairs(option or [], {"name": name, "root": root}))
+    if len(notices):
+        _table(notices)
+    counts = ", ".join(f"{len(getattr(retrieval_set, part))} {part}" for part in ("images", "objects", "queries"))
+    typer.echo(f"{name} in {root}: {counts}; {len(notices) or 'no'} notices")
+
+
 @cache.command("list")
 def cache_list():
     """List what the cache holds: size, last use, and whether today's code would make the same (stale: no)."""

@@ -99,7 +99,8 @@ class RetrievalSet:
         picture = open_image(path, longest=longest)
         if longest is None and split != "database" and picture.size != (width, height):
             sizes = f"{picture.width} x {picture.height} pixels, its annotation says {width} x {height}"
-            raise InputError(f"Picture {path} is {sizes}: use the original file.")
+            remedy = "its EXIF turns it, load the set with check_files=True" if picture.size == (height, width) else "use the original file"
+            raise InputError(f"Picture {path} is {sizes}: {remedy}.")
         return picture
 
     def n_objects(self, image_id: int | str) -> int:

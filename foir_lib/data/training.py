@@ -17,10 +17,12 @@ from foir_lib.data.opening import opened
 from foir_lib.data.readers import gldv2 as google
 from foir_lib.data.readers import reading, tables
 from foir_lib.data.readers.pickles import load_plain
+from foir_lib.data.readers.pictures import readable
 from foir_lib.data.values import label, short, whole
 from foir_lib.errors import InputError
 from foir_lib.folders import below
 from foir_lib.images import open_image
+from foir_lib.notices import collected
 from foir_lib.prompts import Box, Mask
 from foir_lib.registry import register
 from foir_lib.threads import ahead
@@ -111,7 +113,7 @@ def _draw(folder, seed, n_landmarks, per_landmark):
 def folders(root: str | PathLike) -> TrainingSet:
     """ImageNet-style folders (one per label, pictures below it) as a TrainingSet: root/<label>/**/*.jpg."""
     root = reading.need(root, "folder of training pictures", "expected one folder per label, with pictures.")
-    inside = {path: Path(path).relative_to(root).parts for path in below(root)}
+    inside = {path: Path(path).relative_to(root).parts for path in readable(below(root), root.name)}
     labelled = {path: label(parts[0]) for path, parts in inside.items() if len(parts) > 1}
     if not labelled:
         remedy = "expected one folder per label, as in ImageNet"
@@ -138,14 +140,16 @@ def gldv2(root: str | PathLike, clean: bool = True, check_files: bool = True) ->
 
 
 def sample(root: str | PathLike, n: int | None = None, seed: int = 0) -> list[str]:
-    """Paths of ``n`` pictures (all, if there are no more or None is given) drawn from those below ``root``, sorted.
+    """Paths of ``n`` pictures (all, if there are no more or None is given) drawn from those below ``root``, sorted,
+    without those that can't be read.
 
     For what needs no labels, as PCA-whitening learned on Landmarks (Babenko et al., ECCV 2014) or on distractors.
     """
-    paths = below(reading.need(root, "folder of pictures", "give the folder that holds them."))
-    if n is None or n >= len(paths):
-        return paths
-    return sorted(np.random.default_rng(seed).choice(paths, n, replace=False).tolist())
+    with collected(f"Pictures to learn from below {root}"):
+        paths = below(reading.need(root, "folder of pictures", "give the folder that holds them."))
+        if n is not None and n < len(paths):
+            paths = sorted(np.random.default_rng(seed).choice(paths, n, replace=False).tolist())
+        return readable(paths, "pictures to learn from")
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +218,8 @@ def load(name: str, loss: str = "arcface", root: str | PathLike = "", **options)
     name: one that is registered as a "training set"; root: of real ones, where `foir data get` puts them unless given;
     options: of the function that is registered. Raises InputError and MissingError.
     """
-    pictures = opened("training set", name, root, options)
+    with collected(f"Training pictures {name}"):
+        pictures = opened("training set", name, root, options)
     if loss == "contrastive":
         return pairs(pictures) if isinstance(pictures, TrainingSet) else pictures
     if not isinstance(pictures, TrainingSet):

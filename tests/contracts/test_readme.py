@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.main import get_command
@@ -77,6 +78,8 @@ def test_commands_parse(line, monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "load_plugin", asked.append)
     for name in ("get", "verify"):
         monkeypatch.setattr(download, name, lambda name, root: asked.append(download.manifest(name)) or _verified())
+    nothing = SimpleNamespace(images=(), objects=(), queries=())
+    monkeypatch.setattr("foir_lib.data.checking.check", lambda root, name: asked.append(root) or (nothing, ()))
     monkeypatch.setattr("foir_lib.bench.speed.run.main", lambda *_: asked.append("bench") or {})
     monkeypatch.setattr("foir_lib.bench.speed.run.markdown", str)
     if len(words) == 2 and words[1] in get_command(cli.app).commands:  # named in the text, without arguments

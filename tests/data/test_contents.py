@@ -105,7 +105,7 @@ def test_a_flipped_bit_in_what_was_remembered_changes_nothing(tmp_path, cache):
     folder = album(tmp_path / "photos", 0)
     paths = [str(path) for path in sorted(folder.iterdir())]
     sizes, key = pictures.sizes(paths, "test"), load_set("folder", root=folder).fingerprint
-    files = [path for kind in ("sizes", "contents") for path in Path(cache, kind).iterdir()]
+    files = [path for kind in ("headers", "contents") for path in Path(cache, kind).iterdir()]
     assert len(files) == 2
     for path in files:
         whole = path.read_bytes()

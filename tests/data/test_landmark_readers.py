@@ -145,7 +145,7 @@ def test_missing_and_damaged_pictures(roxford):
 
 def test_sizes_are_measured_once(roxford, monkeypatch):
     first = load_set("roxford5k", root=roxford)
-    monkeypatch.setattr(pictures, "size", None)
+    monkeypatch.setattr(pictures, "header", None)
     assert load_set("roxford5k", root=roxford).fingerprint == first.fingerprint
 
 

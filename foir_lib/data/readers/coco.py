@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from foir_lib.data import names
-from foir_lib.data.readers import pictures, reading, sizes, tables
+from foir_lib.data.readers import pictures, reading, sizes, tables, turned
 from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.data.values import flags, labels, numbers, short, whole
 from foir_lib.errors import InputError
@@ -31,22 +31,26 @@ REMEDY = "expected val2017/, train2017/ and annotations/instances_{val,train}201
 @register("set", "coco")
 def load(
     root: str | PathLike, query: str = "val2017", database: str = "train2017",
-    crowd_queries: bool = False, crowd_positives: bool = True, check_files: bool = True, name: str = "coco",
+    crowd_queries: bool = False, crowd_positives: bool = True, check_files: bool = True, boxes_on: str | None = None,
+    name: str = "coco",
 ) -> RetrievalSet:  # fmt: skip
     """COCO as a RetrievalSet: 4,952 of the 5,000 val2017 images have boxes to query with, 118,287 are the database.
 
     query, database: the splits (folder names); the same name twice searches a split in itself.
     crowd_queries, crowd_positives: whether crowd regions are queries, and whether they count as "contains"
-    (METHODS 1). check_files: see that every picture is there. Raises MissingError and InputError.
+    (METHODS 1). check_files: see that every picture is there, and how EXIF turns those of the queries; boxes_on: as for a folder.
+    Raises MissingError and InputError.
     """
     root = reading.need(root, "COCO folder", REMEDY)
     roles = {query: "query", database: "database"} if query != database else {query: "both"}
-    splits = [read_split(root, split, role, check_files) for split, role in roles.items()]
+    splits = [read_split(root, split, role, check_files, boxes_on) for split, role in roles.items()]
     images, objects = (pd.concat(parts, ignore_index=True) for parts in zip(*_apart(splits, list(roles)), strict=True))
     return reading.make_set(name, images, objects, crowd_queries, crowd_positives)
 
 
-def read_split(root: Path, split: str, role: str, check_files: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_split(
+    root: Path, split: str, role: str, check_files: bool = True, boxes_on: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables images and objects of a RetrievalSet for the pictures in root/split, whose split is ``role``.
 
     Queries without objects are left out; their pictures needn't be there.
@@ -59,9 +63,12 @@ def read_split(root: Path, split: str, role: str, check_files: bool = True) -> t
         measures[needed] = pictures.sizes(_paths(folder, files[needed], path, check_files), path.name)
         return measures
 
-    images, objects = read(path, measured)
+    def settled(listed, objects):
+        listed = listed.assign(path=_paths(folder, listed["file_name"], path, check_files), split=role)
+        return turned.settled(listed, objects, boxes_on, path.name, check_files)
+
+    images, objects = read(path, measured, settled)
     images = images[images["image_id"].isin(objects["image_id"]) | (role != "query")].reset_index(drop=True)
-    images = images.assign(path=_paths(folder, images["file_name"], path, check_files), split=role)
     if check_files:
         reading.need_files(images["path"].tolist(), path.name)
     return images.drop(columns="file_name"), objects
@@ -104,10 +111,13 @@ def _same(one, other):
     return not (os.path.isfile(one) and os.path.isfile(other)) or filecmp.cmp(one, other, shallow=False)
 
 
-def read(path: str | PathLike, measured: Callable[..., np.ndarray] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read(
+    path: str | PathLike, measured: Callable[..., np.ndarray] | None = None, settled: Callable | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of one annotation file: images (image_id, file_name, width, height), objects as in RetrievalSet.
 
-    ``measured(file_names, has_objects)``: sizes (n, 2) of pictures whose sizes the file doesn't tell. Boxes are clipped to
+    ``measured(file_names, has_objects)``: sizes (n, 2) of pictures whose sizes the file doesn't tell; ``settled(images, objects)``:
+    both, for pictures as EXIF turns them. Boxes are clipped to
     their pictures, those without area left out and counted. Raises InputError for broken JSON, lacking keys, wrong types,
     image ids twice, unknown images or categories.
     """
@@ -133,6 +143,8 @@ def read(path: str | PathLike, measured: Callable[..., np.ndarray] | None = None
     objects["segmentation"] = pd.Series([a.get("segmentation") or None for a in annotations], dtype=object)
     images = pd.DataFrame({"image_id": image_ids, "file_name": tables.column(content["images"], "file_name", f"{path}: images", str)})
     images[["width", "height"]] = _sizes(content["images"], images, path, measured, images["image_id"].isin(of_image))
+    if settled is not None:
+        images, objects = settled(images, objects)
     objects = reading.fit_objects(objects, images, str(path), "annotation {} of image {}", titles, of_image)
     return images, objects.reset_index(drop=True)
 

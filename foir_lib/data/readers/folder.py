@@ -5,7 +5,6 @@ a file ``boxes.csv``, else ``boxes.json``, right in the folder is taken unless a
 An image is named by its path below the folder, or by its file name when only one picture has it.
 """
 
-import warnings
 from functools import partial
 from itertools import compress
 from os import PathLike
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from foir_lib.data import names
-from foir_lib.data.readers import coco, pictures, reading, tables
+from foir_lib.data.readers import coco, pictures, reading, tables, turned
 from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
 from foir_lib.data.values import labels, numbers, short
 from foir_lib.errors import InputError
@@ -27,14 +26,15 @@ from foir_lib.registry import register
 @register("set", "folder")
 def load(
     root: str | PathLike, boxes: str | PathLike | None = None,
-    crowd_queries: bool = False, crowd_positives: bool = True, check_files: bool = True,
+    crowd_queries: bool = False, crowd_positives: bool = True, check_files: bool = True, boxes_on: str | None = None,
 ) -> RetrievalSet:  # fmt: skip
     """A folder of photographs as a RetrievalSet; image ids are the paths below ``root``.
 
     ``boxes``: a CSV or JSON file; None takes ``root/boxes.csv``, else ``root/boxes.json``, if there is one; "" takes
     none. Without boxes there are no labelled objects and no queries: search it with prompts of your own.
     With boxes, pictures without one are searched but are no queries. Pictures that can't be read are left
-    out with a warning; check_files=False reads only their headers, faster, and leaves fewer of them out.
+    out and counted; check_files=False reads only their headers, faster, and leaves fewer of them out.
+    boxes_on: "shown" (the picture as its EXIF turns it) or "stored" pixels; None: shown, and noted where nothing tells.
     crowd_queries, crowd_positives: as for COCO. Raises MissingError without a folder or pictures,
     InputError when none can be read, and for boxes of unknown pictures.
     """
@@ -52,7 +52,7 @@ def load(
         ids = names.resolve(list(files), [*images["image_id"], *broken], root, path, needed)
         return pd.Series([None if i in broken else i for i in ids], dtype=object)
 
-    objects = (_coco if path.suffix.lower() == ".json" else _csv)(path, images, found)
+    objects = (_coco if path.suffix.lower() == ".json" else _csv)(path, images, found, boxes_on)
     if not len(objects):
         raise InputError(f"{path} has no box on a picture that can be read: give boxes of the pictures in {root}.")
     return reading.make_set("folder", images, objects, crowd_queries, crowd_positives)
@@ -65,16 +65,14 @@ def _pictures(root, decode):
     sizes = pictures.measure(paths, root.name, (lambda path: open_image(path).size) if decode else size)
     readable = (sizes > 0).all(1)
     broken = list(compress(ids, ~readable))
-    if broken:
+    if len(broken) == len(ids):
         some = ", ".join(broken[:20]) + (", ..." if len(broken) > 20 else "")
-        if len(broken) == len(ids):
-            raise InputError(f"None of the {len(ids)} pictures below {root} can be read: {some}; replace them.")
-        fact = f"{len(broken)} of {len(ids)} pictures below {root} can't be read and were left out"
-        warnings.warn(f"{fact}: {some}.", stacklevel=4)
+        raise InputError(f"None of the {len(ids)} pictures below {root} can be read: {some}; replace them.")
+    pictures.noted(paths, sizes)
     return pictures.table(ids, paths, "both", sizes)[readable], broken
 
 
-def _csv(path, images, found):
+def _csv(path, images, found, boxes_on):
     table = tables.read_csv(path, ("image", "label", *CORNERS))
     table["line"] = np.arange(len(table)) + 1
     where, lines = f"{path}:", (table["line"], table["image"].map(partial(short, quoted=False)))
@@ -86,17 +84,22 @@ def _csv(path, images, found):
     reading.refuse(~np.isfinite(corners).all(axis=1), where, sentence, *lines, *shown)
     image_ids = found(table["image"])
     table = table.assign(image_id=image_ids, ignore=False, segmentation=None, **corners)[image_ids.notna()]
+    _, table = turned.settled(images.assign(width=np.nan, height=np.nan), table, boxes_on, path.name)
     table = reading.fit_objects(table, images, str(path), "row {} ({})", table["line"], table["image"])
     return table[COLUMNS["objects"]]
 
 
-def _coco(path, images, found):
-    size_of = images.set_index("image_id")[["width", "height"]]
+def _coco(path, images, found, boxes_on):
+    size_of, path_of = images.set_index("image_id")[["width", "height"]], images.set_index("image_id")["path"]
 
     def measured(files, has_objects):
         return [size_of.loc[i] if i is not None else (1, 1) for i in found(files, has_objects)]
 
-    listed, objects = coco.read(path, measured)
+    def settled(listed, objects):
+        here = found(listed["file_name"], listed["image_id"].isin(objects["image_id"]))
+        return turned.settled(listed.assign(path=here.map(path_of)), objects, boxes_on, path.name)
+
+    listed, objects = coco.read(path, measured, settled)
     listed["here"] = found(listed["file_name"], listed["image_id"].isin(objects["image_id"]))
     here = listed.dropna(subset="here")
     reading.unique(here["here"], f"{path}: images")

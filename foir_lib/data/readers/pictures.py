@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import compress
 from os import PathLike
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from foir_lib.data.contents import stamps
 from foir_lib.data.names import stem
 from foir_lib.data.readers.reading import refuse
 from foir_lib.data.sets import COLUMNS
-from foir_lib.errors import InputError, MissingError
+from foir_lib.errors import FoirError, InputError, MissingError
 from foir_lib.files import cached
 from foir_lib.folders import below
-from foir_lib.images import size
+from foir_lib.images import header, open_image
+from foir_lib.notices import note
 
 
 def named(root: str | PathLike) -> dict[str, str]:
@@ -41,32 +43,60 @@ def by_name(root: str | PathLike, names: Sequence[str], what: str, remedy: str) 
 
 
 def sizes(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
-    """Width and height of each picture, int (n, 2), from the files' headers; InputError for one that can't be read,
-    with ``lenient`` zeros. They are remembered in the cache as long as the files stay as they are: a million take minutes.
+    """Width and height of each picture, int (n, 2); see :func:`headers`."""
+    return headers(paths, what, lenient)[:, :2]
+
+
+def headers(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
+    """Width, height and EXIF orientation of each picture, int (n, 3), from the files' headers (:class:`foir_lib.images.Header`).
+
+    InputError for one that can't be read, with ``lenient`` zeros. They are remembered in the cache as long as the
+    files stay as they are: a million take minutes.
     """
 
-    def compute():
-        measured = measure(paths, what, size).astype("<i4")
-        sentence = "{} of {} can't be read ({n} such): the file is damaged, get it again"
-        refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
-        return measured.tobytes()
-
-    key = {"what": "sizes of pictures", "n": len(paths), "files": stamps(paths), "lenient": lenient}
-    content = cached("sizes", key, compute)
-    return np.frombuffer(content, "<i4").reshape(-1, 2)
+    key = {"what": "headers of pictures", "n": len(paths), "files": stamps(paths)}
+    content = cached("headers", key, lambda: measure(paths, what, header).astype("<i4").tobytes())
+    measured = np.frombuffer(content, "<i4").reshape(-1, 3)
+    sentence = "{} of {} can't be read ({n} such): the file is damaged, get it again"
+    refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
+    return measured
 
 
-def measure(paths: Sequence[str], what: str, size_of: Callable[[str], tuple[int, int]]) -> np.ndarray:
-    """``size_of`` each picture, (width, height) in pixels, int (n, 2): zeros for one that can't be read."""
+def readable(paths: Sequence[str], what: str) -> list[str]:
+    """Those pictures whose headers can be read; the others are noted. Raises InputError when there are none."""
+    measured = headers(paths, what, lenient=True)
+    noted(paths, measured)
+    chosen = list(compress(paths, (measured > 0).all(1)))
+    if not chosen:
+        raise InputError(f"None of the {len(paths)} pictures of {what} can be read, first {paths[0]}: replace them.")
+    return chosen
+
+
+def noted(paths: Sequence[str], measured: np.ndarray) -> None:
+    """Notes the pictures that were measured as zeros (n, k): they can't be read and are left out."""
+    broken = np.flatnonzero((measured < 1).any(1))
+    if len(broken):
+        example = paths[broken[0]]
+        try:
+            open_image(example)
+        except FoirError as error:
+            example = str(error).removesuffix(".")
+        note("pictures left out that can't be read", example, len(broken))
+
+
+def measure(paths: Sequence[str], what: str, read: Callable[[str], tuple[int, ...]]) -> np.ndarray:
+    """What ``read`` tells of each picture, int (n, k), e.g. (width, height): zeros for one that can't be read."""
 
     def measured(path):
         with suppress(InputError, MissingError):
-            return size_of(path)
-        return 0, 0
+            return read(path)
+        return None
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         bar = tqdm(pool.map(measured, paths), total=len(paths), desc=f"measuring {what}", unit="picture", delay=2)
-        return np.array(list(bar), dtype=np.int32).reshape(-1, 2)
+        rows = list(bar)
+    n = max((len(row) for row in rows if row), default=3)
+    return np.array([row or (0,) * n for row in rows], dtype=np.int32).reshape(-1, n)
 
 
 def table(ids: Sequence[str], paths: Sequence[str], split: str, sizes: np.ndarray) -> pd.DataFrame:
@@ -83,6 +113,7 @@ def distractors(folder: str | PathLike, others: Iterable[str], what: str) -> pd.
     folder = Path(folder).expanduser()
     paths = below(folder)
     measured = sizes(paths, what, lenient=True)
+    noted(paths, measured)
     ids = [f"{what}/{Path(path).relative_to(folder).as_posix()}" for path in paths]
     images = table(ids, paths, "database", measured)[(measured > 0).all(1)]
     clash = set(images["image_id"]) & set(others)

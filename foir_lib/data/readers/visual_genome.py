@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from foir_lib.data.names import stem
-from foir_lib.data.readers import reading, sizes, tables
+from foir_lib.data.readers import reading, sizes, tables, turned
 from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.data.values import label, numbers, short, whole
 from foir_lib.errors import InputError, count
@@ -31,14 +31,15 @@ REMEDY = (
 @register("set", "visual-genome")
 def load(
     root: str | PathLike, query: str = "test_list_500.txt", database: str = "train_list_500.txt",
-    n_categories: int = 100, check_files: bool = True,
+    n_categories: int = 100, check_files: bool = True, boxes_on: str | None = None,
 ) -> RetrievalSet:  # fmt: skip
     """Visual Genome as a RetrievalSet; the paper has 9,880 query images (of 10,000 listed) and 82,904 in the database.
 
     Categories are the ``n_categories`` most frequent names over all annotations, after aliases, equals by
     name. query, database: list files in root. Query images without an object of these are left out
     (PHS 4.1). Boxes outside their pictures and without area are left out with a warning: they are common
-    here. check_files: see that every picture is there. Raises MissingError and InputError.
+    here. check_files: see that every picture is there, and how EXIF turns those of the queries; boxes_on: as for a folder.
+    Raises MissingError and InputError.
     """
     count(n_categories, "n_categories")
     root = reading.need(root, "Visual Genome folder", REMEDY)
@@ -55,6 +56,7 @@ def load(
     images = sizes.completed(images, "Visual Genome")
     objects = _objects(root, n_categories)
     objects = objects[objects["image_id"].isin(images["image_id"])].reset_index(drop=True)
+    images, objects = turned.settled(images, objects, boxes_on, "Visual Genome", check_files)
     where = "objects.json (by image)"
     objects = reading.fit_objects(objects, images, where, "{}", objects["image_id"], strict=False)
     return reading.make_set("visual-genome", images, objects)

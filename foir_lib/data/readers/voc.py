@@ -14,7 +14,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from foir_lib.data import names
-from foir_lib.data.readers import reading, sizes, tables
+from foir_lib.data.readers import reading, sizes, tables, turned
 from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.data.values import flag, label, numbers, short
 from foir_lib.errors import InputError, parsing
@@ -29,13 +29,14 @@ REMEDY = (
 @register("set", "voc")
 def load(
     root: str | PathLike, query: str = "VOC2007/test", database: str = "VOC2007/trainval,VOC2012/trainval",
-    difficult_queries: bool = False, difficult_positives: bool = True, check_files: bool = True,
+    difficult_queries: bool = False, difficult_positives: bool = True, check_files: bool = True, boxes_on: str | None = None,
 ) -> RetrievalSet:  # fmt: skip
     """VOC as a RetrievalSet: 4,952 query images of 2007 test, 16,551 database images of 2007 + 2012 trainval.
 
     query, database: splits as year/list, several separated by commas. difficult_queries,
     difficult_positives: whether objects marked difficult are queries, and whether they count as "contains"
-    (METHODS 1). check_files: see that every picture is there. Raises MissingError and InputError.
+    (METHODS 1). check_files: see that every picture is there, and how EXIF turns those of the queries; boxes_on: as for a folder.
+    Raises MissingError and InputError.
     """
     root = reading.need(root, "VOC folder", REMEDY)
     root = root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root
@@ -54,6 +55,7 @@ def load(
         reading.need_files(images["path"].tolist(), "VOC")
     images = sizes.completed(images, "VOC")
     objects = pd.DataFrame(rows, columns=["image_id", "label", *CORNERS, "ignore"]).assign(segmentation=None)
+    images, objects = turned.settled(images, objects, boxes_on, "VOC", check_files)
     objects = reading.fit_objects(objects, images, str(root), "{} of {}", objects["label"], objects["image_id"])
     return reading.make_set("voc", images, objects, difficult_queries, difficult_positives)
 
