@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from foir_lib.errors import MissingError
+from foir_lib.files import as_path
 from foir_lib.notices import note
 
 EXTENSIONS = (
@@ -31,7 +32,7 @@ def below(root: str | os.PathLike) -> list[str]:
     Links are followed: each folder and each picture is there once, by its own path where it has one below ``root``. What
     looks like a picture and is left out is noted by kind.
     """
-    root, paths, links = os.path.expanduser(root), [], []
+    root, paths, links = as_path(root), [], []
     for entry in _files(root):
         ending = os.path.splitext(entry.name)[1].lower()
         if ending in NOT_READ:
@@ -53,7 +54,7 @@ def below(root: str | os.PathLike) -> list[str]:
 
 def files(root: str | os.PathLike, ending: str) -> list[Path]:
     """All files below ``root`` whose names end so, sorted, as :func:`below` looks for them."""
-    return sorted(Path(entry.path) for entry in _files(os.path.expanduser(root)) if entry.name.endswith(ending))
+    return sorted(Path(entry.path) for entry in _files(as_path(root)) if entry.name.endswith(ending))
 
 
 def _files(root) -> Iterator[os.DirEntry]:

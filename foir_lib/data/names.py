@@ -12,6 +12,7 @@ from pathlib import Path
 
 from foir_lib.data.values import short
 from foir_lib.errors import InputError
+from foir_lib.files import as_path
 from foir_lib.notices import note
 
 ENDING = re.compile(r"\.(jpe?g|jfif|png|webp|bmp|tiff?|gif|hei[cf]|avif)$", re.IGNORECASE)
@@ -44,7 +45,7 @@ def match(names: Sequence[str], known: Sequence[str], root: str | PathLike) -> d
     It is the picture of that path, below the root or whole; else the one with which it shares most of the end of its path,
     the file name at least, upper case or lower. No picture is meant by two names unless they are spellings of one path.
     """
-    above = plain(Path(abspath(Path(root).expanduser())).as_posix())
+    above = plain(Path(abspath(as_path(root))).as_posix())
     exact, ends, means, claims = set(known), _Ends(known, above), {}, defaultdict(lambda: defaultdict(list))
     for name in dict.fromkeys(names):
         path, same = (name, math.inf) if name in exact else ends.nearest(plain(name))

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.files import atomic_path
+from foir_lib.files import as_path, atomic_path
 from foir_lib.methods import pooling, regions
 from foir_lib.methods.pooling import Layer
 from foir_lib.methods.regions import Maps, Regions
@@ -82,6 +82,7 @@ def load(path: str | Path) -> RegionalAttention:
 
     Raises MissingError when there is no such file and IntegrityError when it holds something else.
     """
+    path = as_path(path)
     try:
         with safe_open(path, "pt") as file:
             facts = file.metadata() or {}

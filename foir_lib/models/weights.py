@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 
 from foir_lib.errors import IntegrityError, MissingError
-from foir_lib.files import atomic_write
+from foir_lib.files import as_path, atomic_write
 
 
 def read(path: str | Path) -> dict:
@@ -20,8 +21,8 @@ def read(path: str | Path) -> dict:
 
     Raises MissingError when there is no such file and IntegrityError when it is damaged or holds more than tensors.
     """
-    path = Path(path)
-    if not path.is_file():
+    path = as_path(path)
+    if not os.path.isfile(path):
         raise MissingError(f"There is no weights file at {path}: check the path.")
     try:
         if path.suffix == ".safetensors":
@@ -37,7 +38,7 @@ def read(path: str | Path) -> dict:
 
 def digest(path: str | Path) -> str:
     """``file name, sha256`` of a weights file, for the key of what it makes."""
-    return f"{Path(path).name}, sha256 {_sha256(path)[:16]}"
+    return f"{as_path(path).name}, sha256 {_sha256(path)[:16]}"
 
 
 def module_digest(module: torch.nn.Module) -> str:
@@ -63,7 +64,7 @@ def check(own: dict, state: dict, path: str | Path, name: str, known: Iterable[s
 def write(state: dict, name: str, folder: str | Path, losses: list[float], facts: dict, about: dict) -> dict:
     """Write tensors by name (matrices in float16) as ``<name>.safetensors``, and their card; returns it, see :func:`write_card`."""
     blob = to_safetensors({k: (v.half() if v.ndim > 1 else v).cpu().contiguous() for k, v in state.items()})
-    atomic_write(path := Path(folder) / f"{name}.safetensors", blob)
+    atomic_write(path := as_path(folder) / f"{name}.safetensors", blob)
     return write_card(path, losses, facts, about)
 
 
@@ -72,7 +73,7 @@ def write_card(path: str | Path, losses: list[float], facts: dict, about: dict) 
 
     It holds ``facts``, the losses as 60 means, the file's checksum, and what it is ``about``.
     """
-    path = Path(path)
+    path = as_path(path)
     curve = [round(float(part.mean()), 4) for part in np.array_split(losses, min(60, len(losses)))]
     card = {"name": path.stem} | facts | {"losses": curve, "sha256": _sha256(path)} | about
     atomic_write(path.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
@@ -80,4 +81,4 @@ def write_card(path: str | Path, losses: list[float], facts: dict, about: dict) 
 
 
 def _sha256(path):
-    return hashlib.sha256(np.memmap(path, np.uint8, "r")).hexdigest()
+    return hashlib.sha256(np.memmap(as_path(path), np.uint8, "r")).hexdigest()

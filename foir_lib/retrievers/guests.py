@@ -1,14 +1,15 @@
 """Guests: a ranking or descriptors of somebody else's system, from a file, scored like our own methods."""
 
+import os
 import re
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.files import as_path, state
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.store.arrays import Arrays
@@ -49,7 +50,7 @@ class Guest(Retriever):
         return self._content(retrieval_set, 0) == "ranking"
 
     def _content(self, retrieval_set, part=1):
-        return _read(Path(self.path), retrieval_set, Path(self.path).stat().st_mtime_ns if Path(self.path).exists() else 0)[part]
+        return _read(as_path(self.path), retrieval_set, state(as_path(self.path)))[part]
 
 
 def named(text):
@@ -69,8 +70,8 @@ def read(path, retrieval_set):
     Formats: :data:`FORMATS`. Ranks may be incomplete: what isn't named isn't retrieved. A square array has queries in rows.
     Raises MissingError without the file, IntegrityError for one that can't be read, InputError for one that doesn't fit.
     """
-    path = Path(path)
-    if not path.is_file():
+    path = as_path(path)
+    if not os.path.isfile(path):
         raise MissingError(f"There is no file of a guest at {path}: check the path.")
     kind = path.suffix.lower()
     n_queries, n = len(retrieval_set.queries), len(retrieval_set.database)

@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 
 from foir_lib.errors import IntegrityError, MissingError
-from foir_lib.files import atomic_path
+from foir_lib.files import as_path, atomic_path
 
 
 def save(path, **arrays):
@@ -16,6 +16,7 @@ def save(path, **arrays):
 
 def load(path, what, names):
     """The arrays ``names`` of a file that holds ``what``. Raises MissingError, IntegrityError (damaged or another file)."""
+    path = as_path(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in names}

@@ -1,6 +1,7 @@
 """One loop for all trainings: steps on batches, and a checkpoint from which a stopped run goes on as the same run."""
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError
-from foir_lib.files import atomic_path
+from foir_lib.files import as_path, atomic_path
 from foir_lib.models import weights as weights_file
 
 
@@ -86,7 +87,7 @@ def fit(
 
 def _resume(checkpoint, run, parts, extra):
     """Losses so far; what a checkpoint holds goes into ``parts`` and ``extra``."""
-    if not checkpoint or not Path(checkpoint).exists():
+    if not checkpoint or not os.path.exists(as_path(checkpoint)):
         return []
     saved = weights_file.read(checkpoint)
     of = saved.get("run") if isinstance(saved, dict) else None

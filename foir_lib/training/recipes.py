@@ -15,7 +15,7 @@ from accelerate import PartialState
 from foir_lib.data import training
 from foir_lib.data.readers import reading, tables
 from foir_lib.errors import FoirError, InputError, unknown
-from foir_lib.files import atomic_write
+from foir_lib.files import as_path, atomic_write
 from foir_lib.models.zoo import load_model
 from foir_lib.training import retrieval
 
@@ -49,7 +49,7 @@ def run(path: str | Path) -> list[float]:
     a run call this function. Returns the losses. Raises what those two raise, and
     InputError for a recipe that lacks a key or has one too many.
     """
-    recipe, path = _read(path), Path(path)
+    recipe, path = _read(path), as_path(path)
     start, loss = time.perf_counter(), recipe["loss"]
     pictures = training.load(recipe["data"], loss, recipe["data_root"], **recipe["options"])
     net = load_model(recipe["model"], weights=recipe["weights"] or None, device="cpu").net.requires_grad_(True)
@@ -69,7 +69,7 @@ def launch(recipe: dict, folder: str | Path, processes: int = 1) -> dict:
 
     The output of processes goes to <name>.log. Raises InputError with its last line when they fail.
     """
-    folder, name = Path(folder), recipe["name"]
+    folder, name = as_path(folder), recipe["name"]
     if Path(name).name != name:
         raise InputError(f"Name {name!r} of a recipe can't be a file's: leave out the slash.")
     path = folder / f"{name}.recipe.json"

@@ -162,7 +162,7 @@ def test_a_picture_is_the_same_by_every_door(kind, stored, orientation, mode, se
     image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 200) if mode == "I;16" else image.convert(mode)
     try:
         image.save(file, kind, **({} if kind in ("GIF", "BMP") else {"exif": exif}))
-    except OSError:  # not every format has every mode
+    except (OSError, ValueError):  # not every format has every mode
         return
     shown = by_two_doors(file.getvalue())
     turned = orientation in (5, 6, 7, 8) and kind not in ("GIF", "BMP")
@@ -435,7 +435,7 @@ def test_a_folder_that_is_a_file(tmp_path):
 def test_a_name_that_is_too_long(tmp_path):
     with pytest.raises(InputError) as error:
         atomic_write(tmp_path / ("x" * 300), "x")
-    assert re.search("name too long", says(error), re.IGNORECASE)
+    assert re.search("name is too long", says(error), re.IGNORECASE)
 
 
 def test_our_own_errors_pass_through(tmp_path):

@@ -13,7 +13,7 @@ import requests
 from foir_lib.data.getting.archives import is_archive, need_space, readable, unpack
 from foir_lib.data.getting.fetch import checksum, fetch, reason
 from foir_lib.errors import InputError, IntegrityError, MissingError, unknown
-from foir_lib.files import cache_root, listing, manifest_root
+from foir_lib.files import as_path, cache_root, listing, manifest_root
 
 
 def manifest(name: str) -> dict:
@@ -48,9 +48,9 @@ def datasets() -> pd.DataFrame:
 def data_root(name: str, root: str | Path | None = None) -> Path:
     """The folder of a data set: ``root``, or ``$FOIR_DATA/name``, or ``data/name`` in the cache."""
     if root is not None:
-        return Path(root).expanduser()
+        return as_path(root)
     base = os.environ.get("FOIR_DATA")
-    return (Path(base).expanduser() if base else cache_root() / "data") / name
+    return (as_path(base) if base else cache_root() / "data") / name
 
 
 def get(name: str, root: str | Path | None = None, progress: bool = True) -> pd.DataFrame:

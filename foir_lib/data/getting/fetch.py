@@ -10,7 +10,6 @@ from tqdm.auto import tqdm
 
 from foir_lib.data.getting.archives import need_space
 from foir_lib.errors import IntegrityError
-from foir_lib.files import atomic_write
 
 BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 PIECE = 1 << 16  # bytes
@@ -101,7 +100,7 @@ def _begin(part, note, response):
     part.write_bytes(b"")
     note.unlink(missing_ok=True)
     if (of := _validator(response)) and "Content-Encoding" not in response.headers:
-        atomic_write(note, of)
+        note.write_text(of, encoding="utf-8")  # half of it names nothing
 
 
 def _check(response, start, first):

@@ -17,7 +17,7 @@ from foir_lib.data.names import stem
 from foir_lib.data.readers.reading import refuse
 from foir_lib.data.sets import COLUMNS
 from foir_lib.errors import FoirError, InputError, MissingError
-from foir_lib.files import cached
+from foir_lib.files import as_path, cached
 from foir_lib.folders import below
 from foir_lib.images import header, open_image
 from foir_lib.notices import note
@@ -110,7 +110,7 @@ def distractors(folder: str | PathLike, others: Iterable[str], what: str) -> pd.
 
     Raises InputError when one of them has an id of the ``others``.
     """
-    folder = Path(folder).expanduser()
+    folder = as_path(folder)
     paths = below(folder)
     measured = sizes(paths, what, lenient=True)
     noted(paths, measured)
