@@ -18,10 +18,10 @@ def masked(picture: Image.Image, prompt: Prompt, mean: Sequence[float], grid: Gr
     ``mean`` (r, g, b) in [0, 1], ours: the model's normalisation mean, which is zero after normalising
     (to within the rounding to 8 bits); also ours: the picture is blanked before it is resized. A point prompt needs the model's ``grid``.
     """
-    fill = np.round(np.asarray(mean) * 255).astype(np.uint8)
+    fill = tuple(np.round(np.asarray(mean) * 255).astype(np.uint8).tolist())
     picture = rgb(picture)
-    inside = prompt.pixels(picture.size, grid)
-    return Image.fromarray(np.where(inside[..., None], np.asarray(picture), fill))
+    inside = Image.fromarray(np.ascontiguousarray(prompt.pixels(picture.size, grid)))
+    return Image.composite(picture, Image.new("RGB", picture.size, fill), inside)
 
 
 def attention_mask(roi: Bool[Tensor | np.ndarray, "*B N"]) -> Float[Tensor, "*B N"]:

@@ -8,6 +8,7 @@ from foir_lib.images import open_image
 from foir_lib.text import one_line
 
 PIXELS = 64_000_000
+LONGEST = 4096  # pixels, longest side of what is worked on: a larger photograph is made smaller once, when it arrives
 BYTES = 64 * 2**20
 CHUNK = 512 * 2**10
 
@@ -42,7 +43,7 @@ class Uploads:
             return None
         whole = _Named(b"".join(chunks[i] for i in range(count)))
         whole.name = name
-        return open_image(whole, max_pixels=PIXELS), name
+        return open_image(whole, max_pixels=PIXELS, longest=LONGEST), name
 
 
 def _file(content):

@@ -61,6 +61,17 @@ def listen(canvas):
     return heard
 
 
+def test_a_large_photograph_is_made_smaller_once(canvas):
+    """27 megapixels from a camera: all that answers to the mouse works on at most 4096 pixels a side."""
+    file = io.BytesIO()
+    large = Image.new("RGB", (6000, 4500), "white")
+    large.paste("red", (0, 0, 3000, 2250))
+    large.save(file, "JPEG", quality=30)
+    Browser(canvas).upload(file.getvalue(), "DSC_0001.JPG")
+    assert canvas.size == canvas.picture.size == (4096, 3072) and not canvas.message["error"]
+    assert canvas.picture.getpixel((2000, 1500))[1] < 60 < 200 < canvas.picture.getpixel((2100, 1600))[1]
+
+
 def png(width, height, noise=True):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     file = io.BytesIO()
