@@ -1,6 +1,7 @@
 """Errors a user can act on: one sentence that names the thing, the value and the remedy."""
 
 import difflib
+import math
 import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,16 @@ def parsing(fault: str, remedy: str = "get the file again", error: type[InputErr
         if isinstance(cause, MemoryError):
             says = "it asks for more memory than there is"
         raise error(f"{fault} ({says}): {remedy}.") from cause
+
+
+def number(value, name: str, low: float = -math.inf, high: float = math.inf, above: float | None = None):
+    """``value`` if it is a finite number from ``low`` to ``high``, or ``above`` a bound; else InputError that names it."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not real or not low <= value <= high or (above is not None and value <= above):
+        bounds = [f"above {above}"] if above is not None else [f"at least {low}"] if low > -math.inf else []
+        bounds += [f"at most {high}"] if high < math.inf else []
+        raise InputError(f"{name}={value!r} must be a finite number{', ' if bounds else ''}{' and '.join(bounds)}.")
+    return value
 
 
 def unknown(what: str, name, known) -> InputError:

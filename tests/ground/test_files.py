@@ -17,7 +17,7 @@ from foir_lib.data.readers import reading
 from foir_lib.errors import InputError, MissingError
 from foir_lib.folders import below
 from foir_lib.methods import regional_attention
-from foir_lib.models import detectors, weights
+from foir_lib.models import checkpoints, detectors, weights
 from foir_lib.retrievers import guests
 from foir_lib.search import npz
 from foir_lib.training import recipes
@@ -76,7 +76,7 @@ PICTURES = files.PACKAGE.parent / "notebooks"  # any folder with pictures below 
 DOORS = {  # all that read path text
     "weights of a ViT": lambda path: load_model("mini-vit", weights=path, device="cpu"),
     "weights of a CNN": lambda path: load_model("mini-cnn", weights=path, device="cpu"),
-    "weights": weights.read,
+    "weights": checkpoints.read,
     "detector": detectors.load_detector,
     "attention": regional_attention.load,
     "a guest": lambda path: guests.read(path, None),
