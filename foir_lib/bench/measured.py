@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from foir_lib.bench.metrics.intervals import spread
+from foir_lib.bench.metrics.intervals import comparable, spread
 from foir_lib.bench.runs import report
-from foir_lib.bench.runs.tables_text import BOLD, comparable, pipes
+from foir_lib.bench.runs.tables_text import BOLD, pipes
 from foir_lib.errors import FoirError, InputError, IntegrityError, unknown
 from foir_lib.files import PACKAGE, atomic_write, manifest_root
 

@@ -84,6 +84,15 @@ def spread(values) -> Spread:
     return Spread(float(values.mean()), float(values.mean() - reach), float(values.mean() + reach))
 
 
+def comparable(rows: pd.DataFrame) -> list[pd.Series]:
+    """Data set, model and metric of each score: those that are alike in all three are compared with the first of them.
+
+    A guest, which has no model of ours, counts to the last one before it on its data set.
+    """
+    ours = rows["model"].mask(rows["model"] == "guest").groupby(rows["dataset"]).ffill()
+    return [rows["dataset"], ours.fillna("guest"), rows["metric"]]
+
+
 @lru_cache(maxsize=2)
 def weights(n: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     """How often each of ``n`` units is drawn in each draw, uint8 (draws, n)."""

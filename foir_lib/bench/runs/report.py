@@ -185,7 +185,7 @@ def caption(rows):
     """What the numbers are: metric, its average precision where rows name it, and what stands in brackets."""
     what = ", ".join(dict.fromkeys(rows["metric"]))
     if "ap" in rows:  # which average precision: definitions differ by several points
-        what += f" (AP: {', '.join(dict.fromkeys(rows['ap']))})"
+        what += f" (AP: {', '.join(dict.fromkeys(rows['ap'].dropna().astype(str)))})"
     what += "; in brackets the published number" if rows["published"].notna().any() else ""
     return what + ("; vs: the difference to the first method and its 95 % interval." if "low" in rows else ".")
 

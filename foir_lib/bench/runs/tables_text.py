@@ -1,7 +1,8 @@
 """Cells of tables as text: numbers, differences to the first method with their 95 % intervals, Markdown and LaTeX.
 
 ``rows``: a table in long format (:mod:`foir_lib.bench.runs.report`); its columns low and high, percent points, are the
-interval of the difference to the first method of the same data set, model and metric (:func:`comparable`), which has none itself.
+interval of the difference to the first method of the same data set, model and metric, which has none itself
+(:func:`foir_lib.bench.metrics.intervals.comparable`).
 """
 
 import re
@@ -9,6 +10,7 @@ import re
 import numpy as np
 import pandas as pd
 
+from foir_lib.bench.metrics.intervals import comparable
 from foir_lib.text import one_line
 
 DECIMALS = 1
@@ -39,15 +41,6 @@ def best(rows: pd.DataFrame) -> pd.Series:
     first &= rows["low"].groupby(keys).transform("count") > 0
     rivals = (~((rows["high"] < 0) | rows["ours"].isna() | first)).groupby(keys).transform("any")
     return (ours == ours.groupby(keys).transform("max")) & ((rows["low"] > 0) | (first & ~rivals))
-
-
-def comparable(rows: pd.DataFrame) -> list[pd.Series]:
-    """Data set, model and metric of each score: those that are alike in all three are compared with the first of them.
-
-    A guest, which has no model of ours, counts to the last one before it on its data set.
-    """
-    ours = rows["model"].mask(rows["model"] == "guest").groupby(rows["dataset"]).ffill()
-    return [rows["dataset"], ours.fillna("guest"), rows["metric"]]
 
 
 def _first(rows):

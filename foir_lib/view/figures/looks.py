@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from foir_lib.bench.runs.tables_text import comparable
+from foir_lib.bench.metrics.intervals import comparable
 from foir_lib.errors import InputError, unknown
 from foir_lib.text import LONGEST, one_line
 
