@@ -1,6 +1,7 @@
 """Errors a user can act on: one sentence that names the thing, the value and the remedy."""
 
 import difflib
+import math
 import numbers
 
 
@@ -26,6 +27,16 @@ def count(value, name: str, low: int = 1, high: int | None = None):
     if not whole or value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"
         raise InputError(f"{name}={value!r} must be a whole number, {bounds}.")
+    return value
+
+
+def number(value, name: str, low: float = -math.inf, high: float = math.inf, above: float | None = None):
+    """``value`` if it is a finite number from ``low`` to ``high``, or ``above`` a bound; else InputError that names it."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not real or not low <= value <= high or (above is not None and value <= above):
+        bounds = [f"above {above}"] if above is not None else [f"at least {low}"] if low > -math.inf else []
+        bounds += [f"at most {high}"] if high < math.inf else []
+        raise InputError(f"{name}={value!r} must be a finite number{', ' if bounds else ''}{' and '.join(bounds)}.")
     return value
 
 

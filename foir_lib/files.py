@@ -1,19 +1,49 @@
-"""Files: where cache, manifests and notebooks are, writing a file whole or not at all, and what is computed once and remembered."""
+"""Files: path text to a path, where cache, manifests and notebooks are, writing whole or not at all, what is computed once."""
 
+import errno
 import hashlib
 import json
 import logging
 import os
+import shutil
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
+from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, MissingError
 
 PACKAGE = Path(__file__).resolve().parent
+DISK = "free some space or set FOIR_CACHE or the output folder to another disk"
 log = logging.getLogger(__name__)
 _unwritable: set[Path] = set()  # folders that were warned about
+
+
+def as_path(text: str | os.PathLike | bytes) -> Path:
+    """A path as people write it: ``~`` and ``~name`` are home folders.
+
+    Raises InputError for what no file can be called: no text, the home of nobody, bytes that are no UTF-8 (no page, table or
+    terminal can show them), a zero byte, a name that is too long.
+    """
+    if not isinstance(text, (str, os.PathLike, bytes)):
+        raise InputError(f"{text!r} is no path: give text such as ~/photographs.")
+    name = os.fsdecode(text)
+    shown = ascii(name)
+    if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise InputError(f"The path {shown} holds bytes that are no UTF-8: rename the file or folder.")
+    if "\0" in name:
+        raise InputError(f"The path {shown} holds a zero byte: write it without.")
+    if max(len(os.fsencode(part)) for part in name.split(os.sep)) > 255 or len(os.fsencode(name)) > 4000:
+        raise InputError(f"The path {shown[:80]}... is of no file, its name is too long: shorten it to 255 bytes a folder.")
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"The path {shown} begins with the home folder of nobody here: write it from / on.") from error
 
 
 def manifest_root() -> Path:
@@ -32,7 +62,7 @@ def notebooks_root() -> Path:
 
 def cache_root():
     """Folder for everything computed once: ``$FOIR_CACHE``, or ``~/.cache/foir``."""
-    return Path(os.environ.get("FOIR_CACHE") or Path.home() / ".cache" / "foir").expanduser()
+    return as_path(os.environ.get("FOIR_CACHE") or "~/.cache/foir")
 
 
 def listing(folder: str | os.PathLike) -> set[str]:
@@ -58,17 +88,47 @@ def atomic_path(path):
     A reader sees the old file or the whole new one, never a part. Raises InputError when the disk
     is full or the folder can't be written.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    remedy = "free some space or set FOIR_CACHE or the output folder to another disk"
+    path = as_path(path)
+    temporary = temporary_beside(path)
     try:
-        with disk_errors(f"write {path}", remedy):
+        with disk_errors(f"write {path}", DISK):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             temporary.replace(path)
     finally:
         with suppress(OSError):  # there may be no such folder
             temporary.unlink(missing_ok=True)
+
+
+def try_place(path) -> Path:
+    """``path`` as Path, if a file can be written there, else InputError: to ask before work that takes long. Nothing is left."""
+    path = as_path(path)
+    temporary = temporary_beside(path)
+    with disk_errors(f"write {path}", DISK):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        temporary.unlink()
+    return path
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name beside ``path`` that nobody else has, and that :func:`remove_stale` knows."""
+    return path.with_name(f".{path.name[:200]}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what dead runs left half made in ``folder``: a minute old with no such process here, or a day old.
+
+    What can't be removed, in a cache that is read-only or another user's, stays and harms nobody.
+    """
+    for path in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            age = time.time() - path.stat().st_mtime
+            pid = path.name.split(".")[-2].split("-")[0]
+            if age > 86400 or (age > 60 and pid.isdigit() and not psutil.pid_exists(int(pid))):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def atomic_write(path, content):
@@ -84,7 +144,7 @@ def cached(kind: str, key: dict, compute: Callable[[], bytes], root: str | Path 
     short or of another key is computed again; where nothing can be written, they are computed, and one warning says so.
     """
     line = json.dumps(key, sort_keys=True, allow_nan=False)
-    folder = Path(root or cache_root()) / kind
+    folder = as_path(root or cache_root()) / kind
     path = folder / f"{hashlib.sha256(line.encode()).hexdigest()[:32]}.cached"
     with suppress(OSError):
         head, _, content = path.read_bytes().partition(b"\n")
@@ -100,6 +160,38 @@ def cached(kind: str, key: dict, compute: Callable[[], bytes], root: str | Path 
             _unwritable.add(folder)
             log.warning("What is computed for %s isn't remembered: %s", kind, error)
     return content
+
+
+def state(path: str | os.PathLike) -> tuple[int, int, int, int]:
+    """What a file system tells of a file's content: bytes, times of its last change and of its entry's, number; zeros without one."""
+    with suppress(OSError):
+        file = os.stat(path)
+        return file.st_size, file.st_mtime_ns, file.st_ctime_ns, file.st_ino
+    return 0, 0, 0, 0
+
+
+def digests(paths: Sequence[str], what: str) -> list[str]:
+    """Hex sha256 of the content of each file, remembered while the files stay as they are.
+
+    Raises MissingError for one that is lacking, InputError for one that can't be read.
+    """
+
+    def digest(path):
+        result = hashlib.sha256()
+        with disk_errors(f"read {path}", f"check the data root of {what}"), open(path, "rb") as file:
+            while piece := file.read(1 << 20):
+                result.update(piece)
+        return result.hexdigest()
+
+    def compute():
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            bar = tqdm(pool.map(digest, paths), f"reading {what}", len(paths), unit="picture", delay=2)
+            return "\n".join(bar).encode()
+
+    if lacking := next((path for path in paths if not os.path.isfile(path)), None):
+        raise MissingError(f"There is no picture at {lacking}: check the data root of {what}.")
+    files = hashlib.sha256(repr([(str(path), *state(path)) for path in paths]).encode()).hexdigest()
+    return cached("digests", {"what": "digests of pictures", "n": len(paths), "files": files}, compute).decode().split("\n")
 
 
 def _head(line: str, content: bytes) -> bytes:

@@ -4,13 +4,13 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from foir_lib.errors import InputError, MissingError
+from foir_lib.files import as_path
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 120_000_000
@@ -54,8 +54,8 @@ def size(path: str | os.PathLike | BinaryIO) -> tuple[int, int]:
 
 def below(root: str | os.PathLike) -> list[str]:
     """Paths of all pictures below ``root``, sorted, without hidden ones; MissingError when there are none."""
-    paths = []
-    for folder, inside, files in os.walk(Path(root).expanduser()):
+    root, paths = as_path(root), []
+    for folder, inside, files in os.walk(root):
         inside[:] = [name for name in inside if not name.startswith(".")]
         paths += [os.path.join(folder, f) for f in files if f.lower().endswith(EXTENSIONS) and not f.startswith(".")]
     if not paths:

@@ -19,6 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from foir_lib.errors import FoirError, InputError, MissingError, unknown
+from foir_lib.files import as_path
 
 HOMES = {  # kind -> packages whose modules register things of it
     "retriever": ("foir_lib.retrievers",),
@@ -129,7 +130,7 @@ def load_plugin(path: str | Path) -> str:
     The same content isn't run twice in a row; an earlier state of the file makes room. Raises MissingError without the file,
     InputError for one that doesn't run: nothing of it stays.
     """
-    path = Path(path).expanduser().resolve()
+    path = as_path(path).resolve()
     if path.suffix != ".py" or not path.is_file():
         raise MissingError(f"There is no plug-in at {path}: give a Python file.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from foir_lib.bench.tables.catalogue import find
 from foir_lib.bench.tables.columns import Column, Table
 from foir_lib.data import load_set, training
 from foir_lib.errors import InputError, count
+from foir_lib.files import as_path
 from foir_lib.models.zoo import load_model
 from foir_lib.retrievers import guests
 from foir_lib.retrievers.regions import attentions
@@ -131,8 +131,8 @@ def load(name: str, data_root: str = "", seed: int = 0, several: bool = False):
     base, extra = DISTRACTORS.get(name, (name, None))
     if extra and not data_root:
         raise InputError(f"{name} needs data_root: the folder that holds {base} and {extra}.")
-    root = str(Path(data_root) / base) if data_root and (several or extra) else data_root
-    options = {"distractors": str(Path(data_root) / extra)} if extra else {}
+    root = str(as_path(data_root) / base) if data_root and (several or extra) else data_root
+    options = {"distractors": str(as_path(data_root) / extra)} if extra else {}
     return load_set(base, root=root or None, seed=seed, **options)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from foir_lib import registry
 from foir_lib.data.getting import download
 from foir_lib.errors import InputError, unknown
+from foir_lib.files import as_path
 
 
 def opened(kind: str, name: str, root: str | PathLike | None, options: dict, seed: int | None = None) -> Any:
@@ -26,7 +27,7 @@ def opened(kind: str, name: str, root: str | PathLike | None, options: dict, see
     if "root" in takes:
         root = root or _fetched(name)
         if root is not None:
-            arguments["root"] = root
+            arguments["root"] = as_path(root)
         elif takes["root"].default is inspect.Parameter.empty:
             fetched = f"the files that `foir data get {name} --root FOLDER` fetches"
             files = fetched if manifest(name) else "your photographs"

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,7 +13,8 @@ from foir_lib.data import checks
 from foir_lib.data.checks import COLUMNS, CORNERS, UNITS, corners, plain
 from foir_lib.data.masks import decode
 from foir_lib.data.protocol import Protocol
-from foir_lib.errors import InputError, MissingError
+from foir_lib.errors import InputError
+from foir_lib.files import digests
 from foir_lib.images import open_image
 from foir_lib.notices import Notice
 from foir_lib.prompts import Box, Mask
@@ -133,16 +133,13 @@ class RetrievalSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex sha256 of what features are made of: name, pictures (id, split, size, bytes and time of the file)
-        and prompts (boxes and masks of the queries). Moving the folder leaves it as it is; MissingError without a file.
+        """Hex sha256 of what features are made of: name, pictures (id, split, size, content of the file)
+        and prompts (boxes and masks of the queries). Moving or copying the folder leaves it as it is; MissingError without a file.
         """
         digest = hashlib.sha256(self.name.encode())
-        for image_id, path, width, height, split in self.images[COLUMNS["images"]].itertuples(index=False, name=None):
-            try:
-                file = os.stat(path)
-            except OSError as error:
-                raise MissingError(f"There is no picture at {path}: check the data root of {self.name}.") from error
-            digest.update(repr((str(image_id), width, height, split, file.st_size, file.st_mtime_ns)).encode())
+        facts = self.images[["image_id", "width", "height", "split"]].itertuples(index=False, name=None)
+        for (image_id, *rest), content in zip(facts, digests(self.images["path"].tolist(), self.name)):
+            digest.update(repr((str(image_id), *rest, content)).encode())
         digest.update(repr([str(i) for i in self.queries["image_id"]]).encode())
         digest.update(corners(self.queries["prompt"]).tobytes())
         at = self.queries["object"].to_numpy(dtype=np.int64)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
-from foir_lib.files import atomic_path
+from foir_lib.files import as_path, atomic_path
 from foir_lib.methods import pooling, regions
 from foir_lib.methods.pooling import Layer
 from foir_lib.methods.regions import Maps, Regions
@@ -71,7 +71,9 @@ def attended(
 
 
 def save(attention: RegionalAttention, path: str | Path) -> None:
-    """Write the weights to a .safetensors file, whole or not at all."""
+    """Write the weights to a .safetensors file, whole or not at all. Raises InputError for NaN or infinite numbers."""
+    if not all(tensor.isfinite().all() for tensor in attention.state_dict().values()):
+        raise InputError(f"The attention for {path} holds NaN or infinite numbers: nothing is saved, train with a smaller rate.")
     with atomic_path(path) as temporary:
         state = {name: tensor.contiguous().cpu() for name, tensor in attention.state_dict().items()}
         save_file(state, temporary, {"channels": str(attention.channels), "context": str(int(attention.context))})
@@ -82,11 +84,15 @@ def load(path: str | Path) -> RegionalAttention:
 
     Raises MissingError when there is no such file and IntegrityError when it holds something else.
     """
+    path = as_path(path)
     try:
         with safe_open(path, "pt") as file:
             facts = file.metadata() or {}
         state = load_file(path)
-        net = RegionalAttention(int(facts["channels"]), len(state["W_c.weight"][0]), int(facts["context"]))
+        hidden, channels = state["W_r.weight"].shape
+        if channels != int(facts["channels"]) * (1 + bool(int(facts["context"]))) or not all(x.isfinite().all() for x in state.values()):
+            raise ValueError
+        net = RegionalAttention(int(facts["channels"]), hidden, bool(int(facts["context"])))
         net.load_state_dict(state)
     except FileNotFoundError as error:
         raise MissingError(f"There are no attention weights at {path}: check the path or train them.") from error

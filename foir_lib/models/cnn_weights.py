@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from foir_lib.errors import InputError, IntegrityError
+from foir_lib.models import checkpoints
 from foir_lib.models import weights as weights_file
 
 
@@ -18,17 +19,12 @@ def load(net: nn.Module, path: str | Path, name: str, out_index: int = -1) -> tu
     It may lack what comes after the map ``out_index`` (and the classifier, or have one with other classes), nothing
     else. Raises IntegrityError naming the first tensor that doesn't fit.
     """
-    state, misfit = weights_file.read(path), f"Weights file {path} doesn't hold a CNN such as {name}: it has"
-    if not isinstance(state, dict) or not state:
-        raise IntegrityError(f"{misfit} no tensors by name.")
-    state = next((state[k] for k in ("state_dict", "model") if isinstance(state.get(k), dict)), state)
-    if not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()):
-        raise IntegrityError(f"{misfit} more than tensors by name.")
+    state = checkpoints.network(checkpoints.read(path), net.state_dict(), path)
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     whiten, gem_p = _head(state, path)
     known, head = set(net.state_dict()), net.pretrained_cfg.get("classifier")
     if isinstance(head, str):  # take the file's classes, or do without
-        rows = state.get(f"{head}.weight", torch.empty(0)).shape[0]
+        rows = next(iter(state.get(f"{head}.weight", torch.empty(0)).shape), 0)
         if rows != net.num_classes:
             net.reset_classifier(rows)
             known |= set(net.state_dict())
@@ -76,7 +72,11 @@ def _head(state, path):
     weight, bias, p = (state.pop(k, None) for k in ("whiten.weight", "whiten.bias", "pool.p"))
     if (weight is not None and weight.ndim != 2) or (bias is not None and (weight is None or len(bias) != len(weight))):
         raise IntegrityError(f"Weights file {path} has a whitening layer that doesn't fit: weight is (d, C), bias (d,).")
-    p = 3.0 if p is None else float(p.flatten()[0])
+    if p is not None and (p.numel() != 1 or not 0 < float(p) < torch.inf):
+        raise IntegrityError(f"Weights file {path} has a pool.p that isn't one number above 0: get it again.")
+    if not all(x is None or x.isfinite().all() for x in (weight, bias)):
+        raise IntegrityError(f"Weights file {path} holds NaN or infinite numbers in its whitening layer: get it again.")
+    p = 3.0 if p is None else float(p)
     if weight is None:
         return None, p
     whiten = nn.Linear(*weight.shape[::-1], bias=bias is not None)

@@ -14,7 +14,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 from foir_lib import registry
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.files import manifest_root
-from foir_lib.models import cnn, cnn_weights, devices
+from foir_lib.models import checkpoints, cnn, cnn_weights, devices
 from foir_lib.models import weights as weights_file
 from foir_lib.models.mini import cnn as mini_cnn
 from foir_lib.models.mini import shipped, vit
@@ -141,11 +141,13 @@ def _unknown(name):
 
 def _load_vit(net, path, name):
     """Fill ``net`` from the file, without the classifier if that differs, and return what names the weights."""
-    state = weights_file.read(path)
+    state = checkpoints.network(checkpoints.read(path), net.state_dict(), path)
+    _check_patches(net, state, path, name)
     try:
         state = {k: v.float() for k, v in checkpoint_filter_fn(state, net).items()}
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise IntegrityError(f"Weights file {path} doesn't hold a ViT such as {name} ({error}).") from error
+        reason = f"it has {checkpoints.names_of(state)}"
+        raise IntegrityError(f"Weights file {path} doesn't hold a ViT such as {name}: {reason}.") from error
     own = net.state_dict()
     heads = [{k: v.shape for k, v in d.items() if k.startswith("head.")} for d in (own, state)]
     if heads[0] != heads[1]:  # another classifier or none: no descriptor needs it
@@ -155,3 +157,11 @@ def _load_vit(net, path, name):
     weights_file.check(own, state, path, name)
     net.load_state_dict(state)
     return weights_file.digest(path)
+
+
+def _check_patches(net, state, path, name):
+    """Raises IntegrityError for weights of other patches: timm would resample them, to another network than either."""
+    own, theirs = ([v.shape for v in d.values() if v.ndim == 4 and v.shape[1] == 3] for d in (net.state_dict(), state))
+    if len(own) == len(theirs) == 1 and own[0][0] == theirs[0][0] and own[0] != theirs[0]:
+        patches = f"patches of {theirs[0][-1]} px, the model has {own[0][-1]}"
+        raise IntegrityError(f"Weights file {path} doesn't fit {name}: {patches}: choose the model that they are of.")

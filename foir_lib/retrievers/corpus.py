@@ -11,6 +11,7 @@ import pandas as pd
 from foir_lib.data import training as training_sets
 from foir_lib.data.readers.pictures import sizes as measured
 from foir_lib.errors import InputError, count
+from foir_lib.files import digests
 from foir_lib.images import open_image
 from foir_lib.methods.noise import NOISE_PIXELS
 from foir_lib.retrievers.parts import Pictures, Prompted, View
@@ -142,6 +143,6 @@ class Corpus:
 
 
 def _digest(paths) -> str:
-    """Names training pictures by name, size and time of their files."""
-    facts = [(Path(p).name, Path(p).stat().st_size, Path(p).stat().st_mtime_ns) for p in paths]
+    """Names training pictures by the names and contents of their files."""
+    facts = list(zip((Path(p).name for p in paths), digests(paths, "training pictures")))
     return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -1,16 +1,17 @@
 """Guests: a ranking or descriptors of somebody else's system, from a file, scored like our own methods."""
 
+import os
 import re
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.files import as_path, state
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
+from foir_lib.search import npz
 from foir_lib.store.arrays import Arrays
 
 FORMATS = (
@@ -49,7 +50,7 @@ class Guest(Retriever):
         return self._content(retrieval_set, 0) == "ranking"
 
     def _content(self, retrieval_set, part=1):
-        return _read(Path(self.path), retrieval_set, Path(self.path).stat().st_mtime_ns if Path(self.path).exists() else 0)[part]
+        return _read(as_path(self.path), retrieval_set, state(as_path(self.path)))[part]
 
 
 def named(text):
@@ -69,8 +70,8 @@ def read(path, retrieval_set):
     Formats: :data:`FORMATS`. Ranks may be incomplete: what isn't named isn't retrieved. A square array has queries in rows.
     Raises MissingError without the file, IntegrityError for one that can't be read, InputError for one that doesn't fit.
     """
-    path = Path(path)
-    if not path.is_file():
+    path = as_path(path)
+    if not os.path.isfile(path):
         raise MissingError(f"There is no file of a guest at {path}: check the path.")
     kind = path.suffix.lower()
     n_queries, n = len(retrieval_set.queries), len(retrieval_set.database)
@@ -78,20 +79,10 @@ def read(path, retrieval_set):
         return "ranking", _text(path, retrieval_set)
     if kind not in (".npy", ".npz"):
         raise InputError(f"{path} is no file of a guest: give {FORMATS}.")
-    try:
-        if kind == ".npy":
-            with path.open("rb") as file:
-                ranks = np.lib.format.read_array(file, allow_pickle=False)
-        else:
-            with np.load(path, allow_pickle=False) as file:
-                vectors = file["queries"], file["database"]
-    except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise IntegrityError(f"{path} can't be read ({error}): give {FORMATS}.") from error
-    return (
-        ("descriptors", _fitting(path, *vectors, n_queries, n))
-        if kind == ".npz"
-        else ("ranking", _ranks(path, ranks, n_queries, n))
-    )
+    if kind == ".npy":
+        return "ranking", _ranks(path, npz.load_npy(path, "ranks", f"give {FORMATS}"), n_queries, n)
+    vectors = npz.load(path, "descriptors", ("queries", "database"), f"give {FORMATS}")
+    return "descriptors", _fitting(path, *vectors.values(), n_queries, n)
 
 
 def _ranks(path, ranks, n_queries, n):
@@ -128,8 +119,8 @@ def _fitting(path, queries, database, n_queries, n):
 def _text(path, retrieval_set):
     try:
         lines = [re.split(r"[,;\s]+", line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise IntegrityError(f"{path} is no text ({error}): give {FORMATS}.") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise IntegrityError(f"{path} is no text that can be read ({error}): give {FORMATS}.") from error
     query_ids = [str(i) for i in retrieval_set.queries["image_id"]]
     row_of = {str(i): row for row, i in enumerate(retrieval_set.database["image_id"])}
     if len(set(query_ids)) < len(query_ids):

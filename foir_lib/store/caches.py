@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from foir_lib import errors, files
-from foir_lib.store import keys, shards
+from foir_lib.store import keys
 
 
 class Entry(NamedTuple):
@@ -62,7 +62,7 @@ def prune(days: float | None = None, everything: bool = False, dry_run: bool = F
     for entry in [] if dry_run else chosen:
         try:
             _remove(entry)
-            shards.remove_stale(entry.path.parent)
+            files.remove_stale(entry.path.parent)
         except OSError as error:
             raise errors.InputError(f"Can't remove {entry.path} ({error.strerror}): change its rights.") from error
     return chosen
@@ -92,7 +92,7 @@ def _entry(path: Path, kind: str, note: Path, inside: list[Path]) -> Entry:
 
 def _drawn(root: Path) -> Iterator[Entry]:
     for folder in root.glob("[!.]*"):
-        inside = [path for path in folder.rglob("*") if path.is_file()]
+        inside = [path for path in folder.rglob("[!.]*") if path.is_file()]
         yield Entry(folder, "mini world", {"what": folder.name}, len(inside), _bytes(inside), _time(folder), "-")
 
 

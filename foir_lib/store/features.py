@@ -11,7 +11,6 @@ import json
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, IntegrityError
-from foir_lib.files import atomic_write, cache_root
+from foir_lib.files import as_path, atomic_write, cache_root, remove_stale
 from foir_lib.store import shards
 from foir_lib.store.arrays import Readable
 
@@ -100,13 +99,8 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     if n < 1 or shard < 1:
         raise InputError(f"Can't store features of {n} items in shards of {shard}: both must be at least 1.")
     digest, description = _digest(key, n, shard)
-    folder = Path(root or cache_root() / "features") / digest[:32]
-    note = folder / "key.json"
-    if not note.exists() or note.read_bytes() != description.encode():
-        atomic_write(note, description)
-    with suppress(OSError):
-        os.utime(note)  # the time of its last use
-    shards.remove_stale(folder)
+    folder = as_path(root or cache_root() / "features") / digest[:32]
+    remove_stale(folder)
     layout, missing = None, []
     for start, stop in _spans(n, shard):
         present, reason = shards.check(shards.path(folder, start, stop), digest, start, stop)
@@ -116,6 +110,7 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
         missing.append((start, stop))
         if reason := reason or (present and "its arrays differ from those of the first shard"):
             log.warning("Items %d to %d of %s are computed again: %s.", start, stop, folder, reason)
+    _note(folder / "key.json", description, bool(missing))
     done = n - sum(stop - start for start, stop in missing)
     with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
         for start, stop in missing:
@@ -131,6 +126,17 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
             layout = present
             bar.update(stop - start)
     return Features(folder, n, shard, layout)
+
+
+def _note(path, description, needed):
+    """Write down what the folder holds; where nothing is missing a cache that can't be written is no error."""
+    try:
+        if not os.path.exists(path) or path.read_bytes() != description.encode():
+            atomic_write(path, description)
+        os.utime(path)  # the time of its last use
+    except (OSError, InputError):
+        if needed and not os.path.exists(path):
+            raise
 
 
 def by_row(describe, workers=1):

@@ -2,11 +2,9 @@
 
 import json
 import os
-import time
 import zlib
 
 import numpy as np
-import psutil
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -78,15 +76,3 @@ def write(path, arrays, digest, start, stop):
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def remove_stale(folder):
-    """Remove temporary files of dead runs: a minute old with no such process here, or a day old."""
-    for path in folder.glob(".*.tmp"):
-        try:
-            age = time.time() - path.stat().st_mtime
-            pid = path.name.split(".")[-2].split("-")[0]
-            if age > 86400 or (age > 60 and pid.isdigit() and not psutil.pid_exists(int(pid))):
-                path.unlink()
-        except FileNotFoundError:
-            continue

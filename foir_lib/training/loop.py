@@ -1,6 +1,7 @@
 """One loop for all trainings: steps on batches, and a checkpoint from which a stopped run goes on as the same run."""
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
@@ -13,9 +14,9 @@ from timm.scheduler.scheduler import Scheduler
 from torch import nn
 from tqdm.auto import tqdm
 
-from foir_lib.errors import InputError
-from foir_lib.files import atomic_path
-from foir_lib.models import weights as weights_file
+from foir_lib.errors import InputError, IntegrityError, count, number
+from foir_lib.files import atomic_path, try_place
+from foir_lib.models import checkpoints
 
 
 class Objective(nn.Module):
@@ -51,8 +52,12 @@ def fit(
     tensors that is saved with it. (One file, replaced as a whole and opened without unpickling: accelerate's save_state
     writes a folder, which a kill leaves half written.)
 
-    Raises InputError for the checkpoint of another run and a loss that isn't finite, IntegrityError for a damaged checkpoint.
+    Raises InputError for the checkpoint of another run, for a loss or weights that aren't finite, of which nothing is saved,
+    and for numbers that can't be; IntegrityError for a damaged checkpoint.
     """
+    count(steps, "steps"), count(every, "every"), clip is None or number(clip, "clip", above=0)
+    if checkpoint:
+        checkpoint = try_place(checkpoint)
     accelerator = accelerator or start()
     per_epoch, extra = per_epoch or steps, {} if extra is None else extra
     prepared, optimiser = accelerator.prepare(task, optimiser)
@@ -79,22 +84,36 @@ def fit(
                 bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
                 if checkpoint and accelerator.is_main_process and (len(losses) % every == 0 or len(losses) == steps):
                     state = {name: part.state_dict() for name, part in parts.items()}
+                    _finite(state, len(losses))
                     with atomic_path(checkpoint) as temporary:
                         torch.save(state | {"losses": losses, "run": run or {}, "extra": extra}, temporary)
+    _finite({"task": task.state_dict()}, len(losses))
     return losses
+
+
+def _finite(state, step):
+    """Raises InputError for weights, or what the optimiser keeps, that aren't finite: a loss tells it one step too late."""
+    kept = [value for values in state.get("optimiser", {}).get("state", {}).values() for value in values.values()]
+    for tensor in [*state["task"].values(), *kept]:
+        if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(f"The weights hold NaN or infinite numbers after step {step}: choose a smaller lr, or clip.")
 
 
 def _resume(checkpoint, run, parts, extra):
     """Losses so far; what a checkpoint holds goes into ``parts`` and ``extra``."""
-    if not checkpoint or not Path(checkpoint).exists():
+    if not checkpoint or not os.path.exists(checkpoint):
         return []
-    saved = weights_file.read(checkpoint)
+    saved = checkpoints.read(checkpoint)
     of = saved.get("run") if isinstance(saved, dict) else None
     if of != run:
         differ = [f"{k} {of.get(k)} and not {v}" for k, v in run.items() if of.get(k) != v] if isinstance(of, dict) else []
         other = ", ".join(differ) or of
         raise InputError(f"Checkpoint {checkpoint} belongs to another run ({other}): give another path or remove it.")
-    for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    extra.update(saved["extra"])
-    return saved["losses"]
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        extra.update(saved["extra"])
+        _finite(saved, len(saved["losses"]))
+        return [number(loss, "loss") for loss in saved["losses"]]
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+        raise IntegrityError(f"Checkpoint {checkpoint} is damaged or of another network: remove it, and training begins again.") from error

@@ -14,8 +14,8 @@ from accelerate import PartialState
 
 from foir_lib.data import training
 from foir_lib.data.readers import reading
-from foir_lib.errors import FoirError, InputError, unknown
-from foir_lib.files import atomic_write
+from foir_lib.errors import FoirError, InputError, count, unknown
+from foir_lib.files import as_path, atomic_write, try_place
 from foir_lib.models.zoo import load_model
 from foir_lib.training import retrieval
 
@@ -49,7 +49,8 @@ def run(path: str | Path) -> list[float]:
     a run call this function. Returns the losses. Raises what those two raise, and
     InputError for a recipe that lacks a key or has one too many.
     """
-    recipe, path = _read(path), Path(path)
+    recipe, path = _read(path), as_path(path)
+    try_place(path.with_name(f"{recipe['name']}.safetensors"))
     start, loss = time.perf_counter(), recipe["loss"]
     pictures = training.load(recipe["data"], loss, recipe["data_root"], **recipe["options"])
     net = load_model(recipe["model"], weights=recipe["weights"] or None, device="cpu").net.requires_grad_(True)
@@ -69,9 +70,8 @@ def launch(recipe: dict, folder: str | Path, processes: int = 1) -> dict:
 
     The output of processes goes to <name>.log. Raises InputError with its last line when they fail.
     """
-    folder, name = Path(folder), recipe["name"]
-    if Path(name).name != name:
-        raise InputError(f"Name {name!r} of a recipe can't be a file's: leave out the slash.")
+    folder, name = as_path(folder), _name(recipe["name"])
+    count(processes, "processes")
     path = folder / f"{name}.recipe.json"
     atomic_write(path, json.dumps(recipe, indent=1) + "\n")
     if processes == 1:
@@ -99,12 +99,24 @@ def _read(path):
     for key in NEEDED:
         if key not in recipe:
             raise InputError(f"Recipe {path} lacks {key!r}: it needs {', '.join(NEEDED)}.")
+    _name(recipe["name"])
+    kinds = dict.fromkeys((*NEEDED, *DEFAULTS), str) | {"options": dict, "train": dict}
+    for key, kind in kinds.items():
+        if not isinstance(recipe.get(key, kind()), kind):
+            what = "text" if kind is str else "keys and values"
+            raise InputError(f"Recipe {path} has {key}={recipe[key]!r}, which is no {what}.")
     known = list(inspect.signature(retrieval.train).parameters)[3:]
     more = [key for key in recipe if key not in (*NEEDED, *DEFAULTS)]
     more += [key for key in recipe.get("train", ()) if key not in known]
     if more:
         raise InputError(f"Recipe {path} has {more[0]!r}, which is no option of a run or of retrieval.train.")
     return DEFAULTS | recipe
+
+
+def _name(name):
+    if not isinstance(name, str) or not name or Path(name).name != name:
+        raise InputError(f"Name {name!r} of a recipe can't be a file's: give a word without a slash.")
+    return name
 
 
 if __name__ == "__main__":

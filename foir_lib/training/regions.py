@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from tqdm.auto import tqdm
 
 from foir_lib.data.training import TrainingSet
-from foir_lib.errors import InputError
+from foir_lib.errors import InputError, count, number
 from foir_lib.methods import regions, whitening
 from foir_lib.methods.regional_attention import RegionalAttention, attended, descriptor
 from foir_lib.models.cnn import CNN
@@ -98,6 +98,7 @@ def train_classifier(
     It reads the mean of a map, as CAM does; with ``scales`` what eq. 4 gives it where all regions weigh the same. AdamW, a
     cosine learning rate, cross-entropy. Returns it and its losses.
     """
+    count(epochs, "epochs"), count(seed, "seed", 0), number(lr, "lr", above=0)
     torch.manual_seed(seed)
     layer = torch.nn.Linear(maps.model.dim, len(maps.pictures.names)).to(maps.model.device)
     optimiser, steps = torch.optim.AdamW(layer.parameters(), lr), epochs * len(maps)
@@ -125,6 +126,7 @@ def train_regional_attention(
     if weight.shape[1] != model.dim or len(weight) < len(names):
         shape = f"{tuple(weight.shape)} doesn't fit {len(names)} labels and {model.dim} channels of {model.name}"
         raise InputError(f"A classifier of shape {shape}: train one with train_classifier.")
+    count(sum(epochs), "sum of epochs"), count(seed, "seed", 0), number(rate, "rate", above=0), number(weight_decay, "weight_decay", 0)
     torch.manual_seed(seed)
     attention = RegionalAttention(model.dim, hidden, context).to(model.device)
     optimiser = torch.optim.SGD(attention.parameters(), rate, momentum=0.9, weight_decay=weight_decay)
@@ -154,6 +156,8 @@ def train_for_retrieval(
     labels, rng, device = scenes.pictures.labels, np.random.default_rng(seed), scenes.model.device
     if np.bincount(labels, minlength=len(scenes.pictures.names)).min() < 2:
         raise InputError(f"{scenes.pictures.name} has fewer than two pictures of a label: give more pictures.")
+    count(steps, "steps"), count(n_boxes, "n_boxes"), count(n_scenes, "n_scenes"), count(seed, "seed", 0)
+    number(rate, "rate", above=0), number(weight_decay, "weight_decay", 0), number(temperature, "temperature", above=0)
     torch.manual_seed(seed)
     attention = RegionalAttention(scenes.model.dim, hidden, context).to(device)
     optimiser = torch.optim.AdamW(attention.parameters(), rate, weight_decay=weight_decay)

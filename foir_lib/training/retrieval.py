@@ -1,7 +1,5 @@
 """How retrieval CNNs are trained: ArcFace on labelled pictures, or the contrastive loss on tuples; on any number of GPUs."""
 
-import math
-import numbers
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from timm.scheduler import CosineLRScheduler
 from torch.utils.data import DataLoader
 
 from foir_lib.data.training import TrainingSet, TupleSet
-from foir_lib.errors import InputError, count, unknown
+from foir_lib.errors import InputError, count, number, unknown
 from foir_lib.models import weights as weights_file
 from foir_lib.models.mini import shipped
 from foir_lib.models.preprocessing import statistics
@@ -47,8 +45,9 @@ def train(
     Raises InputError for a bad number or name, a set of the other kind or with fewer pictures than processes, the
     checkpoint of another run, and a loss that is no number any more.
     """
-    run = {k: str(v) for k, v in locals().items() if k not in ("net", "pictures", "workers", "checkpoint", "every")}
-    _check(pictures, loss, optimiser, lr, epochs=epochs, batch=batch, size=size, every=every)
+    values = dict(locals())
+    run = {k: str(v) for k, v in values.items() if k not in ("net", "pictures", "workers", "checkpoint", "every")}
+    _check(values)
     torch.manual_seed(seed)
     accelerator = loop.start(precision, place=True)
     retriever = Retriever(net, dim, p, part, freeze_norm)
@@ -60,7 +59,7 @@ def train(
         raise InputError(f"{pictures.name} is too small for {accelerator.num_processes} processes: start fewer.")
     batch = min(batch, n // accelerator.num_processes)
     per_epoch = n // batch // accelerator.num_processes
-    total = min(epochs * per_epoch, max_steps or math.inf)
+    total = min(epochs * per_epoch, max_steps or epochs * per_epoch)
     run |= {"data": f"{n} of {pictures.name}", "processes": accelerator.num_processes, "from": weights_file.module_digest(net)}
     (_, mean, std), mined = statistics(net), {}
     cuts = partial(Cuts, pictures, size, mean, std)
@@ -138,7 +137,9 @@ def _mined(retriever, plain, key, accelerator, n_queries, n_pool, n_negatives, b
     return torch.from_numpy(tuples)
 
 
-def _check(pictures, loss, optimiser, lr, **counts):
+def _check(values):
+    """Raises InputError for arguments of :func:`train`, by name, that can't be."""
+    pictures, loss, optimiser = values["pictures"], values["loss"], values["optimiser"]
     if loss not in ("arcface", "contrastive"):
         raise unknown("loss", loss, ("arcface", "contrastive"))
     if optimiser not in OPTIMISERS:
@@ -146,7 +147,13 @@ def _check(pictures, loss, optimiser, lr, **counts):
     if hasattr(pictures, "labels") != (loss == "arcface"):
         needed = "a TrainingSet with labels" if loss == "arcface" else "a TupleSet with pairs"
         raise InputError(f"{pictures.name} doesn't fit the loss {loss}: give {needed}.")
-    if not isinstance(lr, numbers.Real) or not lr > 0:
-        raise InputError(f"lr={lr!r} must be a positive number.")
-    for name, value in counts.items():
-        count(value, name)
+    for name in ("epochs", "batch", "size", "every", "n_queries", "n_pool", "n_negatives"):
+        count(values[name], name)
+    for name in ("seed", "workers"):
+        count(values[name], name, 0)
+    for name, bounds in {"lr": {"above": 0}, "p": {"above": 0}, "weight_decay": {"low": 0}}.items():
+        number(values[name], name, **bounds)
+    for name in ("warmup", "part"):
+        number(values[name], name, 0, 1)
+    for name, check in {"dim": count, "max_steps": count, "margin": number}.items():
+        values[name] is None or check(values[name], name)

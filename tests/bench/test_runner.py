@@ -408,7 +408,7 @@ def test_two_runs_in_one_folder_and_unusable_folders(notebooks, tmp_path):
         with pytest.raises(InputError, match="Another run is at work"):
             runner.reproduce(["phs-1"], {}, tmp_path / "out", notebooks=notebooks)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="can't be written"):
+    with pytest.raises(InputError, match="Can't write results to .*file: File exists; choose another --out"):
         runner.reproduce(["phs-1"], {}, tmp_path / "file", notebooks=notebooks)
 
 

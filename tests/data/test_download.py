@@ -34,13 +34,13 @@ BODY = bytes(range(256)) * 2000  # 512,000 bytes, eight pieces of the downloader
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves ``files``; ``cut``: bytes after which answers break; ``ranges``: Range is heeded."""
+    """Serves ``files``; ``cut``: bytes after which answers break; ``ranges``: Range is heeded; ``lie``: answers instead."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.cut, self.ranges, self.requests = {}, [], True, []
+        self.files, self.cut, self.ranges, self.requests, self.lie = {}, [], True, [], None
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
 
     def handle_error(self, request, client_address):
@@ -54,9 +54,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server, body = self.server, self.server.files.get(self.path[1:])
         wanted = self.headers.get("Range")
         server.requests.append((self.path[1:], wanted))
+        if server.lie:
+            return server.lie(self)
         if body is None:
             return self.send_error(404)
+        state = f'"{sha(body)[:16]}"'
         start = int(re.match(r"bytes=(\d+)-", wanted)[1]) if wanted and server.ranges else 0
+        if self.headers.get("If-Range", state) != state:
+            start = 0
         if start and start >= len(body):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(body)}")
@@ -66,6 +71,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.send_header("Content-Length", str(len(body) - start))
+        self.send_header("ETag", state)
         self.end_headers()
         end = start + server.cut.pop(0) if server.cut else len(body)
         self.wfile.write(body[start:end])
@@ -356,8 +362,10 @@ def test_a_part_of_an_earlier_run_is_used(offer, server):
     root = offer({"l.txt": BODY})
     root.mkdir()
     (root / "l.txt.part").write_bytes(BODY[:300_000])
+    (root / "l.txt.part.of").write_text(f'"{sha(BODY)[:16]}"')
     get(root)
     assert server.requests == [("l.txt", "bytes=300000-")] and (root / "l.txt").read_bytes() == BODY
+    assert tree(root) == ["archives/.lock", "l.txt"]
 
 
 def test_a_whole_part_is_not_fetched_again(offer, server):

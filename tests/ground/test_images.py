@@ -310,7 +310,7 @@ def test_a_folder_that_is_a_file(tmp_path):
 def test_a_name_that_is_too_long(tmp_path):
     with pytest.raises(InputError) as error:
         atomic_write(tmp_path / ("x" * 300), "x")
-    assert re.search("name too long", says(error), re.IGNORECASE)
+    assert re.search("name is too long", says(error), re.IGNORECASE)
 
 
 def test_our_own_errors_pass_through(tmp_path):

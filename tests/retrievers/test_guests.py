@@ -84,7 +84,7 @@ def write(path, content):
         ("a.txt", "{q} {d}\n{q} {d}\n", InputError, "second time"),
         ("a.txt", "{q} {d} {d}\n", InputError, "twice"),
         ("a.txt", "{q} {d}\n", InputError, "no line for query"),
-        ("a.csv", b"\xff\xfe\x00", IntegrityError, "no text"),
+        ("a.csv", b"\xff\xfe\x00", IntegrityError, "is no text"),
     ],
 )
 def test_bad_files_are_told_in_one_sentence(town, tmp_path, name, content, error, words):

@@ -218,12 +218,20 @@ def test_what_goes_wrong_in_processes_is_told_in_one_sentence(root, tmp_path, mo
     "change, words",
     [({"epoch": 3}, "has 'epoch', which is no option"), ({"train": {"epoch": 3}}, "has 'epoch', which is no option"),
      ({"train": {"pictures": 3}}, "has 'pictures'"), ({"model": None}, "lacks 'model'"), ({"loss": "arc"}, "no loss 'arc'"),
+     ({"train": {"max_steps": 0}}, "max_steps=0 must be a whole number, at least 1"), ({"train": {"weight_decay": float("nan")}}, "weight_decay=nan"),
+     ({"train": {"lr": float("inf")}}, "lr=inf must be a finite number, above 0"), ({"train": {"lr": "0.05"}}, "lr='0.05'"),
+     ({"train": {"warmup": 2}}, "warmup=2 must be a finite number, at least 0 and at most 1"), ({"train": {"clip": float("nan")}}, "clip=nan"),
+     ({"train": {"margin": float("inf")}}, "margin=inf"), ({"train": {"p": 0}}, "p=0"), ({"train": {"batch": 0}}, "batch=0"),
+     ({"train": {"dim": 0}}, "dim=0"), ({"train": {"n_negatives": 0}}, "n_negatives=0"), ({"train": {"seed": -1}}, "seed=-1"),
+     ({"train": [1]}, "train=.* is no keys and values"), ({"options": 3}, "options=3, which is no keys"), ({"weights": 3}, "weights=3, which is no text"),
+     ({"name": "a/b"}, "Name 'a/b'"), ({"name": 5}, "Name 5"), ({"name": ""}, "Name ''"),
      ({"data": "gld"}, "no training set 'gld': did you mean gldv2"), ({"options": {"seed": 3}}, "no folders option 'seed'")],
 )  # fmt: skip
 def test_bad_recipes_get_one_sentence(root, tmp_path, change, words):
     recipe = RECIPE | {"data_root": str(root / "colours")} | change
     with pytest.raises(InputError, match=words):
         recipes.run(written(tmp_path, {key: value for key, value in recipe.items() if value is not None}))
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"], "nothing is saved"
 
 
 def written(folder, recipe):

@@ -13,7 +13,7 @@ from foir_lib.bench.published import beside, published, tables
 from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, best, latex, number, pipes, plain, with_differences
 from foir_lib.bench.tables.catalogue import EVERY, find, title
 from foir_lib.errors import InputError, IntegrityError
-from foir_lib.files import atomic_write
+from foir_lib.files import as_path, atomic_write
 from foir_lib.notices import Notice
 from foir_lib.text import SENTENCE, one_line
 
@@ -54,7 +54,7 @@ def save(rows: pd.DataFrame, table: str, out: str | Path, figures: dict | None =
     the stamp of :func:`hand_over` (None without), comes last. Returns its path. Raises InputError for rows that lack a
     column, are none, repeat a cell or belong to another table.
     """
-    rows, folder = checked(rows, table), Path(out)
+    rows, folder = checked(rows, table), as_path(out)
     for name, figure in (figures or {}).items():
         picture = io.BytesIO()
         figure.savefig(picture, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +17,10 @@ from foir_lib.bench.runs.kernel import Kernel
 from foir_lib.bench.runs.page import Page
 from foir_lib.bench.tables.catalogue import EVERY, find, title
 from foir_lib.errors import FoirError, InputError, IntegrityError, MissingError
-from foir_lib.files import notebooks_root
+from foir_lib.files import as_path, disk_errors, notebooks_root, remove_stale
 
 UNNAMED = ("device", "out")  # parameters that don't name a run's folder
+READY = ".ready"  # in a run's folder: tables that are finished, on the way to their places
 PLACES = ("data_root", "weights", "training_root", "attention", "detector", "guest", "plugin")  # paths, several with commas
 
 
@@ -36,24 +38,24 @@ def reproduce(
 ) -> tuple[Path, dict[str, str]]:  # fmt: skip
     """Make tables into a folder; returns ``(folder, failures)``, failures a dict table -> sentence.
 
-    ``tables``: ids, each possibly several separated by commas, or "mini" for those of all papers on
-    the mini world. ``values``: parameter name -> value (or command-line text). What the folder ``out``
-    (default ``runs/<names>``) holds already, computed by the same code, lock and parameters, stays
-    unless ``fresh``. A table that fails doesn't stop the others. Raises InputError before anything
-    runs for an unknown table or parameter, one that some of the tables lack, a value of a wrong type,
-    or a folder in use.
+    ``tables``: ids, each possibly several separated by commas, or "mini" for those of all papers on the mini world.
+    ``values``: parameter name -> value (or command-line text). What the folder ``out`` (default ``runs/<names>``) holds
+    already, computed by the same code, lock and parameters, stays unless ``fresh``. A table that fails doesn't stop the
+    others. Raises InputError before anything runs for an unknown table or parameter, one that some of the tables lack, a
+    value of a wrong type, or a folder in use.
     """
     values = {name: value for name, value in (values or {}).items() if value is not None}
     jobs = plan(tables, values, notebooks)
-    folder = Path(out) if out else Path("runs") / _name(tables, values)
+    folder = as_path(out) if out else Path("runs") / _name(tables, values)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            return folder, _run_all(jobs, folder, fresh)
+        with disk_errors(f"write results to {folder}", "choose another --out"):
+            folder.mkdir(parents=True, exist_ok=True)
+            held = filelock.FileLock(folder / ".lock", timeout=0).acquire()
+            (folder / READY).mkdir(exist_ok=True)
     except filelock.Timeout as error:
         raise InputError(f"Another run is at work in {folder}: wait or choose another --out.") from error
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise InputError(f"Results can't be written to {folder} ({error.strerror}).") from error
+    with held:
+        return folder, _run_all(jobs, folder, fresh)
 
 
 def plan(tables: list[str], values: dict, notebooks: str | Path | None = None) -> list[Job]:
@@ -69,6 +71,8 @@ def plan(tables: list[str], values: dict, notebooks: str | Path | None = None) -
         names = [t for t in EVERY if _notebook(t, root).is_file()]
         if not names:
             raise MissingError(f"There are no notebooks of tables in {root}: check the checkout.")
+    for place in (part.split("=", 1)[-1].strip() for name in PLACES for part in str(values.get(name, "")).split(",")):
+        as_path(place)  # the home of nobody is an error now, not after the first table
     paths = {name: _notebook(name, root) for name in names if find(name)}  # an unknown one is an error
     known = {path: parameters.read(path) for path in dict.fromkeys(paths.values())}
     _for_all({name: known[path] for name, path in paths.items()}, values)
@@ -119,6 +123,7 @@ def _part(name, value):
 
 def _run_all(jobs, folder, fresh):
     """Run what isn't done, one table after the other in one kernel; the report grows, even when interrupted."""
+    settle(folder)
     page, failures, measured, earlier = Page(folder), {}, {}, minutes.remembered()
     done = [job for job in jobs if _standing(job, page, fresh)[2]]
     for job in done:
@@ -144,6 +149,8 @@ def _run_all(jobs, folder, fresh):
                 bar.update()
     finally:
         shutil.rmtree(folder / ".running", ignore_errors=True)
+        with suppress(OSError):
+            (folder / READY).rmdir()
         report.write_json(folder / "failures.json", failures)
         stopped = f"Stopped: {len(jobs) - len(ahead)} of {len(jobs)} tables done. The same command goes on from there."
         page.write(failures, stopped if ahead else "")
@@ -177,7 +184,7 @@ def _make(job, folder, fresh, kernel, page, measured):
         raise
     computed = rows is None
     rows, mark = report.load(work / f"{job.table}.json")
-    _move(job.table, work, folder, mark)
+    _finish(job.table, work, folder, mark)
     page.add(job.table, rows, mark)
     if computed:
         measured[_called(job)] = mark["seconds"]
@@ -190,19 +197,35 @@ def _called(job):
     return " ".join([job.table, *(str(job.values.get(name, "")) for name in ("dataset", "model", "device"))])
 
 
-def _move(table, work, folder, mark):
-    """Move the files of a finished table into the run's folder, its notebook stamped and without bars; rows come last."""
+def _finish(table, work, folder, mark):
+    """Put the finished table in the folder ``work`` into the run's, its notebook stamped and without bars."""
     notebook = nbformat.read(work / f"{table}.ipynb", as_version=4)
     notebook.metadata["foir"] = mark
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     nbformat.write(notebook, work / f"{table}.ipynb")
-    for old in [folder / f"{table}.json", folder / f"{table}.failed.ipynb", *folder.glob(f"{table}-*.png")]:
-        old.unlink(missing_ok=True)
     (work / report.HANDED).unlink()
-    for path in sorted(work.iterdir(), key=lambda path: path.suffix == ".json"):
-        os.replace(path, folder / path.name)
+    os.replace(work, folder / READY / table)  # whole from here on, whatever happens
+    settle(folder)
+
+
+def settle(folder: Path) -> None:
+    """Move finished tables, also of a run that was killed, to their places; what only earlier results have goes before the rows come.
+
+    A run killed at any moment leaves the earlier result or the new one, which the next run completes.
+    """
+    remove_stale(folder)
+    for ready in sorted((folder / READY).glob("*")):
+        table, rows = ready.name, ready / f"{ready.name}.json"
+        if rows.is_file():
+            for old in [folder / f"{table}.failed.ipynb", *folder.glob(f"{table}-*.png")]:
+                if not (ready / old.name).is_file():
+                    old.unlink(missing_ok=True)
+            os.replace(rows, folder / rows.name)
+        for path in sorted(ready.iterdir()):
+            os.replace(path, folder / path.name)
+        ready.rmdir()
 
 
 def _show(table, page, how):

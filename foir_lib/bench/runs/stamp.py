@@ -17,7 +17,7 @@ import torch
 
 from foir_lib import files, registry
 from foir_lib.errors import FoirError
-from foir_lib.files import PACKAGE, manifest_root
+from foir_lib.files import PACKAGE, as_path, manifest_root
 from foir_lib.models import devices
 from foir_lib.store import keys
 
@@ -36,7 +36,7 @@ def stamp(notebook, parameters):
     only words keeps results. Raises MissingError for a plug-in that isn't there, InputError for code that can't be found.
     """
     objects, spec = _taking_part(parameters)
-    plugin = [Path(parameters["plugin"]).expanduser()] if parameters.get("plugin") else []
+    plugin = [as_path(parameters["plugin"])] if parameters.get("plugin") else []
     made_by = {
         "code": keys.code_of(files.PACKAGE / ROWS, *objects, *plugin),
         "lock": _lock(),
@@ -135,9 +135,10 @@ def _touched(value):
     """
     if not isinstance(value, str):
         return None
+    value = os.path.expanduser(value)
     if not os.path.exists(value):  # a list of names may be too long for a path
-        parts = [part.split("=", 1)[-1].strip() for part in value.split(",")]
-        return [entry for part in parts if os.path.exists(part) for entry in _touched(part)] or None
+        parts = [part.split("=", 1)[-1].strip() for part in value.split(",")] if "," in value or "=" in value else []
+        return [entry for part in parts for entry in _touched(part) or ()] or None
     path = Path(value)
     below = [path, *path.glob("*"), *path.glob("annotations/*")] if path.is_dir() else [path]
     return sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in below if p.exists())

@@ -8,7 +8,7 @@ import torch
 from tqdm.auto import tqdm
 
 from foir_lib.bench.speed import coattention, contract, heads
-from foir_lib.files import atomic_write
+from foir_lib.files import atomic_write, try_place
 from foir_lib.models.zoo import load_model
 
 PAGE = (  # what a page of lists does after a prompt: model, database images, methods
@@ -22,11 +22,12 @@ def main(
     out: str | PathLike = "bench.json", model: str = "dinov2-small", device: str = "auto", repeats: int = 7, n_states: int = 100_000,
     n_dimensions: int = 1024, page: tuple = PAGE,
 ) -> dict:  # fmt: skip
-    """Run all measurements with random weights of ``model``; write strict JSON to ``out`` and return it.
+    """Run all measurements with random weights of ``model``; write strict JSON to ``out``, tried first, and return it.
 
     ``n_states`` database images (for co-attention on a GPU, a million) and ``n_dimensions`` of their descriptors for the
     searches; ``page``: see :data:`PAGE`, with models of its own.
     """
+    out = try_place(out)
     net = load_model(model, pretrained=False, device=device)
     n_pictures = coattention.MILLION if net.device.type == "cuda" else n_states
     measures = {

@@ -10,10 +10,10 @@ import filelock
 import pandas as pd
 import requests
 
-from foir_lib.data.getting.archives import need_space, readable, unpack
+from foir_lib.data.getting.archives import is_archive, need_space, readable, unpack
 from foir_lib.data.getting.fetch import checksum, fetch, reason
 from foir_lib.errors import InputError, IntegrityError, MissingError, unknown
-from foir_lib.files import cache_root, listing, manifest_root
+from foir_lib.files import as_path, cache_root, listing, manifest_root
 
 
 def manifest(name: str) -> dict:
@@ -48,9 +48,9 @@ def datasets() -> pd.DataFrame:
 def data_root(name: str, root: str | Path | None = None) -> Path:
     """The folder of a data set: ``root``, or ``$FOIR_DATA/name``, or ``data/name`` in the cache."""
     if root is not None:
-        return Path(root).expanduser()
+        return as_path(root)
     base = os.environ.get("FOIR_DATA")
-    return (Path(base).expanduser() if base else cache_root() / "data") / name
+    return (as_path(base) if base else cache_root() / "data") / name
 
 
 def get(name: str, root: str | Path | None = None, progress: bool = True) -> pd.DataFrame:
@@ -161,6 +161,9 @@ def _bring(file, name, root, progress):
         remedy = f"run foir data get {name} --root {root} again, or bring it from {file['url']} to {path} by hand"
         fact = f"expected {wrong[0]}, got {wrong[1]}; it was set aside as {bad}"
         raise IntegrityError(f"{file['name']} is not the published file: {fact}: {remedy}.")
+    if current == part and file["unpack"] and not file["checksum"] and not is_archive(part):
+        part.unlink()
+        raise IntegrityError(f"What {file['url']} sends is no archive: try again later, or bring {file['name']} to {path} by hand.")
     os.replace(current, path)
 
 

@@ -1,10 +1,11 @@
-"""What the mini world draws is drawn once: folders of the cache that are whole or not there, annotated as COCO is."""
+"""What the mini world draws is drawn once: folders of the cache that are whole, or are drawn again, annotated as COCO is."""
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -14,33 +15,68 @@ from pycocotools import mask as rle
 from tqdm.auto import tqdm
 
 from foir_lib.errors import count
-from foir_lib.files import cache_root, disk_errors
+from foir_lib.files import cache_root, disk_errors, temporary_beside
+
+MARK = ".whole"  # in a world's folder: the checksum of what was drawn
 
 
 def drawn_once(name: str, draw: Callable[[Path], None]) -> Path:
-    """Folder ``name`` of the cache's mini world; unless it is there, ``draw(folder)`` fills one that takes its place.
+    """Folder ``name`` of the cache's mini world; unless it is there and whole, ``draw(folder)`` fills one that takes its place.
 
     Of several processes one draws and the others wait for it; what a killed one left behind goes. Raises InputError
     for a disk that can't be written.
     """
     root = cache_root() / "mini" / name
-    if root.is_dir():
+    if _whole(root):
         with suppress(OSError):
             os.utime(root)  # the time of its last use
         return root
-    folder, lock = root.with_name(f".{name}.tmp"), cache_root() / "locks" / f"{name}.lock"
     with disk_errors(f"write {root}", "free some space or set FOIR_CACHE to another disk"):
-        for parent in (root.parent, lock.parent):
-            parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(lock):
-            if not root.is_dir():
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with _turn(cache_root() / "locks" / f"{name}.lock") as alone:
+            for left in root.parent.glob(f".{name}.*.tmp") if alone else ():
+                shutil.rmtree(left, ignore_errors=True)
+            if not _whole(root):
+                folder, damaged = temporary_beside(root), temporary_beside(root)
                 try:
-                    shutil.rmtree(folder, ignore_errors=True)
                     draw(folder)
+                    (folder / MARK).write_text(_digest(folder))
+                    if root.is_dir():
+                        os.replace(root, damaged)
                     os.replace(folder, root)
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
+                    shutil.rmtree(damaged, ignore_errors=True)
     return root
+
+
+def _whole(root):
+    """Whether a world is there and, where it has a mark, as it was drawn: names, bytes and annotations."""
+    mark = root / MARK
+    return root.is_dir() and (not mark.is_file() or mark.read_text() == _digest(root))
+
+
+def _digest(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
+    facts = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
+    content = [path.read_bytes() for path in files if path.suffix == ".json"]
+    return hashlib.sha256(repr((facts, content)).encode()).hexdigest()
+
+
+@contextmanager
+def _turn(lock):
+    """Inside one process is at work and the others wait: True; where the lock is another user's, they all are: False."""
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = filelock.FileLock(lock)
+        held.acquire()
+    except (OSError, NotImplementedError):
+        held = None
+    try:
+        yield held is not None
+    finally:
+        if held:
+            held.release()
 
 
 def world(name: str, version: int, draw: Callable[..., None], **numbers: tuple[int, int]) -> Path:

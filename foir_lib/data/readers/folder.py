@@ -16,6 +16,7 @@ import pandas as pd
 from foir_lib.data.readers import coco, pictures, reading
 from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
 from foir_lib.errors import InputError
+from foir_lib.files import as_path
 from foir_lib.images import below, open_image, size
 from foir_lib.registry import register
 
@@ -40,7 +41,7 @@ def load(
         boxes = next((root / name for name in ("boxes.csv", "boxes.json") if (root / name).is_file()), "")
     if boxes == "":
         return reading.make_set("folder", images, pd.DataFrame(columns=COLUMNS["objects"]))
-    path = Path(boxes).expanduser()
+    path = as_path(boxes)
     remedy = "give a CSV (image,label,x0,y0,x1,y1) or COCO JSON."
     path = reading.need(path if path.exists() else root / path, "file of boxes", remedy)
     objects = (_coco if path.suffix.lower() == ".json" else _csv)(path, images, broken)

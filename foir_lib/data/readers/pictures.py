@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from foir_lib.data.readers.reading import refuse
 from foir_lib.data.sets import COLUMNS
 from foir_lib.errors import InputError, MissingError
-from foir_lib.files import cached
+from foir_lib.files import as_path, cached, state
 from foir_lib.images import below, size
 
 
@@ -49,7 +49,7 @@ def sizes(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
         refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
         return measured.tobytes()
 
-    digest = hashlib.sha256(repr([(str(path), *_stamp(path)) for path in paths]).encode()).hexdigest()
+    digest = hashlib.sha256(repr([(str(path), *state(path)) for path in paths]).encode()).hexdigest()
     content = cached("sizes", {"what": "sizes of pictures", "n": len(paths), "files": digest, "lenient": lenient}, compute)
     return np.frombuffer(content, "<i4").reshape(-1, 2)
 
@@ -78,7 +78,7 @@ def distractors(folder: str | PathLike, others: Iterable[str], what: str) -> pd.
 
     Raises InputError when one of them has an id of the ``others``.
     """
-    folder = Path(folder).expanduser()
+    folder = as_path(folder)
     paths = below(folder)
     measured = sizes(paths, what, lenient=True)
     ids = [f"{what}/{Path(path).relative_to(folder).as_posix()}" for path in paths]
@@ -87,11 +87,3 @@ def distractors(folder: str | PathLike, others: Iterable[str], what: str) -> pd.
     if clash:
         raise InputError(f"Distractor {min(clash)} is a picture of the set itself: give another folder.")
     return images
-
-
-def _stamp(path):
-    """Bytes and time of a file, zeros without one."""
-    with suppress(OSError):
-        file = os.stat(path)
-        return file.st_size, file.st_mtime_ns
-    return 0, 0

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
 from foir_lib.errors import InputError, MissingError
-from foir_lib.files import listing
+from foir_lib.files import as_path, listing
 from foir_lib.prompts import Box
 
 HAIR = 1.0  # pixels by which a box may reach outside its picture and be clipped without a word
@@ -25,8 +25,8 @@ OUTSIDE = "lies outside its picture: the annotations belong to pictures of anoth
 
 def need(path: str | PathLike, what: str, remedy: str) -> Path:
     """``path`` as Path; MissingError when nothing is there."""
-    path = Path(path).expanduser()
-    if not path.exists():
+    path = as_path(path)
+    if not os.path.exists(path):
         raise MissingError(f"There is no {what} at {path}: {remedy}")
     return path
 

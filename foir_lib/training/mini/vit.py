@@ -14,6 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 from tqdm.auto import tqdm
 
 from foir_lib.data.mini import focus
+from foir_lib.errors import count, number
 from foir_lib.models import weights
 from foir_lib.models.mini import shipped, vit
 from foir_lib.training import loop
@@ -71,6 +72,7 @@ def train(
     Binary cross-entropy over the kinds from the CLS token, AdamW (decay 0.05), one-cycle learning
     rate, mirrored pictures. ``checkpoint``, ``every`` and what is raised: see `loop.fit`.
     """
+    count(steps, "steps"), count(batch, "batch"), count(seed, "seed", 0), number(lr, "lr", above=0)
     torch.manual_seed(seed)
     net = vit.create(name, num_classes=labels.shape[1]).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(net.parameters(), lr, weight_decay=0.05)

@@ -1,0 +1,273 @@
+"""One way to read path text; places are tried; what is remembered is keyed by content; nothing old blocks a reader."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foir_lib import files, load_model, registry
+from foir_lib.bench.runs import runner, stamp
+from foir_lib.data import load_set, training
+from foir_lib.data.getting import download
+from foir_lib.data.readers import reading
+from foir_lib.errors import InputError, MissingError
+from foir_lib.images import below
+from foir_lib.methods import regional_attention
+from foir_lib.models import checkpoints, detectors, weights
+from foir_lib.retrievers import guests
+from foir_lib.search import npz
+from foir_lib.training import recipes
+
+NOBODY = "~nobody-is-called-so/x"
+BAD = {
+    NOBODY: "home folder of nobody",
+    os.fsdecode(b"/tmp/caf\xe9"): "no UTF-8",
+    "a\0b": "zero byte",
+    "x" * 300: "name is too long",
+    "/x" * 3000: "name is too long",
+}
+
+
+# ---- path text
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_path_as_people_write_it(home):
+    assert files.as_path("~/a b") == files.as_path(b"~/a b") == files.as_path(Path("~/a b")) == home / "a b"
+    assert files.as_path("~") == home and files.as_path("~root") == Path("/root")
+    assert files.as_path("Café/日本") == Path("Café/日本") and files.as_path("") == Path(".")
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_no_file_can_be_called_is_one_sentence(text):
+    for path in (text, Path(text), os.fsencode(text)):
+        with pytest.raises(InputError, match=BAD[text]) as error:
+            files.as_path(path)
+        assert str(error.value).isprintable() and str(error.value).endswith(".")
+
+
+@given(st.one_of(st.text(), st.binary().map(os.fsdecode), st.text("~/.a\0\udce9é ", max_size=9)))
+def test_any_text_is_a_path_that_can_be_looked_for_or_an_inputerror(text):
+    try:
+        path = files.as_path(text)
+    except InputError as error:
+        str(error).encode()
+    else:
+        path.exists()
+        str(path).encode()
+
+
+@pytest.mark.parametrize("text", [None, 3, ["a"], 1.5])
+def test_what_is_no_text_is_no_path(text):
+    with pytest.raises(InputError, match="is no path"):
+        files.as_path(text)
+
+
+PICTURES = files.PACKAGE.parent / "notebooks"  # any folder with pictures below it
+DOORS = {  # all that read path text
+    "weights of a ViT": lambda path: load_model("mini-vit", weights=path, device="cpu"),
+    "weights of a CNN": lambda path: load_model("mini-cnn", weights=path, device="cpu"),
+    "weights": checkpoints.read,
+    "detector": detectors.load_detector,
+    "attention": regional_attention.load,
+    "a guest": lambda path: guests.read(path, None),
+    "a ranking": lambda path: npz.load(path, "ranking", ["ids"]),
+    "a set's folder": lambda path: load_set("folder", root=path),
+    "the root of annotations": lambda path: reading.need(path, "folder", "x"),
+    "boxes": lambda path: load_set("folder", root=PICTURES, boxes=path),
+    "pictures": below,
+    "training pictures": training.sample,
+    "a labelled folder": lambda path: training.load("folders", "arcface", path),
+    "a plug-in": registry.load_plugin,
+    "a recipe": recipes.run,
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_reads_a_path_the_same_way(home, door):
+    (home / "there").mkdir()
+    with pytest.raises((InputError, MissingError)) as error:
+        DOORS[door]("~/there/nothing")
+    assert str(home) in str(error.value) and "~" not in str(error.value)
+    for text, words in BAD.items():
+        with pytest.raises(InputError, match=words):
+            DOORS[door](text)
+
+
+PLACES = {  # all that write
+    "atomic_write": lambda path: files.atomic_write(path, "x"),
+    "a place that is tried": files.try_place,
+    "weights": lambda path: weights.write({}, "w", path, [1.0], {}, {}),
+    "a recipe": lambda path: recipes.launch({"name": "x"}, path),
+    "a run": lambda path: runner.reproduce(["phs-1"], {}, path),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_reads_a_path_the_same_way(place, monkeypatch):
+    monkeypatch.setattr(runner, "_run_all", pytest.fail)
+    for text, words in BAD.items():
+        with pytest.raises(InputError, match=words):
+            PLACES[place](text)
+
+
+def test_the_environments_folders_too(home, monkeypatch):
+    monkeypatch.setenv("FOIR_CACHE", "~/cache")
+    monkeypatch.setenv("FOIR_DATA", "~/data")
+    assert files.cache_root() == home / "cache" and download.data_root("coco") == home / "data" / "coco"
+    assert download.data_root("coco", "~/mine") == home / "mine"
+    for text, words in BAD.items():
+        if "\0" not in text:  # no environment can hold one
+            monkeypatch.setenv("FOIR_CACHE", text)
+            monkeypatch.setenv("FOIR_DATA", text)
+            for look in (files.cache_root, lambda: download.data_root("coco")):
+                with pytest.raises(InputError, match=words):
+                    look()
+
+
+@pytest.mark.parametrize("name", runner.PLACES)
+def test_a_run_refuses_a_path_of_nobody_before_it_begins(name, monkeypatch):
+    for text in (NOBODY, f"A=x,B={NOBODY}"):
+        with pytest.raises(InputError, match="home folder of nobody"):
+            runner.plan(["ca-1"], {name: text})
+
+
+def test_a_stamp_knows_the_file_behind_a_tilde(home):
+    (home / "w").write_bytes(b"1")
+    assert stamp._touched("~/w") == stamp._touched(str(home / "w")) == stamp._touched("A=~/w, B=~/none")
+    assert stamp._touched("~/none") is stamp._touched("") is stamp._touched(NOBODY) is None
+
+
+# ---- places
+
+
+def test_a_place_is_tried_and_nothing_is_left(tmp_path):
+    assert files.try_place(str(tmp_path / "new" / "b.json")) == tmp_path / "new" / "b.json"
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "old").write_text("old")
+    files.try_place(tmp_path / "old")
+    assert (tmp_path / "old").read_text() == "old"
+    for path in (tmp_path, tmp_path / "old" / "b.json", "/proc/zz/b.json"):
+        with pytest.raises(InputError, match=f"Can't write {path}: .*; free some space or set"):
+            files.try_place(path)
+
+
+def test_results_that_can_not_be_written_are_refused_before_the_work(tmp_path, monkeypatch):
+    from foir_lib.bench.speed import run
+
+    monkeypatch.setattr(run, "load_model", pytest.fail)
+    monkeypatch.setattr(runner, "_run_all", pytest.fail)
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path, tmp_path / "file" / "b.json", "/proc/zz"):
+        with pytest.raises(InputError, match="Can't write"):
+            run.main(out)
+    for out in (tmp_path / "file", "/proc/zz", "/proc/zz/deep"):
+        with pytest.raises(InputError, match=f"Can't write results to {out}: .*; choose another --out"):
+            runner.reproduce(["phs-1"], {}, out)
+
+
+# ---- keys from content
+
+
+def pictures(folder, contents):
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+        os.utime(folder / name, (1e9, 1e9))
+    return [str(folder / name) for name in contents]
+
+
+def test_digests_are_of_contents_and_read_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
+    one = pictures(tmp_path / "one", {"a": b"aa", "b": b"", "c": b"c" * 3_000_000})
+    result = files.digests(one, "x")
+    import hashlib
+
+    assert result == [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in one]
+    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    assert files.digests([path.replace("one", "copy") for path in one], "x") == result, "a copy is the same"
+    two = pictures(tmp_path / "two", {"a": b"ab", "b": b"", "c": b"c" * 3_000_000})  # names, sizes and times are the same
+    assert [x == y for x, y in zip(files.digests(two, "x"), result)] == [False, True, True]
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", pytest.fail)
+        assert files.digests(one, "x") == result
+    Path(one[0]).write_bytes(b"ac")
+    os.utime(one[0], (1e9, 1e9))  # of the same size and time again
+    assert files.digests(one, "x")[0] == hashlib.sha256(b"ac").hexdigest()
+    with pytest.raises(MissingError, match="no picture at .*/none: check the data root of x"):
+        files.digests([*one, str(tmp_path / "none")], "x")
+    with pytest.raises(MissingError):
+        files.digests([str(tmp_path / "one")], "x")
+
+
+def test_two_folders_of_the_same_names_sizes_and_times_have_features_of_their_own(tmp_path):
+    from PIL import Image
+
+    prints = []
+    for number, colour in enumerate(((200, 0, 0), (0, 200, 0))):
+        (tmp_path / str(number)).mkdir()
+        for name in "ab":
+            path = tmp_path / str(number) / f"{name}.bmp"
+            Image.new("RGB", (8, 8), colour).save(path)
+            os.utime(path, (1e9, 1e9))
+        prints.append(load_set("folder", root=tmp_path / str(number)).fingerprint)
+    assert prints[0] != prints[1]
+
+
+# ---- nothing old blocks a reader
+
+
+def test_what_can_not_be_removed_stays_and_harms_nobody(tmp_path, monkeypatch):
+    (tmp_path / ".a.1-x.tmp").mkdir()
+    (tmp_path / ".b.1-x.tmp").write_bytes(b"old")
+    for name in (".a.1-x.tmp", ".b.1-x.tmp"):
+        os.utime(tmp_path / name, (1, 1))
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        for name in ("pathlib.Path.unlink", "shutil.rmtree"):
+            patch.setattr(name, refuse)
+        files.remove_stale(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    files.remove_stale(tmp_path)
+    assert not list(tmp_path.iterdir())
+    files.remove_stale(tmp_path / "nowhere")
+
+
+def test_temporary_names_are_short_enough_and_unlike(tmp_path):
+    path = tmp_path / ("x" * 250)
+    names = {files.temporary_beside(path).name for _ in range(100)}
+    assert len(names) == 100 and max(map(len, names)) <= 255
+    files.atomic_write(path, "whole")
+    assert path.read_text() == "whole"
+
+
+def test_other_users_leftovers_do_not_block_features(tmp_path, monkeypatch):
+    from foir_lib.store import features
+
+    def build():
+        return features.build({"what": "x"}, 3, lambda a, b: {"x": np.arange(a, b)}, root=tmp_path, shard=2, progress=False)
+
+    folder = build().folder
+    (folder / ".key.json.1-x.tmp").write_bytes(b"old")
+    os.utime(folder / ".key.json.1-x.tmp", (time.time() - 1e6,) * 2)
+    (folder / "key.json").unlink()
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("pathlib.Path.unlink", "pathlib.Path.write_bytes", "pathlib.Path.replace", "os.utime"):
+        monkeypatch.setattr(name, refuse)
+    assert build().read("x").tolist() == [0, 1, 2]
