@@ -71,12 +71,13 @@ def run(
     other pictures that PCA and codebook are learned from. ``attention``: weights of regional attention separated by a
     comma; ``detector``: of torchvision's fasterrcnn_resnet50_fpn; ``guest``: "NAME=path, ..." of :mod:`guests`, compared with
     the first method on the last of the models. The others: see :class:`Corpus` and :func:`load_model`. Scores are percent,
-    not rounded. A method that can't be had has no score and a ``note``. Figures have a column ``x``.
+    not rounded. A method that can't be had has no score and a ``note``. Figures have a column ``x``. ``attrs["notices"]``: what
+    was noted while data were read, [data set, reason, number, example] each.
     """
     if plugin:
         registry.load_plugin(plugin)
     spec, (datasets, models) = find(table), rows_of(table, dataset, model)
-    columns, files, rows = columns_of(spec, methods), guests.named(guest), []
+    columns, files, rows, noted = columns_of(spec, methods), guests.named(guest), [], []
     if len(models) > 1 and weights:
         raise InputError(f"One weights file can't serve {len(models)} models: name one model.")
     if len(datasets) > 1 and files:
@@ -90,6 +91,7 @@ def run(
     with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row", disable=not progress) as bar:
         for name in datasets:
             retrieval_set = load(name, data_root, seed, len(datasets) > 1)
+            noted += [[name, *notice] for notice in retrieval_set.notices]
             if not models:
                 rows += [{"dataset": name, **row} for row in _objects(retrieval_set)]
                 bar.update()
@@ -104,7 +106,9 @@ def run(
                 theirs = {column.name: {"model": "guest"} for column in others}
                 rows += [about | row | theirs.get(row["method"], {}) for row in _rows(spec, experiment, [*wanted, *others], k)]
                 bar.update()
-    return beside(pd.DataFrame(rows).assign(table=table), spec)
+    result = beside(pd.DataFrame(rows).assign(table=table), spec)
+    result.attrs["notices"] = noted
+    return result
 
 
 def _experiment(retrieval_set, model, *options):

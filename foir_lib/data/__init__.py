@@ -3,11 +3,15 @@
 import dataclasses
 from os import PathLike
 
+import pandas as pd
+
 from foir_lib import notices
 from foir_lib.data.opening import manifest, opened
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
+
+pd.set_option("display.html.use_mathjax", False)  # $ in a label is a letter, in tables of a notebook too
 
 __all__ = ["Protocol", "RetrievalSet", "load_set"]
 

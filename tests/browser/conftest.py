@@ -17,7 +17,7 @@ from servers import Server, chromium, missing, picture, running
 
 FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
 FLAGS += ("disable-component-update", "disable-sync", "force-color-profile=srgb", "font-render-hinting=none")
-LOCAL = re.compile(r"(?:https?|wss?)://(?:127\.0\.0\.1|localhost)[:/]|(?:data|blob|about|chrome[\w-]*):")
+LOCAL = re.compile(r"(?:https?|wss?)://(?:127\.0\.0\.1|localhost)[:/]|(?:data|blob|about|file|chrome[\w-]*):")
 WAIT = 300_000  # milliseconds; machines are busy
 
 

@@ -70,9 +70,10 @@ class Page(Part):
 
     @property
     def state(self) -> dict:
-        """What is shown, as plain values: corpus, tab, summary, note (why a tab can't be had), and the state of the explorer."""
+        """What is shown, as plain values: corpus, notices on its set, tab, summary, note (why a tab can't be had), and the state
+        of the explorer."""
         return {
-            "corpus": f"{self.corpus.set.name}, {self.corpus.model.name}", "tab": self.tab,
+            "corpus": f"{self.corpus.set.name}, {self.corpus.model.name}", "notices": self.panel.notices.text, "tab": self.tab,
             "summary": self._summary.text, "note": self._note.text,
             "explorer": None if self.explorer is None else self.explorer.state,
         }  # fmt: skip

@@ -24,7 +24,8 @@ class QueryPanel(Part):
     """A canvas, with the queries, annotated objects and labels of a set beside it; without a set the canvas alone.
 
     ``model``: whose patches or cells are shown; set it when another one answers. image_id: the picture's id in the set, None for
-    one's own. The label is guessed from the annotated object that a prompt points at, until it is set by hand.
+    one's own. The label is guessed from the annotated object that a prompt points at, until it is set by hand. What was noted
+    while the set was read stands in a line below.
     """
 
     model = traitlets.Any()
@@ -57,7 +58,9 @@ class QueryPanel(Part):
         self._label = self.control("Dropdown", "looking for", self.notify, options=labels, tooltip=words)
         for control, shown in ((self._label, len(labels) > 1), (self.objects, len(rs.objects))):
             control.layout.display = None if shown else "none"
-        self.children = [wrapped(*self.steps, self.place), self.canvas, self._label, self.objects]
+        noted = "; ".join(map(str, rs.notices))
+        self.notices = Words(noted and f"{rs.name}: {noted}.", layout={"max_height": "84px", "display": None if noted else "none"})
+        self.children = [wrapped(*self.steps, self.place), self.canvas, self._label, self.objects, self.notices]
 
     @property
     def label(self):

@@ -6,6 +6,7 @@ import pytest
 
 from foir_lib import Box, load_model, load_set
 from foir_lib.errors import InputError
+from foir_lib.notices import Notice
 from foir_lib.registry import names, register
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.base import Explorer
@@ -38,6 +39,16 @@ def test_tabs_are_the_registered_explorers_and_the_first_are_ours(page):
     assert set(page.tabs.options) == set(names("explorer"))
     assert page.tab == "Lists" and page.state["explorer"]["methods"] == ["CBIR", "PHS"]
     assert page.state["corpus"] == f"{page.corpus.set.name}, mini-vit" and page.state["note"] == ""
+
+
+def test_what_was_noted_while_the_set_was_read_stands_in_a_line(corpora):
+    noted = replace(corpora[0].set, notices=(Notice("thumbnails left out", 12, "<b>@eaDir</b>/a.jpg"), Notice("pictures turned", 3, "")))
+    page = Page([Corpus(noted, corpora[0].model, progress=False), corpora[1]])
+    assert page.state["notices"] == f"{noted.name}: 12 thumbnails left out (first: <b>@eaDir</b>/a.jpg); 3 pictures turned."
+    assert page.panel.notices.layout.display is None and "<b>" not in page.panel.notices.value
+    page.corpora.value = corpora[1]
+    assert page.state["notices"] == "" and page.panel.notices.layout.display == "none"
+    page.close()
 
 
 def test_one_canvas_serves_all_tabs_and_only_the_open_one_answers(page):
