@@ -121,12 +121,12 @@ def _networks(content, where="", depth=3) -> Iterator[tuple[str, dict]]:
 
 
 def _prefixes(state, own):
-    """The prefixes behind which at least half of ``own`` stands; else none is taken off."""
+    """The prefixes behind which at least half of ``own`` stands, or is half of what the file has; else none is taken off."""
     counts = Counter()
     for name in state:
         parts = name.split(".")
         counts.update(name[: len(name) - len(rest)] for i in range(len(parts)) if (rest := ".".join(parts[i:])) in own)
-    enough = [prefix for prefix, n in counts.items() if 2 * n >= len(own) and OF_TIMM not in prefix]
+    enough = [prefix for prefix, n in counts.items() if 2 * n >= min(len(own), len(state)) and OF_TIMM not in prefix]
     return enough or [""]
 
 

@@ -29,7 +29,7 @@ def check(own: dict, state: dict, path: str | Path, name: str, known: Iterable[s
     """Raises IntegrityError naming the first tensor of ``own`` that ``state`` lacks or has in another shape, the first of
     ``state`` that is in neither ``own`` nor ``known``, or one that isn't finite. ``hint``: a clause after what is lacking."""
     misfit = f"Weights file {path} doesn't fit {name}:"
-    if 2 * sum(key in state for key in own) < len(own):
+    if not hint and 2 * sum(key in state for key in own) < len(own):
         hint = f"; it has {names_of(state)}"
     for key, tensor in own.items():
         if key not in state:

@@ -334,3 +334,15 @@ def test_what_is_not_finite_is_never_saved(tmp_path, state, losses, facts, words
     with pytest.raises(InputError, match=words):
         weights.write(state, "mine", tmp_path, losses, facts, {})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_wrapped_file_that_stops_at_a_stage(tmp_path, cnn):
+    from foir_lib.models import cnn_weights, zoo
+
+    net = zoo._create(CNN, False, None)[0]
+    index = len(net.feature_info) - 2
+    cnn_weights.prune(net, CNN, index)
+    state = {k: v.float() for k, v in cnn.items() if k in net.state_dict()}
+    torch.save({"state_dict": prefixed(state, "module.")}, tmp_path / "a.pth")
+    result = load_model(CNN, weights=tmp_path / "a.pth", device="cpu", out_index=index).net.state_dict()
+    assert all(torch.equal(result[k], v) for k, v in state.items())
