@@ -1,22 +1,25 @@
 """Guests: a ranking or descriptors of somebody else's system, from a file, scored like our own methods."""
 
 import re
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.data.names import match
+from foir_lib.data.values import short
+from foir_lib.errors import InputError, IntegrityError, MissingError, parsing
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
+from foir_lib.search import npz
 from foir_lib.store.arrays import Arrays
 
 FORMATS = (
     "rankings as .txt or .csv (a line for each query: its id, then database ids, best first), ranks as .npy "
     "(queries x database rows, or the other way round), or descriptors as .npz (queries, database)"
 )
+LONGEST = 65_536  # numbers of a descriptor
 
 
 @register("retriever", "Guest")
@@ -78,24 +81,27 @@ def read(path, retrieval_set):
         return "ranking", _text(path, retrieval_set)
     if kind not in (".npy", ".npz"):
         raise InputError(f"{path} is no file of a guest: give {FORMATS}.")
-    try:
-        if kind == ".npy":
-            with path.open("rb") as file:
-                ranks = np.lib.format.read_array(file, allow_pickle=False)
-        else:
-            with np.load(path, allow_pickle=False) as file:
-                vectors = file["queries"], file["database"]
-    except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise IntegrityError(f"{path} can't be read ({error}): give {FORMATS}.") from error
-    return (
-        ("descriptors", _fitting(path, *vectors, n_queries, n))
-        if kind == ".npz"
-        else ("ranking", _ranks(path, ranks, n_queries, n))
-    )
+    if kind == ".npz":
+        shapes = {}
+
+        def check(name, shape, dtype):
+            shapes[name] = shape
+            if dtype.kind not in "fiu":
+                raise InputError(f"Descriptors of {path}, {name}, are {dtype}: give numbers.")
+            rows = n_queries if name == "queries" else n
+            if len(shape) != 2 or shape[0] != rows or not 0 < shape[1] == shapes["queries"][1] <= LONGEST:
+                shown = " and ".join(map(str, shapes.values()))
+                raise InputError(f"Descriptors of {path} are {shown}: give queries ({n_queries}, d), database ({n}, d), d to {LONGEST}.")
+
+        vectors = npz.load(path, "descriptors of a guest", ("queries", "database"), check)
+        return "descriptors", tuple(_unit(path, name, one) for name, one in vectors.items())
+    with parsing(f"{path} can't be read", f"give {FORMATS}", IntegrityError), path.open("rb") as file:
+        ranks = npz.array(file, path.stat().st_size)
+    return "ranking", _ranks(path, ranks, n_queries, n)
 
 
 def _ranks(path, ranks, n_queries, n):
-    if ranks.ndim != 2 or ranks.dtype.kind not in "iu" or n_queries not in ranks.shape:
+    if ranks.ndim != 2 or ranks.dtype.kind not in "iu" or n_queries not in ranks.shape or min(ranks.shape) < 1:
         raise InputError(
             f"Ranks of {path} are {ranks.dtype} {ranks.shape}: give whole numbers, {n_queries} queries x up to {n} database rows."
         )
@@ -108,45 +114,43 @@ def _ranks(path, ranks, n_queries, n):
     return list(ranks)
 
 
-def _fitting(path, queries, database, n_queries, n):
-    fits = queries.ndim == database.ndim == 2 and (len(queries), len(database)) == (n_queries, n)
-    if not fits or queries.shape[1] != database.shape[1]:
-        raise InputError(
-            f"Descriptors of {path} are {queries.shape} and {database.shape}: give queries ({n_queries}, d), database ({n}, d)."
-        )
-    unit = []
-    for name, vectors in (("queries", queries), ("database", database)):
-        if vectors.dtype.kind not in "fiu":
-            raise InputError(f"Descriptors of {path}, {name}, are {vectors.dtype}: give numbers.")
-        norm = np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
-        if not np.isfinite(norm).all() or not norm.all():
-            raise InputError(f"Descriptors of {path}, {name}, hold NaN, infinity or zeros: make them again.")
-        unit.append(vectors.astype(np.float32) / norm)
-    return tuple(unit)
+def _unit(path, name, vectors):
+    with np.errstate(over="ignore", invalid="ignore"):
+        vectors = vectors.astype(np.float32)
+        norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(norm).all() or not norm.all():
+        raise InputError(f"Descriptors of {path}, {name}, hold NaN, infinity or zeros: make them again.")
+    return vectors / norm
 
 
 def _text(path, retrieval_set):
-    try:
-        lines = [re.split(r"[,;\s]+", line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise IntegrityError(f"{path} is no text ({error}): give {FORMATS}.") from error
+    with parsing(f"{path} is no text", f"give {FORMATS}", IntegrityError):
+        lines = [_words(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     query_ids = [str(i) for i in retrieval_set.queries["image_id"]]
-    row_of = {str(i): row for row, i in enumerate(retrieval_set.database["image_id"])}
     if len(set(query_ids)) < len(query_ids):
         raise InputError(f"{path} can't name the queries of {retrieval_set.name} by picture: one has several; give .npy ranks.")
-    rankings = {}
-    for number, (query, *ids) in enumerate(lines, start=1):
-        strange = [i for i in ids if i and i not in row_of]
-        if query not in query_ids or query in rankings or strange:
-            what = f"query {query!r}" if query not in query_ids or query in rankings else f"picture {strange[0]!r}"
+    database = [str(i) for i in retrieval_set.database["image_id"]]
+    row_of = {i: row for row, i in enumerate(database)}
+    known = match([i for _, *ids in lines for i in ids], database, ".")
+    queries, rankings = match([query for query, *_ in lines], query_ids, "."), {}
+    for number, (name, *ids) in enumerate(lines, start=1):
+        query, strange = queries[name], [i for i in ids if known[i] is None]
+        if query is None or query in rankings or strange:
+            what = f"query {short(name)}" if query is None or query in rankings else f"picture {short(strange[0])}"
             why = "a second time" if query in rankings else f"that {retrieval_set.name} doesn't have"
             raise InputError(f"{path} line {number} names {what} {why}.")
-        rankings[query] = np.array([row_of[i] for i in ids if i], np.int64)
+        rankings[query] = np.array([row_of[known[i]] for i in ids], np.int64)
         _once(path, f"query {query}", rankings[query])
     missing = [query for query in query_ids if query not in rankings]
     if missing:
         raise InputError(f"{path} has no line for query {missing[0]!r}: it needs one for each of {len(query_ids)}.")
     return [rankings[query] for query in query_ids]
+
+
+def _words(line):
+    """The names on a line, between commas or semicolons where there are some, else between spaces."""
+    words = re.split("[,;]", line) if re.search("[,;]", line) else line.split()
+    return [word.strip() for word in words if word.strip()] or [""]
 
 
 def _once(path, who, rows):

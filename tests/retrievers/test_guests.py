@@ -1,6 +1,7 @@
 """Guests: files of somebody else's rankings and descriptors, scored like ours; every fault of such a file in a sentence."""
 
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -49,6 +50,22 @@ def zipped(kind):
     return file.getvalue()
 
 
+def claims(shape):
+    """The bytes of a saved array of 2 x 3 whose header says that it has another shape."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<i8", "fortran_order": False, "shape": shape})
+    return head.getvalue() + np.zeros((2, 3), "<i8").tobytes()
+
+
+def bomb(shape):
+    """An .npz that unfolds to 80 MB of zeros, which it says are queries of that shape."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("queries.npy", claims(shape)[:-48] + bytes(80_000_000))
+        archive.writestr("database.npy", claims((14, 4)))
+    return file.getvalue()
+
+
 def write(path, content):
     if isinstance(content, str):
         path.write_text(content)
@@ -70,6 +87,13 @@ def write(path, content):
         ("a.npz", {"queries": np.eye(3)}, IntegrityError, "database"),
         ("a.npz", zipped("npy"), IntegrityError, "can't be read"),  # an .npy by another name, and the other way round
         ("a.npy", zipped("npz"), IntegrityError, "can't be read"),
+        ("a.npy", claims((10**12, 2)), IntegrityError, "it says int64 .1000000000000, 2. and holds 48 bytes"),
+        ("a.npy", claims((2, 2)), IntegrityError, "holds 48 bytes"),
+        ("a.npy", claims((0, 10**12)), IntegrityError, "holds 48 bytes"),
+        ("a.npy", np.array([[{}, 1]], object), IntegrityError, "Python objects"),
+        ("a.npz", bomb((2, 70_000)), InputError, "d to 65536"),
+        ("a.npz", bomb((10**12, 2)), InputError, "give queries .2, d."),
+        ("a.npz", bomb((2, 4)), IntegrityError, "it says int64 .2, 4. and holds 80000000 bytes"),
         ("a.npz", {"queries": np.array([["a"]] * 2), "database": np.ones((14, 1))}, InputError, "queries, are <U1"),
         ("a.npy", np.array([[-7, 3], [0, 1]]), InputError, "row -7"),
         ("a.npy", np.zeros((4, 14), int), InputError, "2 queries"),
@@ -96,6 +120,14 @@ def test_bad_files_are_told_in_one_sentence(town, tmp_path, name, content, error
     with pytest.raises(error, match=words) as caught:
         guests.read(tmp_path / name, town.set)
     assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_names_of_pictures_in_a_guest(town, tmp_path):
+    ranking = town.ranking("GeM")
+    ids = [f"C:\\db\\{i}" for i in town.set.database["image_id"]]
+    lines = [f"/queries/{query};" + "; ".join(ids[i] for i in row) for query, row in zip(town.set.queries["image_id"], ranking.ids, strict=True)]
+    (tmp_path / "a.csv").write_text("\ufeff" + "\n".join(lines))
+    np.testing.assert_array_equal(town.ranking(guests.Guest(str(tmp_path / "a.csv"))).ids, ranking.ids)
 
 
 def test_names_of_guests():
