@@ -6,6 +6,7 @@ from typing import Any
 
 from foir_lib import registry
 from foir_lib.data.getting import download
+from foir_lib.data.values import flag, whole
 from foir_lib.errors import InputError, unknown
 from foir_lib.files import as_path
 
@@ -23,6 +24,7 @@ def opened(kind: str, name: str, root: str | PathLike | None, options: dict, see
     for option in options:
         if option not in known:
             raise unknown(f"{name} option", option, known or ["none"])
+    options = {option: _typed(value, takes[option].annotation, f"{name} option {option}") for option, value in options.items()}
     arguments = {key: value for key, value in (("name", name), ("seed", seed)) if key in takes and value is not None}
     if "root" in takes:
         root = root or _fetched(name)
@@ -36,6 +38,15 @@ def opened(kind: str, name: str, root: str | PathLike | None, options: dict, see
         remedy = "leave the root away, or name a real data set"
         raise InputError(f"{name} is made from a seed and has no root (got {root}): {remedy}.")
     return opener(**arguments | options)
+
+
+def _typed(value, annotation, what):
+    """An option as its function wants it: flags and whole numbers from text, too."""
+    if annotation in (bool, "bool"):
+        return flag(value, what)
+    if annotation in (int, "int") and isinstance(value, str) and whole(value) is not None:
+        return whole(value)
+    return value
 
 
 def manifest(name: str) -> dict:

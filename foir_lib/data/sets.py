@@ -124,11 +124,12 @@ class RetrievalSet:
 
     def has_mask(self, object_rows: np.ndarray) -> np.ndarray:
         """For which of some rows of objects, int (n,), :meth:`mask` can be had: bool (n,), False for -1, no object."""
-        rows = np.asarray(object_rows)
-        image_ids, segmentations = (self.objects[key].to_numpy()[rows[rows >= 0]] for key in ("image_id", "segmentation"))
-        sizes = self.images[["width", "height"]].to_numpy()[[self._image_row[i] for i in image_ids]].tolist()
+        rows = np.asarray(object_rows, dtype=np.int64)
+        image_ids, outlines = (self.objects[key].to_numpy()[rows[rows >= 0]] for key in ("image_id", "segmentation"))
+        at = np.array([self._image_row[image_id] for image_id in image_ids], dtype=int)
+        sizes = [self.images[side].to_numpy()[at].tolist() for side in ("width", "height")]
         has = np.zeros(len(rows), dtype=bool)
-        has[rows >= 0] = [usable(s, size) for s, size in zip(segmentations, sizes, strict=True)]
+        has[rows >= 0] = [usable(outline, size) for outline, *size in zip(outlines, *sizes, strict=True)]
         return has
 
     @cached_property

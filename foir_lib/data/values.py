@@ -14,7 +14,7 @@ FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no":
 
 def label(text: str) -> str:
     """A label as it is compared: accents composed (NFC), no spaces around it and single ones inside."""
-    return " ".join(unicodedata.normalize("NFC", text).replace("\ufeff", " ").replace("\u200b", " ").split())
+    return line(unicodedata.normalize("NFC", text).replace("\ufeff", " ").replace("\u200b", " "))
 
 
 def labels(values: Iterable) -> list:
@@ -40,21 +40,17 @@ def flags(values: Sequence, what: str) -> np.ndarray:
     """
     if getattr(values, "dtype", object) is np.dtype(bool):
         return np.asarray(values)
-    return np.array([_flag(value, f"{what}, row {row}") for row, value in enumerate(values)], dtype=bool)
+    return np.array([flag(value, f"{what}, row {row}") for row, value in enumerate(values)], dtype=bool)
 
 
-def _flag(value, what):
+def flag(value: object, what: str) -> bool:
+    """One of :func:`flags`."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return False
     text = str(int(value)) if isinstance(value, bool | np.bool_) or value in (0, 1) else value
     if not isinstance(text, str) or text.strip().lower() not in FLAGS:
         raise InputError(f"{what}, is {short(value)}, no yes or no: give true or false.")
     return FLAGS[text.strip().lower()]
-
-
-def flag(value: object, what: str) -> bool:
-    """One of :func:`flags`, of an option."""
-    return _flag(value, what)
 
 
 def whole(value: object) -> int | None:
@@ -99,11 +95,16 @@ def _number(value):
         return np.nan
 
 
+def line(text: str) -> str:
+    """Text as one line that every file and terminal takes: single spaces, halves of letters written out."""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+
+
 def short(value: object, longest: int = 60, quoted: bool = True) -> str:
     """A value of a file in a sentence: one line, never long however deep it is nested; text ``quoted`` or not."""
     try:
         text = value[: 2 * longest] if isinstance(value, str) else _repr.repr(value)
-        text = " ".join((repr(text) if quoted and isinstance(value, str) else text).split())
+        text = line(repr(text) if quoted and isinstance(value, str) else text)
     except ValueError:  # a number of more digits than Python writes
         text = f"a long {type(value).__name__}"
     return text if len(text) <= longest else f"{text[: longest - 3]}..."

@@ -420,3 +420,17 @@ def test_json_of_a_folder_is_read_whatever_its_spelling(photos):
     write(photos / "boxes.json", json.dumps({"images": [{"id": "x", "file_name": "b.JPG", "width": -1}], "categories": [{"id": "1", "name": 5}],
                                              "annotations": [{"image_id": "x", "category_id": 1, "bbox": ["1", 2, "3.5", 4]}]}))  # fmt: skip
     assert queries_of(quiet("folder", root=photos)) == [("b.JPG", "5", 1, 2, 4.5, 6)]
+
+
+# --- options
+
+
+def test_options_in_words(coco_root, vg_root):
+    asked = load_set("coco", root=coco_root, crowd_queries="true", check_files="no")
+    assert asked.content == load_set("coco", root=coco_root, crowd_queries=True).content != load_set("coco", root=coco_root, crowd_queries="False").content
+    with pytest.raises(InputError, match="coco option crowd_queries, is 'sometimes', no yes or no: give true or false"):
+        load_set("coco", root=coco_root, crowd_queries="sometimes")
+    assert quiet("visual-genome", root=vg_root, n_categories="2").content == quiet("visual-genome", root=vg_root, n_categories=2).content
+    for many in ("two", 0, None, 2.5):
+        with pytest.raises(InputError, match="n_categories=.* must be a whole number"):
+            load_set("visual-genome", root=vg_root, n_categories=many)

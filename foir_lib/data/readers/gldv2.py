@@ -80,7 +80,7 @@ def read_csv(root: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
         table["id"] = table["id"].str.replace(ENDING, "", regex=True)
     if "landmark_id" in table:
         table["landmark_id"] = table["landmark_id"].str.removesuffix(".0")  # numbers that a table held as fractions
-    for column, form, words in (("id", "[0-9A-Za-z]{3,}", "16 letters"), ("landmark_id", "[0-9A-Za-z]+", "digits")):
+    for column, form, words in (("id", "[0-9A-Za-z]{3,64}", "16 letters"), ("landmark_id", "[0-9A-Za-z]{1,64}", "digits")):
         if column in table:
             sentence = f"has the {column} {{}}, which should have {words}: get it again"
             reading.refuse(~table[column].str.fullmatch(form).astype(bool), path, sentence, table[column].map(short))

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from foir_lib.data import checks
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
-from foir_lib.data.values import labels
+from foir_lib.data.values import labels, line, short
 from foir_lib.errors import InputError, MissingError
 from foir_lib.files import as_path, listing
 from foir_lib.notices import note
@@ -39,7 +39,7 @@ def refuse(bad: ArrayLike, where: object, sentence: str, *columns: Sequence) -> 
     bad = np.asarray(bad, dtype=bool)
     if bad.any():
         values = [list(column)[bad.argmax()] for column in columns]
-        raise InputError(f"{where} {sentence.format(*values, n=bad.sum())}.")
+        raise InputError(line(f"{where} {sentence.format(*values, n=bad.sum())}."))
 
 
 def unique(values: Sequence[Hashable], where: str) -> None:
@@ -65,7 +65,7 @@ def need_files(paths: Sequence[str], what: str) -> None:
     """MissingError when files are lacking: names the first, counts them."""
     lacking = list(compress(paths, absent(paths)))
     if lacking:
-        fact = f"{len(lacking)} of {len(paths)} pictures of {what} are missing, first {lacking[0]}"
+        fact = f"{len(lacking)} of {len(paths)} pictures of {what} are missing, first {short(lacking[0], 300, quoted=False)}"
         raise MissingError(f"{fact}: get the pictures, or set check_files=False.")
 
 

@@ -167,9 +167,9 @@ class QueryPanel(Part):
         self.place.value = f"{self._place + 1} of {len(self._ids)}" if self.image_id in self._place_of else ""
         items, options = self._items(), [(NO_OBJECT, "")]
         names = items["label"].map(lambda label: one_line(label, LABEL)).astype(str) + (items.groupby("label").cumcount() + 1).map(" {}".format).replace(" 1", "")
-        for row, name, outline in zip(items.index, names, items["segmentation"], strict=True):
+        for row, name, has_mask in zip(items.index, names, self.set.has_mask(items.index), strict=True):
             options.append((f"{name} (box)", (int(row), "box")))
-            if isinstance(outline, list | tuple | dict) and outline:
+            if has_mask:
                 options.append((f"{name} (mask)", (int(row), "mask")))
         if self.objects.options != tuple(options):
             self.objects.options = tuple(options)
