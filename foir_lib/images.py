@@ -128,7 +128,7 @@ def _need_pixels(picture, name, limit):
     limit = MAX_PIXELS if limit is None else limit
     if width * height > limit:
         fact = f"{width * height / 1e6:.0f} megapixels ({width} x {height}), the limit is {limit / 1e6:.0f}"
-        raise InputError(f"Picture {name} has {fact}: make it smaller or raise max_pixels.")
+        raise InputError(f"Picture {name} has {fact}: make it smaller or raise max_pixels (foir_lib.images.MAX_PIXELS).")
 
 
 def _orientation(picture):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as rle
+from test_landmark_readers import TRUTH, dump, oxford, roxford  # noqa: F401
 from test_readers import write
 
 from foir_lib.data import load_set, masks
@@ -128,6 +129,24 @@ def test_the_official_layouts(tmp_path, orientation, on):
             result = load_set(name, check_files=False, **options)
             with pytest.raises(InputError, match="60 x 80 pixels, its annotation says 80 x 60: its EXIF turns it, load the set with check_files=True"):
                 result.open(result.queries["image_id"].iloc[0])
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_landmark_benchmarks(oxford, roxford, orientation):  # noqa: F811
+    """One's own pictures in their layouts: the first query's picture is turned."""
+    for name, root, file in (("oxford5k", oxford, "all_souls_000013.jpg"), ("roxford5k", roxford, "jpg/all_souls_000013.jpg")):
+        shown = photo(root / file, orientation)
+        for on, corners in (("shown", shown), ("stored", RED), (None, shown)):
+            if name == "oxford5k":
+                (root / "gt" / "all_souls_1_query.txt").write_text("oxc1_all_souls_000013 {} {} {} {}".format(*corners))
+            else:
+                first = TRUTH["gnd"][0] | {"bbx": list(corners)}
+                dump(root / "gnd_roxford5k.pkl", TRUTH | {"gnd": [first, *TRUTH["gnd"][1:]]})
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore" if on is None else "error")
+                result = load_set(name, root=root, boxes_on=on)
+            assert red_in(result) == (1, 1)
+            assert sum(notice.n for notice in result.notices if "EXIF" in notice.reason) == (on is None and orientation > 1)
 
 
 def test_a_word_that_is_no_kind_of_pixels(tmp_path):

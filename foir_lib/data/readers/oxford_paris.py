@@ -17,7 +17,7 @@ import pandas as pd
 from foir_lib.data import ground_truth
 from foir_lib.data.names import stem
 from foir_lib.data.protocol import Protocol
-from foir_lib.data.readers import pictures, reading, tables
+from foir_lib.data.readers import pictures, reading, tables, turned
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.data.values import numbers, short
 from foir_lib.errors import InputError
@@ -30,12 +30,14 @@ DAMAGED = frozenset(Path(__file__).with_name("paris6k_damaged.txt").read_text(en
 @register("set", "paris6k")
 @register("set", "oxford5k")
 def load(
-    root: str | PathLike, name: str = "oxford5k", distractors: str | PathLike | None = None, own_counts: bool = True
+    root: str | PathLike, name: str = "oxford5k", distractors: str | PathLike | None = None, own_counts: bool = True,
+    boxes_on: str | None = None,
 ) -> RetrievalSet:
     """oxford5k or paris6k as a RetrievalSet with the protocol classic: 55 queries, five for each of 11 landmarks.
 
     distractors: a folder of further database pictures (the 100k of Oxford105k and Paris106k). own_counts: the query's
     own picture is in the database and counts as an answer, as in the published evaluation program; False takes it out.
+    boxes_on: as for a folder.
     Raises MissingError for files that are lacking, InputError for broken lists and boxes off their picture.
     """
     remedy = f"expected the pictures and <landmark>_<n>_query.txt, _good, _ok and _junk; `foir data get {name} --root FOLDER` fetches them."
@@ -50,6 +52,7 @@ def load(
     labels, query_ids, boxes, truth = read_lists(root, names, remedy)
     at = pd.Index(names).get_indexer(query_ids)
     images.loc[np.unique(at), "split"] = "both"
+    boxes = turned.of_queries(boxes, query_ids, images["path"].iloc[at].tolist(), boxes_on, name)
     boxes, _ = reading.fit_boxes(boxes, images[["width", "height"]].to_numpy()[at], name, "{}", query_ids)
     queries, objects = reading.query_tables(query_ids, labels, boxes)
     protocols = ground_truth.protocols(truth, len(images), ground_truth.CLASSIC)

@@ -18,7 +18,7 @@ import pandas as pd
 
 from foir_lib.data import ground_truth
 from foir_lib.data.names import stem
-from foir_lib.data.readers import pictures, reading
+from foir_lib.data.readers import pictures, reading, turned
 from foir_lib.data.readers.pickles import load_plain
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.data.values import numbers, short
@@ -28,12 +28,14 @@ from foir_lib.registry import register
 
 @register("set", "rparis6k")
 @register("set", "roxford5k")
-def load(root: str | PathLike, name: str = "roxford5k", distractors: str | PathLike | None = None) -> RetrievalSet:
+def load(
+    root: str | PathLike, name: str = "roxford5k", distractors: str | PathLike | None = None, boxes_on: str | None = None
+) -> RetrievalSet:
     """roxford5k or rparis6k as a RetrievalSet with the protocols easy, medium and hard.
 
     distractors: a folder of further database pictures, R1M. Query pictures are not in the database; a query's prompt
-    is the box it is to be cropped to. Raises MissingError for files that are lacking, IntegrityError for a pickle
-    that isn't plain data, InputError for boxes off their picture and lists that don't fit.
+    is the box it is to be cropped to; boxes_on: as for a folder. Raises MissingError for files that are lacking,
+    IntegrityError for a pickle that isn't plain data, InputError for boxes off their picture and lists that don't fit.
     """
     remedy = f"expected gnd_{name}.pkl and jpg/*.jpg; `foir data get {name} --root FOLDER` fetches them."
     root = reading.need(root, f"{name} folder", remedy)
@@ -46,6 +48,7 @@ def load(root: str | PathLike, name: str = "roxford5k", distractors: str | PathL
         tables.append(pictures.distractors(distractors, truth["imlist"] + truth["qimlist"], "distractors"))
     images = pd.concat(tables, ignore_index=True)
     boxes, sizes = [query["bbx"] for query in truth["gnd"]], tables[0][["width", "height"]]
+    boxes = turned.of_queries(boxes, truth["qimlist"], tables[0]["path"].tolist(), boxes_on, name)
     boxes, _ = reading.fit_boxes(boxes, sizes, f"gnd_{name}.pkl", "{}", truth["qimlist"])
     protocols = ground_truth.protocols(truth["gnd"], len(truth["imlist"]), where=f"gnd_{name}.pkl: ground truth")
     queries, objects = reading.query_tables(truth["qimlist"], landmarks(truth), boxes)

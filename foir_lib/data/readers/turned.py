@@ -51,6 +51,13 @@ def settled(
     return images, objects.assign(**dict(zip(CORNERS, corners.T)), segmentation=pd.Series(outlines, objects.index, dtype=object))
 
 
+def of_queries(corners: np.ndarray, image_ids: list, paths: list[str], boxes_on: str | None, what: str) -> np.ndarray:
+    """Boxes (n, 4) of queries on pictures at ``paths`` (n), as :func:`settled` puts them on the pictures as they are shown."""
+    objects = pd.DataFrame(np.array(corners, dtype=np.float64), columns=CORNERS).assign(image_id=image_ids, segmentation=None)
+    images = pd.DataFrame({"image_id": image_ids, "path": paths, "width": np.nan, "height": np.nan})
+    return settled(images.drop_duplicates("image_id"), objects, boxes_on, what)[1][CORNERS].to_numpy()
+
+
 def box(corners: np.ndarray, orientation: int, stored: tuple[int, int]) -> np.ndarray:
     """A box (4,) on the stored pixels of a picture, (width, height), as it lies on the picture that EXIF turned."""
     x, y = _points(corners[::2], corners[1::2], orientation, stored)
