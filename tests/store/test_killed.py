@@ -1,4 +1,4 @@
-"""Caches, features and downloads whose process is killed between any two changes of files: whole or absent, then completed."""
+"""Caches, features and downloads, killed or out of disk between any two changes of files: whole or absent, then completed."""
 
 import hashlib
 import json
@@ -17,11 +17,12 @@ TESTS = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", ["killed", "full"])
 @pytest.mark.parametrize("what", ["features", "cached", "drawn", "download"])
-def test_killed_between_any_two_changes_of_files(what, tmp_path):
+def test_stopped_between_any_two_changes_of_files(what, how, tmp_path):
     paths = [str(TESTS), str(TESTS / "data"), str(files.PACKAGE.parent)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "FOIR_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run([sys.executable, __file__, what, str(tmp_path)], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, __file__, what, how, str(tmp_path)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -30,8 +31,10 @@ def features(home):
 
     from foir_lib.store import features
 
+    made = home.with_name(f"{home.name}-made")
+
     def make(start, stop):
-        with open(home / "made", "a") as file:
+        with made.open("a") as file:
             file.write(f"{start}\n")
         return {"x": np.arange(start, stop), "y": np.ones((stop - start, 3), np.float32)}
 
@@ -45,11 +48,11 @@ def features(home):
         _, damaged, missing = sorted(folder.glob("*.safetensors"))
         damaged.write_bytes(damaged.read_bytes()[:-1])
         missing.unlink()
-        (home / "made").unlink()
+        made.unlink()
 
     def check():
         build()
-        assert (home / "made").read_text().split().count("0") == 0, "what is whole isn't made again"
+        assert made.read_text().split().count("0") == 0, "what is whole isn't made again"
         assert build().read("x").tolist() == list(range(5)) and build().read("y").shape == (5, 3)
 
     return build, begin, check
@@ -122,19 +125,20 @@ def download(home):
             if (root / name).exists():
                 assert hashlib.sha256((root / name).read_bytes()).digest() == hashlib.sha256(content).digest(), name
         assert set(download.get("tiny", root, progress=False)["status"]) == {"ok", "unverified"}
-        assert {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()} == {*wanted, "archives/.lock"}
+        there = {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()}
+        assert there == {*wanted, "archives/.lock"}, there
 
     return act, begin, check
 
 
-def _everywhere(what, home):
-    from kills import killed
+def _everywhere(what, how, home):
+    from kills import stopped
 
     act, begin, check = globals()[what](home)
-    for _ in killed(act, home, begin):
+    for _ in stopped(act, home, begin, how == "full"):
         check()
     check()
 
 
 if __name__ == "__main__":
-    _everywhere(sys.argv[1], Path(sys.argv[2]))
+    _everywhere(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

@@ -53,6 +53,8 @@ def unpack(archive: str | Path, folder: str | Path, progress: bool = True) -> in
                         raise EOFError(f"{name} has {sink.tell()} bytes of {size}")
             _move(work, folder)
             return len(members)
+    except InputError:  # of the disk, or an archive that was refused
+        raise
     except DAMAGED as error:
         raise _damaged(archive, error) from error
     except OSError as error:

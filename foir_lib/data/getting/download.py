@@ -13,7 +13,7 @@ import requests
 from foir_lib.data.getting.archives import is_archive, need_space, readable, unpack
 from foir_lib.data.getting.fetch import checksum, fetch, reason
 from foir_lib.errors import InputError, IntegrityError, MissingError, unknown
-from foir_lib.files import as_path, cache_root, listing, manifest_root
+from foir_lib.files import as_path, cache_root, disk_errors, listing, manifest_root
 
 
 def manifest(name: str) -> dict:
@@ -66,17 +66,16 @@ def get(name: str, root: str | Path | None = None, progress: bool = True) -> pd.
     if todo:
         need_space(root, sum(_needs(file, root) for file in todo), f"getting {name}")
         try:
-            (root / "archives").mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(root / "archives" / ".lock", timeout=0):
-                for file in todo:
-                    _bring(file, name, root, progress)
-                    if file["unpack"]:
-                        _open(file, root, progress)
+            with disk_errors(f"write to {root}", f"free some space, or choose another root for {name} with --root"):
+                (root / "archives").mkdir(parents=True, exist_ok=True)
+                with filelock.FileLock(root / "archives" / ".lock", timeout=0):
+                    for file in todo:
+                        _bring(file, name, root, progress)
+                        if file["unpack"]:
+                            _open(file, root, progress)
         except filelock.Timeout as error:
             busy = f"Another run is getting {name} into {root}"
             raise InputError(f"{busy}: wait for it or choose another root.") from error
-        except PermissionError as error:
-            raise InputError(f"{root} is not writable: choose another root for {name} with --root.") from error
     return verify(name, root, progress)
 
 
