@@ -4,13 +4,12 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from os import PathLike
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from foir_lib.files import cached
+from foir_lib.files import cached, state
 from foir_lib.images import opened
 
 BLOCKS, BLOCK, BYTES = 8, 32 * 2**10, 16  # of a file longer than eight blocks, eight blocks that are spread over it; a digest's length
@@ -47,9 +46,5 @@ def stamps(paths: Sequence[str | PathLike]) -> str:
     """A digest of all that the file system tells of files: place, number, bytes, times of content and of change."""
     facts = hashlib.sha256()
     for path in paths:
-        stamp = ()
-        with suppress(OSError):
-            file = os.stat(path)
-            stamp = file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
-        facts.update(repr((os.path.abspath(path), stamp)).encode())
+        facts.update(repr((os.path.abspath(path), state(path))).encode())
     return facts.hexdigest()

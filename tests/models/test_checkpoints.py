@@ -297,6 +297,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOMBS)
 def test_sizes_are_compared_with_the_file_before_memory_is_taken(tmp_path, kind):
     (tmp_path / "a.pth").write_bytes(BOMBS[kind]())

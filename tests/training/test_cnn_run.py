@@ -234,6 +234,13 @@ def test_bad_recipes_get_one_sentence(root, tmp_path, change, words):
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"], "nothing is saved"
 
 
+def test_a_recipe_whose_weights_can_not_be_written_is_refused_before_the_first_picture(root, tmp_path, monkeypatch):
+    (tmp_path / "mine.safetensors").mkdir()
+    monkeypatch.setattr(recipes.training, "load", pytest.fail)
+    with pytest.raises(InputError, match=r"Can't write .*mine\.safetensors: Is a directory"):
+        recipes.run(written(tmp_path, RECIPE | {"data_root": str(root / "colours")}))
+
+
 def written(folder, recipe):
     (folder / "recipe.json").write_text(json.dumps(recipe))
     return folder / "recipe.json"
