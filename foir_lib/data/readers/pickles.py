@@ -4,6 +4,7 @@ import io
 import math
 import pickle
 import pickletools
+import sys
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class _Type:
             raise pickle.UnpicklingError(f"it says {shape} and holds {len(content)} bytes")
         if not content:
             return []
+        if dtype.kind == "U" and np.frombuffer(content, f"{self.order}u4").max() > sys.maxunicode:
+            raise pickle.UnpicklingError("it holds text that is none")
         return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C").tolist()
 
 
