@@ -158,6 +158,15 @@ def test_a_pickle_that_asks_for_gigabytes_is_refused(operation, tmp_path):
         pickles.load_plain(tmp_path / "a.pkl")
 
 
+def test_a_frame_that_is_too_short_is_no_matter(tmp_path):
+    """The unpickler in C takes it for the end of the memory that it asked for."""
+    content = {"a": bytearray(40), "b": [bytearray(3), "c"]}
+    whole = pickle.dumps(content, protocol=5)
+    for length in range(len(whole)):
+        (tmp_path / "a.pkl").write_bytes(whole[:3] + length.to_bytes(8, "little") + whole[11:])
+        assert pickles.load_plain(tmp_path / "a.pkl") == content
+
+
 def _files(root):
     return sorted(path for path in root.rglob("*") if path.relative_to(root).parts[0] != "cache")
 
