@@ -185,7 +185,7 @@ def _finite(value):
 
 def _inside(array):
     """Pixels of a mask of numbers: those above half of its range; InputError for labels and negative values."""
-    low, top = array.min(initial=0), array.max(initial=0)
+    low, top = float(array.min(initial=0)), float(array.max(initial=0))
     if low < 0:
         raise InputError(f"Mask holds values from {low:g} to {top:g}: give zeros and ones, or probabilities.")
     if array.dtype.kind == "f" and (array % 1).any():

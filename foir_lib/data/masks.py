@@ -47,7 +47,7 @@ def checked(segmentation: list | dict, size: tuple[int, int], what: str) -> np.n
             fact = f"a mask of {columns} x {rows} pixels on a picture of {width} x {height}"
             raise InputError(f"{what} has {fact}: resize the mask.")
         runs = _unpacked(counts) if isinstance(counts, str | bytes) else np.array(counts, dtype=np.float64)
-        if runs.ndim != 1 or not len(runs) or (runs < 0).any() or (runs % 1 != 0).any() or runs.sum() != width * height:
+        if runs.ndim != 1 or not len(runs) or (runs < 0).any() or (runs != np.round(runs)).any() or runs.sum() != width * height:
             raise ValueError("its runs don't add up to the picture")
         return runs.astype(np.int64)
 

@@ -34,9 +34,10 @@ def stem(name: str) -> str:
 
 
 def inside(name: str) -> bool:
-    """Whether a name leads to a file below the folder that it is joined to."""
+    """Whether a name leads to a file below the folder that it is joined to, and can be one's."""
     parts = name.split("/")
-    return bool(name) and not name.startswith("/") and ".." not in parts and not set(name) & set("\\\0:")
+    fits = len(name) < 2000 and max(len(part.encode(errors="replace")) for part in parts) < 256
+    return bool(name) and fits and not name.startswith("/") and ".." not in parts and not set(name) & set("\\\0:")
 
 
 def match(names: Sequence[str], known: Sequence[str], root: str | PathLike) -> dict[str, str | None]:

@@ -7,7 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.data.names import match
+from foir_lib.data.values import short
+from foir_lib.errors import InputError, IntegrityError, MissingError, parsing
 from foir_lib.files import as_path, state
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
@@ -109,7 +111,8 @@ def _fitting(path, queries, database, n_queries, n):
     for name, vectors in (("queries", queries), ("database", database)):
         if vectors.dtype.kind not in "fiu":
             raise InputError(f"Descriptors of {path}, {name}, are {vectors.dtype}: give numbers.")
-        norm = np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
         if not np.isfinite(norm).all() or not norm.all():
             raise InputError(f"Descriptors of {path}, {name}, hold NaN, infinity or zeros: make them again.")
         unit.append(vectors.astype(np.float32) / norm)
@@ -117,27 +120,32 @@ def _fitting(path, queries, database, n_queries, n):
 
 
 def _text(path, retrieval_set):
-    try:
-        lines = [re.split(r"[,;\s]+", line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (UnicodeDecodeError, OSError) as error:
-        raise IntegrityError(f"{path} is no text that can be read ({error}): give {FORMATS}.") from error
+    with parsing(f"{path} is no text that can be read", f"give {FORMATS}", IntegrityError):
+        lines = [_words(line) for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     query_ids = [str(i) for i in retrieval_set.queries["image_id"]]
-    row_of = {str(i): row for row, i in enumerate(retrieval_set.database["image_id"])}
     if len(set(query_ids)) < len(query_ids):
         raise InputError(f"{path} can't name the queries of {retrieval_set.name} by picture: one has several; give .npy ranks.")
-    rankings = {}
-    for number, (query, *ids) in enumerate(lines, start=1):
-        strange = [i for i in ids if i and i not in row_of]
-        if query not in query_ids or query in rankings or strange:
-            what = f"query {query!r}" if query not in query_ids or query in rankings else f"picture {strange[0]!r}"
+    row_of = {str(i): row for row, i in enumerate(retrieval_set.database["image_id"])}
+    pictures = match([i for _, *ids in lines for i in ids], list(row_of), ".")
+    queries, rankings = match([query for query, *_ in lines], query_ids, "."), {}
+    for number, (name, *ids) in enumerate(lines, start=1):
+        query, strange = queries[name], [i for i in ids if pictures[i] is None]
+        if query is None or query in rankings or strange:
+            what = f"query {short(name)}" if query is None or query in rankings else f"picture {short(strange[0])}"
             why = "a second time" if query in rankings else f"that {retrieval_set.name} doesn't have"
             raise InputError(f"{path} line {number} names {what} {why}.")
-        rankings[query] = np.array([row_of[i] for i in ids if i], np.int64)
+        rankings[query] = np.array([row_of[pictures[i]] for i in ids], np.int64)
         _once(path, f"query {query}", rankings[query])
     missing = [query for query in query_ids if query not in rankings]
     if missing:
         raise InputError(f"{path} has no line for query {missing[0]!r}: it needs one for each of {len(query_ids)}.")
     return [rankings[query] for query in query_ids]
+
+
+def _words(line):
+    """The names on a line, between commas or semicolons where there are some, else between spaces."""
+    words = re.split("[,;]", line) if re.search("[,;]", line) else line.split()
+    return [word.strip() for word in words if word.strip()] or [""]
 
 
 def _once(path, who, rows):

@@ -147,7 +147,7 @@ def bounded():
 
 def outside(paths, folder):
     """Those of the opened paths that belong neither to the folder nor to Python and the project themselves."""
-    ours = (str(folder), str(Path(__file__).parents[2]), sys.prefix, sys.base_prefix, str(Path(np.__file__).parents[1]))
+    ours = ("/proc/meminfo", str(folder), str(Path(__file__).parents[2]), sys.prefix, sys.base_prefix, str(Path(np.__file__).parents[1]))
     return [path for path in paths if not path.startswith(ours)]
 
 
@@ -156,6 +156,19 @@ def test_a_pickle_that_asks_for_gigabytes_is_refused(operation, tmp_path):
     (tmp_path / "a.pkl").write_bytes(b"\x80\x05K\x01" + operation + b".")
     with pytest.raises(IntegrityError, match="damaged"):
         pickles.load_plain(tmp_path / "a.pkl")
+
+
+def test_a_frame_that_is_too_short_is_no_matter(tmp_path):
+    """The unpickler in C takes it for the end of the memory that it asked for."""
+    content = {"a": bytearray(40), "b": [bytearray(3), "c"]}
+    whole = pickle.dumps(content, protocol=5)
+    for length in range(len(whole)):
+        (tmp_path / "a.pkl").write_bytes(whole[:3] + length.to_bytes(8, "little") + whole[11:])
+        assert pickles.load_plain(tmp_path / "a.pkl") == content
+
+
+def _files(root):
+    return sorted(path for path in root.rglob("*") if path.relative_to(root).parts[0] != "cache")
 
 
 def prepare(reader, root):
@@ -196,7 +209,7 @@ def test_damaged_files_are_read_or_refused_in_one_sentence(reader, n, request, m
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         opened(root)  # whole, it is read, and all modules are there
-    everything = sorted(root.rglob("*"))
+    everything = _files(root)
     files, rng, refused = sorted(path for path in root.glob(pattern) if path.is_file() and path.stat().st_size), random.Random(reader), 0
     for _ in range(n):
         path = rng.choice(files)
@@ -218,4 +231,4 @@ def test_damaged_files_are_read_or_refused_in_one_sentence(reader, n, request, m
         assert not outside(paths, tmp_path), f"{outside(paths, tmp_path)}: {about}"
         path.write_bytes(whole)
     record_property("refused", f"{refused} of {n}")
-    assert 0.05 < refused / n < 1 and sorted(root.rglob("*")) == everything
+    assert 0.05 < refused / n < 1 and _files(root) == everything

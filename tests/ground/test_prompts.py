@@ -1,5 +1,6 @@
 """Prompts: pixels of the picture to patch tokens, by hand-worked grids and an independent derivation."""
 
+import io
 import math
 import re
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, Point, crop
@@ -348,3 +349,59 @@ def test_a_crop_off_the_picture_is_refused():
         crop(PICTURE, Box(40, 0, 41, 3))
     with pytest.raises(InputError, match="grid"):
         crop(PICTURE, Point(5, 5))
+
+
+# --- masks that aren't zeros and ones ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quality", [20, 75, 95])
+def test_a_mask_saved_as_a_jpeg_is_the_mask(quality):
+    painted = Image.new("L", (80, 60))
+    ImageDraw.Draw(painted).ellipse((11, 7, 54, 43), fill=255)
+    file = io.BytesIO()
+    painted.save(file, "JPEG", quality=quality)
+    pixels = np.asarray(Image.open(file))
+    assert len(np.unique(pixels)) > 2
+    assert (Mask(pixels).array != (np.asarray(painted) > 0)).mean() < 0.01, "0.2 if everything above 0 counted"
+
+
+@pytest.mark.parametrize(
+    ("values", "inside"),
+    [
+        ([0.97, 0.003, 0.5, 0.4], [1, 0, 1, 0]),  # probabilities
+        ([254.7, 0.2, 127.1, 127.6], [1, 0, 0, 1]),  # greys that were resized
+        (np.array([0, 255, 0, 255], np.uint8), [0, 1, 0, 1]),
+        (np.array([0, 38, 38, 0], np.uint8), [0, 1, 1, 0]),  # one colour of a palette
+        (np.array([3, 250, 3, 250], np.uint8), [0, 1, 0, 1]),
+        (np.array([0, 65535, 0, 0], np.uint16), [0, 1, 0, 0]),
+        ([0, 1, 0, 1], [0, 1, 0, 1]),
+        ([0.0, 1.0, 1.0, 0.0], [0, 1, 1, 0]),
+        ([False, True, False, False], [0, 1, 0, 0]),
+    ],
+)
+def test_values_of_a_mask_count_from_half_of_their_range(values, inside):
+    np.testing.assert_array_equal(Mask(np.array([values])).array, np.array([inside], bool))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([0, 1, 2], "holds the labels 0, 1, 2: choose which are meant, e.g. mask == 2"),
+        ([0, 15, 255], "holds the labels 0, 15, 255"),
+        ([1.0, 2.0, 7.0], "holds the labels 1, 2, 7"),
+        (list(range(100)), "holds the labels 0, 1, 2, 3, ..."),
+        ([-1, 0, 1], "values from -1 to 1: give zeros and ones, or probabilities"),
+        ([0.3, 0.3, 0.2], "is empty"),
+    ],
+)
+def test_masks_that_may_mean_several_things_are_refused(values, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        Mask(np.array([values]))
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1), st.sampled_from([1, 7, 127, 128, 255]))
+def test_two_levels_are_a_mask_in_any_type(width, height, seed, top):
+    inside = np.random.default_rng(seed).random((height, width)) < 0.5
+    inside[0, 0] = True
+    for kind in (np.uint8, np.int16, np.float32, np.int64):
+        np.testing.assert_array_equal(Mask((inside * np.uint8(top)).astype(kind)).array, inside)

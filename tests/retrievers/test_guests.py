@@ -98,6 +98,14 @@ def test_bad_files_are_told_in_one_sentence(town, tmp_path, name, content, error
     assert "\n" not in str(caught.value) and name in str(caught.value)
 
 
+def test_names_of_pictures_in_a_guest(town, tmp_path):
+    ranking = town.ranking("GeM")
+    ids = [f"C:\\db\\{i}" for i in town.set.database["image_id"]]
+    lines = [f"/queries/{query};" + "; ".join(ids[i] for i in row) for query, row in zip(town.set.queries["image_id"], ranking.ids, strict=True)]
+    (tmp_path / "a.csv").write_text("\ufeff" + "\n".join(lines))
+    np.testing.assert_array_equal(town.ranking(guests.Guest(str(tmp_path / "a.csv"))).ids, ranking.ids)
+
+
 def test_names_of_guests():
     assert guests.named("HOW=a/b.npy, DELG = c.npz,") == {"HOW": "a/b.npy", "DELG": "c.npz"}
     for text in ("HOW", "=x", "HOW=", "HOW=a,HOW=b"):

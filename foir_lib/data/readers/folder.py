@@ -2,7 +2,7 @@
 
 Boxes come as CSV with the columns ``image,label,x0,y0,x1,y1`` (pixels, exclusive end) or as COCO instances JSON;
 a file ``boxes.csv``, else ``boxes.json``, right in the folder is taken unless another is named.
-An image is named by its path below the folder, or by its file name when only one picture has it.
+An image is named by its path below the folder, or by any path whose end only one picture has, with whatever slashes.
 """
 
 from functools import partial

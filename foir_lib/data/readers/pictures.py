@@ -16,6 +16,7 @@ from foir_lib.data.contents import stamps
 from foir_lib.data.names import stem
 from foir_lib.data.readers.reading import refuse
 from foir_lib.data.sets import COLUMNS
+from foir_lib.data.values import short
 from foir_lib.errors import FoirError, InputError, MissingError
 from foir_lib.files import as_path, cached
 from foir_lib.folders import below
@@ -37,7 +38,7 @@ def by_name(root: str | PathLike, names: Sequence[str], what: str, remedy: str) 
     known = named(root)
     lacking = [name for name in names if name not in known]
     if lacking:
-        fact = f"{len(lacking)} of {len(names)} pictures of {what} are missing below {root}, first {lacking[0]}"
+        fact = f"{len(lacking)} of {len(names)} pictures of {what} are missing below {root}, first {short(lacking[0], 200, quoted=False)}"
         raise MissingError(f"{fact}: {remedy}")
     return [known[name] for name in names]
 

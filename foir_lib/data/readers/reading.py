@@ -19,6 +19,7 @@ from foir_lib.files import as_path, listing
 from foir_lib.notices import note
 from foir_lib.prompts import Box
 
+LONGEST = 300  # letters of a value in a sentence
 HAIR = 1.0  # pixels by which a box may reach outside its picture and be clipped without a word
 OUTSIDE = "lies outside its picture: the annotations belong to pictures of another size"
 
@@ -39,6 +40,7 @@ def refuse(bad: ArrayLike, where: object, sentence: str, *columns: Sequence) -> 
     bad = np.asarray(bad, dtype=bool)
     if bad.any():
         values = [list(column)[bad.argmax()] for column in columns]
+        values = [short(value, LONGEST, quoted=False) if isinstance(value, str) else value for value in values]
         raise InputError(line(f"{where} {sentence.format(*values, n=bad.sum())}."))
 
 
@@ -65,7 +67,7 @@ def need_files(paths: Sequence[str], what: str) -> None:
     """MissingError when files are lacking: names the first, counts them."""
     lacking = list(compress(paths, absent(paths)))
     if lacking:
-        fact = f"{len(lacking)} of {len(paths)} pictures of {what} are missing, first {short(lacking[0], 300, quoted=False)}"
+        fact = f"{len(lacking)} of {len(paths)} pictures of {what} are missing, first {short(lacking[0], LONGEST, quoted=False)}"
         raise MissingError(f"{fact}: get the pictures, or set check_files=False.")
 
 

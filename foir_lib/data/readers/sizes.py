@@ -10,7 +10,7 @@ from foir_lib.notices import note
 
 def unusable(sizes: np.ndarray) -> np.ndarray:
     """Which sizes, (n, 2), width and height, are none: bool (n,)."""
-    return ~((sizes >= 1) & (sizes == np.round(sizes))).all(1) | (sizes.prod(1) > MAX_PIXELS)
+    return ~((sizes >= 1) & (sizes == np.round(sizes))).all(1) | (sizes[:, 0] > MAX_PIXELS / np.maximum(sizes[:, 1], 1))
 
 
 def completed(images: pd.DataFrame, what: str) -> pd.DataFrame:

@@ -130,7 +130,7 @@ def _objects(root, n_categories):
     try:
         table[CORNERS] = table[CORNERS].to_numpy(dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        fault = f"has a box that is not made of numbers ({error})"
+        fault = f"has a box that is not made of numbers ({short(str(error), 200, quoted=False)})"
         raise InputError(f"{path} {fault}: repair the file or get it again.") from error
     table[["x1", "y1"]] += table[["x0", "y0"]].to_numpy()
     return table
