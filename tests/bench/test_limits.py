@@ -3,6 +3,7 @@
 import tracemalloc
 from pathlib import Path
 
+import papermill
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from foir_lib.bench import limits, published, rows
 from foir_lib.bench.runs import report, runner
 from foir_lib.bench.tables import catalogue
 from foir_lib.errors import FoirError, InputError, IntegrityError
+from foir_lib.files import notebooks_root
 
 HEADS, MAPS = "no attention heads: name a ViT such as mini-vit, or methods", "no feature maps: name a CNN such as mini-cnn, or methods"
 FAULTS = [  # options, tables that have them, words
@@ -97,6 +99,16 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(out, tmp_pat
     with pytest.raises(FoirError):
         report.earlier_rows(out)  # what the notebook calls first
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["phs", "ca", "ra"])
+def test_papermill_meets_it_in_the_notebooks_first_call(name, tmp_path):
+    with pytest.raises(papermill.PapermillExecutionError) as caught:
+        papermill.execute_notebook(
+            notebooks_root() / "tables" / f"{name}.ipynb", tmp_path / "out.ipynb", {"seed": 3_000_000_000}, progress_bar=False, kernel_name="python3"
+        )
+    assert caught.value.ename == "InputError" and "seed=3000000000 must be a whole number" in caught.value.evalue
 
 
 def test_damaged_published_numbers_are_told_before_the_work(nothing, monkeypatch, tmp_path_factory):
