@@ -150,7 +150,7 @@ def reproduce(
         raise typer.Exit(_say(sentence, 130)) from None
     typer.echo(f"{folder / 'report.html'}")
     for name, sentence in failures.items():
-        typer.echo(f"failed: {name}: {sentence}", err=True)
+        _say(f"failed: {name}: {sentence}", 1)
     raise typer.Exit(1 if failures else 0)
 
 
@@ -186,7 +186,9 @@ def main(arguments=None):
 
 
 def _say(sentence, code):
-    print(" ".join(sentence.split()), file=sys.stderr)
+    from foir_lib.text import one_line
+
+    print(one_line(" ".join(sentence.split()), None), file=sys.stderr)
     return code
 
 
@@ -217,7 +219,10 @@ def _pairs(words, options):
 
 
 def _table(rows):
-    typer.echo(rows.astype(object).where(rows.notna(), "-").to_string(index=False))
+    from foir_lib.text import one_line
+
+    rows = rows.astype(object).where(rows.notna(), "-")
+    typer.echo(rows.map(lambda cell: one_line(cell) if isinstance(cell, str) else cell).to_string(index=False))
 
 
 def _entries(entries, how):
@@ -226,9 +231,10 @@ def _entries(entries, how):
 
     from foir_lib.data.getting.archives import readable
     from foir_lib.files import cache_root
+    from foir_lib.text import one_line
 
     rows = [
-        {"kind": e.kind, **{k: str(e.key.get(k, "-"))[:60] for k in ("what", "model")}, "items": e.n or "-",
+        {"kind": e.kind, **{k: one_line(e.key.get(k, "-"), 60) for k in ("what", "model")}, "items": e.n or "-",
          "size": readable(e.bytes), "last used": f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}", "code": e.state,
          "folder": e.path.name}
         for e in entries

@@ -17,5 +17,5 @@ NAMES = {
     "surrogate": "caf\udce9.jpg",
     "underscore": "_hidden",
     "long": "a" * 9_990 + "the end",
-    "many lines": "b\n" * 5_000,
+    "many lines": "b\n" * 5_000 + "end",
 }  # fmt: skip

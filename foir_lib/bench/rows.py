@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from foir_lib import registry
 from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
+from foir_lib.bench.limits import check, columns_of, heads_of, place_of, rows_of
 from foir_lib.bench.metrics.focus import average
 from foir_lib.bench.metrics.intervals import against_first
 from foir_lib.bench.metrics.scores import Score, metric_of
@@ -17,43 +17,14 @@ from foir_lib.bench.published import beside
 from foir_lib.bench.tables.catalogue import find
 from foir_lib.bench.tables.columns import Column, Table
 from foir_lib.data import load_set, training
-from foir_lib.errors import InputError, count
-from foir_lib.files import as_path
 from foir_lib.models.zoo import load_model
 from foir_lib.retrievers import guests
 from foir_lib.retrievers.regions import attentions
 from foir_lib.retrievers.rerankers import AlphaQE, Diffusion
 
-DISTRACTORS = {  # data set of a row -> the set, and what is added to its database
-    "roxford5k+1m": ("roxford5k", "revisitop1m"), "rparis6k+1m": ("rparis6k", "revisitop1m"),
-    "oxford105k": ("oxford5k", "oxford105k"), "paris106k": ("paris6k", "oxford105k"),
-    "revisitop1m": ("roxford5k", "revisitop1m"),
-}  # fmt: skip
 METRICS = ("mAP", "mAP medium", "mAP hard", "mAP@100", "MP", "MAP")  # those shown of a set that has none of the table's
 EXPERIMENTS = 9  # sets with a model that stay at hand while tables are computed in one process
 _experiments: dict[tuple, Experiment] = {}
-
-
-def rows_of(table: str, dataset: str = "mini", model: str = "mini") -> tuple[list[str], list[str]]:
-    """The data sets and models of a run: two lists of names.
-
-    ``dataset``, ``model``: "mini" (the embedded stand-ins of the table's rows), "paper" (the rows the paper
-    prints), or names separated by commas. Raises InputError for an unknown table.
-    """
-    spec, names = find(table), []
-    for text, paper in ((dataset, spec.datasets), (model, spec.models)):
-        mini = list(dict.fromkeys(spec.stand_ins[name] for name in paper))
-        names.append({"paper": list(paper), "mini": mini}.get(text) or registry.split(text))
-    return names[0], names[1] if spec.models else []
-
-
-def columns_of(spec: Table, methods: str = "") -> tuple[Column, ...]:
-    """The table's columns, or those of ``methods``: names of its columns and of `foir methods`, separated by commas.
-
-    A re-ranking follows its method after a plus: "GeM+DF". Raises InputError for an unknown name or option.
-    """
-    own = {column.name: column for column in spec.columns}
-    return tuple(own.get(name) or Column.of(name) for name in registry.split(methods)) or spec.columns
 
 
 def run(
@@ -74,19 +45,9 @@ def run(
     not rounded. A method that can't be had has no score and a ``note``. Figures have a column ``x``. ``attrs["notices"]``: what
     was noted while data were read, [data set, reason, number, example] each.
     """
-    if plugin:
-        registry.load_plugin(plugin)
+    check(locals())
     spec, (datasets, models) = find(table), rows_of(table, dataset, model)
     columns, files, rows, noted = columns_of(spec, methods), guests.named(guest), [], []
-    if len(models) > 1 and weights:
-        raise InputError(f"One weights file can't serve {len(models)} models: name one model.")
-    if len(datasets) > 1 and files:
-        raise InputError(f"A guest's file can't serve {len(datasets)} data sets: name one data set.")
-    if files and not models:
-        raise InputError(f"{table} counts objects: a guest has no place in it.")
-    if twice := files.keys() & {column.name for column in columns}:
-        raise InputError(f"Guest {twice.pop()!r} has the name of a method of the table: name it otherwise.")
-    count(n_training, "n_training", 0), count(k, "k")
     paths = tuple(training.sample(training_root, n_training or 50_000, seed)) if training_root else None
     with tqdm(total=len(datasets) * max(len(models), 1), desc=table, unit="row", disable=not progress) as bar:
         for name in datasets:
@@ -124,16 +85,9 @@ def _experiment(retrieval_set, model, *options):
 
 
 def load(name: str, data_root: str = "", seed: int = 0, several: bool = False):
-    """A benchmark by the name of a table's row: with "+1m", oxford105k and paris106k, its distractors are added.
-
-    Raises InputError for distractors without ``data_root``, and as load_set.
-    """
-    base, extra = DISTRACTORS.get(name, (name, None))
-    if extra and not data_root:
-        raise InputError(f"{name} needs data_root: the folder that holds {base} and {extra}.")
-    root = str(as_path(data_root) / base) if data_root and (several or extra) else data_root
-    options = {"distractors": str(as_path(data_root) / extra)} if extra else {}
-    return load_set(base, root=root or None, seed=seed, **options)
+    """A benchmark by the name of a table's row, see :func:`place_of`; errors as there and as load_set."""
+    base, root, options = place_of(name, data_root, several)
+    return load_set(base, root=root, seed=seed, **options)
 
 
 def _about(name, model_name, experiment):
@@ -149,10 +103,7 @@ def by_heads(column: Column, spec: Table, model, h_on: str = "") -> list[Column]
         return [column]
     axis, by_name = spec.over == "h_on", column not in spec.columns
     if h_on:
-        try:
-            values = [int(n) for n in str(h_on).split(",")]
-        except ValueError as error:
-            raise InputError(f"h_on={h_on!r} isn't a list of numbers: give for example 5 or 1,2,5.") from error
+        values = heads_of(h_on)
     elif by_name:  # its text says how many
         values = [column.retriever.h_on]
     else:

@@ -1,6 +1,8 @@
 """Opening what is registered by name, with the options that it takes: benchmarks and training pictures."""
 
 import inspect
+from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -12,14 +14,19 @@ from foir_lib.files import as_path
 
 
 def opened(kind: str, name: str, root: str | PathLike | None, options: dict, seed: int | None = None) -> Any:
-    """What the function registered as a ``kind`` of that ``name`` returns for a ``root`` and ``options``.
+    """What the function registered as a ``kind`` of that ``name`` returns for a ``root`` and ``options``; see :func:`opener`."""
+    return opener(kind, name, root, options, seed)()
+
+
+def opener(kind: str, name: str, root: str | PathLike | None, options: dict, seed: int | None = None) -> Callable[[], Any]:
+    """The function registered as a ``kind`` of that ``name`` with a ``root`` and ``options``, not called yet.
 
     Without a root, the folder where `foir data get` puts the set; ``seed`` goes to functions that take one, ``name`` to
     those that serve several. Raises InputError for an unknown name or option, and for a root that is lacking or
     superfluous.
     """
-    opener = registry.lookup(kind, name)
-    takes = inspect.signature(opener).parameters
+    function = registry.lookup(kind, name)
+    takes = inspect.signature(function).parameters
     known = [parameter for parameter in takes if parameter not in ("name", "root")]
     for option in options:
         if option not in known:
@@ -37,7 +44,7 @@ def opened(kind: str, name: str, root: str | PathLike | None, options: dict, see
     elif root:
         remedy = "leave the root away, or name a real data set"
         raise InputError(f"{name} is made from a seed and has no root (got {root}): {remedy}.")
-    return opener(**arguments | options)
+    return partial(function, **arguments | options)
 
 
 def _typed(value, annotation, what):

@@ -22,6 +22,7 @@ from foir_lib.models.vit import ViT
 
 MANIFEST = json.loads((manifest_root() / "models.json").read_text(encoding="utf-8"))["models"]
 MODELS: dict[str, str] = {model["name"]: model["timm"] or model["name"] for model in MANIFEST}
+SHIPPED = [model["name"] for model in MANIFEST if not model["timm"]]  # the mini models
 
 
 def load_model(
@@ -43,9 +44,7 @@ def load_model(
     device = devices.choose(device)
     if name in registry.names("model"):
         return _registered(name, device=device, weights=weights, image_size=image_size)
-    is_cnn = _is_cnn(name)
-    if not is_cnn and (out_index != -1 or half):
-        raise InputError(f"{name} is a ViT: out_index and half are for CNNs such as resnet50.")
+    is_cnn = kind_of(name, pretrained and not weights, out_index, half) is cnn.CNN
     if name.startswith("mini-") and pretrained:
         weights = weights or shipped.weights_path(name)
     net, key = _create(name, pretrained and not weights, image_size)
@@ -60,6 +59,21 @@ def load_model(
         return ViT(net, name, key, device)
     longest = cnn.LONGEST if image_size is None else image_size
     return cnn.CNN(net, name, key, device, out_index, *head, longest=longest, half=half)
+
+
+def kind_of(name: str, published: bool = True, out_index: int = -1, half: bool = False) -> type[ViT] | type[cnn.CNN] | None:
+    """What a model will be, nothing loaded: a ViT or a CNN, or None for one that a plug-in registers.
+
+    Raises InputError for an unknown name, for one of whose weights none are ``published``, and for options that are a CNN's.
+    """
+    if name in registry.names("model"):
+        return None
+    is_cnn = _is_cnn(name)
+    if not is_cnn and (out_index != -1 or half):
+        raise InputError(f"{name} is a ViT: out_index and half are for CNNs such as resnet50.")
+    if name not in SHIPPED:
+        _check_published(name, MODELS.get(name, name), published)
+    return cnn.CNN if is_cnn else ViT
 
 
 def _registered(name, **options):
@@ -87,7 +101,6 @@ def _create(name, pretrained, image_size):
     if name.startswith("mini-") and name in MODELS:
         return vit.create(name, **_size_argument(name, vit.NATIVE_SIZE if image_size is None else image_size)), name
     timm_name = MODELS.get(name, name)
-    _check_published(name, timm_name, pretrained)
     size = {} if _is_cnn(name) else _size_argument(name, 224 if image_size is None else image_size)
     hub = logging.getLogger("huggingface_hub")
     level = hub.level

@@ -66,21 +66,26 @@ def named(text):
     return paths
 
 
+def kind_of(path: str | os.PathLike) -> str:
+    """The ending of a guest's file. Raises MissingError without the file, InputError for another one."""
+    path = as_path(path)
+    if not os.path.isfile(path):
+        raise MissingError(f"There is no file of a guest at {path}: check the path.")
+    if path.suffix.lower() not in (".txt", ".csv", ".npy", ".npz"):
+        raise InputError(f"{path} is no file of a guest: give {FORMATS}.")
+    return path.suffix.lower()
+
+
 def read(path, retrieval_set):
     """("ranking", list of Q arrays of database rows) or ("descriptors", (queries (Q, d), database (n, d))) of a file.
 
     Formats: :data:`FORMATS`. Ranks may be incomplete: what isn't named isn't retrieved. A square array has queries in rows.
     Raises MissingError without the file, IntegrityError for one that can't be read, InputError for one that doesn't fit.
     """
-    path = as_path(path)
-    if not os.path.isfile(path):
-        raise MissingError(f"There is no file of a guest at {path}: check the path.")
-    kind = path.suffix.lower()
+    path, kind = as_path(path), kind_of(path)
     n_queries, n = len(retrieval_set.queries), len(retrieval_set.database)
     if kind in (".txt", ".csv"):
         return "ranking", _text(path, retrieval_set)
-    if kind not in (".npy", ".npz"):
-        raise InputError(f"{path} is no file of a guest: give {FORMATS}.")
     if kind == ".npy":
         return "ranking", _ranks(path, npz.load_npy(path, "ranks", f"give {FORMATS}"), n_queries, n)
     vectors = npz.load(path, "descriptors", ("queries", "database"), f"give {FORMATS}")

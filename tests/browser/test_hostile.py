@@ -77,7 +77,7 @@ def test_names_are_text_in_every_explorer(opened, write, front_end, request):
         page.locator(".foir-lists .widget-html", has_text="against <img src=").wait_for()
         for row in range(len(NAMES)):
             kernel.run(f"page.query({row})")
-            kernel.until(f"page.explorer.state['label'] == NAMES[{row}]")
+            kernel.until(f"page.explorer.state['label'] == rs.queries['label'].iloc[{row}]", 60)
         picture(page, f"{request.node.name}_lists")
         harmless(page)
         kernel.run("page.canvas.say(NAMES[0] + NAMES[5])")

@@ -95,6 +95,8 @@ def convert(value, parameter: Parameter):
     "none", or an empty text, is None for an optional parameter (empty text stays text in a str). InputError if it does
     not fit.
     """
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InputError(f"Parameter {parameter.name} = {value!r} holds bytes that are no UTF-8: write it otherwise.")
     adapter = _adapter(parameter.type, parameter.optional)
     try:
         if not isinstance(value, str):

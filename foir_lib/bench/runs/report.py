@@ -13,7 +13,7 @@ from foir_lib.bench.published import beside, published, tables
 from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, best, latex, number, pipes, plain, with_differences
 from foir_lib.bench.tables.catalogue import EVERY, find, title
 from foir_lib.errors import InputError, IntegrityError
-from foir_lib.files import as_path, atomic_write
+from foir_lib.files import as_path, atomic_write, try_place
 from foir_lib.notices import Notice
 from foir_lib.text import SENTENCE, one_line
 
@@ -36,6 +36,8 @@ def hand_over(out: str | Path, stamp: dict, rows: pd.DataFrame | None = None) ->
 def earlier_rows(out: str | Path) -> pd.DataFrame | None:
     """The rows that :func:`hand_over` left in the folder ``out`` to be drawn again, beside the numbers published now; None if
     they are to be computed."""
+    if out:
+        try_place(as_path(out) / HANDED)  # where results will go, before there are any
     handed = _handed(out)
     return _noted(beside(pd.DataFrame(rows), find(rows[0]["table"])), handed["notices"]) if (rows := handed.get("rows")) else None
 

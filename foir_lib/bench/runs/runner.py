@@ -12,6 +12,7 @@ import nbformat
 import papermill
 from tqdm.auto import tqdm
 
+from foir_lib.bench import limits
 from foir_lib.bench.runs import minutes, parameters, report, stamp
 from foir_lib.bench.runs.kernel import Kernel
 from foir_lib.bench.runs.page import Page
@@ -42,10 +43,12 @@ def reproduce(
     ``values``: parameter name -> value (or command-line text). What the folder ``out`` (default ``runs/<names>``) holds
     already, computed by the same code, lock and parameters, stays unless ``fresh``. A table that fails doesn't stop the
     others. Raises InputError before anything runs for an unknown table or parameter, one that some of the tables lack, a
-    value of a wrong type, or a folder in use.
+    value of a wrong type or that can't be (:func:`foir_lib.bench.limits.check`), or a folder in use.
     """
     values = {name: value for name, value in (values or {}).items() if value is not None}
     jobs = plan(tables, values, notebooks)
+    for job in jobs:
+        limits.check(job.values)
     folder = as_path(out) if out else Path("runs") / _name(tables, values)
     try:
         with disk_errors(f"write results to {folder}", "choose another --out"):
@@ -71,8 +74,6 @@ def plan(tables: list[str], values: dict, notebooks: str | Path | None = None) -
         names = [t for t in EVERY if _notebook(t, root).is_file()]
         if not names:
             raise MissingError(f"There are no notebooks of tables in {root}: check the checkout.")
-    for place in (part.split("=", 1)[-1].strip() for name in PLACES for part in str(values.get(name, "")).split(",")):
-        as_path(place)  # the home of nobody is an error now, not after the first table
     paths = {name: _notebook(name, root) for name in names if find(name)}  # an unknown one is an error
     known = {path: parameters.read(path) for path in dict.fromkeys(paths.values())}
     _for_all({name: known[path] for name, path in paths.items()}, values)

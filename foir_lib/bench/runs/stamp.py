@@ -74,16 +74,16 @@ def _git(root, *arguments):
 
 def _taking_part(parameters):
     """The objects that compute a table's rows, and what the catalogue says of it; none, and "", for what can't run."""
-    from foir_lib.bench import rows  # imports every network
+    from foir_lib.bench import limits  # imports every network
     from foir_lib.bench.tables.catalogue import find
 
     try:
         if parameters.get("plugin"):
             registry.load_plugin(parameters["plugin"])
         spec = find(parameters["table"])
-        columns = rows.columns_of(spec, parameters.get("methods") or "")
-        names = rows.rows_of(parameters["table"], parameters.get("dataset", "mini"), parameters.get("model", "mini"))
-        sets = {name: rows.DISTRACTORS.get(name, (name,)) for name in names[0]}
+        columns = limits.columns_of(spec, parameters.get("methods") or "")
+        names = limits.rows_of(parameters["table"], parameters.get("dataset", "mini"), parameters.get("model", "mini"))
+        sets = {name: limits.DISTRACTORS.get(name, (name,)) for name in names[0]}
         openers = [registry.lookup("set", base) for base, *_ in sets.values()]
     except (KeyError, FoirError):  # the run itself says what is wrong
         return [], ""

@@ -1,0 +1,128 @@
+"""What a run of a table is of, by the words of its parameters; and what is wrong with them, said before any picture is opened."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+from foir_lib import registry
+from foir_lib.bench import published
+from foir_lib.bench.tables.catalogue import find
+from foir_lib.bench.tables.columns import Column, Table
+from foir_lib.data.opening import opener
+from foir_lib.errors import InputError, MissingError, count
+from foir_lib.files import as_path
+from foir_lib.models import devices, zoo
+from foir_lib.retrievers import guests
+from foir_lib.retrievers.base import Retriever
+
+DISTRACTORS = {  # data set of a row -> the set, and what is added to its database
+    "roxford5k+1m": ("roxford5k", "revisitop1m"), "rparis6k+1m": ("rparis6k", "revisitop1m"),
+    "oxford105k": ("oxford5k", "oxford105k"), "paris106k": ("paris6k", "oxford105k"),
+    "revisitop1m": ("roxford5k", "revisitop1m"),
+}  # fmt: skip
+LEAST = {"seed": 0, "k": 1, "n_training": 0, "noise_pixels": 0, "batch_size": 1, "workers": 1}
+MOST = {"seed": 2**31 - 1, "noise_pixels": 10_000}  # faiss counts seeds in 31 bits
+
+
+def rows_of(table: str, dataset: str = "mini", model: str = "mini") -> tuple[list[str], list[str]]:
+    """The data sets and models of a run: two lists of names.
+
+    ``dataset``, ``model``: "mini" (the embedded stand-ins of the table's rows), "paper" (the rows the paper
+    prints), or names separated by commas. Raises InputError for an unknown table.
+    """
+    spec, names = find(table), []
+    for text, paper in ((dataset, spec.datasets), (model, spec.models)):
+        mini = list(dict.fromkeys(spec.stand_ins[name] for name in paper))
+        names.append({"paper": list(paper), "mini": mini}.get(text) or registry.split(text))
+    return names[0], names[1] if spec.models else []
+
+
+def columns_of(spec: Table, methods: str = "") -> tuple[Column, ...]:
+    """The table's columns, or those of ``methods``: names of its columns and of `foir methods`, separated by commas.
+
+    A re-ranking follows its method after a plus: "GeM+DF". Raises InputError for an unknown name or option.
+    """
+    own = {column.name: column for column in spec.columns}
+    return tuple(own.get(name) or Column.of(name) for name in registry.split(methods)) or spec.columns
+
+
+def heads_of(h_on: str) -> list[int]:
+    """Numbers of heads from ``"1,2,5"``; none from "". Raises InputError for what isn't such a list."""
+    try:
+        return [count(int(n), "h_on") for n in str(h_on).split(",")] if str(h_on).strip() else []
+    except ValueError as error:
+        raise InputError(f"h_on={h_on!r} isn't a list of numbers from 1: give for example 5 or 1,2,5.") from error
+
+
+def place_of(name: str, data_root: str = "", several: bool = False) -> tuple[str, Path | None, dict[str, str]]:
+    """The set behind a table's row, its root and options: with "+1m", oxford105k and paris106k, its distractors are added.
+
+    Raises InputError for distractors without ``data_root``.
+    """
+    base, extra = DISTRACTORS.get(name, (name, None))
+    if extra and not data_root:
+        raise InputError(f"{name} needs data_root: the folder that holds {base} and {extra}.")
+    root = as_path(data_root) / (base if several or extra else "") if data_root else None
+    return base, root, {"distractors": str(as_path(data_root) / extra)} if extra else {}
+
+
+def check(values: dict) -> None:
+    """Look at the parameters of a run of a table, name -> value, those of :func:`foir_lib.bench.rows.run`.
+
+    Nothing is read but names: InputError or MissingError for a number that can't be, an unknown table, method, set, model or
+    device, a place where nothing is, a model without published weights or of another kind than the table's (methods that are
+    named may lack something, but not all of them), a damaged file of published numbers, and for things that don't go together.
+    """
+    table, files = values["table"], guests.named(values.get("guest") or "")
+    weights, data_root = values.get("weights") or "", values.get("data_root") or ""
+    for name, least in LEAST.items():
+        count(values.get(name, least), name, least, MOST.get(name))
+    if values.get("plugin"):
+        registry.load_plugin(values["plugin"])
+    spec, columns = find(table), columns_of(find(table), values.get("methods") or "")
+    datasets, models = rows_of(table, values.get("dataset") or "mini", values.get("model") or "mini")
+    _together(table, datasets, models, columns, files, weights)
+    heads_of(values.get("h_on") or "")
+    devices.choose(values.get("device"))
+    if table in published.tables():
+        published.published(table)
+    for path in files.values():
+        guests.kind_of(path)
+    _there(os.path.isfile, weights=weights, detector=values.get("detector"))
+    _there(os.path.isfile, **{f"attention {i}": path.strip() for i, path in enumerate((values.get("attention") or "").split(","), 1)})
+    _there(os.path.isdir, training_root=values.get("training_root"))
+    for name in datasets:
+        base, root, options = place_of(name, data_root, len(datasets) > 1)
+        opener("set", base, root, options, values.get("seed"))
+        _there(os.path.isdir, data_root=root, **options)
+    for name in models:
+        kind = zoo.kind_of(name, not weights, values.get("out_index", -1))
+        lacks = {one.name: _lacks(one.retriever, kind, name) for one in columns} if kind else {}
+        lacking = [f"{method}, but {words}" for method, words in lacks.items() if words]
+        if lacking and (columns == spec.columns or len(lacking) == len(columns)):
+            raise InputError(f"{table} asks for {lacking[0]}, or methods that it can have.")
+
+
+def _together(table, datasets, models, columns, files, weights):
+    """InputError for what can't serve several sets or models, or has a name twice."""
+    if len(models) > 1 and weights:
+        raise InputError(f"One weights file can't serve {len(models)} models: name one model.")
+    if len(datasets) > 1 and files:
+        raise InputError(f"A guest's file can't serve {len(datasets)} data sets: name one data set.")
+    if files and not models:
+        raise InputError(f"{table} counts objects: a guest has no place in it.")
+    if twice := files.keys() & {column.name for column in columns}:
+        raise InputError(f"Guest {twice.pop()!r} has the name of a method of the table: name it otherwise.")
+
+
+def _there(known, **paths):
+    """MissingError unless each path, by the name of its parameter, is a file or a folder, as ``known`` of os.path says."""
+    for name, path in paths.items():
+        if path and not known(as_path(path)):
+            raise MissingError(f"There is no {known.__name__[2:].replace('dir', 'folder')} at {path}: check {name}.")
+
+
+def _lacks(retriever, kind, name):
+    """Why a method can't be had with a network of a ``kind``, in a sentence's words, or ""."""
+    unopened = SimpleNamespace(model=type(kind.__name__, (kind,), {"name": name}))
+    return Retriever.lacks(retriever, unopened)
