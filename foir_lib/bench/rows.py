@@ -53,6 +53,7 @@ def run(
         for name in datasets:
             retrieval_set = load(name, data_root, seed, len(datasets) > 1)
             noted += [[name, *notice] for notice in retrieval_set.notices]
+            others = [column for guest, path in files.items() for column in _guests(guest, path, retrieval_set)]
             if not models:
                 rows += [{"dataset": name, **row} for row in _objects(retrieval_set)]
                 bar.update()
@@ -62,10 +63,9 @@ def run(
                 experiment = _experiment(retrieval_set, net, *learning, batch_size, workers, cache, progress, noise_pixels)
                 about = _about(name, model_name, experiment)
                 wanted = [one for column in columns for one in by_heads(column, spec, experiment.model, h_on)]
-                last = files.items() if model_name == models[-1] else ()
-                others = [column for guest, path in last for column in _guests(guest, path, retrieval_set)]
+                wanted += others if model_name == models[-1] else []
                 theirs = {column.name: {"model": "guest"} for column in others}
-                rows += [about | row | theirs.get(row["method"], {}) for row in _rows(spec, experiment, [*wanted, *others], k)]
+                rows += [about | row | theirs.get(row["method"], {}) for row in _rows(spec, experiment, wanted, k)]
                 bar.update()
     result = beside(pd.DataFrame(rows).assign(table=table), spec)
     result.attrs["notices"] = noted

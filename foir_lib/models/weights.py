@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,16 @@ from foir_lib.models.checkpoints import names_of
 
 
 def digest(path: str | Path) -> str:
-    """``file name, sha256`` of a weights file, for the key of what it makes."""
-    return f"{as_path(path).name}, sha256 {_sha256(path)[:16]}"
+    """``file name, sha256`` of a weights file, for the key of what it makes.
+
+    Raises IntegrityError where the card beside it, see :func:`write_card`, tells of another file.
+    """
+    content, card = _sha256(path), {}
+    with suppress(OSError, ValueError):
+        card = json.loads(as_path(path).with_suffix(".json").read_bytes())
+    if isinstance(card, dict) and card.get("sha256", content) != content:
+        raise IntegrityError(f"Weights file {path} isn't the one that its card beside it tells of: get both again, or move the card away.")
+    return f"{as_path(path).name}, sha256 {content[:16]}"
 
 
 def module_digest(module: torch.nn.Module) -> str:

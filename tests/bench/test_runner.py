@@ -1,5 +1,6 @@
 """The runner on small notebooks of its own: strict parameters, resume, failures, what it leaves."""
 
+import hashlib
 import inspect
 import json
 import os
@@ -469,7 +470,7 @@ def test_the_key_changes_with_code_parameters_and_data_but_not_with_words(notebo
 
 def test_parameters_that_name_no_path_or_a_folder_with_a_dead_link(tmp_path):
     (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
-    assert [path for path, *_ in stamp._touched(str(tmp_path))] == [str(tmp_path)]
+    assert [path for path, _ in stamp._touched(str(tmp_path))] == [str(tmp_path)]
     assert stamp._touched("dinov2-large," * 100) is stamp._touched("") is stamp._touched(None) is None
 
 
@@ -477,8 +478,23 @@ def test_files_of_guests_are_looked_at_too(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"1")
     (tmp_path / "b.npz").write_bytes(b"12")
     result = stamp._touched(f"HOW={tmp_path}/a.npy, DELG = {tmp_path}/b.npz,C={tmp_path}/no")
-    assert [(Path(path).name, size) for path, size, _ in result] == [("a.npy", 1), ("b.npz", 2)]
+    digests = [(str(tmp_path / name), hashlib.sha256(content).hexdigest()) for name, content in (("a.npy", b"1"), ("b.npz", b"12"))]
+    assert result == digests
     assert stamp._touched(f"{tmp_path}/a.npy,{tmp_path}/b.npz") == result
+
+
+def test_files_that_a_parameter_names_are_known_by_what_they_hold(tmp_path):
+    path = tmp_path / "a" / "b" / "c" / "weights.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"12")
+    os.utime(path, (1, 1))
+    file, folder = stamp._touched(str(path)), stamp._touched(str(tmp_path))
+    path.write_bytes(b"13")
+    os.utime(path, (1, 1))  # of the same length and time, as archives and copying tools leave it
+    assert stamp._touched(str(path)) != file and stamp._touched(str(tmp_path)) != folder
+    path.unlink()
+    path.write_bytes(b"12")
+    assert stamp._touched(str(path)) == file
 
 
 def test_commit_and_dirty_flag(tmp_path):

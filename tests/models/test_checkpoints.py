@@ -347,3 +347,18 @@ def test_a_wrapped_file_that_stops_at_a_stage(tmp_path, cnn):
     torch.save({"state_dict": prefixed(state, "module.")}, tmp_path / "a.pth")
     result = load_model(CNN, weights=tmp_path / "a.pth", device="cpu", out_index=index).net.state_dict()
     assert all(torch.equal(result[k], v) for k, v in state.items())
+
+
+def test_weights_with_the_card_of_others_are_refused(tmp_path, cnn):
+    """One flipped bit of a number fits the network and is finite."""
+    path = tmp_path / f"{CNN}.safetensors"
+    save_file(cnn, path)
+    weights.write_card(path, [1.0], {}, {})
+    load_model(CNN, weights=path, device="cpu")
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match="isn't the one that its card beside it tells of"):
+        load_model(CNN, weights=path, device="cpu")
+    path.with_suffix(".json").write_text('["of somebody else"]')
+    load_model(CNN, weights=path, device="cpu")

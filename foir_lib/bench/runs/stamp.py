@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import time
+import warnings
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import torch
 
-from foir_lib import files, registry
+from foir_lib import files, folders, registry
+from foir_lib.data.contents import stamps
+from foir_lib.data.getting.fetch import checksum
 from foir_lib.errors import FoirError
 from foir_lib.files import PACKAGE, as_path, manifest_root
 from foir_lib.models import devices
@@ -30,7 +33,7 @@ def stamp(notebook, parameters):
 
     ``key`` names all that may change the rows: what ``bench.rows``, the table's columns and the openers of its data sets reach,
     what the catalogue says of it, the content of plug-ins, weights of the package, what manifests say of the data, lock,
-    versions, device, parameters, and for those that name a file or folder its state on disk. ``drawn`` names what
+    versions, device, parameters, and for those that name a file its content, or a folder what the file system tells of all files below it. ``drawn`` names what
     else shows in the result: the notebook's code and what it imports (``view``, report), titles, and the published numbers. When only
     ``drawn`` changed, figures are drawn again from the rows that are there. The commit is part of neither: a commit that changes
     only words keeps results. Raises MissingError for a plug-in that isn't there, InputError for code that can't be found.
@@ -129,7 +132,7 @@ def _versions():
 
 
 def _touched(value):
-    """Size and time of the file that ``value`` names, or of a folder's first two levels; or None.
+    """The content of the file that ``value`` names, or what the file system tells of all files below a folder; or None.
 
     Several, "path,path" or "NAME=path,NAME=path", are listed one after the other.
     """
@@ -139,9 +142,11 @@ def _touched(value):
     if not os.path.exists(value):  # a list of names may be too long for a path
         parts = [part.split("=", 1)[-1].strip() for part in value.split(",")] if "," in value or "=" in value else []
         return [entry for part in parts for entry in _touched(part) or ()] or None
-    path = Path(value)
-    below = [path, *path.glob("*"), *path.glob("annotations/*")] if path.is_dir() else [path]
-    return sorted((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in below if p.exists())
+    if not os.path.isdir(value):
+        return [(value, checksum(value, progress=False))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whoever opens the set tells what is left out
+        return [(value, stamps(folders.files(value, "")))]
 
 
 def _digest(content):
