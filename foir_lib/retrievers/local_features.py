@@ -72,7 +72,7 @@ def pooled(part, scale: float = 1.0):
 def of_item(part, m: int, n_scales: int, n_features: int) -> Locals:
     """The ``n_features`` strongest local features of an item over all scales, largest norm first, features rounded to float16."""
     scales = scales_of(n_scales)
-    if _at_hand(part, n_scales, n_features):
+    if at_hand(part, n_scales, n_features):
         pieces = [read(at_scale(part, scale), m) for scale in scales]
     else:
         pieces = []
@@ -86,7 +86,7 @@ def of_item(part, m: int, n_scales: int, n_features: int) -> Locals:
 
 def strongest(part, m: int, n_scales: int, n_features: int) -> torch.Tensor:
     """The features (N, C) of :func:`of_item`, on the model's device."""
-    if not _at_hand(part, n_scales, n_features):
+    if not at_hand(part, n_scales, n_features):
         return of_item(part, m, n_scales, n_features).features.to(part.corpus.model.device)
     pieces, one = [at_scale(part, scale) for scale in scales_of(n_scales)], slice(m, m + 1)
     counts = [int(piece.read("count", one)[0]) for piece in pieces]
@@ -97,7 +97,8 @@ def strongest(part, m: int, n_scales: int, n_features: int) -> torch.Tensor:
     return torch.from_numpy(features[first]).to(part.corpus.model.device).float()
 
 
-def _at_hand(part, n_scales, n_features):
+def at_hand(part, n_scales: int, n_features: int) -> bool:
+    """Whether so many of the strongest features of a part at these scales stand in the store, or may."""
     return stored(part, n_scales) and n_features <= part.corpus.setting("n_kept", N_FEATURES)
 
 

@@ -26,9 +26,12 @@ def codebook(corpus) -> inverted_file.Codebook:
         return local_features.selected(features, n)
 
     def learn():
-        stored = corpus.training.each(f"local features: {n}, x {corpus.setting('enlarged', 1.0):.4f}", describe)
+        if local_features.at_hand(corpus.training, 1, n):
+            stored = local_features.at_scale(corpus.training, 1.0)
+        else:
+            stored = corpus.training.each(f"local features: {n}, x {corpus.setting('enlarged', 1.0):.4f}", describe)
         parts = (part for _, part in stored.chunks(["features", "count"]))
-        features = np.concatenate([f[:m] for part in parts for f, m in zip(part["features"], part["count"])])
+        features = np.concatenate([f[: min(m, n)] for part in parts for f, m in zip(part["features"], part["count"])])
         n_words = min(corpus.setting("n_words", N_WORDS), len(features) // 2)
         key = {"what": "codebook", "features": array_digest(features), "n": n_words, "seed": corpus.seed}
         key["code"] = code_of(inverted_file)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foir_lib import cli
 from foir_lib.bench import limits, published, rows
-from foir_lib.bench.runs import report, runner
+from foir_lib.bench.runs import batch, report, runner
 from foir_lib.bench.tables import catalogue
 from foir_lib.errors import FoirError, InputError, IntegrityError
 from foir_lib.files import notebooks_root
@@ -58,7 +58,7 @@ ONE = [(options, table, words) for options, tables, words in FAULTS for table in
 def nothing(monkeypatch, tmp_path):
     """Nothing is opened, started or written."""
     monkeypatch.chdir(tmp_path)
-    for module, name in ((runner, "Kernel"), (rows, "load_set"), (rows, "load_model"), (runner, "_run_all")):
+    for module, name in ((batch, "Kernel"), (rows, "load_set"), (rows, "load_model"), (runner, "run_all")):
         monkeypatch.setattr(module, name, lambda *_, name=name, **__: pytest.fail(f"{name} is called"))
     yield
     assert list(tmp_path.iterdir()) == []
@@ -91,7 +91,7 @@ def test_python_says_it_too(options, table, words, nothing):
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(out, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
-    monkeypatch.setattr(runner, "_run_all", lambda *_: pytest.fail("tables are made"))
+    monkeypatch.setattr(runner, "run_all", lambda *_: pytest.fail("tables are made"))
     with pytest.raises(SystemExit) as ended:
         cli.main(["reproduce", "phs-1", "--out", out])
     err = capsys.readouterr().err

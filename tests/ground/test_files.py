@@ -114,7 +114,7 @@ PLACES = {  # all that write
 
 @pytest.mark.parametrize("place", PLACES)
 def test_every_place_reads_a_path_the_same_way(place, monkeypatch):
-    monkeypatch.setattr(runner, "_run_all", pytest.fail)
+    monkeypatch.setattr(runner, "run_all", pytest.fail)
     for text, words in BAD.items():
         with pytest.raises(InputError, match=words):
             PLACES[place](text)
@@ -165,7 +165,7 @@ def test_results_that_can_not_be_written_are_refused_before_the_work(tmp_path, m
     from foir_lib.bench.speed import run
 
     monkeypatch.setattr(run, "load_model", pytest.fail)
-    monkeypatch.setattr(runner, "_run_all", pytest.fail)
+    monkeypatch.setattr(runner, "run_all", pytest.fail)
     (tmp_path / "file").write_text("")
     for out in (tmp_path, tmp_path / "file" / "b.json", "/proc/zz"):
         with pytest.raises(InputError, match="Can't write"):

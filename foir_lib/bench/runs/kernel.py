@@ -1,8 +1,9 @@
 """One kernel for many notebooks: libraries are imported once, what a table loaded may serve the next."""
 
 import logging
+import os
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import papermill
@@ -33,7 +34,7 @@ sys.path[:] = filter(None, sys.path)
 import runpy
 runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)"""
 PATIENCE = {"startup_timeout": 300, "iopub_timeout": 60}  # seconds: a busy machine is no error
-SHARE = 0.5  # of the machine's memory: a kernel that holds more makes room for a new one
+SHARE = 0.5  # of the machine's memory: kernels that hold more make room for new ones
 
 
 class OffPath:
@@ -55,11 +56,13 @@ class Manager(OffPath, KernelManager):
 class Kernel(AbstractContextManager):
     """A Python kernel that runs notebooks one after the other, each in a namespace of its own.
 
-    One that died, in which a cell failed or was interrupted, that holds more than :data:`SHARE` of the machine's memory
-    or is older than the package's code is followed by a new one. A context manager: at its end the kernel is shut down.
+    One that died, in which a cell failed or was interrupted, that holds more than its part of :data:`SHARE` of the machine's
+    memory or is older than the package's code is followed by a new one. ``n``: kernels that are at work together; of several
+    each has its part of the cores, and shows no bars. A context manager: at its end the kernel is shut down.
     """
 
-    def __init__(self):
+    def __init__(self, n: int = 1):
+        self.n = n
         self.manager = self.client = self.code = None
 
     def __exit__(self, *error):
@@ -68,7 +71,7 @@ class Kernel(AbstractContextManager):
     def run(self, notebook: str | Path, executed: str | Path, values: dict) -> None:
         """Execute ``notebook`` with parameter ``values`` and write the executed one to ``executed``, failed or not.
 
-        What the notebook writes to stderr (bars) goes to ours too. Raises papermill's PapermillExecutionError for a cell
+        What the notebook writes to stderr (bars) goes to ours too, if it works alone. Raises papermill's PapermillExecutionError for a cell
         that fails and nbclient's DeadKernelError for a kernel that dies.
         """
         logging.getLogger("papermill").setLevel(logging.ERROR)  # its own look at parameters is a guess
@@ -80,6 +83,11 @@ class Kernel(AbstractContextManager):
         except BaseException:
             self.close()
             raise
+
+    def kill(self) -> None:
+        """End the kernel's process, if there is one, from whatever thread: what :meth:`run` runs there fails."""
+        with suppress(psutil.Error, AttributeError):
+            psutil.Process(self.manager.provisioner.pid).kill()
 
     def close(self) -> None:
         """Shut the kernel down, if there is one."""
@@ -94,11 +102,12 @@ class Kernel(AbstractContextManager):
         code = max(path.stat().st_mtime_ns for path in PACKAGE.rglob("*.py"))
         if self.manager and (not self.manager.is_alive() or code != self.code):
             self.close()
-        if self.manager and psutil.Process(self.manager.provisioner.pid).memory_percent() > 100 * SHARE:
+        if self.manager and psutil.Process(self.manager.provisioner.pid).memory_percent() > 100 * SHARE / self.n:
             self.close()
         if self.manager is None:
             self.code, self.manager = code, Manager(kernel_name="python3")
-            self.manager.start_kernel(extra_arguments=["--log-level=50"])
+            threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.n))} if self.n > 1 else {}
+            self.manager.start_kernel(extra_arguments=["--log-level=50"], env=threads | os.environ)
 
 
 class _Client(PapermillNotebookClient):
@@ -116,7 +125,7 @@ class _Engine(Engine):
 
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, kernel, **kwargs):
-        client = _Client(nb_man, km=kernel.manager, stderr_file=sys.stderr, timeout=None, **PATIENCE)
+        client = _Client(nb_man, km=kernel.manager, stderr_file=sys.stderr if kernel.n == 1 else None, timeout=None, **PATIENCE)
         client.kc = kernel.client
         try:
             client.execute()

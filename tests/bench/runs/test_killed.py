@@ -28,7 +28,7 @@ def _everywhere(how, home):
     import pandas as pd
     from kills import alone, stopped
 
-    from foir_lib.bench.runs import report, runner, stamp
+    from foir_lib.bench.runs import batch, report, runner, stamp
     from foir_lib.bench.runs.page import Page
 
     seed, made, out = [0], home / "computed", home / "out"
@@ -36,6 +36,9 @@ def _everywhere(how, home):
 
     class Kernel:
         """Stands for the notebook's: writes the same files."""
+
+        def __init__(self, n):
+            self.kill = lambda: None
 
         def __enter__(self):
             return self
@@ -53,9 +56,9 @@ def _everywhere(how, home):
                 files.atomic_write(Path(values["out"], f"{values['table']}-{name}.png"), b"")
             report.save(pd.DataFrame(rows, columns=columns), values["table"], values["out"])
 
-    runner.Kernel = Kernel
+    batch.Kernel = Kernel
     stamp.stamp = lambda notebook, values: {"key": f"seed {values['seed']}", "drawn": "", "parameters": values, **facts}
-    runner._show = lambda *_: None
+    batch.show = lambda *_: None
 
     def run():
         sys.stderr = sys.stdout = open(os.devnull, "w")
