@@ -138,7 +138,7 @@ def test_the_environments_folders_too(home, monkeypatch):
 def test_a_run_refuses_a_path_of_nobody_before_it_begins(name, monkeypatch):
     values = {"dataset": "roxford5k", "model": "mini-cnn", name: f"A={NOBODY}" if name == "guest" else NOBODY}
     with pytest.raises(InputError, match="home folder of nobody"):
-        runner.reproduce(["ra-1" if name in ("attention", "detector") else "ca-1"], values, out="none")
+        runner.reproduce(["ra-3" if name in ("attention", "detector") else "ca-1"], values, out="none")
 
 
 def test_a_stamp_knows_the_file_behind_a_tilde(home):
