@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -62,19 +61,24 @@ def decompose(corpus, name: str = TOKENS, pictures=None) -> Objects:
 
 
 def detector_of(corpus, name: str):
-    """The detector of a name: a registered one, else one of models/segmenters."""
+    """The detector of a name or place, see models/segmenters."""
     return corpus.learned(("detector", name), lambda: _loaded("detector", name, corpus.model.device))
 
 
 def segmenter_of(corpus, name: str):
-    """The segmenter of a name: a registered one, else one of models/segmenters."""
+    """The segmenter of a name or place, see models/segmenters."""
     return corpus.learned(("segmenter", name), lambda: _loaded("segmenter", name, corpus.model.device))
 
 
 def check_name(option: str, value: str, kind: str, own: tuple[str, ...]) -> None:
-    """Raises InputError for a ``value`` of an option that is none of ``own``, no registered ``kind`` and no file or folder."""
-    known = [*own, *registry.names(kind)]
-    if value not in known and not (value.strip("./") and as_path(value).exists()):
+    """Raises InputError for a ``value`` of an option that is none of ``own``, no registered ``kind`` and no place.
+
+    A segmenter's name with "-grid" behind it is a detector.
+    """
+    if value in own or "/" in value or as_path(value or "-").exists():
+        return
+    known = [*own, *registry.names(kind), *(f"{name}-grid" for name in registry.names("segmenter") if kind == "detector")]
+    if value not in known:
         raise InputError(f"{option}={value!r} is no {kind}: choose one of {', '.join(known)}, or a folder with one's weights.")
 
 
@@ -177,8 +181,7 @@ def _enlarged(mask, size):
 
 def _loaded(kind, name, device):
     if name in registry.names(kind):
-        return registry.lookup(kind, name)(device=device)
-    from foir_lib.models import segmenters  # the networks of transformers are imported by those who use them
+        return registry.lookup(kind, name)(device)
+    from foir_lib.models import segmenters  # not above: it takes seconds, and most methods need none
 
-    load = segmenters.load_detector if kind == "detector" else segmenters.load_segmenter
-    return load(name if name in segmenters.NAMES else Path(name), device=device)
+    return (segmenters.load_detector if kind == "detector" else segmenters.load_segmenter)(name, device)
