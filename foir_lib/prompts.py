@@ -162,7 +162,7 @@ class Mask:
         """Patch tokens of the mask, bool ``(N,)``; ``coverage`` and the fall-back as for :class:`Box`."""
         pixels = self.pixels(size)
         centre = tuple(float(c.mean()) + 0.5 for c in np.nonzero(pixels)[::-1])
-        return _choose(_area(pixels, _grid(grid)), coverage, centre, size)
+        return _choose(patch_shares(pixels, _grid(grid)), coverage, centre, size)
 
 
 Prompt: TypeAlias = Box | Point | Mask
@@ -225,7 +225,7 @@ def _overlap(low, high, n):
     return np.clip(np.minimum(cells + 1, high) - np.maximum(cells, low), 0, 1)
 
 
-def _area(pixels, grid):
+def patch_shares(pixels, grid):
     """Share of each patch that the mask covers, float ``(rows, columns)``, exact for any patch size."""
     down, across = (_shares(length, n) for length, n in zip(pixels.shape, grid))
     return down @ pixels.astype(np.float64) @ across.T

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from timm.models.vision_transformer import Attention, Block, VisionTransformer
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from foir_lib.errors import InputError
+from foir_lib.models import blocks
 from foir_lib.models.preprocessing import statistics, to_tensor
 
 
@@ -62,7 +63,7 @@ class ViT:
     """
 
     def __init__(self, net: VisionTransformer, name: str, key: str | None = None, device: str | torch.device = "cpu"):
-        _check_tappable(net, name)
+        blocks.check_tappable(net, name)
         self.net, self.name, self.device = net.eval().requires_grad_(False).to(device), name, torch.device(device)
         self.grid, self.image_size = tuple(net.patch_embed.grid_size), net.patch_embed.img_size[0]
         self.n_prefix, self.depth, self.n_heads = net.num_prefix_tokens, len(net.blocks), net.blocks[-1].attn.num_heads
@@ -101,8 +102,7 @@ class ViT:
         don't fit or a bias that is NaN or +inf.
         """
         last = last if bias is not None else 1
-        if not 1 <= last <= self.depth:
-            raise InputError(f"last={last} must lie between 1 and {self.depth}, the blocks of {self.name}.")
+        self._check_last(last)
         return self.finish(self.tokens(x, self.depth - last), bias, last, index)
 
     @torch.inference_mode()
@@ -123,7 +123,7 @@ class ViT:
             raise InputError(f"{len(bias)} bias rows don't fit {len(t)} images: give one row each, or an index.")
         t, bias = t.expand(max(len(t), len(bias)), -1, -1), bias.expand(max(len(t), len(bias)), -1)
         for block in self.net.blocks[self.depth - last : -1]:
-            t = _biased_block(block, t, self._row_bias(bias))
+            t = blocks.biased(block, t, self._row_bias(bias))
         return self._cls_block(self.net.blocks[-1], t, bias)
 
     @torch.inference_mode()
@@ -149,20 +149,20 @@ class ViT:
         weight, b = attn.qkv.weight, attn.qkv.bias
         q = F.linear(y[:, :1], weight[:width], None if b is None else b[:width])
         kv = F.linear(y, weight[width:], None if b is None else b[width:])
-        q = attn.q_norm(_split(q, 1, attn)[0])
-        k, v = _split(kv, 2, attn)
-        row = _cls_row(attn, q, attn.k_norm(k), None if bias is None else self._row_bias(bias))
+        q = attn.q_norm(blocks.split(q, 1, attn)[0])
+        k, v = blocks.split(kv, 2, attn)
+        row = blocks.weights(attn, q, attn.k_norm(k), None if bias is None else self._row_bias(bias))
         return ClsState(row[:, :, 0, self.n_prefix :], (row @ v)[:, :, 0], v[:, :, 0], tokens[:, 0])
 
     @torch.inference_mode()
     def descriptor(
-        self, state: ClsState, weights: Tensor | None = None, channels: Tensor | None = None, project: bool = False
+        self, state: ClsState, weights: Tensor | None = None, channels: Tensor | None = None, project: bool = False, unit: bool = True
     ) -> Tensor:
         """Descriptors (B, d), unit length, of a :class:`ClsState` (PHS eqs. 2, 4, 5).
 
         ``weights`` (B, h): factors on the head outputs before the output projection (eq. 9); None is the
         plain descriptor. ``channels`` (B, d): factors on the projected output (the "after" ablations).
-        ``project=True`` adds CLIP's projection. Raises InputError when shapes don't fit.
+        ``project``, ``unit``: of :meth:`readout`. Raises InputError when shapes don't fit.
         """
         block, heads = self.net.blocks[-1], state.heads
         if weights is not None:
@@ -173,53 +173,45 @@ class ViT:
         out = block.attn.proj(heads.flatten(1))
         out = out if channels is None else out * channels
         y = state.residual + block.ls1(out)
-        z = self.net.norm(y + block.ls2(block.mlp(block.norm2(y))))
-        if project:
-            if not _projects(self.net):
-                raise InputError(f"{self.name} has no image-text projection: project=True is for CLIP models.")
-            z = self.net.head(z)
-        return F.normalize(z, dim=-1)
+        return self.readout(y + block.ls2(block.mlp(block.norm2(y))), project, unit)
 
+    @torch.inference_mode()
+    def embed(self, x: Tensor, project: bool = False, unit: bool = True) -> Tensor:
+        """The plain descriptors (B, d) of images ``x`` (B, 3, S, S); ``project``, ``unit``: of :meth:`readout`."""
+        return self.descriptor(self.cls_state(x), project=project, unit=unit)
 
-def _projects(net):
-    """True for a CLIP network whose head is its image-text projection, not a classifier trained on top."""
-    config = net.pretrained_cfg
-    trunk, tag = config.get("architecture") or "", config.get("tag") or ""
-    return "clip" in trunk and "_ft_" not in tag and isinstance(net.head, torch.nn.Linear)
+    def tap(
+        self, tokens: Tensor, names: tuple[str, ...] = ("attention",), last: int = 1, rows: int | None = None, gradient: bool = False
+    ) -> list[dict[str, Tensor]]:
+        """What each of the last ``last`` blocks knows, by name, in their order; see :func:`blocks.tapped`.
 
+        ``tokens`` (B, prefix + N, d): those before these blocks, ``model.tokens(x, model.depth - last)``. Raises InputError for an
+        unknown name and for more blocks than there are.
+        """
+        self._check_last(last)
+        with torch.inference_mode(not gradient), torch.set_grad_enabled(gradient):
+            tokens, parts = tokens.clone() if gradient and tokens.is_inference() else tokens, []
+            for block in self.net.blocks[self.depth - last :]:
+                parts.append(blocks.tapped(block, tokens, names, rows, gradient))
+                tokens = block(tokens) if len(parts) < last else None
+        return parts
 
-def _split(x, n, attn):
-    """(B, T, n*h*dk) -> n tensors (B, h, T, dk)."""
-    return x.unflatten(-1, (n, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
+    @property
+    def projects(self) -> bool:
+        """True for CLIP, which can project descriptors to where those of texts are."""
+        return blocks.projects(self.net)
 
+    def readout(self, tokens: Tensor, project: bool = False, unit: bool = True) -> Tensor:
+        """Tokens (..., d) of the last block, or means of them, after the last norm, CLIP's projection (``project``) and L2 (``unit``).
 
-def _cls_row(attn, q, k, bias=None):
-    """Attention (B, h, 1, T) of the CLS query (PHS eq. 1), with an additive bias on its scaled logits."""
-    logits = q @ k.transpose(-2, -1) * attn.head_dim**-0.5
-    return (logits if bias is None else logits + bias).softmax(-1)
+        Differentiable. Raises InputError for ``project=True`` on a network that has no projection.
+        """
+        if project and not self.projects:
+            raise InputError(f"{self.name} has no image-text projection: project=True is for CLIP models.")
+        z = self.net.norm(tokens)
+        z = self.net.head(z) if project else z
+        return F.normalize(z, dim=-1) if unit else z
 
-
-def _biased_block(block, tokens, bias):
-    """A whole block in which only the CLS query row sees the bias (B, 1, 1, T)."""
-    attn = block.attn
-    q, k, v = _split(attn.qkv(block.norm1(tokens)), 3, attn)
-    q, k = attn.q_norm(q), attn.k_norm(k)
-    out = F.scaled_dot_product_attention(q[:, :, 1:], k, v)
-    out = torch.cat([_cls_row(attn, q[:, :, :1], k, bias) @ v, out], 2)
-    y = tokens + block.ls1(attn.proj(out.transpose(1, 2).flatten(2)))
-    return y + block.ls2(block.mlp(block.norm2(y)))
-
-
-def _check_tappable(net, name):
-    """Refuse, in words, what has no CLS token read out after a plain last block."""
-    if not isinstance(net, VisionTransformer):
-        raise InputError(f"{name} is no plain Vision Transformer ({type(net).__name__}): choose a timm ViT.")
-    if net.attn_pool is not None or net.global_pool != "token" or not net.has_class_token:
-        remedy = "so no heads can be selected: choose one that does, such as DINOv2, CLIP or DeiT."
-        raise InputError(f"{name} pools its patch tokens ({net.global_pool}) instead of reading a CLS token, {remedy}")
-    for block in net.blocks:
-        attn = getattr(block, "attn", None)
-        plain = type(block) is Block and type(attn) is Attention  # no differential, relative or rotary kind
-        bare = isinstance(getattr(attn, "norm", None), torch.nn.Identity | None) and getattr(attn, "gate", None) is None
-        if not plain or not bare:
-            raise InputError(f"{name} has blocks that can't be tapped head by head: choose a ViT of plain blocks.")
+    def _check_last(self, last):
+        if not 1 <= last <= self.depth:
+            raise InputError(f"last={last} must lie between 1 and {self.depth}, the blocks of {self.name}.")

@@ -140,4 +140,4 @@ class Corpus:
     def _pictures(self, name, table, with_prompts):
         ids, open_once = table["image_id"].to_numpy(), lru_cache(2 * self.workers)(self.set.open)  # prompts are neighbours
         sizes = table[["width", "height"]].to_numpy()
-        return Pictures(self, name, len(ids), lambda row: open_once(ids[row]), self.set.fingerprint, sizes, with_prompts)
+        return Pictures(self, name, len(ids), lambda row: open_once(ids[row]), self.set.fingerprint, sizes, with_prompts, ids)

@@ -39,16 +39,16 @@ class Pictures:
     """Pictures without prompts.
 
     ``open(row)``: PIL, RGB; ``data`` names them in a key (None: live, in memory only); sizes (n, 2): width and height in
-    pixels; ``with_prompts``: prompts are put on them.
+    pixels; ``with_prompts``: prompts are put on them; ``ids``: of the set's pictures, where they are some.
     """
 
     prompted = False
 
-    def __init__(self, corpus, name, n, open, data, sizes, with_prompts=False):
+    def __init__(self, corpus, name, n, open, data, sizes, with_prompts=False, ids=()):
         self.corpus, self.name, self.n, self.open, self.data = corpus, name, n, open, data
         self.sizes, self.with_prompts, self.label = np.asarray(sizes), with_prompts, f"{corpus.set.name}, {corpus.model.name}: {name}"
         self.pictures, self.rows, self.image_row, self.memory = self, np.arange(n), np.arange(n), {}
-        self.locks = {}
+        self.locks, self.ids = {}, ids
 
     def __len__(self):
         return self.n

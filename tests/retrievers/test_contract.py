@@ -21,7 +21,8 @@ OTHER = {  # of each option a value that isn't its default
     "h_on": 2, "roi": "max", "strategy": "identity", "foveal": True, "query_db": True, "v": 2.0, "sigma": 1.0, "last": 1,
     "denoise": True, "seed": 4, "n_scales": 1, "n_features": 4, "dim": 3, "n_clusters": 2, "clustering": "spectral",
     "bandwidth": 1e-4, "ivf": True, "temperature": 3.0, "normalised": False, "how": "mean", "local": "mean", "image": "max",
-    "n_maps": 1, "scales": 3, "context": False, "n": 2, "alpha": 1.0,
+    "n_maps": 1, "scales": 3, "context": False, "n": 2, "alpha": 1.0, "least": 44, "objects": "boxes", "masks": "boxes", "steps": 3,
+    "lr": 0.5, "optimizer": "sgd", "renorm": True, "stop": 0.1, "map_of": "descriptor", "refine_query": True, "objective": "full-image", "levels": 2,
 }  # fmt: skip
 TOGETHER = {  # options that count beside others only
     "bandwidth": {"clustering": "mean-shift"}, "OneToMany temperature": {"how": "softmax"}, "ManyToMany temperature": {"image": "softmax"},
@@ -96,7 +97,7 @@ def test_one_picture_under_the_mouse_is_described_as_in_the_batch(tiny, name):
     for row in (0,) if name == "RandomHeads" else (0, 1, N):  # heads are drawn by the query's row
         live = corpus.live(experiment.set.open(queries["image_id"][row]), [queries["prompt"][row]])
         one = corpus.described(retriever, live)
-        assert len(one) == 1 and set(one.names) <= set(batch.names) and (retriever.vector or "clusters") in one.names
+        assert len(one) == 1 and set(one.names) <= set(batch.names) and {retriever.vector, "clusters", "descriptor"} & set(one.names)
         for array in one.names:
             np.testing.assert_allclose(one.read(array)[0], batch.read(array)[row], atol=1e-5, err_msg=array)
         np.testing.assert_allclose(retriever.score(corpus, one, database, N)[0][0], scores[row], atol=1e-5)

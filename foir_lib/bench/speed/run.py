@@ -7,7 +7,7 @@ from os import PathLike
 import torch
 from tqdm.auto import tqdm
 
-from foir_lib.bench.speed import coattention, contract, heads
+from foir_lib.bench.speed import coattention, contract, heads, objects
 from foir_lib.files import atomic_write, try_place
 from foir_lib.models.zoo import load_model
 
@@ -42,6 +42,12 @@ def main(
     for name, n, methods in page:
         title = f"{' + '.join(methods)} for a new prompt / encoding the picture, {name}"
         measures[title] = lambda case=(name, n, methods): heads.prompt_to_list(*case, device, repeats)
+    measures |= {
+        "refinement of crops / 80 full forward and backward passes": lambda: objects.refining(net, repeats),
+        "refinement with early stop / all steps": lambda: objects.early_stop(net, repeats),
+        "refinement / indexing a picture": lambda: objects.indexing(net, repeats),
+        "search of one vector a picture / one a crop": lambda: objects.index_size(net, repeats, n_states),
+    }
     results = [{"measure": name, **measure()} for name, measure in tqdm(measures.items(), desc="bench", unit="measure")]
     where = {
         "date": time.strftime("%Y-%m-%d"), "model": model, "device": contract.device_name(net.device), "torch": torch.__version__,
