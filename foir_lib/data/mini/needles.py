@@ -204,11 +204,13 @@ def load(
     as for :func:`scene`, for curves over the number of things, their size, occlusion and resolution: the queries stay as
     they are. Raises InputError for a bad number or a disk that can't be written.
     """
+    chosen = (("n", n, 0), ("permille", permille, 0), ("hidden", hidden, -1), ("side", side, 512))
     count(n, f"{name}: n", 0, n_things), count(permille, f"{name}: permille", 0, 100), count(hidden, f"{name}: hidden", -1, 90)
     numbers = {"n_things": (n_things, 1), "n_queries": (n_queries, 1), "n_database": (n_database, 1)}
     numbers |= {"n": (n, 0), "permille": (permille, 0), "hidden": (hidden + 1, 0), "side": (side, 64)}
     root = drawn.world(name, VERSION, write, seed=(seed, 0), **numbers)
-    return read(root, f"{name} (seed {seed})")
+    options = ", ".join(f"{key}={value}" for key, value, usual in chosen if value != usual)
+    return read(root, f"{name} (seed {seed}{', ' if options else ''}{options})")
 
 
 def write(
