@@ -46,10 +46,17 @@ def parsing(fault: str, remedy: str = "get the file again", error: type[InputErr
         raise error(f"{fault} ({says}): {remedy}.") from cause
 
 
+def finite(value) -> bool:
+    """Whether ``value`` is a real number that a float can hold."""
+    try:
+        return isinstance(value, numbers.Real) and math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
+
+
 def number(value, name: str, low: float = -math.inf, high: float = math.inf, above: float | None = None):
     """``value`` if it is a finite number from ``low`` to ``high``, or ``above`` a bound; else InputError that names it."""
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not real or not low <= value <= high or (above is not None and value <= above):
+    if not finite(value) or isinstance(value, bool) or not low <= value <= high or (above is not None and value <= above):
         bounds = [f"above {above}"] if above is not None else [f"at least {low}"] if low > -math.inf else []
         bounds += [f"at most {high}"] if high < math.inf else []
         raise InputError(f"{name}={value!r} must be a finite number{', ' if bounds else ''}{' and '.join(bounds)}.")

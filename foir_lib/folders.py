@@ -20,9 +20,12 @@ NOT_READ = (
 )  # fmt: skip
 NO_PICTURES = (".txt", ".csv", ".json", ".xml", ".xmp", ".aae", ".md", ".html", ".py")  # not looked into
 WASTE = {  # folders that systems make for themselves: thumbnails, what was deleted, what archives add
-    "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "system volume information", "__macosx",
+    "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "~snapshot", "$recycle.bin", "recycler", "recycled",
+    "system volume information", "network trash folder", "lost+found", "__macosx", "_gsdata_", "files_trashbin", "files_versions",
 }  # fmt: skip
-LIBRARY, ORIGINALS = (".photoslibrary", ".photolibrary"), {"originals", "masters"}  # beside them such a folder has small copies
+LIBRARY = (".photoslibrary", ".photolibrary", ".migratedphotolibrary", ".aplibrary")
+ORIGINALS = {"originals", "masters"}  # beside them such a folder has small copies
+COPIES = {"thumb", "thumbs", "thumbnails"}  # they may be anything, but not where each picture's original lies beside
 HEADS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")  # a picture's file begins so
 
 
@@ -37,6 +40,8 @@ def below(root: str | os.PathLike) -> list[str]:
         ending = os.path.splitext(entry.name)[1].lower()
         if ending in NOT_READ:
             note(f"{ending} files left out: a format that is not read, convert them", entry.path)
+        elif ending not in EXTENSIONS and ending not in NO_PICTURES and not os.path.exists(entry.path):
+            note("links left out that lead to nothing, as to a disk that is elsewhere", entry.path)
         elif ending not in EXTENSIONS and (ending in NO_PICTURES or not _begins_as_picture(entry)):
             continue
         elif ending not in ("", *EXTENSIONS):
@@ -66,14 +71,14 @@ def _files(root) -> Iterator[os.DirEntry]:
             folder = folders.pop()
             real = os.path.realpath(folder)
             if real in seen:
+                note("links left out: the folders that they lead to are there already", folder)
                 continue
             seen.add(real)
             for entry in _entries(folder):
                 if not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()):
                     yield entry
                 elif _is_waste(entry, folder):
-                    n = sum(os.path.splitext(name)[1].lower() in EXTENSIONS for _, _, names in os.walk(entry.path) for name in names)
-                    note(f"pictures left out in folders {entry.name}: small copies, or deleted", entry.path, n)
+                    note(f"pictures left out in folders {entry.name}: small copies, or deleted", entry.path, len(_names(entry.path)))
                 elif not entry.is_symlink():
                     folders.append(entry.path)
                 elif f"{top}{os.sep}".startswith(os.path.join(os.path.realpath(entry.path), "")):
@@ -96,7 +101,14 @@ def _entries(folder):
 def _is_waste(entry, folder):
     name = entry.name.lower()
     beside = str(folder).lower().endswith(LIBRARY) and name not in ORIGINALS
-    return name in WASTE or name.endswith(".lrdata") or beside
+    copies = name in COPIES and {*_names(entry.path)} <= {*os.listdir(folder)}
+    return name in WASTE or name.endswith(".lrdata") or beside or copies
+
+
+def _names(folder):
+    """The names of all pictures in a folder and those below it."""
+    every = (name for _, _, names in os.walk(folder) for name in names)
+    return [name for name in every if os.path.splitext(name)[1].lower() in EXTENSIONS]
 
 
 def _elsewhere(links, paths):

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from foir_lib import heif
-from foir_lib.errors import FoirError, InputError, MissingError
+from foir_lib.errors import FoirError, InputError, MissingError, number
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", heif.SafeHeif.format)  # what may be opened, nothing else
 MAX_PIXELS = 120_000_000
@@ -61,6 +61,9 @@ def rgb(picture: Image.Image, max_pixels: int | None = None) -> Image.Image:
     of fractions 1, else their own); transparency is laid over white; of an animation the first frame is taken. What is
     plain RGB already is returned as it is. Raises InputError as open_image does.
     """
+    if not isinstance(picture, Image.Image):
+        kind = type(picture).__name__
+        raise InputError(f"A picture is needed, not a {kind}: give open_image of a file, or Image.fromarray of an array.")
     name = getattr(picture, "filename", "") or "in memory"
     with _in_words(name):
         if picture.format not in (None, "MPO", *FORMATS):
@@ -125,7 +128,7 @@ def _in_words(name):
 
 def _need_pixels(picture, name, limit):
     width, height = picture.size
-    limit = MAX_PIXELS if limit is None else limit
+    limit = MAX_PIXELS if limit is None else number(limit, "max_pixels", above=0)
     if width * height > limit:
         fact = f"{width * height / 1e6:.0f} megapixels ({width} x {height}), the limit is {limit / 1e6:.0f}"
         raise InputError(f"Picture {name} has {fact}: make it smaller or raise max_pixels (foir_lib.images.MAX_PIXELS).")
@@ -141,7 +144,10 @@ def _orientation(picture):
 
 def _rgb(picture):
     """See :func:`rgb`."""
-    file, turn = _file_of_16_bits(picture), _orientation(picture)  # in this order: Pillow may load a PNG for its EXIF
+    file = _file_of_16_bits(picture)
+    if picture.format != "TIFF":
+        picture.load()  # before Pillow does for EXIF, where what it complains of would be lost
+    turn = _orientation(picture)
     picture.load()
     deep = _deep(picture, file) if file else None
     if deep is None:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-from foir_lib.errors import InputError
+from foir_lib.errors import InputError, finite
 from foir_lib.images import rgb
 
 Size: TypeAlias = tuple[int, int]  # (width, height) in pixels
@@ -30,7 +30,7 @@ class Box:
     y1: float
 
     def __post_init__(self):
-        if not all(_finite(v) for v in (self.x0, self.y0, self.x1, self.y1)):
+        if not all(finite(v) for v in (self.x0, self.y0, self.x1, self.y1)):
             raise InputError(f"{self} has a coordinate that is not a finite number: give four pixel positions.")
         for low, high, name in ((self.x0, self.x1, "x"), (self.y0, self.y1, "y")):
             if high <= low:
@@ -77,7 +77,7 @@ class Point:
     window: int = 3
 
     def __post_init__(self):
-        if not (_finite(self.x) and _finite(self.y)):
+        if not (finite(self.x) and finite(self.y)):
             raise InputError(f"{self} is not a finite position: give x and y in pixels.")
         if not (isinstance(self.window, numbers.Real) and self.window >= 1 and self.window % 2 == 1):
             raise InputError(f"Window {self.window!r} of {self} must be an odd number of patches: 1, 3, 5, ...")
@@ -126,7 +126,7 @@ class Mask:
 
     def __post_init__(self):
         try:
-            array = np.asarray(self.array)
+            array = np.asarray(self.array.detach() if hasattr(self.array, "detach") else self.array)
         except ValueError as error:
             raise InputError("Mask is no array: its rows have different lengths, give (height, width).") from error
         if array.ndim != 2:
@@ -179,10 +179,6 @@ def crop(picture: Image.Image, prompt: Prompt, grid: Grid | None = None) -> tupl
     return picture.crop((x0, y0, math.ceil(box.x1), math.ceil(box.y1))), (x0, y0)
 
 
-def _finite(value):
-    return isinstance(value, numbers.Real) and math.isfinite(value)
-
-
 def _inside(array):
     """Pixels of a mask of numbers: those above half of its range; InputError for labels and negative values."""
     low, top = float(array.min(initial=0)), float(array.max(initial=0))
@@ -201,6 +197,8 @@ def _inside(array):
 
 
 def _short(value):
+    if isinstance(value, int) and not finite(value):
+        return f"{'-' * (value < 0)}1e{len(str(abs(value))) - 1}"
     return f"{value:g}" if isinstance(value, numbers.Real) else repr(value)
 
 

@@ -108,12 +108,22 @@ def called(text: str) -> tuple[str, dict]:
         call = ast.parse(f"_{text.strip()[len(name):]}", mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args or any(k.arg is None for k in call.keywords):
             raise ValueError("options are name=value")
-        options = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+        options = {keyword.arg: _literal(keyword.value) for keyword in call.keywords}
         if len(options) < len(call.keywords):
             raise ValueError("an option is given twice")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{text!r} can't be read ({error}): write {name.strip()}(option=value, ...).") from error
+        reason = error.msg if isinstance(error, SyntaxError) else error if isinstance(error, ValueError) else "too deep"
+        begins = text if len(text) <= 60 else f"{text[:57]}..."
+        raise InputError(f"{begins!r} can't be read ({reason}): write {name.strip()}(option=value, ...).") from error
     return name.strip(), options
+
+
+def _literal(node):
+    """The value of a number, text, true, false, none or list as it is written; ValueError for anything else."""
+    try:
+        return ast.literal_eval(node)
+    except (TypeError, ValueError) as error:
+        raise ValueError("a value is no number, text, True, False, None or list") from error
 
 
 def split(text: str) -> list[str]:

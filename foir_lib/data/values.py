@@ -9,12 +9,13 @@ import numpy as np
 from foir_lib.errors import InputError
 
 _repr = reprlib.Repr()
+UNSEEN = dict.fromkeys([0xFEFF, 0x200B], " ") | dict.fromkeys([0, 0xAD, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070)])
 FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
 
 
 def label(text: str) -> str:
-    """A label as it is compared: accents composed (NFC), no spaces around it and single ones inside."""
-    return line(unicodedata.normalize("NFC", text).replace("\ufeff", " ").replace("\u200b", " "))
+    """A label as it is compared: accents composed (NFC), no spaces around it and single ones inside, nothing that can't be seen."""
+    return line(unicodedata.normalize("NFC", text).translate(UNSEEN))
 
 
 def labels(values: Iterable) -> list:

@@ -79,7 +79,7 @@ def network(content: dict, own: Mapping[str, torch.Tensor], path: str | Path) ->
 
     It may stand in a dict of dicts and its names behind a prefix ("teacher", "module.backbone."), which is taken off; the
     file's other tensors are told in a notice. Raises IntegrityError without any tensors by name, and for several networks
-    that are equally like it, unless one is of those of :data:`PREFERRED`.
+    that are equally like it, unless one is of those of :data:`PREFERRED`; and for weights that are no real numbers.
     """
     found = dict(_networks(content))
     if not found:
@@ -96,6 +96,10 @@ def network(content: dict, own: Mapping[str, torch.Tensor], path: str | Path) ->
         names = " and ".join(map(repr, chosen))
         raise IntegrityError(f"Weights file {path} holds several networks that may be meant, {names}: save the one alone.")
     _, part, left = candidates[chosen[0]]
+    for key, tensor in own.items():
+        if tensor.is_floating_point() and not part.get(key, tensor).is_floating_point():
+            kind = str(part[key].dtype).removeprefix("torch.")
+            raise IntegrityError(f"Weights file {path} holds {key} as {kind}: save it in real numbers, float32 or float16.")
     if best and len(chosen) > 1:
         notices.note("weights files with several networks", f"{path}: {chosen[0]!r} is taken, not {', '.join(map(repr, chosen[1:]))}")
     elif best and left:

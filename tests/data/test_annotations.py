@@ -319,6 +319,12 @@ def test_labels_that_look_the_same_are_one(photos):
     assert answers(result, 0) == ["a.png", "trip/a.png"]
 
 
+@pytest.mark.parametrize("label", ["cup\u200e", "\u202acup\u202c", "cu\u00adp", "cu\u2060p", "cup\0", "\ufeffcup\u200b"])
+def test_what_cannot_be_seen_in_a_label_makes_no_other_class(photos, label):
+    write(photos / "boxes.csv", CSV + f"b.JPG,cup,1,2,11,12\na.png,{label},1,2,11,12\n")
+    assert set(load_set("folder", root=photos).objects["label"]) == {"cup"}
+
+
 def test_labels_of_every_reader(coco_root, voc_root, vg_root):
     edit(coco_root / TRAIN, lambda c: c["categories"][0].update(name="dog\n"))
     assert answers(load_set("coco", root=coco_root), 0) == [11]

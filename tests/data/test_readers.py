@@ -154,6 +154,9 @@ COCO_FAULTS = {
     "category without name": (without("categories", 0, "name"), r"categories\[0\] lacks the key 'name'"),
     "category nameless": (lambda c: c["categories"][0].update(name=""), "has no label"),
     "three numbers": (a(1, bbox=[1, 2, 3]), "annotation 2 has bbox"),
+    "all boxes empty": (lambda c: [one.update(bbox=[]) for one in c["annotations"]], r"annotation 1 has bbox \[\]: give four numbers"),
+    "all boxes twice": (lambda c: [one.update(bbox=one["bbox"] * 2) for one in c["annotations"]], "annotation 1 has bbox .* give four numbers"),
+    "all boxes as corners": (lambda c: [one.update(bbox=[one["bbox"][:2], one["bbox"][2:]]) for one in c["annotations"]], "annotation 1 has bbox"),
     "box of text": (a(1, bbox=[1, 2, 3, "x"]), "annotation 2 has bbox"),
     "box null": (a(1, bbox=None), r"annotations\[1\] has 'bbox' = 'None'"),
     "box NaN": (a(1, bbox=[1, 2, 3, float("nan")]), "annotation 2 of image 1 .* not made of finite"),
@@ -318,6 +321,22 @@ def test_voc_faults(voc_root, content, words):
         assert str(path) in str(caught.value)
         with pytest.raises(InputError, match=words):
             voc.read(path)
+
+
+@pytest.mark.parametrize("change", [("<annotation>", '<annotation xmlns="http://example.org/voc">'), ("object>", "Object>"), ("annotation>", "ANNOTATION>")])
+def test_voc_by_whatever_namespace_and_case(voc_root, change):
+    before = load_set("voc", root=voc_root).objects
+    for path in voc_root.rglob("*.xml"):
+        path.write_text(path.read_text().replace(*change))
+    assert load_set("voc", root=voc_root).objects.equals(before)
+
+
+@pytest.mark.parametrize("content", ["<annotations><image/></annotations>", "<html><body/></html>", "<svg xmlns='http://www.w3.org/2000/svg'/>"])
+def test_xml_of_another_kind_is_no_picture_without_objects(voc_root, content):
+    path = voc_root / "VOCdevkit/VOC2007/Annotations/000001.xml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=rf"{path} is XML of another kind \(\w+, not annotation\)"):
+        load_set("voc", root=voc_root)
 
 
 def test_voc_missing_parts(voc_root):

@@ -50,6 +50,29 @@ def test_thumbnails_and_waste_are_left_out_and_counted(tmp_path):
     assert below(tmp_path / "@eaDir")  # who asks for such a folder gets it
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["@Recently-Snapshot", "~snapshot/hourly.0", "Network Trash Folder", "lost+found", "Recycled", "_gsdata_/_saved_", "files_trashbin",
+     "My.aplibrary/Thumbnails", "thumbs", "Thumbnails/small"],
+)  # fmt: skip
+def test_what_other_servers_and_programs_put_beside_photographs(tmp_path, name):
+    put(tmp_path, "a.jpg", "b.jpg", f"{name}/a.jpg")
+    paths, counts = counted(tmp_path)
+    assert paths == ["a.jpg", "b.jpg"] and list(counts.values()) == [1]
+
+
+def test_a_folder_called_thumbs_is_an_album_where_its_pictures_have_no_originals_beside_it(tmp_path):
+    put(tmp_path, "a.jpg", "thumbs/a.jpg", "thumbs/up.jpg", "Thumbnails of Greece/a.jpg", "thumb/c.jpg")
+    paths, counts = counted(tmp_path)
+    assert len(paths) == 5 and not counts
+
+
+def test_a_link_to_a_disk_that_is_elsewhere_is_counted(tmp_path):
+    put(tmp_path, "part1/a.jpg")
+    (tmp_path / "part2").symlink_to(tmp_path / "unplugged")
+    assert counted(tmp_path) == (["part1/a.jpg"], {"links left out that lead to nothing, as to a disk that is elsewhere": 1})
+
+
 def test_endings(tmp_path):
     photo = samples.jpeg()
     put(tmp_path, *(f"a{ending}" for ending in (*EXTENSIONS, ".HeiC")), "no_ending", content=photo)
@@ -75,7 +98,11 @@ def test_links_to_folders_are_followed_each_real_folder_once(tmp_path):
         (root / name).symlink_to(tmp_path / target)
     paths, counts = counted(root)
     assert paths == ["again/a.jpg", "part0/c.jpg", "part2/b.jpg", "z.jpg"]
-    assert counts == {"links left out: they lead to a folder above": 2}
+    assert counts == {
+        "links left out: they lead to a folder above": 2,
+        "links left out: the folders that they lead to are there already": 3,
+        "links left out that lead to nothing, as to a disk that is elsewhere": 1,
+    }
     (tmp_path / "link").symlink_to(root)
     assert len(below(tmp_path / "link")) == 4
 

@@ -272,6 +272,35 @@ def test_broken_pictures_are_named(tmp_path, kind):
     assert str(path) in says(error)
 
 
+@pytest.mark.parametrize("damage", ["a bit", "zeros"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_damaged_png_is_refused_at_every_door(tmp_path, damage, mode):
+    """Pillow reads a PNG's pixels when it is asked for EXIF: what it complains of then isn't lost, nor the lower half black."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    middle = len(content) // 2
+    content[middle:] = bytes(len(content) - middle) if damage == "zeros" else bytes([content[middle] ^ 255]) + content[middle + 1 :]
+    (tmp_path / "a.png").write_bytes(content)
+    for door in (open_image, lambda path: open_image(path, longest=20), lambda path: rgb(Image.open(path))):
+        with pytest.raises(InputError) as error:
+            door(tmp_path / "a.png")
+        assert "a.png" in says(error) and "damaged" in says(error)
+
+
+@pytest.mark.parametrize(("thing", "kind"), [("a.png", "str"), (np.zeros((4, 4, 3), np.uint8), "ndarray"), (None, "NoneType")])
+def test_what_is_no_picture_is_called_so(thing, kind):
+    with pytest.raises(InputError, match=f"^A picture is needed, not a {kind}: give open_image"):
+        rgb(thing)
+
+
+@pytest.mark.parametrize("limit", [float("nan"), -5, 0, "many", True])
+def test_a_limit_of_pixels_is_a_number_above_0(tmp_path, limit):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"^max_pixels=.* must be a finite number, above 0\.$"):
+        open_image(tmp_path / "a.png", max_pixels=limit)
+
+
 def test_missing_picture(tmp_path):
     with pytest.raises(MissingError) as error:
         open_image(tmp_path / "gone.jpg")

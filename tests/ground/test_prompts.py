@@ -270,6 +270,8 @@ NAN, INF = math.nan, math.inf
         (lambda: Box(0, 0, INF, 1), ["inf", "finite"]),
         (lambda: Box(0, -INF, 1, 1), ["-inf", "finite"]),
         (lambda: Box("a", 1, 2, 3), ["'a'", "finite"]),
+        (lambda: Box(0, 0, 10**400, 3), ["1e400", "finite"]),
+        (lambda: Point(-(10**400), 3), ["-1e400", "finite"]),
         (lambda: Box(None, 1, 2, 3), ["None", "finite"]),
         (lambda: Box(1, 1, [5], 3), ["[5]", "finite"]),
         (lambda: Box(50, 0, 60, 10).tokens(GRID, SIZE), ["50", "40 x 30"]),

@@ -78,6 +78,13 @@ def test_a_file_of_another_family_says_what_it_has(tmp_path, cnn):
     assert "conv1.weight" in text or "stem" in text or next(iter(cnn)) in text
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.bool, torch.complex64])
+def test_weights_that_are_no_real_numbers_are_refused(tmp_path, vit, cnn, dtype):
+    for state, load in ((vit, loaded), (cnn, lambda path: load_model(CNN, weights=path, device="cpu"))):
+        torch.save({key: value.to(dtype) for key, value in state.items()}, tmp_path / "a.pth")
+        refused(tmp_path / "a.pth", f" as {dtype}: save it in real numbers".replace("torch.", ""), load)
+
+
 def test_positions_may_be_resampled(tmp_path, vit):
     save_file(vit, tmp_path / "a.safetensors")
     assert load_model(VIT, weights=tmp_path / "a.safetensors", device="cpu", image_size=64).grid == (4, 4)

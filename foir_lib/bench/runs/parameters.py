@@ -108,5 +108,5 @@ def convert(value, parameter: Parameter):
         return adapter.validate_strings(value)
     except ValueError as error:  # pydantic's is one
         wanted = f"{parameter.type} or None" if parameter.optional else parameter.type
-        what = f"Parameter {parameter.name} = {value!r} is no {wanted}"
+        what = f"Parameter {parameter.name} = {repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + '...'} is no {wanted}"
         raise InputError(f"{what}: its default is {parameter.default!r}.") from error

@@ -153,8 +153,10 @@ def _boxes(annotations, where, titles):
     """Corners, float (n, 4)."""
     boxes = tables.column(annotations, "bbox", where, list)
     try:
-        corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+        corners = np.array(boxes, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
+        corners = None
+    if corners is None or corners.shape != (len(boxes), 4):
         read = [(box, numbers(box)) for box in boxes]
         strange = [len(n) != 4 or any(np.isnan(n) & [not isinstance(v, float) for v in box]) for box, n in read]
         sentence = "annotation {} has bbox {}: give four numbers x, y, width, height"

@@ -86,6 +86,11 @@ def read(path: str | PathLike) -> tuple[list[float], list[tuple]]:
             raise
         line, column = error.__cause__.position
         raise InputError(f"{path} is broken XML at line {line}, column {column}: get the file again.") from error.__cause__
+    for element in tree.iter():
+        element.tag = element.tag.rpartition("}")[2].lower()  # of whatever namespace
+    if tree.tag != "annotation":
+        kind = short(tree.tag, quoted=False)
+        raise InputError(f"{path} is XML of another kind ({kind}, not annotation): get the file again, or write it in VOC's format.")
     size = [0 if tree.find(f"size/{side}") is None else _number(tree, f"size/{side}", path) for side in ("width", "height")]
     objects = []
     for item in tree.findall("object"):

@@ -5,12 +5,11 @@ rule, as SVG draws it). So the browser and Python show the same thing at any siz
 """
 
 import math
-import numbers
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from foir_lib.errors import InputError
+from foir_lib.errors import InputError, finite
 from foir_lib.prompts import Mask
 
 LONGEST = 50_000  # points of one stroke
@@ -84,22 +83,20 @@ class Painting:
 
 def number(value, name):
     """A finite float, or InputError."""
-    try:
-        if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    except OverflowError:  # an integer of hundreds of digits
-        pass
+    if finite(value) and not isinstance(value, bool):
+        return float(value)
     raise InputError(f"The {name} {str(value)[:40]!r} is no finite number: give pixels.")
 
 
 def path(points, least, size, name):
     """Points of a stroke as a tuple of (x, y); far outside a picture of ``size`` they are brought nearer."""
     try:
-        array = np.array([[number(v, "coordinate") for v in point] for point in points], dtype=float)
+        n = len(points)
+        array = np.array([[number(v, "coordinate") for v in point] for point in points[: LONGEST + 1]], dtype=float)
     except (TypeError, ValueError) as error:
         raise InputError(f"The points of the {name} aren't all pairs of numbers: give x and y.") from error
-    if array.ndim != 2 or array.shape[1] != 2 or not least <= len(array) <= LONGEST:
-        raise InputError(f"The {name} has {len(array)} points: draw {least} to {LONGEST} pairs of x and y.")
+    if array.ndim != 2 or array.shape[1] != 2 or not least <= n <= LONGEST:
+        raise InputError(f"The {name} has {n} points: draw {least} to {LONGEST} pairs of x and y.")
     return tuple(map(tuple, array.clip(-np.array(size), 2 * np.array(size)).tolist()))
 
 
