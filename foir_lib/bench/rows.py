@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from foir_lib import registry
 from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.limits import check, columns_of, heads_of, place_of, rows_of
@@ -65,7 +66,7 @@ def run(
                 wanted = [one for column in columns for one in by_heads(column, spec, experiment.model, h_on)]
                 wanted += others if model_name == models[-1] else []
                 theirs = {column.name: {"model": "guest"} for column in others}
-                rows += [about | row | theirs.get(row["method"], {}) for row in _rows(spec, experiment, wanted, k)]
+                rows += [about | _over(spec, name, row) | theirs.get(row["method"], {}) for row in _rows(spec, experiment, wanted, k)]
                 bar.update()
     result = beside(pd.DataFrame(rows).assign(table=table), spec)
     result.attrs["notices"] = noted
@@ -88,6 +89,15 @@ def load(name: str, data_root: str = "", seed: int = 0, several: bool = False):
     """A benchmark by the name of a table's row, see :func:`place_of`; errors as there and as load_set."""
     base, root, options = place_of(name, data_root, several)
     return load_set(base, root=root, **{"seed": seed} | options)
+
+
+def _over(spec, name, row):
+    """A row of a data set ``name(option=x, ...)`` in a figure over such options: named by the option, and at x."""
+    base, options = registry.called(name)
+    if spec.over != "data" or not options:
+        return row
+    option, x = next(iter(options.items()))
+    return row | {"dataset": base, "method": f"{row['method']} over {option}", "x": x}
 
 
 def _about(name, model_name, experiment):

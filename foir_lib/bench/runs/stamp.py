@@ -86,12 +86,11 @@ def _taking_part(parameters):
         spec = find(parameters["table"])
         columns = limits.columns_of(spec, parameters.get("methods") or "")
         names = limits.rows_of(parameters["table"], parameters.get("dataset", "mini"), parameters.get("model", "mini"))
-        sets = {name: limits.DISTRACTORS.get(name, (name,)) for name in names[0]}
-        openers = [registry.lookup("set", base) for base, *_ in sets.values()]
+        openers = [registry.lookup("set", limits.place_of(name, "data")[0]) for name in names[0]]
     except (KeyError, FoirError):  # the run itself says what is wrong
         return [], ""
     spec = dataclasses.replace(spec, title="", look="", columns=columns)
-    return [*(part for one in columns for part in (one.retriever, one.rerank) if part), *openers], repr((spec, names, sets))
+    return [*(part for one in columns for part in (one.retriever, one.rerank) if part), *openers], repr((spec, names))
 
 
 @cache

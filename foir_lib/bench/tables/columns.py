@@ -42,7 +42,8 @@ class Table:
     """A table (or numeric figure) of a paper: title, columns, the paper's own rows, metrics, what to look for.
 
     ``metrics``: which the table prints, and costs; those of the set's other protocols are left out where it has one of
-    them. ``over``: what a figure's horizontal axis counts ("objects", "objects or more", "h_on", "N, K, T"), or "".
+    them. ``over``: what a figure's horizontal axis counts ("objects", "objects or more", "h_on", "N, K, T", or "data": the first
+    option of each data set), or "".
     ``methods``: where the paper prints them, "across" or "down". ``stand_ins``: name of a data set or model -> the mini
     world's. ``alone``: systems that the paper alone has stand as published rows.
     """

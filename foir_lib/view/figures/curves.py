@@ -13,6 +13,7 @@ from foir_lib.view.figures import looks
 WORDS = {
     "h_on": "selected heads", "N": "local features of a picture", "K": "clusters of a picture", "T": "temperature of the softmax",
 }  # fmt: skip
+DATA = {"permille": "size of a thing in ‰ of the picture", "n": "things on a picture", "hidden": "hidden of a thing in %", "side": "pixels of a picture"}
 CHOSEN = {"N": 500, "K": 10, "T": 10}  # by the paper of co-attention, section 5.1
 OVER = " over "  # "GeM+CA over N": the method, and the option that x holds; without it x is h_on
 
@@ -60,7 +61,7 @@ def relative(rows: pd.DataFrame, over: str = "objects", title: str | None = None
 def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None) -> Figure:
     """Scores over an option (PHS Figures 8, A1; co-attention Figure 9): a panel per data set and option, lines for what varies.
 
-    A ring marks the best of each line, a dotted line the paper's choice. Rows without x are levels, dashed in their model's
+    A ring marks the best of each line over an option of methods, a dotted line the paper's choice. Rows without x are levels, dashed in their model's
     colour, as long as the model's lines; guests, which have no such options, are left out. ``metric``: only this one.
     """
     rows = looks.checked(rows, "dataset", "model", "method", "metric", "x", "ours", metric=metric)
@@ -84,7 +85,7 @@ def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
             for key, part in here.groupby(kinds, sort=False):
                 look = styles[key[1]] if varying == ["method"] else looks.nth_look(names.index(key) + 1)
                 look = look | {"color": colours.get(key[0], look["color"])}
-                curve(axes, part, ", ".join(v for k, v in zip(kinds, key, strict=True) if k in varying), look, best=True)
+                curve(axes, part, ", ".join(v for k, v in zip(kinds, key, strict=True) if k in varying), look, option not in DATA)
             for level in levels[levels["dataset"] == dataset].itertuples():
                 reach = here.loc[here["model"] == level.model, "x"].max()  # h_on: as far as the model has heads
                 axes.hlines(level.ours, 1, reach, color=colours.get(level.model, looks.GREY), linestyle="--", **thin)
@@ -93,7 +94,7 @@ def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
                 axes.plot([], [], color=looks.GREY, linestyle="--", label=label, **thin)
             if option in CHOSEN:
                 axes.axvline(CHOSEN[option], label="the paper's choice", color=looks.GREY, linestyle=":", **thin)
-            axes.set(title=dataset, xlabel=f"{WORDS.get(option, 'value')}, {option}")
+            axes.set(title=dataset, xlabel=DATA.get(option) or f"{WORDS.get(option, 'value')}, {option}")
             axes.grid(axis="y", linewidth=0.3)
             axes.xaxis.get_major_locator().set_params(integer=True)
         looks.finish(figure, panels, across, f"{metrics[0]} (%)" if len(metrics) == 1 else "score (%)", None, title)
