@@ -101,6 +101,8 @@ def atomic_path(path):
 def try_place(path) -> Path:
     """``path`` as Path, if a file can be written there, else InputError: to ask before work that takes long. Nothing is left."""
     path = as_path(path)
+    if not path.name:
+        raise InputError(f"{str(path)!r} is no name of a file: give one.")
     temporary = temporary_beside(path)
     with disk_errors(f"write {path}", DISK):
         if path.is_dir():
@@ -145,7 +147,7 @@ def cached(kind: str, key: dict, compute: Callable[[], bytes], root: str | Path 
     folder = as_path(root or cache_root()) / kind
     path = folder / f"{hashlib.sha256(line.encode()).hexdigest()[:32]}.cached"
     with suppress(OSError):
-        head, _, content = path.read_bytes().partition(b"\n")
+        head, _, content = (path.read_bytes() if path.is_file() else b"").partition(b"\n")  # a pipe would be waited for
         if head == _head(line, content):
             with suppress(OSError):
                 os.utime(path)  # the time of its last use

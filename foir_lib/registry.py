@@ -166,7 +166,7 @@ def load_plugin(path: str | Path) -> str:
         sys.modules.pop(module_name, None)
         for kind, entries in earlier.items():
             _entries[kind].update(entries)
-        if isinstance(error, FoirError) or not isinstance(error, Exception):
+        if isinstance(error, FoirError) or not isinstance(error, Exception | SystemExit):
             raise
         raise InputError(f"Plug-in {path.name} doesn't run ({type(error).__name__}: {error}): mend it.") from error
     _plugins[path] = digest

@@ -28,12 +28,14 @@ def rows_of(table: str, dataset: str = "mini", model: str = "mini") -> tuple[lis
     """The data sets and models of a run: two lists of names.
 
     ``dataset``, ``model``: "mini" (the embedded stand-ins of the table's rows), "paper" (the rows the paper
-    prints), or names separated by commas. Raises InputError for an unknown table.
+    prints), or names separated by commas. Raises InputError for an unknown table, and where nothing is named.
     """
     spec, names = find(table), []
-    for text, paper in ((dataset, spec.datasets), (model, spec.models)):
+    for what, text, paper in (("dataset", dataset, spec.datasets), ("model", model, spec.models)):
         mini = list(dict.fromkeys(spec.stand_ins[name] for name in paper))
         names.append({"paper": list(paper), "mini": mini}.get(text) or registry.split(text))
+        if paper and not names[-1]:
+            raise InputError(f"{what}={text!r} names nothing: give mini, paper, or names separated by commas.")
     return names[0], names[1] if spec.models else []
 
 
@@ -43,6 +45,8 @@ def columns_of(spec: Table, methods: str = "") -> tuple[Column, ...]:
     A re-ranking follows its method after a plus: "GeM+DF". Raises InputError for an unknown name or option.
     """
     own = {column.name: column for column in spec.columns}
+    if methods.strip() and not registry.split(methods):
+        raise InputError(f"methods={methods!r} names nothing: give names of `foir methods` separated by commas, or none at all.")
     return tuple(own.get(name) or Column.of(name) for name in registry.split(methods)) or spec.columns
 
 
@@ -82,7 +86,7 @@ def check(values: dict) -> None:
     if values.get("plugin"):
         registry.load_plugin(values["plugin"])
     spec, columns = find(table), columns_of(find(table), values.get("methods") or "")
-    datasets, models = rows_of(table, values.get("dataset") or "mini", values.get("model") or "mini")
+    datasets, models = rows_of(table, values.get("dataset", "mini"), values.get("model", "mini"))
     _together(table, datasets, models, columns, files, weights)
     heads_of(values.get("h_on") or "")
     devices.choose(values.get("device"))

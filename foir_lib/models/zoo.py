@@ -64,7 +64,8 @@ def load_model(
 def kind_of(name: str, published: bool = True, out_index: int = -1, half: bool = False) -> type[ViT] | type[cnn.CNN] | None:
     """What a model will be, nothing loaded: a ViT or a CNN, or None for one that a plug-in registers.
 
-    Raises InputError for an unknown name, for one of whose weights none are ``published``, and for options that are a CNN's.
+    Raises InputError for an unknown name, for one of whose weights none are ``published``, for options that are a CNN's, and for
+    a map that it hasn't.
     """
     if name in registry.names("model"):
         return None
@@ -73,6 +74,9 @@ def kind_of(name: str, published: bool = True, out_index: int = -1, half: bool =
         raise InputError(f"{name} is a ViT: out_index and half are for CNNs such as resnet50.")
     if name not in SHIPPED:
         _check_published(name, MODELS.get(name, name), published)
+    if out_index != -1:
+        with torch.device("meta"):
+            cnn_weights.stage_of(_create(name, False, None)[0], name, out_index)
     return cnn.CNN if is_cnn else ViT
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from foir_lib.errors import count
 from foir_lib.methods import clustering, coattention, pooling, whitening
 from foir_lib.models.cnn import Locals
 from foir_lib.registry import register
@@ -23,6 +24,7 @@ from foir_lib.store.features import array_digest
 COATTENDED = 10_000  # pictures between all of which co-attention is scored; diffusion's graph of more is of query vectors
 CHUNK = 40_960  # clusters of the database read at a time
 SIDE = 160  # cells of the longer side of an explaining map
+MOST = 2**15 - 1  # features of a picture, and so clusters: their numbers are stored in 16 bits
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class LocalRetriever(Retriever):
     dim: int = 512
     needs: ClassVar = ("locals",)
     vector: ClassVar = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("n_features", "n_clusters"):
+            count(getattr(self, name, None) or 1, name, 1, MOST)
 
     def lacks(self, corpus):
         if (missing := super().lacks(corpus)) or corpus.has_training:

@@ -19,6 +19,7 @@ from foir_lib.training import loop
 from foir_lib.training.cuts import Cuts, Tuples, draws, loaded, mine
 from foir_lib.training.losses import ArcFace, Contrastive, Retriever, Task
 
+MOST = {"size": 4096, "dim": 2**16, "workers": 1024, "seed": 2**31 - 1}
 OPTIMISERS = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
@@ -148,12 +149,13 @@ def _check(values):
         needed = "a TrainingSet with labels" if loss == "arcface" else "a TupleSet with pairs"
         raise InputError(f"{pictures.name} doesn't fit the loss {loss}: give {needed}.")
     for name in ("epochs", "batch", "size", "every", "n_queries", "n_pool", "n_negatives"):
-        count(values[name], name)
+        count(values[name], name, 1, MOST.get(name))
     for name in ("seed", "workers"):
-        count(values[name], name, 0)
+        count(values[name], name, 0, MOST[name])
     for name, bounds in {"lr": {"above": 0}, "p": {"above": 0}, "weight_decay": {"low": 0}}.items():
         number(values[name], name, **bounds)
     for name in ("warmup", "part"):
         number(values[name], name, 0, 1)
-    for name, check in {"dim": count, "max_steps": count, "margin": number}.items():
-        values[name] is None or check(values[name], name)
+    for name in ("dim", "max_steps"):
+        values[name] is None or count(values[name], name, 1, MOST.get(name))
+    values["margin"] is None or number(values["margin"], "margin")

@@ -103,6 +103,11 @@ def test_a_failed_table_is_told_last_and_exits_1(run, asked):
         (["reproduce", "phs-1", "-p", "seed", "1", "--seed", "2"], "seed is given twice"),
         (["reproduce", "phs-1", "-pseed"], "-p seed has no value"),
         (["data", "get", "cocoo"], "did you mean coco"),
+        (["reproduce", "phs-1", "-p", "table", "ca-1"], "Parameter table is what is made: name it first."),
+        (["reproduce", "phs-1", "-p", "k", "1" + "0" * 5000], "00... is no int"),
+        (["bench", "--out", ""], "'.' is no name of a file"),
+        (["bench", "--model", "mini-cnn"], "mini-cnn has no attention heads to measure"),
+        (["bench", "--n-states", "1000000000000"], "n_states=1000000000000 must be a whole number, from 1 to"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(run, arguments, words, tmp_path, monkeypatch):

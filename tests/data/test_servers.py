@@ -87,6 +87,15 @@ def test_the_same_version_is_resumed_and_by_its_time_too(unknown, server):  # no
         (unknown / "l.txt").unlink()
 
 
+@pytest.mark.parametrize("note", [b"x\r\nEvil: 1", "\u20ac".encode(), b"\xff\xfe\0", b"", b" old", b"a" * 100_000])
+def test_a_damaged_note_beside_a_part_blocks_nobody(unknown, server, note):  # noqa: F811
+    left(unknown, None)
+    (unknown / "l.txt.part.of").write_bytes(note)
+    server.lie = version(NEW, '"new"')
+    get(unknown)
+    assert (unknown / "l.txt").read_bytes() == NEW and tree(unknown) == ["archives/.lock", "l.txt"]
+
+
 def test_without_etag_or_time_a_part_begins_again(unknown, server):  # noqa: F811
     def answer(handler):
         assert not start(handler)
@@ -166,6 +175,11 @@ PAGE = b"<!DOCTYPE html>\n<html><title>Sign in</title></html>"
 NO_FILE = {
     "a page": (200, PAGE, {"Content_Type": "text/html; charset=utf-8"}),
     "a page by another name": (200, PAGE, {"Content_Type": "application/octet-stream"}),
+    "a page behind a byte order mark": (200, b"\xef\xbb\xbf<HTML><body/></HTML>", {}),
+    "a storage server's error": (200, b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', {"Content_Type": "application/xml"}),
+    "an encoding that nobody asked for": (200, BODY, {"Content_Encoding": "br"}),
+    "an unknown encoding": (200, BODY, {"Content_Encoding": "rot13"}),
+    "an address that is none": (302, b"", {"Location": "http://[bad"}),
     "no content": (204, b"", {}),
     "nothing": (200, b"", {}),
     "a part of nothing": (206, b"", {}),

@@ -15,6 +15,7 @@ from foir_lib.data import load_set, training
 from foir_lib.data.getting import download
 from foir_lib.data.readers import reading
 from foir_lib.errors import InputError, MissingError
+from foir_lib.files import cached
 from foir_lib.folders import below
 from foir_lib.methods import regional_attention
 from foir_lib.models import checkpoints, detectors, weights
@@ -184,6 +185,14 @@ def pictures(folder, contents):
         (folder / name).write_bytes(content)
         os.utime(folder / name, (1e9, 1e9))
     return [str(folder / name) for name in contents]
+
+
+def test_a_pipe_in_the_place_of_a_cached_file_is_not_waited_for(tmp_path):
+    assert cached("kind", {"a": 1}, lambda: b"one", tmp_path) == b"one"
+    [path] = (tmp_path / "kind").iterdir()
+    path.unlink()
+    os.mkfifo(path)
+    assert cached("kind", {"a": 1}, lambda: b"two", tmp_path) == cached("kind", {"a": 1}, lambda: b"three", tmp_path) == b"two"
 
 
 def test_two_folders_of_the_same_names_sizes_and_times_have_features_of_their_own(tmp_path):

@@ -164,6 +164,7 @@ def test_a_set_of_one_s_own(plugin):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
+        ("import sys; sys.exit(3)", r"Plug-in mine.py doesn't run \(SystemExit: 3\): mend it"),
         ("1 / 0", r"Plug-in mine.py doesn't run \(ZeroDivisionError: division by zero\): mend it"),
         ("def (", r"Plug-in mine.py doesn't run \(SyntaxError: .*\): mend it"),
         ("import nowhere_at_all", r"doesn't run \(ModuleNotFoundError: No module named 'nowhere_at_all'\)"),
@@ -286,6 +287,8 @@ def test_a_package_that_cannot_be_used_is_told_every_time(fresh):
         ("PHS(h_on=len('abc'))", "can't be read"), ("PHS(**{})", "can't be read"), ("PHS(h_on=1, h_on=2)", "can't be read"),
         ("PHS(h_on=__import__('os').getpid())", "can't be read"), ("PHS(heads=3)", "PHS has no option 'heads': it takes h_on, roi"),
         ("Guest", "Guest needs path: write Guest.path=....."), ("PHS(h_on=" + "(" * 5000, "can't be read"),
+        ("PHS(h_on=9**9)", r"can't be read \(a value is no number, text, True, False, None or list\)"),
+        ("PHS(h_on=nan)", r"can't be read \(a value is no number, text"), ("PHS(h_on=" + "9" * 6000 + ")", r"^'PHS\(h_on=9{48}\.\.\.' can't be read"),
     ],
 )  # fmt: skip
 def test_texts_that_name_no_method(text, words):

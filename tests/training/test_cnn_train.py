@@ -218,7 +218,8 @@ def test_the_rate_rises_then_falls_as_a_cosine():
 @pytest.mark.parametrize(
     "options, words",
     [({"loss": "triplet"}, "'triplet'"), ({"optimiser": "lion"}, "'lion'"), ({"epochs": 0}, "epochs=0"),
-     ({"batch": 1.5}, "batch=1.5"), ({"lr": -1}, "lr=-1"), ({"loss": "contrastive"}, "give a TupleSet")],
+     ({"batch": 1.5}, "batch=1.5"), ({"lr": -1}, "lr=-1"), ({"size": 10**6}, "size=1000000 must be a whole number, from 1 to 4096"),
+     ({"dim": 10**9}, "dim=1000000000 must be"), ({"workers": 10**6}, "workers=1000000"), ({"seed": 2**70}, "seed="), ({"lr": 10**400}, "lr=1000"), ({"loss": "contrastive"}, "give a TupleSet")],
 )  # fmt: skip
 def test_bad_options_get_one_sentence(pictures, options, words):
     with pytest.raises(InputError, match=words):

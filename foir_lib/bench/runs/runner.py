@@ -46,8 +46,9 @@ def reproduce(
 def plan(tables: list[str], values: dict, notebooks: str | Path | None = None) -> list[Job]:
     """The jobs of a run, all checked; errors as :func:`reproduce`."""
     root = Path(notebooks) if notebooks else notebooks_root() / "tables"
-    if "out" in values:
-        raise InputError("Parameter out is the folder of the run: give it as --out.")
+    for name, where in {"out": "the folder of the run: give it as --out", "table": "what is made: name it first"}.items():
+        if name in values:
+            raise InputError(f"Parameter {name} is {where}.")
     names = [name.strip() for text in tables for name in text.split(",") if name.strip()]
     if not names:
         raise InputError("There is nothing to reproduce: name mini or tables such as phs-1.")

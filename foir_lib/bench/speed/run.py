@@ -1,6 +1,7 @@
 """All measurements of what the design saves, in one run, as JSON and as a table."""
 
 import json
+import os
 import time
 from os import PathLike
 
@@ -8,8 +9,9 @@ import torch
 from tqdm.auto import tqdm
 
 from foir_lib.bench.speed import coattention, contract, heads, objects
+from foir_lib.errors import InputError, count
 from foir_lib.files import atomic_write, try_place
-from foir_lib.models.zoo import load_model
+from foir_lib.models import zoo
 
 PAGE = (  # what a page of lists does after a prompt: model, database images, methods
     ("mini-vit", 1_500, ("CBIR", "PHS")),
@@ -28,7 +30,10 @@ def main(
     searches; ``page``: see :data:`PAGE`, with models of its own.
     """
     out = try_place(out)
-    net = load_model(model, pretrained=False, device=device)
+    if zoo.kind_of(model, published=False) is zoo.cnn.CNN:
+        raise InputError(f"{model} has no attention heads to measure: name a ViT such as dinov2-small.")
+    count(n_states, "n_states", 1, int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (12 * n_dimensions)))
+    net = zoo.load_model(model, pretrained=False, device=device)
     n_pictures = coattention.MILLION if net.device.type == "cuda" else n_states
     measures = {
         "CLS state / plain forward": lambda: heads.cls_state(net, repeats),

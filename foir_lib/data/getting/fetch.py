@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -15,7 +16,8 @@ BROKEN = (requests.ConnectionError, requests.Timeout, requests.exceptions.Chunke
 PIECE = 1 << 16  # bytes
 TRIES, CHANGES = 100, 2  # requests for one file, and how often it may have changed meanwhile
 SPARE = 1_000_000_000  # bytes that a file of unknown size leaves free on the disk
-PAGE = (b"<!doctype html", b"<html")
+PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<error")  # storage servers tell in XML why they don't
+ENCODINGS = ("identity", "gzip", "deflate")  # what is taken off
 
 
 class Refused(requests.RequestException):
@@ -44,6 +46,10 @@ def fetch(url: str, part: str | Path, size: int | None = None, progress: bool = 
         try:
             _request(url, part, note, have, size, progress)
             break
+        except ValueError as error:  # of an address that is none, where it sends us to
+            if isinstance(error, (IntegrityError, requests.RequestException)):
+                raise
+            raise Refused(f"it leads to an address that is none ({error})") from error
         except _Changed as error:
             part.unlink(missing_ok=True)
             changes += 1
@@ -60,7 +66,7 @@ def fetch(url: str, part: str | Path, size: int | None = None, progress: bool = 
 
 def _request(url, part, note, have, size, progress):
     """One request for what is missing; returns when the part is whole."""
-    of = note.read_text(encoding="utf-8") if have and note.exists() else None
+    of = _noted(note) if have else None
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-", "If-Range": of} if of else {})
     with requests.get(url, stream=True, timeout=60, headers=headers) as response:
         if response.status_code == 416 and of:
@@ -95,6 +101,14 @@ def _request(url, part, note, have, size, progress):
         raise requests.ConnectionError(f"{arrived} bytes came instead of {whole}")
 
 
+def _noted(note):
+    """What a note beside a part says, None where there is none that a request could hold."""
+    with suppress(OSError, UnicodeError):
+        text = note.read_bytes()[:1000].decode("ascii")
+        return text if text.isprintable() and text == text.strip() else None
+    return None
+
+
 def _begin(part, note, response):
     """An empty part, and the note of which file it will be: in this order, so that no note stands beside another file's part."""
     part.write_bytes(b"")
@@ -108,8 +122,10 @@ def _check(response, start, first):
     kind = response.headers.get("Content-Type", "").lower()
     if response.status_code not in (200, 206) or not (first or start):
         raise Refused(f"the server answered {response.status_code} and sent nothing")
-    if "html" in kind or (not start and first.lstrip()[:20].lower().startswith(PAGE)):
+    if "html" in kind or (not start and first.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower().startswith(PAGE)):
         raise Refused("the server sent a web page instead")
+    if (encoding := response.headers.get("Content-Encoding", "identity").strip().lower()) not in ENCODINGS:
+        raise Refused(f"the server sent it encoded as {encoding!r}, which nobody asked for")
 
 
 def _other(url, size, arrived):
