@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from foir_lib import load_model
-from foir_lib.bench.speed import coattention, heads, run
+from foir_lib.bench.speed import coattention, heads, objects, run
 from foir_lib.models.vit import ViT
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.corpus import Corpus
@@ -22,7 +22,7 @@ def test_all_measures_at_once(tmp_path):
     report = run.main(out, "mini-vit", "cpu", repeats=1, n_states=100, n_dimensions=8, page=FEW)
     assert json.loads(out.read_text()) == report
     table = run.markdown(report)
-    assert len(report["results"]) == 7 and len(table.splitlines()) == 2 + 2 + 7
+    assert len(report["results"]) == 11 and len(table.splitlines()) == 2 + 2 + 11
     for line in report["results"]:
         assert line["ratio"] == pytest.approx(line["a_ms"] / line["b_ms"]) and line["a_ms"] > 0
         assert f"| {line['measure']} | {line['ratio']:.3f} |" in table
@@ -30,6 +30,24 @@ def test_all_measures_at_once(tmp_path):
         "CBIR + PHS for a new prompt / encoding the picture, mini-vit",
         "PHS(query_db=True) for a new prompt / encoding the picture, mini-vit",
     ]
+
+
+def test_the_costs_of_small_objects_say_what_they_are(monkeypatch):
+    model = load_model("mini-vit-small", device="cpu")
+    monkeypatch.setattr(objects, "STEPS", 12)
+    passes, climbs, forward = [], [], model.net.forward_features
+    monkeypatch.setattr(model.net, "forward_features", lambda x: passes.append(x.requires_grad) or forward(x))
+    real = objects.refinement.refine
+    monkeypatch.setattr(objects.refinement, "refine", lambda *a, **more: climbs.append((len(a[1]), len(a[4]), more["stop"])) or real(*a, **more))
+    row = objects.refining(model, 1, n=2)
+    assert passes == [True] * 2 and climbs == [(2, 1, 0.0)] * 2, "one warm-up and one repeat of each: a pass counts for all steps"
+    assert "12 steps" in row["what"] and row["ratio"] == pytest.approx(row["a_ms"] / row["b_ms"])
+    row = objects.early_stop(model, 1, n=2)
+    assert climbs[2:] == [(2, 2, objects.EARLY), (2, 2, 0.0)] * 2 and 11 <= row["steps"] <= 12
+    row = objects.indexing(model, 1, most=3, side=256)
+    assert 0 < row["ratio"] < 1 and all(part in row["what"] for part in ("detector", "crops", "refinement"))
+    row = objects.index_size(model, 1, 90)
+    assert row["bytes_per_image"] == 4 * 96 and "10 pictures" in row["what"] and "3456" in row["what"]
 
 
 def test_coattention_is_timed_on_a_memory_map(tmp_path):

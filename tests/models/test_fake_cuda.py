@@ -22,13 +22,15 @@ from foir_lib.methods import (
     clustering,
     coattention,
     head_selection,
+    legrad,
     pooling,
+    refinement,
     regional_attention,
     regions,
     streaming,
     whitening,
 )
-from foir_lib.models import cnn, vit
+from foir_lib.models import blocks, cnn, vit
 from foir_lib.models.cnn import CNN, Locals
 from foir_lib.models.mini import vit as mini_vit
 from foir_lib.models.vit import ClsState, ViT
@@ -117,6 +119,10 @@ PATHS = {
     "ViT.descriptor": ([], lambda: VIT.descriptor(state())),
     "ViT.descriptor, weights": ([], lambda: VIT.descriptor(state(), torch.ones(2, H))),
     "ViT.descriptor, channels": ([], lambda: VIT.descriptor(state(), channels=on(2, 96))),
+    "ViT.embed": ([], lambda: VIT.embed(x(), unit=False)),
+    "ViT.tap": ([], lambda: [*VIT.tap(VIT.tokens(x(), 2), blocks.NAMES, 2)[1].values()]),
+    "ViT.tap, with gradient": ([], lambda: [*VIT.tap(VIT.tokens(x(), 3), ("attention", "mean"), rows=1, gradient=True)[0].values()]),
+    "ViT.readout": ([], lambda: VIT.readout(on(2, 96))),
     "ClsState.from_arrays": ([], lambda: ClsState.from_arrays({"heads": np.zeros((2, 96), np.float16)}, H, "cuda").heads),
     "ClsState.to": ([], lambda: ClsState(*(torch.zeros(2, 3) for _ in range(4))).to("cuda")[:1]),
     "CNN.maps": ([], lambda: MAPS.maps(torch.zeros(2, 3, 64, 48))),
@@ -179,6 +185,12 @@ PATHS = {
     "coattention.grams": ([], lambda: coattention.grams(on(7, 3, 8))),
     "streaming.streamed": ([False] * 3, lambda: streaming.streamed(on(8), on(7, 3, 8), None, None, lambda s, *_: s.sum(-1))),
     "streaming.check_finite": ([False], lambda: streaming.check_finite(on(7, 3))),
+    "legrad.taps": ([], lambda: [*legrad.taps(VIT, on(2, 65, 96))[0]]),
+    "legrad.min_max": ([], lambda: legrad.min_max(on(2, 64))),
+    "refinement.soft_iou": ([], lambda: refinement.soft_iou(on(2, 64), on(2, 64))),
+    "refinement.dice": ([], lambda: refinement.dice(on(2, 64), on(2, 64))),
+    "refinement.objective": ([], lambda: refinement.objective(on(3, 64), on(3, 64), on(2, 96), on(3, 96), ids(3))),
+    "refinement.Refined": ([], lambda: refinement.Refined(on(2, 96), on(80, 2), on(80, 2), ids(2))),
     "losses.Task": ([], lambda: losses.Task(RETRIEVER.train(), ARCFACE)(on(4, 3, 32, 32), ids(4))),
     "losses.Task, tuples": ([], lambda: losses.Task(RETRIEVER.eval(), losses.Contrastive())(on(2, 3, 3, 32, 32), ids(2))),
     "losses.parts": ([], lambda: losses.parts(on(2, 16, 20))),
@@ -194,6 +206,8 @@ PATHS = {
 ON_CPU = {"clusters.coattended"}  # where the result is handed back on the CPU
 
 HOST = {  # functions of methods that see no tensor of a network, or none on a device
+    "decomposition.Groups", "decomposition.box_of", "decomposition.groups", "decomposition.pyramid", "decomposition.tiles",
+    "decomposition.window", "legrad.differentiable",
     "baselines.masked", "foveal.bias", "head_selection.random", "noise.noisy", "regional_attention.load",
     "regional_attention.save", "regions.grid", "whitening.fit",
 }  # fmt: skip
@@ -208,6 +222,10 @@ def strict_half():
 def backward():
     loss = losses.Contrastive()(on(2, 3, 8).requires_grad_())
     loss.backward()
+
+
+def refined():
+    return refinement.refine(VIT, on(3, 65, 96), on(3, 64), on(3, 96), on(2, 96), ids(3), steps=2)
 
 
 class Detector(nn.Module):
@@ -231,6 +249,11 @@ CANNOT = {  # name: (read back, call, why it can't be run without values or a dr
     "coattention.attention_map": ([], lambda: coattention.attention_map(local(), on(12)), "drawn on the host, value by value"),
     "regions.proposals": ([], lambda: regions.proposals(DETECTOR, PICTURE, 3, 4), "boxes are rounded on the host"),
     "knn.finish": ([], lambda: knn.finish(updated(5), 4, 2), "its result is numpy"),
+    "legrad.heatmap": ([], lambda: legrad.heatmap(VIT, x(), on(96)), "autograd asks the driver for a stream"),
+    "legrad.relevance": ([], lambda: legrad.relevance(*legrad.taps(VIT, on(2, 65, 96))[0], on(2, 96), 1), "autograd asks the driver for a stream"),
+    "legrad.upsampled": ([], lambda: legrad.upsampled(on(2, 8, 8), (64, 48)), "its result is numpy"),
+    "refinement.means": ([], lambda: refinement.means(on(3, 96), ids(3), 2), "how many an owner has is counted value by value"),
+    "refinement.refine": ([False, 0, 1], refined, "how many an owner has is listed value by value"),
     "CNN, half": ([], strict_half, "autocast on cuda switches itself off without a driver"),
     "backward": ([], backward, "autograd asks the driver for a stream"),
 }
@@ -282,7 +305,7 @@ HARMLESS = {  # an index may lie on the CPU; the end of what runs on the host ca
 
 def mutants():
     """(module, line, function's path, code) for every move to a device that is left out of a function."""
-    for module in (vit, cnn, baselines, clustering, head_selection, pooling, streaming, whitening, losses, knn, clusters):
+    for module in (vit, blocks, cnn, baselines, clustering, head_selection, legrad, pooling, refinement, streaming, whitening, losses, knn, clusters):
         source = inspect.getsource(module)
         plain = dict(functions(compile(source, module.__file__, "exec")))
         for move in re.finditer(MOVES, source):

@@ -43,16 +43,14 @@ def main(
         "co-attention, one query / its bare products with all clusters": lambda: coattention.coattention_search(
             contract.compare, net.device, repeats, n_pictures
         ),
-    }
-    for name, n, methods in page:
-        title = f"{' + '.join(methods)} for a new prompt / encoding the picture, {name}"
-        measures[title] = lambda case=(name, n, methods): heads.prompt_to_list(*case, device, repeats)
-    measures |= {
         "refinement of crops / 80 full forward and backward passes": lambda: objects.refining(net, repeats),
         "refinement with early stop / all steps": lambda: objects.early_stop(net, repeats),
         "refinement / indexing a picture": lambda: objects.indexing(net, repeats),
         "search of one vector a picture / one a crop": lambda: objects.index_size(net, repeats, n_states),
     }
+    for name, n, methods in page:
+        title = f"{' + '.join(methods)} for a new prompt / encoding the picture, {name}"
+        measures[title] = lambda case=(name, n, methods): heads.prompt_to_list(*case, device, repeats)
     results = [{"measure": name, **measure()} for name, measure in tqdm(measures.items(), desc="bench", unit="measure")]
     where = {
         "date": time.strftime("%Y-%m-%d"), "model": model, "device": contract.device_name(net.device), "torch": torch.__version__,

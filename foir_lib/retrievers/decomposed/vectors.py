@@ -29,7 +29,7 @@ def best(queries: np.ndarray, database: Several, k: int, device) -> tuple[np.nda
     for start, chunk in database.features.chunks(database.vector):
         x = torch.nn.functional.normalize(knn.to_matrix(chunk, "Database descriptors", device, start), dim=-1)
         owner = torch.from_numpy(database.owner[start : start + len(x)]).to(device)
-        scores.index_reduce_(1, owner, q @ x.T, "amax")
+        scores.scatter_reduce_(1, owner.expand(len(q), -1), q @ x.T, "amax")
     order = scores.sort(dim=1, descending=True, stable=True)
     return knn.finish(order, database.n, min(k, database.n))
 

@@ -1,0 +1,57 @@
+"""LeGrad and the refinement with real ViTs on real photographs, against plain autograd through the whole network."""
+
+import numpy as np
+import plain_legrad
+import pytest
+import torch
+import torch.nn.functional as F
+
+from foir_lib import load_model, load_set
+from foir_lib.methods import legrad, refinement
+from foir_lib.retrievers.corpus import Corpus
+from foir_lib.retrievers.objects import MaO
+from foir_lib.retrievers.parts import Pictures
+
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*area")]
+NETWORKS = ["deit_tiny_patch16_224", "vit_tiny_patch16_224", "vit_small_patch14_dinov2"]
+
+
+@pytest.fixture(scope="module")
+def masks(foir_data):
+    if not (foir_data / "coco-free-masks").is_dir():
+        pytest.skip("no coco-free-masks in the folder FOIR_DATA")
+    return load_set("coco", root=str(foir_data / "coco-free-masks"))
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def model(request, foir_data):
+    (path,) = foir_data.glob(f"weights/{request.param}*.safetensors") or [None]
+    return load_model(request.param, weights=path, device="cpu")
+
+
+def test_maps_and_steps_are_those_of_plain_autograd(model, masks):
+    rows = [row for row in range(40) if masks.has_mask(np.array([row]))[0]][:2]
+    pictures = [masks.open(masks.objects["image_id"][row]) for row in rows]
+    x = torch.stack([model.preprocess(picture) for picture in pictures])
+    shares = torch.stack([torch.from_numpy(masks.mask(row).tokens(model.grid, picture.size)).float() for row, picture in zip(rows, pictures)])
+    raw, owner = model.embed(x, unit=False), torch.zeros(2, dtype=torch.long)
+    unit, start = F.normalize(raw, dim=1), raw.mean(0, keepdim=True)
+    expected = plain_legrad.scaled(plain_legrad.raw_maps(model.net, x, unit.flip(0), 2))
+    torch.testing.assert_close(legrad.heatmap(model, x, unit.flip(0)).flatten(1), expected, rtol=0, atol=1e-5)
+    assert 0.5 * raw.shape[1] ** 0.5 < raw.norm(dim=1).mean() < 3 * raw.shape[1] ** 0.5, "of length about sqrt(d)"
+    v = start.clone().requires_grad_()
+    plain_legrad.objective(model.net, x, shares, unit, v, [0, 0], 0.03).sum().backward()
+    climbed = refinement.refine(model, model.tokens(x, model.depth - 1), shares, unit, start, owner, steps=1, lr=1.0, optimizer="sgd")
+    gradient = climbed.vectors - start
+    assert (gradient - v.grad).norm() <= 1e-4 * v.grad.norm() + 1e-6
+
+
+def test_every_form_on_photographs_with_their_masks(masks, foir_data, tmp_path):
+    model = load_model(NETWORKS[0], weights=foir_data / "weights" / f"{NETWORKS[0]}.safetensors", device="cpu")
+    corpus = Corpus(masks, model, cache=tmp_path, progress=False)
+    ids = masks.database["image_id"].to_numpy()[:6]
+    few = Pictures(corpus, "six", 6, lambda row: masks.open(ids[row]), masks.fingerprint, masks.database[["width", "height"]][:6], ids=ids)
+    mao = MaO(objects="boxes", steps=10)
+    features = mao.refined(few)
+    objective = features.read("objective")
+    assert (objective[:, -1] > objective[:, 0]).mean() > 0.8 and np.isfinite(features.read("descriptor")).all()
