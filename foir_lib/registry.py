@@ -26,7 +26,7 @@ HOMES = {  # kind -> packages whose modules register things of it
     "reranker": ("foir_lib.retrievers",),
     "localiser": ("foir_lib.retrievers",),
     "model": ("foir_lib.models",),
-    "set": ("foir_lib.data.mini", "foir_lib.data.readers"),
+    "set": ("foir_lib.data.mini", "foir_lib.data.readers", "foir_lib.data.readers.objects"),
     "training set": ("foir_lib.data",),
     "explorer": ("foir_lib.view.explorers",),
 }
