@@ -29,7 +29,7 @@ HOMES = {  # kind -> packages whose modules register things of it
     "model": ("foir_lib.models",),
     "detector": ("foir_lib.models",),
     "segmenter": ("foir_lib.models",),
-    "set": ("foir_lib.data.mini", "foir_lib.data.readers"),
+    "set": ("foir_lib.data.mini", "foir_lib.data.readers", "foir_lib.data.readers.objects"),
     "training set": ("foir_lib.data",),
     "explorer": ("foir_lib.view.explorers",),
 }

@@ -8,6 +8,7 @@ from foir_lib import registry
 from foir_lib.bench import published
 from foir_lib.bench.tables.catalogue import find
 from foir_lib.bench.tables.columns import Column, Table
+from foir_lib.data.getting.download import folder
 from foir_lib.data.opening import opener
 from foir_lib.errors import InputError, MissingError, count
 from foir_lib.files import as_path
@@ -68,7 +69,7 @@ def place_of(name: str, data_root: str = "", several: bool = False) -> tuple[str
     base, extra = DISTRACTORS.get(name, (name, None))
     if extra and not data_root:
         raise InputError(f"{name} needs data_root: the folder that holds {base} and {extra}.")
-    root = as_path(data_root) / (base if several or extra else "") if data_root else None
+    root = as_path(data_root) / (folder(base) if several or extra else "") if data_root else None
     return base, root, options | ({"distractors": str(as_path(data_root) / extra)} if extra else {})
 
 

@@ -50,7 +50,12 @@ def data_root(name: str, root: str | Path | None = None) -> Path:
     if root is not None:
         return as_path(root)
     base = os.environ.get("FOIR_DATA")
-    return (as_path(base) if base else cache_root() / "data") / name
+    return (as_path(base) if base else cache_root() / "data") / folder(name)
+
+
+def folder(name: str) -> str:
+    """What the folder of a data set is called: variants of one set, e.g. voxdet and voxdetw, share theirs."""
+    return next((entry["name"] for entry in _manifests() if name in entry.get("variants", ())), name)
 
 
 def get(name: str, root: str | Path | None = None, progress: bool = True) -> pd.DataFrame:

@@ -57,6 +57,13 @@ def read_split(
     """
     path = reading.need(root / "annotations" / f"instances_{split}.json", "annotation file", REMEDY)
     folder = reading.need(root / split, "picture folder", REMEDY)
+    return read_part(path, folder, role, check_files, boxes_on)
+
+
+def read_part(
+    path: Path, folder: Path, role: str, check_files: bool = True, boxes_on: str | None = None, by_id: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """As :func:`read_split` for an annotation file and the folder of its pictures; by_id: labels are the ids of categories."""
 
     def measured(files, has_objects):
         measures, needed = np.ones((len(files), 2)), has_objects | (role != "query")
@@ -67,7 +74,7 @@ def read_split(
         listed = listed.assign(path=_paths(folder, listed["file_name"], path, check_files), split=role)
         return turned.settled(listed, objects, boxes_on, path.name, check_files)
 
-    images, objects = read(path, measured, settled)
+    images, objects = read(path, measured, settled, by_id)
     images = images[images["image_id"].isin(objects["image_id"]) | (role != "query")].reset_index(drop=True)
     if check_files:
         reading.need_files(images["path"].tolist(), path.name)
@@ -112,13 +119,12 @@ def _same(one, other):
 
 
 def read(
-    path: str | PathLike, measured: Callable[..., np.ndarray] | None = None, settled: Callable | None = None
+    path: str | PathLike, measured: Callable[..., np.ndarray] | None = None, settled: Callable | None = None, by_id: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of one annotation file: images (image_id, file_name, width, height), objects as in RetrievalSet.
 
     ``measured(file_names, has_objects)``: sizes (n, 2) of pictures whose sizes the file doesn't tell; ``settled(images, objects)``:
-    both, for pictures as EXIF turns them. Boxes are clipped to
-    their pictures, those without area left out and counted. Raises InputError for broken JSON, lacking keys, wrong types,
+    both, for pictures as EXIF turns them; by_id: labels are the ids of categories, not their names. Boxes are clipped to their pictures, those without area left out and counted. Raises InputError for broken JSON, lacking keys, wrong types,
     image ids twice, unknown images or categories.
     """
     content = tables.read_json(path, _compact)
@@ -136,7 +142,8 @@ def read(
     reading.refuse(~pd.Index(of_image).isin(image_ids), f"{where}:", sentence, titles, of_image)
     sentence = "annotation {} names the category {}, which is not in categories: add it or remove the annotation"
     reading.refuse(~pd.Index(of_category).isin(categories), f"{where}:", sentence, titles, of_category)
-    of_name = dict(zip(categories, labels(tables.column(content["categories"], "name", f"{path}: categories", str, int))))
+    called = categories if by_id else tables.column(content["categories"], "name", f"{path}: categories", str, int)
+    of_name = dict(zip(categories, labels(called)))
     objects = pd.DataFrame({"image_id": of_image, "label": [of_name[i] for i in of_category]})
     objects[CORNERS] = _boxes(annotations, where, titles)
     objects["ignore"] = flags([a.get("iscrowd") for a in annotations], f"{where}: iscrowd")

@@ -167,7 +167,7 @@ def make_set(
     return result
 
 
-def instance_set(name: str, images: pd.DataFrame, objects: pd.DataFrame) -> RetrievalSet:
+def instance_set(name: str, images: pd.DataFrame, objects: pd.DataFrame, settings: dict | None = None) -> RetrievalSet:
     """As :func:`make_set` for labels that are instances, with the protocol "instances": mAP over all positives.
 
     Positives are the database images that hold the query's instance; images with nothing but objects of it that are marked
@@ -179,7 +179,7 @@ def instance_set(name: str, images: pd.DataFrame, objects: pd.DataFrame) -> Retr
     rows_of = doubtful.groupby("label")["image_id"].agg(lambda ids: np.unique(database.get_indexer(ids)))
     ignored = {label: np.setdiff1d(rows_of.get(label, ()), rows).astype(int) for label, rows in contains.positive.items()}
     protocol = Protocol(contains.groups, contains.positive, ignored, contains.own, definition="textbook")
-    return replace(result, protocols={"instances": protocol})
+    return replace(result, protocols={"instances": protocol}, settings=settings or {})
 
 
 def without_boxes(result: RetrievalSet) -> RetrievalSet:

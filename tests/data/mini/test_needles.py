@@ -149,7 +149,7 @@ def test_a_set_holds_photographs_of_things_and_the_shelves_that_show_them(cache,
 def test_the_default_set_gives_every_query_positives_and_few_pictures_that_hold_it(drawn):
     s = drawn(lambda: load_set("mini-needles"))
     counts = [len(s.protocols["instances"].positives(query)) for query in range(len(s.queries))]
-    assert len(counts) == 120 and min(counts) >= 5 and np.mean(counts) < 20
+    assert len(counts) == 120 and min(counts) >= 3 and np.mean(counts) < 20
     sizes = (s.objects["x1"] - s.objects["x0"]) * (s.objects["y1"] - s.objects["y0"])
     assert len(s.database) == 200 and sizes[s.objects["image_id"].isin(s.database["image_id"])].median() < 0.03 * 512 * 640
 
