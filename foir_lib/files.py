@@ -164,7 +164,7 @@ def cached(kind: str, key: dict, compute: Callable[[], bytes], root: str | Path 
 
 def state(path: str | os.PathLike) -> tuple[int, int, int, int]:
     """What a file system tells of a file's content: bytes, times of its last change and of its entry's, number; zeros without one."""
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # or a name that no file can have
         file = os.stat(path)
         return file.st_size, file.st_mtime_ns, file.st_ctime_ns, file.st_ino
     return 0, 0, 0, 0

@@ -256,3 +256,8 @@ def test_other_users_leftovers_do_not_block_features(tmp_path, monkeypatch):
     for name in ("pathlib.Path.unlink", "pathlib.Path.write_bytes", "pathlib.Path.replace", "os.utime"):
         monkeypatch.setattr(name, refuse)
     assert build().read("x").tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["none", "\ud800.jpg", "a\0b.jpg", "x" * 5000])
+def test_what_is_no_file_has_no_state(tmp_path, name):
+    assert files.state(f"{tmp_path}/{name}") == (0, 0, 0, 0)
