@@ -14,7 +14,7 @@ from timm.scheduler.scheduler import Scheduler
 from torch import nn
 from tqdm.auto import tqdm
 
-from foir_lib.errors import InputError, IntegrityError, count, number
+from foir_lib.errors import InputError, IntegrityError, MissingError, count, number
 from foir_lib.files import atomic_path, try_place
 from foir_lib.models import checkpoints
 
@@ -103,7 +103,10 @@ def _resume(checkpoint, run, parts, extra):
     """Losses so far; what a checkpoint holds goes into ``parts`` and ``extra``."""
     if not checkpoint or not os.path.exists(checkpoint):
         return []
-    saved = checkpoints.read(checkpoint)
+    try:
+        saved = checkpoints.read(checkpoint)
+    except (IntegrityError, MissingError) as error:
+        raise IntegrityError(f"Checkpoint {checkpoint} can't be read: remove it, and training begins again.") from error
     of = saved.get("run") if isinstance(saved, dict) else None
     if of != run:
         differ = [f"{k} {of.get(k)} and not {v}" for k, v in run.items() if of.get(k) != v] if isinstance(of, dict) else []

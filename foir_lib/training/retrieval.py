@@ -148,6 +148,8 @@ def _check(values):
     if hasattr(pictures, "labels") != (loss == "arcface"):
         needed = "a TrainingSet with labels" if loss == "arcface" else "a TupleSet with pairs"
         raise InputError(f"{pictures.name} doesn't fit the loss {loss}: give {needed}.")
+    if loss == "arcface" and len(set(pictures.labels.tolist())) < 2:
+        raise InputError(f"{pictures.name} has one label, of which nothing can be learned: give the folder above it, or more labels.")
     for name in ("epochs", "batch", "size", "every", "n_queries", "n_pool", "n_negatives"):
         count(values[name], name, 1, MOST.get(name))
     for name in ("seed", "workers"):

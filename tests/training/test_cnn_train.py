@@ -192,9 +192,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(pictures, tmp_path, mon
     torch.nn.init.ones_(other.conv1.weight)
     with pytest.raises(InputError, match="another run"):
         retrieval.train(other, pictures, checkpoint=path, **options)
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(IntegrityError, match="run.pt"):
-        retrieval.train(tiny(), pictures, checkpoint=path, **options)
+    for content in (path.read_bytes()[:200], b"", b"<html>"):
+        path.write_bytes(content)
+        with pytest.raises(IntegrityError, match=r"^Checkpoint \S+run.pt can't be read: remove it, and training begins again\.$"):
+            retrieval.train(tiny(), pictures, checkpoint=path, **options)
 
 
 def test_the_rate_rises_then_falls_as_a_cosine():
@@ -224,6 +225,12 @@ def test_the_rate_rises_then_falls_as_a_cosine():
 def test_bad_options_get_one_sentence(pictures, options, words):
     with pytest.raises(InputError, match=words):
         retrieval.train(tiny(), pictures, **options)
+
+
+def test_pictures_of_one_label_teach_nothing(pictures):
+    one = TrainingSet("cups", pictures.paths[:3], np.zeros(3, int), ("cup",))
+    with pytest.raises(InputError, match="^cups has one label, of which nothing can be learned: give the folder above it, or more labels.$"):
+        retrieval.train(tiny(), one, **SMALL)
 
 
 def test_a_run_that_diverges_stops_in_one_sentence(pictures):

@@ -207,5 +207,5 @@ def test_a_mini_vit_resumes_no_damaged_checkpoint_and_takes_no_odd_number(tmp_pa
         with pytest.raises(InputError, match=f"{next(iter(odd))}=.* must be a"):
             vit.train("mini-vit-small", **{"steps": 1, "pixels": scenes[0], "labels": scenes[1]} | odd)
     (tmp_path / "run").write_bytes(b"PK\x03\x04 damaged")
-    with pytest.raises(IntegrityError, match="can't be read safely"):
+    with pytest.raises(IntegrityError, match="can't be read: remove it, and training begins again"):
         vit.train("mini-vit-small", 1, *scenes, checkpoint=tmp_path / "run")
