@@ -1,5 +1,7 @@
 """Published numbers: every table is there, every cell parses, and the cells are the paper's."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -121,6 +123,15 @@ def test_both_sources_of_a_cell_are_told():
     assert [name for name, source in gss.items() if source == "paper"] == ["voxdetw", "permirw"]
     assert rows["source"].value_counts().to_dict() == {"README": 33, "paper": 12, "paper, README": 9}
     assert "source" not in published("phs-1")
+
+
+def test_rows_that_were_beside_the_published_ones_before_get_them_anew():
+    row = {"table": "mao-main", "dataset": "voxdet", "model": "dinov2-base", "method": "MaO (fine-tuned)", "metric": "mAP", "ours": 80.0}
+    spec = SimpleNamespace(models=("dinov2-base",), alone=True)
+    once = module.beside(pd.DataFrame([row]), spec)
+    assert once.loc[0, ["published", "source"]].tolist() == [83.7, "paper, README"] and once["difference"][0] == pytest.approx(-3.7)
+    assert set(once["dataset"]) == {"voxdet"} and "GSS (zero-shot)" in set(once["method"])
+    pd.testing.assert_frame_equal(module.beside(once, spec), once, check_like=True)
 
 
 def test_sums_of_columns_added_by_hand():
