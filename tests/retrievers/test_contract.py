@@ -22,10 +22,10 @@ OTHER = {  # of each option a value that isn't its default
     "denoise": True, "seed": 4, "n_scales": 1, "n_features": 4, "dim": 3, "n_clusters": 2, "clustering": "spectral",
     "bandwidth": 1e-4, "ivf": True, "temperature": 3.0, "normalised": False, "how": "mean", "local": "mean", "image": "max",
     "n_maps": 1, "scales": 3, "context": False, "n": 2, "alpha": 1.0, "least": 44, "objects": "boxes", "masks": "boxes", "steps": 3,
-    "lr": 0.5, "optimizer": "sgd", "renorm": True, "stop": 0.1, "map_of": "descriptor", "refine_query": True, "objective": "full-image", "levels": 2,
+    "lr": 0.5, "optimizer": "sgd", "renorm": True, "stop": 9.0, "map_of": "descriptor", "refine_query": True, "objective": "full-image", "levels": 2,
 }  # fmt: skip
 TOGETHER = {  # options that count beside others only
-    "bandwidth": {"clustering": "mean-shift"}, "OneToMany temperature": {"how": "softmax"}, "ManyToMany temperature": {"image": "softmax"},
+    "stop": {"steps": 13}, "bandwidth": {"clustering": "mean-shift"}, "OneToMany temperature": {"how": "softmax"}, "ManyToMany temperature": {"image": "softmax"},
 }  # fmt: skip
 ORDER = np.random.default_rng(1).permutation(N).tolist()
 FIRST = {"GeM": "cnn", "CA(n_clusters=3)": "cnn", "PHS(h_on=2)": "vit"}  # what is re-ranked
@@ -38,8 +38,9 @@ def options(names, kind):
 
 
 def asked(tiny, name, order=range(N)):
-    """The retriever of that name with its default options."""
-    return Guest(tiny.guest(order)) if name == "Guest" else registry.parse("retriever", name)
+    """The retriever of that name with its default options, but few steps."""
+    retriever = Guest(tiny.guest(order)) if name == "Guest" else registry.parse("retriever", name)
+    return replace(retriever, steps=2) if hasattr(retriever, "steps") else retriever
 
 
 def model_for(tiny, retriever):
