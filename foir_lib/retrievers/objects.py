@@ -28,8 +28,6 @@ from foir_lib.retrievers.decomposed.decomposing import (
 from foir_lib.retrievers.decomposed.vectors import Several, best, pyramid
 from foir_lib.store.arrays import Arrays
 
-__all__ = ["decompose"]
-
 
 @dataclass(frozen=True)
 class _Crops(Retriever):
@@ -50,7 +48,7 @@ class _Crops(Retriever):
 
     def explain(self, corpus, part, m, rows):
         """LeGrad maps of the results with the query's vector as the target."""
-        model, target = corpus.model, torch.from_numpy(np.asarray(self.describe(part).read("descriptor")[m]))
+        model, target = corpus.model, torch.from_numpy(corpus.described(self, part).read("descriptor", [m])[0])
         pictures = [model.preprocess(corpus.database.open(int(row)))[None] for row in rows]
         return [legrad.heatmap(model, x, target, project=model.projects)[0].cpu().numpy() for x in pictures]
 

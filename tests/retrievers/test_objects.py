@@ -192,6 +192,9 @@ def test_the_best_of_several_by_hand():
     scores, ids = best(np.array([[1.0, 0], [0, -1]], np.float32), Several(vectors, "v", [0, 0, 1, 2], 3), 2, "cpu")
     assert ids.tolist() == [[0, 1], [2, 0]]
     np.testing.assert_allclose(scores, [[1, 2**-0.5], [1, 0]], atol=1e-6)
+    several = Several(vectors, "v", [0, 0, 1, 2], 3)
+    assert several.read("count").tolist() == [2, 1, 1] and several.read("count", [1]).tolist() == [1]
+    np.testing.assert_allclose(several.read("descriptor", [2, 0]), [[0, -1], [0.9486833, 0.3162278]], atol=1e-6)
 
 
 def test_a_query_is_its_plain_crop_unless_it_is_refined(corpus):

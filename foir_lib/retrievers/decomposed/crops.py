@@ -117,8 +117,12 @@ def shares(crops: Crops, masks: str = OWN):
                 arrays["picture"].append(patch_shares(mask, grid).ravel())
         return {name: np.array(values, np.float32) for name, values in arrays.items()}
 
-    key = masks if segmenter is None else segmenter.key
-    return crops.features(f"mask shares: {key}", make, *([] if segmenter is None else [type(segmenter)]))
+    return crops.features(f"mask shares: {masks_key(corpus, masks)}", make, *([] if segmenter is None else [type(segmenter)]))
+
+
+def masks_key(corpus, masks: str) -> str:
+    """What names ``masks`` of :func:`shares` in a key."""
+    return masks if masks in (OWN, BOXES) else segmenter_of(corpus, masks).key
 
 
 def _boxed(crops):

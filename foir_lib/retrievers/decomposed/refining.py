@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from foir_lib.methods import refinement
-from foir_lib.retrievers.decomposed.crops import OWN, Crops, raw, shares
+from foir_lib.retrievers.decomposed.crops import OWN, Crops, masks_key, raw, shares
 from foir_lib.retrievers.parts import batched
 
 
@@ -97,7 +97,7 @@ def inverted(crops: Crops, how: How):
 
 
 def _key(form, crops, how):
-    return f"refined {form}: {crops.name}, {how}"
+    return f"refined {form}: {crops.name}, {masks_key(crops.corpus, how.masks)}, {how}"
 
 
 def _make(part, describe):

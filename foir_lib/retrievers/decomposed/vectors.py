@@ -10,16 +10,24 @@ from foir_lib.store.arrays import Readable
 
 
 class Several(Readable):
-    """Vectors ``name`` (M, d) of ``features``, rows of pictures ``owner`` (M,), rising, each of ``n`` with one at least; read as "count" (n,)."""
+    """Vectors ``name`` (M, d) of ``features``, rows of pictures ``owner`` (M,), rising, each of ``n`` with one at least.
+
+    Read as "count" (n,), how many a picture has, and "descriptor" (n, d), their mean of unit length: a whole picture as a query.
+    """
 
     def __init__(self, features: Readable, name: str, owner: np.ndarray, n: int):
         self.features, self.vector, self.owner, self.n = features, name, np.asarray(owner), n
-        self.layout = {"count": ("int64", ())}
+        self.layout = {"count": ("int64", ()), "descriptor": features.layout[name]}
 
     def read(self, name: str, rows=None) -> np.ndarray:
-        """How many vectors some pictures have."""
+        """Of some pictures (None: all)."""
         self.check(name)
-        return np.bincount(self.owner, minlength=self.n)[slice(None) if rows is None else rows]
+        rows = np.arange(self.n)[slice(None) if rows is None else rows]
+        low, high = np.searchsorted(self.owner, [rows, rows + 1])
+        if name == "count":
+            return high - low
+        means = [self.features.read(self.vector, slice(a, b)).mean(0) for a, b in zip(low.tolist(), high.tolist())]
+        return torch.nn.functional.normalize(torch.from_numpy(np.stack(means)), dim=-1).numpy()
 
 
 def best(queries: np.ndarray, database: Several, k: int, device) -> tuple[np.ndarray, np.ndarray]:
