@@ -10,6 +10,7 @@ from servers import picture
 
 from foir_lib.bench.runs import report
 from foir_lib.bench.runs.page import Page
+from foir_lib.data.values import label
 from foir_lib.text import LABEL, one_line
 
 SET = f"""import json, tempfile
@@ -59,8 +60,9 @@ def texts(page, kind):
     return [" ".join(text.split()) for text in page.locator(kind).all_text_contents()]
 
 
-def lines(longest=LABEL):
-    return [" ".join(one_line(name, longest).split()) for name in NAMES.values()]
+def lines(longest=LABEL, as_read=lambda name: name):
+    """Names as a page writes them; ``as_read``: what a reader makes of them before."""
+    return [" ".join(one_line(as_read(name), longest).split()) for name in NAMES.values()]
 
 
 @pytest.mark.parametrize("front_end", ["lab", "voila"])
@@ -68,7 +70,7 @@ def test_names_are_text_in_every_explorer(opened, write, front_end, request):
     with opened(front_end, write(SET, TABLE, SHOWN, FIGURE), height=1200) as (page, kernel):
         page.locator(".foir-gallery [data-item]").first.wait_for()
         harmless(page)
-        assert set(lines()) <= set(texts(page, ".foir-left option"))
+        assert set(lines(as_read=label)) <= set(texts(page, ".foir-left option"))
         kernel.run("page.explorer.methods = ['CBIR', NAMES[0], '$x^2$ <b>mine</b>']")
         page.locator(".foir-gallery .title", has_text="<img src=").first.wait_for()
         assert texts(page, ".foir-gallery .title") == ["CBIR", NAMES["element"], "$x^2$ <b>mine</b>"]
@@ -88,7 +90,7 @@ def test_names_are_text_in_every_explorer(opened, write, front_end, request):
             picture(page, f"{request.node.name}_{tab}")
             harmless(page)
         captions = [text.rpartition(" → ")[0].rpartition(" ")[0] for text in texts(page, ".foir-failures .caption")]
-        assert sorted(captions) == sorted(lines())
+        assert sorted(captions) == sorted(lines(as_read=label))
         kernel.run("page.explorer.a.value = NAMES[0]")
         page.locator(".foir-failures .widget-html", has_text="Gain of <img src=").wait_for()
         kernel.run("page.corpora.value = page.corpora.options[1][1]; page.tab = 'Co-attention'")

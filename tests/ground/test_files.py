@@ -165,7 +165,7 @@ def test_a_place_is_tried_and_nothing_is_left(tmp_path):
 def test_results_that_can_not_be_written_are_refused_before_the_work(tmp_path, monkeypatch):
     from foir_lib.bench.speed import run
 
-    monkeypatch.setattr(run, "load_model", pytest.fail)
+    monkeypatch.setattr(run.zoo, "load_model", pytest.fail)
     monkeypatch.setattr(runner, "run_all", pytest.fail)
     (tmp_path / "file").write_text("")
     for out in (tmp_path, tmp_path / "file" / "b.json", "/proc/zz"):

@@ -38,7 +38,7 @@ def test_maps_and_steps_are_those_of_plain_autograd(model, masks):
     unit, start = F.normalize(raw, dim=1), raw.mean(0, keepdim=True)
     expected = plain_legrad.scaled(plain_legrad.raw_maps(model.net, x, unit.flip(0), 2))
     torch.testing.assert_close(legrad.heatmap(model, x, unit.flip(0)).flatten(1), expected, rtol=0, atol=1e-5)
-    assert 0.5 * raw.shape[1] ** 0.5 < raw.norm(dim=1).mean() < 3 * raw.shape[1] ** 0.5, "of length about sqrt(d)"
+    assert 0.5 * raw.shape[1] ** 0.5 < raw.norm(dim=1).mean() < 6 * raw.shape[1] ** 0.5, "of the order of sqrt(d)"
     v = start.clone().requires_grad_()
     plain_legrad.objective(model.net, x, shares, unit, v, [0, 0], 0.03).sum().backward()
     climbed = refinement.refine(model, model.tokens(x, model.depth - 1), shares, unit, start, owner, steps=1, lr=1.0, optimizer="sgd")

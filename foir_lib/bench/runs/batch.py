@@ -41,7 +41,7 @@ def run_all(jobs: list[Job], folder: Path, fresh: bool) -> dict[str, str]:
     done = [job for job in jobs if batch.standing(job)[2]]
     for job in done:
         show(job.table, batch.page, "done before, by the same code and parameters")
-    ahead = lanes([job for job in jobs if job not in done])
+    ahead = batch.ahead = lanes([job for job in jobs if job not in done])
     bar_format = "{desc}: {n_fmt}/{total_fmt} [{elapsed}{postfix}]"  # its own time left takes all tables for alike
     try:
         with (
@@ -50,10 +50,13 @@ def run_all(jobs: list[Job], folder: Path, fresh: bool) -> dict[str, str]:
             ThreadPoolExecutor(max(len(ahead), 1)) as pool,
         ):
             kernels = [stack.enter_context(Kernel(len(ahead))) for _ in ahead]
+            batch.tell()
             work = [pool.submit(batch.run, lane, kernel) for lane, kernel in zip(ahead, kernels)]
             try:
-                while not batch.show(bar, ahead, wait(work, timeout=1).not_done):
-                    pass
+                batch.show(bar)
+                while wait(work, timeout=1).not_done:
+                    batch.show(bar)
+                batch.show(bar)
             finally:  # interrupted, perhaps
                 batch.stopped.set()
                 for kernel in kernels:
@@ -65,9 +68,8 @@ def run_all(jobs: list[Job], folder: Path, fresh: bool) -> dict[str, str]:
         with suppress(OSError):
             (folder / READY).rmdir()
         report.write_json(folder / "failures.json", batch.failures)
-        n = sum(map(len, ahead))
-        stopped = f"Stopped: {len(jobs) - n} of {len(jobs)} tables done. The same command goes on from there."
-        batch.page.write(batch.failures, stopped if n else "")
+        stopped = f"Stopped: {batch.done()} of {len(jobs)} tables done. The same command goes on from there."
+        batch.page.write(batch.failures, "" if batch.done() == len(jobs) else stopped)
     return batch.failures
 
 
@@ -91,7 +93,7 @@ class _Batch:
     def __init__(self, folder, fresh, n):
         self.folder, self.fresh, self.n = folder, fresh, n
         self.page, self.failures, self.measured, self.earlier = Page(folder), {}, {}, minutes.remembered()
-        self.stopped, self.lock, self.shown = Event(), Lock(), None
+        self.stopped, self.lock, self.ahead, self.now, self.shown = Event(), Lock(), [], "", None
 
     def run(self, lane, kernel):
         """Make the tables of a lane in a kernel; each leaves the lane when it is done."""
@@ -104,21 +106,28 @@ class _Batch:
                 self.failures[lane[0].table] = _sentence(error)
                 tqdm.write(f"{lane[0].table} failed: {self.failures[lane[0].table]}", file=sys.stderr)
             lane.pop(0)
+            self.tell()
 
-    def show(self, bar, ahead, at_work):
-        """Tell on bar and page what is under way, where that changed; True when nothing is."""
-        now = [lane[0].table for lane in ahead if lane]
-        if now != self.shown:
-            self.shown, each = now, [minutes.left([_called(job) for job in lane], self.measured, self.earlier) for lane in ahead]
-            left = minutes.words(None if None in each else max(each, default=0.0))
-            n = self.n - sum(map(len, ahead))
-            bar.update(n - bar.n)
-            bar.set_postfix_str(f"{' and '.join(now)}, {left}" if now else "")
-            with self.lock:
-                self.page.write(self.failures, f"Under way: {n} of {self.n} tables done, {left}.")
-        if len(ahead) > 1:  # kernels show no bars of their own
+    def done(self):
+        """How many tables are."""
+        return self.n - sum(map(len, self.ahead))
+
+    def tell(self):
+        """Write on the page what is under way, and keep it for the bar."""
+        each = [minutes.left([_called(job) for job in lane], self.measured, self.earlier) for lane in self.ahead]
+        left, now = minutes.words(None if None in each else max(each, default=0.0)), [lane[0].table for lane in self.ahead if lane]
+        with self.lock:
+            self.page.write(self.failures, f"Under way: {self.done()} of {self.n} tables done, {left}.")
+            self.now = f"{' and '.join(now)}, {left}" if now else ""
+
+    def show(self, bar):
+        """Show on the bar what is under way."""
+        bar.update(self.done() - bar.n)
+        if self.now != self.shown:
+            bar.set_postfix_str(self.now)
+            self.shown = self.now
+        elif len(self.ahead) > 1:  # kernels show no bars of their own
             bar.refresh()
-        return not at_work
 
     def standing(self, job):
         """``(rows, stamp, done)``: rows in the folder that are still right, or None; the stamp that the table is to have.
