@@ -36,13 +36,12 @@ def merge(adapted: PeftModel) -> nn.Module:
 
 def save(adapted: PeftModel, name: str, folder: str | Path, losses: list[float], facts: dict, about: dict) -> dict:
     """Write the adapter as <name>.safetensors and its card, which says its rank; returns the card. See `weights.write`."""
-    config = adapted.peft_config["default"]
-    facts = facts | {"lora": {"r": config.r, "alpha": config.lora_alpha, "dropout": config.lora_dropout}}
-    return weights_file.write(get_peft_model_state_dict(adapted), name, folder, losses, facts, about)
+    return weights_file.write(get_peft_model_state_dict(adapted), name, folder, losses, facts | _rank(adapted), about)
 
 
 def save_merged(adapted: PeftModel, name: str, folder: str | Path, losses: list[float], facts: dict, about: dict) -> dict:
     """Write the adapter as <name>-lora, see :func:`save`, merge it, and write the network as <name>; returns the network's card."""
+    facts = facts | _rank(adapted)
     save(adapted, f"{name}-lora", folder, losses, facts, about)
     return weights_file.write(merge(adapted).state_dict(), name, folder, losses, facts, about)
 
@@ -61,3 +60,9 @@ def load(net: VisionTransformer, path: str | Path) -> PeftModel:
     weights_file.check(get_peft_model_state_dict(adapted), state, path, f"an adapter of rank {lora['r']}")
     set_peft_model_state_dict(adapted, {key: value.float() for key, value in state.items()})
     return adapted.eval()
+
+
+def _rank(adapted):
+    """What a card says of an adapter."""
+    config = adapted.peft_config["default"]
+    return {"lora": {"r": config.r, "alpha": config.lora_alpha, "dropout": config.lora_dropout}}

@@ -121,7 +121,7 @@ def train(
     without two pictures.
     """
     run = {key: str(value) for key, value in locals().items() if key not in ("net", "pictures", "workers", "checkpoint", "every")}
-    for name, value in {"epochs": epochs, "batch": batch, "most": most, "every": every, "max_steps": max_steps or 1}.items():
+    for name, value in {"epochs": epochs, "batch": batch, "most": most, "every": every, "max_steps": 1 if max_steps is None else max_steps}.items():
         count(value, name)
     count(seed, "seed", 0), count(workers, "workers", 0), number(weight_decay, "weight_decay", 0), number(shake, "shake", 0, 0.5)
     number(lr, "lr", above=0), number(last_lr, "last_lr", above=0, high=lr), number(temperature, "temperature", above=0)

@@ -1,5 +1,6 @@
 """Multi-object fine-tuning: InfoNCE by hand, adapters that start as nothing and merge into the network, crops, runs that go on."""
 
+import hashlib
 import json
 import math
 
@@ -8,10 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from foir_lib import load_model
 from foir_lib.data import training
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.methods.decomposition import window
-from foir_lib.models.mini import vit
+from foir_lib.models.mini import shipped, vit
 from foir_lib.models.vit import ViT
 from foir_lib.training import loop, lora, objects, recipes
 from foir_lib.training.losses import InBatch
@@ -193,9 +195,11 @@ def test_the_loss_is_of_means_of_crops_and_things_on_both_pictures_are_no_negati
 
 
 def test_training_lowers_the_loss_and_leaves_the_network_and_its_norms(pictures):
-    adapted, losses = trained(pictures, epochs=12)
-    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
-    own, start = adapted.unload().state_dict(), small().state_dict()
+    net = load_model("mini-vit-small", device="cpu").net
+    start = {key: value.clone() for key, value in net.state_dict().items()}
+    adapted, losses = objects.train(net, pictures, **SMALL | {"lr": 1e-2, "epochs": 12})
+    assert np.mean(losses[-6:]) < 0.9 * np.mean(losses[:6])
+    own = adapted.unload().state_dict()
     assert all(torch.equal(own[key], start[key]) for key in start)
 
 
@@ -267,3 +271,31 @@ def test_the_papers_recipe_and_the_mini_one():
     defaults = inspect.signature(objects.train).parameters
     assert {key: defaults[key].default for key in want} == want
     assert recipes.recipe("info-nce", "mini-needles", "mini-vit")["train"]["r"] < 64
+
+
+def test_a_recipe_leaves_an_adapter_and_a_network_that_loads(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(training, "load", lambda *arguments, **options: pictures)
+    train = {"r": 2, "batch": 3, "most": 1, "max_steps": 1}
+    card = recipes.launch({"name": "mine", "model": "mini-vit-small", "data": "mini-needles", "loss": "info-nce", "train": train}, tmp_path)
+    assert card["steps"] == 1 and card["set"] == pictures.name and card["lora"]["r"] == 2
+    x = torch.randn(1, 3, 128, 128)
+    merged = load_model("mini-vit-small", weights=tmp_path / "mine.safetensors", device="cpu").embed(x)
+    adapted = lora.load(load_model("mini-vit-small", device="cpu").net, tmp_path / "mine-lora.safetensors")
+    torch.testing.assert_close(F.normalize(objects.embeddings(adapted, x), dim=-1), merged, atol=5e-3, rtol=0)
+    with pytest.raises(InputError, match="'margin', which is no option of a run or of objects.train"):
+        recipes.launch({"name": "mine", "model": "mini-vit-small", "data": "mini-needles", "loss": "info-nce", "train": {"margin": 1}}, tmp_path)
+
+
+def test_the_shipped_network_is_mini_vit_with_the_shipped_adapter():
+    for name in ("mini-vit-needles", "mini-vit-needles-lora"):
+        card, path = shipped.card(name), shipped.weights_path(name)
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"] and card["name"] == name and card["data"]["streams"] == "training"
+        assert card["losses"][-1] < card["losses"][0] and path.stat().st_size < 4e6
+    model, before = (load_model(name, device="cpu") for name in ("mini-vit-needles", "mini-vit"))
+    adapted = lora.load(load_model("mini-vit", device="cpu").net, shipped.weights_path("mini-vit-needles-lora"))
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 128, 128) * 2 - 1
+    near = F.cosine_similarity(objects.embeddings(adapted, x), model.embed(x))
+    assert near.min() > 0.9999, "but for float16"
+    assert F.cosine_similarity(before.embed(x), model.embed(x)).max() < 0.99
+    assert model.n_heads == 12 and model.key != before.key
