@@ -1,4 +1,4 @@
-"""What a retrieval CNN is trained with: GeM and a whitening layer on top of it, ArcFace and the contrastive loss."""
+"""What networks are trained with for retrieval: GeM and a whitening layer, ArcFace, the contrastive loss and InfoNCE."""
 
 import math
 
@@ -90,6 +90,36 @@ class Contrastive(nn.Module):
         distance = (others - query).square().sum(-1).clamp(min=EDGE**2).sqrt()
         far = F.relu(self.margin - distance[:, 1:])
         return 0.5 * (distance[:, 0].square() + far.square().sum(1)).mean()
+
+
+def info_nce(cosine: torch.Tensor, positive: torch.Tensor, counts: torch.Tensor, temperature: float = 0.1) -> torch.Tensor:
+    """InfoNCE of cosines (Q, n), a scalar: mean over queries and their positives of -log softmax; only ``counts`` count.
+
+    ``positive``, ``counts``: bool (Q, n).
+    """
+    logits = (cosine / temperature).masked_fill(~counts, -torch.inf).log_softmax(1)
+    return -(logits.masked_fill(~positive, 0).sum(1) / positive.sum(1)).mean()
+
+
+class InBatch(nn.Module):
+    """InfoNCE of pictures' descriptors with the features of objects on them, the batch's others as negatives; a scalar.
+
+    queries (Q, d) and pictures (B, d), unit length; ``own`` (Q,): the picture that a query is paired with; ``holds`` (Q, B) bool:
+    the pictures that hold the query's object, which are no negatives. The mean of both ways: a query among its picture and
+    those without its object, and a picture among the query and those of objects that it hasn't. Source: "Find your Needle",
+    stage A, which names neither the temperature nor the way, as its public code doesn't: both are ours.
+    """
+
+    def __init__(self, temperature: float = 0.07):
+        super().__init__()
+        self.temperature = float(temperature)
+
+    def forward(self, queries: torch.Tensor, pictures: torch.Tensor, own: torch.Tensor, holds: torch.Tensor) -> torch.Tensor:
+        cosine, each = queries.float() @ pictures.float().T, torch.arange(len(own), device=own.device)
+        pair, same = F.one_hot(own, len(pictures)).bool(), each[:, None] == each
+        to_pictures = info_nce(cosine, pair, pair | ~holds, self.temperature)
+        to_queries = info_nce(cosine.T[own], same, same | ~holds.T[own], self.temperature)
+        return (to_pictures + to_queries) / 2
 
 
 class Task(Objective):

@@ -1,4 +1,4 @@
-"""A CNN's training run by its recipe, a JSON file: in one process, or in one for each GPU.
+"""A training run by its recipe, a JSON file: in one process, or in one for each GPU.
 
 torchrun --standalone --nproc-per-node 4 -m foir_lib.training.recipes recipe.json
 """
@@ -17,23 +17,24 @@ from foir_lib.data.readers import reading, tables
 from foir_lib.errors import FoirError, InputError, count, unknown
 from foir_lib.files import as_path, atomic_write, try_place
 from foir_lib.models.zoo import load_model
-from foir_lib.training import retrieval
+from foir_lib.training import lora, objects, retrieval
 
 DEFAULTS = {"loss": "arcface", "data_root": "", "options": {}, "weights": "", "train": {}}
 NEEDED = ("name", "data", "model")
-RECIPES = json.loads(Path(__file__).with_suffix(".json").read_text())  # of `retrieval.train`; a batch of all processes
+RECIPES = json.loads(Path(__file__).with_suffix(".json").read_text())  # of the losses' trainers; a batch of all processes
+TRAINERS = {"arcface": retrieval.train, "contrastive": retrieval.train, "info-nce": objects.train}
 
 
 def recipe(loss: str, data: str, model: str, processes: int = 1, train: dict | None = None, **keys) -> dict:
-    """A recipe (dict) for :func:`launch`, with the small settings for mini-landmarks, else the papers'.
+    """A recipe (dict) for :func:`launch`, with the small settings for mini sets, else the papers'.
 
     Those are co-attention section 6.1 for ArcFace, and section 7.8 for the contrastive loss, with Adam's rate, size and
-    frozen batch norm of the public code of Radenović et al. for ResNet101. ``train``: what replaces them; ``keys``: others
-    of :func:`run`.
+    frozen batch norm of the public code of Radenović et al. for ResNet101; "Find your Needle", stage A, for InfoNCE with a
+    LoRA. ``train``: what replaces them; ``keys``: others of :func:`run`.
     """
     if loss not in RECIPES["mini"]:
         raise unknown("loss", loss, RECIPES["mini"])
-    train = RECIPES["mini" if data == "mini-landmarks" else "paper"][loss] | (train or {})
+    train = RECIPES["mini" if data.startswith("mini-") else "paper"][loss] | (train or {})
     if train["batch"] % processes:
         raise InputError(f"A batch of {train['batch']} can't be shared by {processes} processes: give a multiple.")
     train["batch"] //= processes
@@ -45,8 +46,8 @@ def run(path: str | Path) -> list[float]:
 
     Keys: ``name``; ``model`` and ``weights`` to start from (the published ones unless given; a whitening layer is always
     new); ``loss``; ``data``, ``data_root`` and ``options`` of `training.load`; ``train``, further options of
-    `retrieval.train`. The state is saved in <name>.checkpoint: to run a recipe again is to go on with it. All processes of
-    a run call this function. Returns the losses. Raises what those two raise, and
+    the loss's trainer, `retrieval.train` or `objects.train`. The state is saved in <name>.checkpoint: to run a recipe again is to go
+    on with it. All processes of a run call this function. Returns the losses. Raises what those two raise, and
     InputError for a recipe that lacks a key or has one too many.
     """
     recipe, path = _read(path), as_path(path)
@@ -55,12 +56,13 @@ def run(path: str | Path) -> list[float]:
     pictures = training.load(recipe["data"], loss, recipe["data_root"], **recipe["options"])
     net = load_model(recipe["model"], weights=recipe["weights"] or None, device="cpu").net.requires_grad_(True)
     checkpoint = path.with_name(f"{recipe['name']}.checkpoint")
-    retriever, losses = retrieval.train(net, pictures, loss, **{"checkpoint": checkpoint} | recipe["train"])
-    state = PartialState()
-    facts = {"set": pictures.name, "n_pictures": len(pictures.paths), "recipe": recipe, "steps": len(losses)}
+    objective = {} if loss == "info-nce" else {"loss": loss}
+    trained, losses = TRAINERS[loss](net, pictures, **{"checkpoint": checkpoint} | objective | recipe["train"])
+    state, n = PartialState(), len(pictures.database) if loss == "info-nce" else len(pictures.paths)
+    facts = {"set": pictures.name, "n_pictures": n, "recipe": recipe, "steps": len(losses)}
     facts |= {"processes": state.num_processes, "minutes": round((time.perf_counter() - start) / 60, 1)}
     if state.is_main_process:
-        retrieval.save(retriever, recipe["name"], path.parent, losses, facts, about={})
+        (lora.save_merged if loss == "info-nce" else retrieval.save)(trained, recipe["name"], path.parent, losses, facts, about={})
     state.wait_for_everyone()
     return losses
 
@@ -105,11 +107,12 @@ def _read(path):
         if not isinstance(recipe.get(key, kind()), kind):
             what = "text" if kind is str else "keys and values"
             raise InputError(f"Recipe {path} has {key}={recipe[key]!r}, which is no {what}.")
-    known = list(inspect.signature(retrieval.train).parameters)[3:]
+    trainer = TRAINERS.get(recipe.get("loss", DEFAULTS["loss"]), retrieval.train)
+    known = inspect.signature(trainer).parameters.keys() - {"net", "pictures", "loss"}
     more = [key for key in recipe if key not in (*NEEDED, *DEFAULTS)]
     more += [key for key in recipe.get("train", ()) if key not in known]
     if more:
-        raise InputError(f"Recipe {path} has {more[0]!r}, which is no option of a run or of retrieval.train.")
+        raise InputError(f"Recipe {path} has {more[0]!r}, which is no option of a run or of {trainer.__module__.split('.')[-1]}.train.")
     return DEFAULTS | recipe
 
 

@@ -22,6 +22,7 @@ from foir_lib.methods.regional_attention import RegionalAttention, attended, des
 from foir_lib.models.cnn import CNN
 from foir_lib.training import loop
 from foir_lib.training.cuts import Cuts, draws, loaded
+from foir_lib.training.losses import info_nce
 from foir_lib.training.retrieval import cosine
 
 AROUND = 850 / 800  # shorter side of a picture to the side of the square cut from it (section 4)
@@ -180,15 +181,6 @@ def train_for_retrieval(
     task = loop.Objective(attention, loss)
     losses = loop.fit(task, optimiser, batches, steps, cosine(optimiser, steps), label="attention")
     return attention.eval().requires_grad_(False), losses
-
-
-def info_nce(cosine: Tensor, positive: Tensor, counts: Tensor, temperature: float = 0.1) -> Tensor:
-    """InfoNCE of cosines (Q, n), a scalar: mean over queries and their positives of -log softmax; only ``counts`` count.
-
-    ``positive``, ``counts``: bool (Q, n).
-    """
-    logits = (cosine / temperature).masked_fill(~counts, -torch.inf).log_softmax(1)
-    return -(logits.masked_fill(~positive, 0).sum(1) / positive.sum(1)).mean()
 
 
 def pca(maps: Maps, n: int = 1000, scales: int = 5, seed: int = 0) -> whitening.PCA:

@@ -36,7 +36,7 @@ from foir_lib.models.mini import vit as mini_vit
 from foir_lib.models.vit import ClsState, ViT
 from foir_lib.search import clusters, knn
 from foir_lib.training import losses
-from foir_lib.training.regions import info_nce
+from foir_lib.training.losses import info_nce
 
 MODE, H = FakeCuda(), 6
 PICTURE = Image.new("RGB", (64, 48))

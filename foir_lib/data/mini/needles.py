@@ -214,13 +214,14 @@ def load(
 
 
 def write(
-    folder: Path, seed: int, n_things: int, n_queries: int, n_database: int, n: int, permille: int, hidden: int, side: int
-) -> None:
-    """Draw the pictures of a seed into ``folder``; ``hidden`` counts from 0 for by chance."""
-    things = world(BENCHMARK, seed, n_things)
+    folder: Path, seed: int, n_things: int, n_queries: int, n_database: int, n: int, permille: int, hidden: int, side: int,
+    use: int = BENCHMARK,
+) -> None:  # fmt: skip
+    """Draw the pictures of a seed and ``use`` into ``folder``; ``hidden`` counts from 0 for by chance."""
+    things = world(use, seed, n_things)
 
     def draw(part, index):
-        rng = stream(BENCHMARK, seed, part, index)
+        rng = stream(use, seed, part, index)
         if part == QUERIES:
             number = index % n_things
             pixels, mask = photograph(rng, things[number])
@@ -231,6 +232,11 @@ def write(
 
     splits, names = {"queries": n_queries, "database": n_database}, [thing.name for thing in things]
     drawn.write(folder, splits, names, draw, 8, f"mini-needles, seed {seed}")
+
+
+def write_training(folder: Path, seed: int, n_things: int, n_queries: int, n_database: int) -> None:
+    """Draw the training pictures of a seed into ``folder``."""
+    write(folder, seed, n_things, n_queries, n_database, 0, 0, 0, 512, TRAINING)
 
 
 def read(root: str | PathLike, name: str) -> RetrievalSet:

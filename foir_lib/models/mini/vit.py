@@ -12,6 +12,7 @@ from foir_lib.errors import InputError, unknown
 NATIVE_SIZE, STRIDE = 128, 16  # pixels: 8 x 8 patch tokens
 MEAN = STD = (0.5, 0.5, 0.5)
 SIZES = {"mini-vit-small": 6, "mini-vit": 12, "mini-vit-large": 16}  # name -> heads of 16 channels
+TUNED = {"mini-vit-needles": "mini-vit"}  # name -> the network that it was, before an adapter was merged into it
 
 
 def create(name: str, img_size: int = NATIVE_SIZE, num_classes: int = 0) -> VisionTransformer:
@@ -21,8 +22,9 @@ def create(name: str, img_size: int = NATIVE_SIZE, num_classes: int = 0) -> Visi
     resamples it later. `num_classes` > 0 adds the linear classifier used in training. Raises
     InputError for an unknown name or a size that doesn't fit.
     """
-    if name not in SIZES:
-        raise unknown("mini ViT", name, SIZES)
+    if name not in SIZES and name not in TUNED:
+        raise unknown("mini ViT", name, [*SIZES, *TUNED])
+    name = TUNED.get(name, name)
     if img_size % STRIDE or img_size < STRIDE:
         raise InputError(f"Image size {img_size} of {name} must be a multiple of {STRIDE}, e.g. {NATIVE_SIZE}.")
     net = VisionTransformer(
