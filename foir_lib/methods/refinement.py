@@ -79,7 +79,7 @@ def objective(
     """sum_i overlap(E_i, m_i) + alpha v . sum_i v_i of each vector ``unit`` (unit length) over its crops i."""
     agreement = (soft_iou if overlap == "iou" else dice)(maps, shares)
     gains = agreement + alpha * (unit[owner] * embeddings).sum(-1)
-    return torch.zeros(len(unit), dtype=gains.dtype, device=gains.device).index_add(0, owner, gains)
+    return gains.new_zeros(len(unit)).index_add(0, owner, gains)
 
 
 def soft_iou(maps: Float[Tensor, "n N"], shares: Float[Tensor, "n N"]) -> Float[Tensor, " n"]:
@@ -95,7 +95,7 @@ def dice(maps: Float[Tensor, "n N"], shares: Float[Tensor, "n N"]) -> Float[Tens
 
 def means(vectors: Float[Tensor, "n p"], owner: Int[Tensor, " n"], n: int) -> Float[Tensor, "{n} p"]:
     """The mean vector of each of ``n`` owners; zeros where one has none."""
-    sums = torch.zeros(n, vectors.shape[1], dtype=vectors.dtype, device=vectors.device).index_add(0, owner, vectors)
+    sums = vectors.new_zeros(n, vectors.shape[1]).index_add(0, owner, vectors)
     return sums / owner.bincount(minlength=n).clamp(min=1)[:, None].to(vectors.dtype)
 
 
@@ -103,7 +103,7 @@ def _climb(taps, gains, start, rows, owner, batch, steps, lr, optimizer, renorm,
     """Vectors, objective, cosine and steps of the P owners of crops ``rows``; ``owner`` (len(rows),): 0 to P - 1."""
     v, length = start.clone().requires_grad_(), start.norm(dim=-1, keepdim=True)
     climber = torch.optim.AdamW([v], lr, weight_decay=0.0) if optimizer == "adamw" else torch.optim.SGD([v], lr)
-    climbing, taken = torch.ones(len(v), dtype=torch.bool, device=v.device), torch.full((len(v),), steps, device=v.device)
+    climbing, taken = owner.new_ones(len(v), dtype=torch.bool), owner.new_full((len(v),), steps)
     curve, cosine, chunks, n = [], [], [], -1
     for step in range(steps):
         on = climbing[owner]
@@ -141,13 +141,13 @@ def _groups(owner, batch):
         if end - low > batch and last > low:
             groups, low = [*groups, (low, last)], last
         last = end
-    return [torch.arange(low, high, device=owner.device) for low, high in [*groups, (low, last)] if high > low]
+    return [owner.new_tensor(range(low, high)) for low, high in [*groups, (low, last)] if high > low]
 
 
 def _unmoved(start, steps):
     """The :class:`Refined` of vectors without crops."""
-    objective = torch.zeros(steps, len(start), dtype=start.dtype, device=start.device)
-    return Refined(start.clone(), objective, torch.ones_like(objective), torch.zeros(len(start), dtype=torch.long, device=start.device))
+    objective = start.new_zeros(steps, len(start))
+    return Refined(start.clone(), objective, torch.ones_like(objective), start.new_zeros(len(start), dtype=torch.long))
 
 
 def _ratio(part, whole):

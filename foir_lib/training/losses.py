@@ -115,7 +115,7 @@ class InBatch(nn.Module):
         self.temperature = float(temperature)
 
     def forward(self, queries: torch.Tensor, pictures: torch.Tensor, own: torch.Tensor, holds: torch.Tensor) -> torch.Tensor:
-        cosine, each = queries.float() @ pictures.float().T, torch.arange(len(own), device=own.device)
+        cosine, each = queries.float() @ pictures.float().T, own.new_tensor(range(len(own)))
         pair, same = F.one_hot(own, len(pictures)).bool(), each[:, None] == each
         to_pictures = info_nce(cosine, pair, pair | ~holds, self.temperature)
         to_queries = info_nce(cosine.T[own], same, same | ~holds.T[own], self.temperature)
