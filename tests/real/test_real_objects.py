@@ -30,20 +30,32 @@ def model(request, foir_data):
 
 
 def test_maps_and_steps_are_those_of_plain_autograd(model, masks):
-    rows = [row for row in range(40) if masks.has_mask(np.array([row]))[0]][:2]
+    rows = masks.objects.drop_duplicates("image_id").index.to_numpy()
+    rows = rows[masks.has_mask(rows)][:2].tolist()
     pictures = [masks.open(masks.objects["image_id"][row]) for row in rows]
     x = torch.stack([model.preprocess(picture) for picture in pictures])
     shares = torch.stack([torch.from_numpy(masks.mask(row).tokens(model.grid, picture.size)).float() for row, picture in zip(rows, pictures)])
-    raw, owner = model.embed(x, unit=False), torch.zeros(2, dtype=torch.long)
-    unit, start = F.normalize(raw, dim=1), raw.mean(0, keepdim=True)
+    unit = model.embed(x)
     expected = plain_legrad.scaled(plain_legrad.raw_maps(model.net, x, unit.flip(0), 2))
     torch.testing.assert_close(legrad.heatmap(model, x, unit.flip(0)).flatten(1), expected, rtol=0, atol=1e-5)
-    assert 0.5 * raw.shape[1] ** 0.5 < raw.norm(dim=1).mean() < 6 * raw.shape[1] ** 0.5, "of the order of sqrt(d)"
+    model.net.double()  # in float32 the two gradients differ by rounding, by 1.4e-4 of their length for vit_tiny
+    try:
+        gradients = _gradients(model, x.double(), shares.double())
+    finally:
+        model.net.float()
+    assert (gradients[0] - gradients[1]).norm() <= 1e-4 * gradients[1].norm()
+
+
+def _gradients(model, x, shares):
+    """Of the joint objective: of one step of the refinement, and through the whole network."""
+    raw, owner = model.embed(x, unit=False), torch.zeros(2, dtype=torch.long)
+    unit, start = F.normalize(raw, dim=1), raw.mean(0, keepdim=True)
+    assert 0.5 < raw.norm(dim=1).mean() / raw.shape[1] ** 0.5 < 5, "of length sqrt(d), or a few times that"
     v = start.clone().requires_grad_()
     plain_legrad.objective(model.net, x, shares, unit, v, [0, 0], 0.03).sum().backward()
-    climbed = refinement.refine(model, model.tokens(x, model.depth - 1), shares, unit, start, owner, steps=1, lr=1.0, optimizer="sgd")
-    gradient = climbed.vectors - start
-    assert (gradient - v.grad).norm() <= 1e-4 * v.grad.norm() + 1e-6
+    tokens = model.tokens(x, model.depth - 1)
+    climbed = refinement.refine(model, tokens, shares, unit, start, owner, steps=1, lr=1.0, optimizer="sgd")
+    return climbed.vectors - start, v.grad
 
 
 def test_every_form_on_photographs_with_their_masks(masks, foir_data, tmp_path):
