@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+BEGIN, END = 1000, 500  # letters of a sentence that stay when something in it is longer than any name
+
+
 class FoirError(Exception):
-    """Base of every error the workbook raises on purpose; the CLI prints its text and nothing else."""
+    """Base of every error the workbook raises on purpose; the CLI prints its text, begin and end of a very long one, and nothing else."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if len(text) <= BEGIN + END else f"{text[:BEGIN]} ... {text[-END:]}"
 
 
 class InputError(FoirError, ValueError):
