@@ -6,7 +6,6 @@ import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
 BEGIN, END = 1000, 500  # letters of a sentence that stay when something in it is longer than any name
 
 
