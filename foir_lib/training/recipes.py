@@ -53,6 +53,8 @@ def run(path: str | Path) -> list[float]:
     recipe, path = _read(path), as_path(path)
     try_place(path.with_name(f"{recipe['name']}.safetensors"))
     start, loss = time.perf_counter(), recipe["loss"]
+    if loss not in TRAINERS:
+        raise unknown("loss", loss, TRAINERS)
     pictures = training.load(recipe["data"], loss, recipe["data_root"], **recipe["options"])
     net = load_model(recipe["model"], weights=recipe["weights"] or None, device="cpu").net.requires_grad_(True)
     checkpoint = path.with_name(f"{recipe['name']}.checkpoint")
