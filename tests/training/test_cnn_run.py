@@ -150,7 +150,7 @@ def test_a_resumed_epoch_keeps_its_tuples(root, monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_more_processes_than_pictures(both):
-    assert [result["few"] for result in both] == ["one is too small for 2 processes: start fewer."] * 2
+    assert [result["few"] for result in both] == ["colours is too small for 2 processes: start fewer."] * 2
 
 
 # --- recipes
@@ -283,7 +283,7 @@ def worker(root):
     result["free"] = recorded(root, "contrastive", patch)
     try:
         pictures = colours(root)
-        retrieval.train(tiny(5), training.TrainingSet("one", pictures.paths[:1], np.array([0]), ["r"]))
+        retrieval.train(tiny(5), training.pairs(pictures), loss="contrastive", n_queries=1)
     except InputError as error:
         result["few"] = str(error)
     torch.save(result, root / f"{PartialState().process_index}.pt")
