@@ -1,11 +1,11 @@
 """Readers of small objects: tiny folders in the layouts of VoxDet, BURST and INSTRE, answers worked by hand, every fault in words."""
 
-import json
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as rle
+from test_readers import edit, write
 
 from foir_lib.data import load_set
 from foir_lib.errors import InputError, MissingError
@@ -24,17 +24,6 @@ def picture(path, size=(40, 30), box=None):
     if box:
         pixels[box[1] : box[3], box[0] : box[2]] = 255
     Image.fromarray(pixels).save(path)
-
-
-def write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-
-
-def edit(path, change):
-    content = json.loads(path.read_text())
-    change(content)
-    write(path, content)
 
 
 def runs(box, size=(40, 30)):
@@ -217,6 +206,8 @@ def spoiled(change, split="val"):
         (spoiled(lambda c: c["sequences"][0]["segmentations"][2].update({"2": {"rle": "??"}})), InputError, "broken segmentation"),
         (spoiled(lambda c: c["sequences"][0]["segmentations"][2].update({"2": 5})), InputError, "has no text 'rle'"),
         (spoiled(lambda c: c["sequences"][0].update(width=41)), InputError, "broken segmentation"),
+        (spoiled(lambda c: c["sequences"][0].update(width=10**400)), InputError, "of nan x 30 pixels"),
+        (spoiled(lambda c: c["sequences"][0].update(height=0)), InputError, "of 40 x 0 pixels"),
         (lambda root: (root / "images/test/BDD/c/frame0004.jpg").unlink(), MissingError, "1 of 8 pictures of permir are missing"),
         (lambda root: picture(root / "images/test/BDD/c/frame0004.jpg", (41, 30)), InputError, "is 41 x 30 pixels, its annotations say 40 x 30"),
     ],

@@ -19,8 +19,8 @@ import pandas as pd
 from foir_lib.data import masks, names
 from foir_lib.data.readers import pictures, reading, tables
 from foir_lib.data.sets import COLUMNS, RetrievalSet
-from foir_lib.data.values import short
-from foir_lib.errors import InputError, count, finite
+from foir_lib.data.values import numbers, short
+from foir_lib.errors import InputError, count
 from foir_lib.notices import note
 from foir_lib.prompts import Mask
 from foir_lib.registry import register
@@ -74,8 +74,8 @@ def read(root: Path, split: str) -> list[tuple]:
     kinds = {"width": int, "height": int, "seq_name": str, "dataset": str, "annotated_image_paths": list, "segmentations": list, "track_category_ids": dict}
     for key, kind in kinds.items():
         tables.column(videos, key, where, kind)
-    sizes = np.array([[side if finite(side) else 0 for side in (video["width"], video["height"])] for video in videos], dtype=float).reshape(-1, 2)
-    reading.refuse(((sizes < 1) | (sizes > 1e5)).any(1), where, "of {:g} x {:g} pixels: get the file again", *sizes.T)
+    sizes = np.c_[tuple(numbers(video[key] for video in videos) for key in ("width", "height"))]
+    reading.refuse(~((sizes >= 1) & (sizes <= 1e5)).all(1), where, "of {:g} x {:g} pixels: get the file again", *sizes.T)
     eligible = []
     for video in sorted(videos, key=lambda video: (video["dataset"], video["seq_name"])):
         title, files, shown = f"{where}: {short(video['seq_name'])}", video["annotated_image_paths"], video["segmentations"]
