@@ -15,6 +15,7 @@ from foir_lib.bench.metrics.scores import Score
 from foir_lib.bench.published import beside, published
 from foir_lib.bench.runs import report, tables_text
 from foir_lib.bench.tables import catalogue, coattention, heads, regions
+from foir_lib.bench.tables.columns import Table
 from foir_lib.errors import FoirError, InputError
 from foir_lib.methods.regional_attention import RegionalAttention, save
 from foir_lib.view import figures
@@ -246,3 +247,18 @@ def test_other_faults_are_told_in_a_sentence(on_landmarks, on_focus):
         rows.run("ca-1", **on_landmarks | {"guest": "HOW=nowhere.npy"})
     with pytest.raises(FoirError, match="phs-fig3 counts objects: a guest has no place in it"):
         rows.run("phs-fig3", **on_focus | {"guest": "HOW=nowhere.npy"})
+
+
+def test_a_figure_over_an_option_of_the_data(tmp_path, monkeypatch):
+    """The mini world with two and with three pictures of queries: one line, at x = 2 and 3."""
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path))
+    sets = tuple(f"mini-focus(n_query={n}, n_database=8)" for n in (2, 3))
+    column = catalogue.EVERY["phs-1"].columns[0]
+    table = Table("Over data", (column,), sets, ("mini-vit-small",), over="data", stand_ins={n: n for n in (*sets, "mini-vit-small")})
+    monkeypatch.setitem(catalogue.EVERY, "over-data", table)
+    scores = rows.run("over-data", device="cpu")
+    assert set(scores["method"]) == {f"{column.name} over n_query"} and set(scores["dataset"]) == {"mini-focus"}
+    assert sorted(set(scores["x"])) == [2, 3] and scores["ours"].notna().all()
+    axes = figures.scan(scores.assign(method="CBIR over permille")).axes[0]
+    assert axes.get_xlabel() == "size of a thing in \u2030 of the picture"
+    assert not [line for line in axes.lines if line.get_markerfacecolor() == "none"], "no best of what isn't chosen"
