@@ -1,4 +1,5 @@
-"""What there is, by name: retrievers, rerankers, localisers, models, sets, training sets, explorers; ours and those of plug-ins.
+"""What there is, by name: retrievers, rerankers, localisers, models, detectors, segmenters,
+sets, training sets, explorers; ours and those of plug-ins.
 
 A thing registers itself where it is defined, ``@register("retriever", "PHS")``. Ours are found by importing the package of
 their kind when a name is first asked for, those of installed packages by the entry-point group ``foir``, those of a
@@ -26,6 +27,8 @@ HOMES = {  # kind -> packages whose modules register things of it
     "reranker": ("foir_lib.retrievers",),
     "localiser": ("foir_lib.retrievers",),
     "model": ("foir_lib.models",),
+    "detector": ("foir_lib.models",),
+    "segmenter": ("foir_lib.models",),
     "set": ("foir_lib.data.mini", "foir_lib.data.readers"),
     "training set": ("foir_lib.data",),
     "explorer": ("foir_lib.view.explorers",),
