@@ -88,26 +88,32 @@ def parse(kind: str, text: str):
 
     Raises InputError for an unknown name or option, another form, and what the object itself refuses.
     """
-    name, bracket, _ = text.strip().partition("(")
-    thing = lookup(kind, name.strip())
-    options = {}
-    if bracket:
-        try:
-            call = ast.parse(f"_{text.strip()[len(name):]}", mode="eval").body
-            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args or any(k.arg is None for k in call.keywords):
-                raise ValueError("options are name=value")
-            options = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
-            if len(options) < len(call.keywords):
-                raise ValueError("an option is given twice")
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise InputError(f"{text!r} can't be read ({error}): write {name.strip()}(option=value, ...).") from error
+    thing = lookup(kind, text.partition("(")[0].strip())
+    name, options = called(text)
     known = {field.name: field.default is MISSING for field in fields(thing)} if is_dataclass(thing) else {}
     for option in options:
         if option not in known:
-            raise InputError(f"{name.strip()} has no option {option!r}: it takes {', '.join(known) or 'none'}.")
+            raise InputError(f"{name} has no option {option!r}: it takes {', '.join(known) or 'none'}.")
     if lacking := [option for option, needed in known.items() if needed and option not in options]:
-        raise InputError(f"{name.strip()} needs {lacking[0]}: write {name.strip()}({lacking[0]}=...).")
+        raise InputError(f"{name} needs {lacking[0]}: write {name}({lacking[0]}=...).")
     return thing(**options)
+
+
+def called(text: str) -> tuple[str, dict]:
+    """The name and the options, literals, of a text such as ``mini-needles(n=25)``. Raises InputError for another form."""
+    name, bracket, _ = text.strip().partition("(")
+    if not bracket:
+        return name.strip(), {}
+    try:
+        call = ast.parse(f"_{text.strip()[len(name):]}", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args or any(k.arg is None for k in call.keywords):
+            raise ValueError("options are name=value")
+        options = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+        if len(options) < len(call.keywords):
+            raise ValueError("an option is given twice")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise InputError(f"{text!r} can't be read ({error}): write {name.strip()}(option=value, ...).") from error
+    return name.strip(), options
 
 
 def split(text: str) -> list[str]:

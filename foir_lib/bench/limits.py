@@ -54,16 +54,18 @@ def heads_of(h_on: str) -> list[int]:
         raise InputError(f"h_on={h_on!r} isn't a list of numbers from 1: give for example 5 or 1,2,5.") from error
 
 
-def place_of(name: str, data_root: str = "", several: bool = False) -> tuple[str, Path | None, dict[str, str]]:
-    """The set behind a table's row, its root and options: with "+1m", oxford105k and paris106k, its distractors are added.
+def place_of(name: str, data_root: str = "", several: bool = False) -> tuple[str, Path | None, dict]:
+    """The set behind a table's row, its root and options: with "+1m", oxford105k and paris106k, its distractors are added;
+    "mini-needles(n=25)" has that option.
 
-    Raises InputError for distractors without ``data_root``.
+    Raises InputError for distractors without ``data_root`` and for options that can't be read.
     """
+    name, options = registry.called(name)
     base, extra = DISTRACTORS.get(name, (name, None))
     if extra and not data_root:
         raise InputError(f"{name} needs data_root: the folder that holds {base} and {extra}.")
     root = as_path(data_root) / (base if several or extra else "") if data_root else None
-    return base, root, {"distractors": str(as_path(data_root) / extra)} if extra else {}
+    return base, root, options | ({"distractors": str(as_path(data_root) / extra)} if extra else {})
 
 
 def check(values: dict) -> None:
@@ -94,7 +96,7 @@ def check(values: dict) -> None:
     for name in datasets:
         base, root, options = place_of(name, data_root, len(datasets) > 1)
         opener("set", base, root, options, values.get("seed"))
-        _there(os.path.isdir, data_root=root, **options)
+        _there(os.path.isdir, data_root=root, distractors=options.get("distractors"))
     for name in models:
         kind = zoo.kind_of(name, not weights, values.get("out_index", -1))
         lacks = {one.name: _lacks(one.retriever, kind, name) for one in columns} if kind else {}

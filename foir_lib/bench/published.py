@@ -9,10 +9,12 @@ from foir_lib.errors import IntegrityError, unknown
 from foir_lib.files import manifest_root
 
 COLUMNS = ["table", "dataset", "model", "method", "metric", "value"]
+SOURCES = ("paper", "README", "paper, README")  # where a cell is printed: a further column of tables with two sources
 FOCUS = ("coco", "voc", "visual-genome")
 REVISITED = ("roxford5k", "roxford5k+1m", "rparis6k", "rparis6k+1m")
 CLASSIC = ("oxford5k", "paris6k", "oxford105k", "paris106k")
-DATASETS = (*FOCUS, *REVISITED, *CLASSIC, "revisitop1m", "any")  # any: of no data set
+OBJECTS = ("voxdet", "permir", "voxdetw", "permirw", "instre-xs", "instre-xxs")
+DATASETS = (*FOCUS, *REVISITED, *CLASSIC, *OBJECTS, "revisitop1m", "any")  # any: of no data set
 PERCENT = ("MP@100", "MAP@100", "mAP medium", "mAP hard", "mAP")
 COSTS = ("clusters per image", "memory GB", "ms per query", "ms per image")  # whole numbers
 
@@ -25,7 +27,7 @@ def tables():
 
 def published(table):
     """The cells of one published table: table, dataset, model, method, metric, value (percent, or a
-    cost, see :data:`COSTS`).
+    cost, see :data:`COSTS`); of one with two sources also source, see :data:`SOURCES`.
 
     One row per printed cell, in the paper's order. Raises InputError for an unknown table and
     IntegrityError for a damaged file.
@@ -38,19 +40,20 @@ def published(table):
 
 @cache
 def _read(table, path, time):
-    """Read and check one CSV, once for each state of the file: columns, names, one decimal (costs: none), range, no cell twice."""
+    """Read and check one CSV, once for each state of the file: columns, names, decimals (one; of OBJECTS two, of costs none), range, no cell twice."""
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{path} is no table ({error}): restore the file.") from error
-    if list(rows.columns) != COLUMNS:
+    if list(rows.columns) not in (COLUMNS, [*COLUMNS, "source"]):
         raise IntegrityError(f"{path} has the columns {list(rows.columns)}, not {COLUMNS}: restore the file.")
-    known = {"table": (table,), "dataset": DATASETS, "metric": PERCENT + COSTS}
+    known = {"table": (table,), "dataset": DATASETS, "metric": PERCENT + COSTS} | ({"source": SOURCES} if "source" in rows else {})
     for line, row in enumerate(rows.itertuples(index=False), start=2):
         cells = row._asdict()
         strange = [f"{k} {cells[k]!r}" for k, values in known.items() if cells[k] not in values]
         strange += [f"empty {k}" for k in ("model", "method") if not cells[k]]
-        if not re.fullmatch(r"\d+" if row.metric in COSTS else r"\d{1,2}\.\d|100\.0", row.value):
+        decimals = r"\d\d" if row.dataset in OBJECTS else r"\d"
+        if not re.fullmatch(r"\d+" if row.metric in COSTS else rf"\d{{1,2}}\.{decimals}|100\.0+", row.value):
             strange.append(f"value {row.value!r}")
         if strange:
             raise IntegrityError(f"{path} line {line} has {' and '.join(strange)}: restore the file.")
@@ -72,9 +75,9 @@ def beside(rows: pd.DataFrame, spec) -> pd.DataFrame:
     rows = rows.assign(**{key: "" for key in keys if key not in rows}).astype({"ours": float})
     if "published" in rows:
         of_paper = rows["ours"].isna() & rows["published"].notna() & (rows["note"].isna() if "note" in rows else True)
-        rows = rows[~of_paper].drop(columns="published")
+        rows = rows[~of_paper].drop(columns=["published", "source"], errors="ignore")
     if table in tables():
-        theirs = published(table).rename(columns={"value": "published"})[[*keys, "published"]]
+        theirs = published(table).rename(columns={"value": "published"}).drop(columns="table")
         others = [model for model in spec.models if model not in set(rows["model"])]
         not_ours = theirs["method"].isin(rows["method"]) & theirs["model"].isin(others)
         extra = theirs[theirs["dataset"].isin(rows["dataset"]) & ~not_ours] if spec.alone else theirs[:0]

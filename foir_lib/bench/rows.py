@@ -87,7 +87,7 @@ def _experiment(retrieval_set, model, *options):
 def load(name: str, data_root: str = "", seed: int = 0, several: bool = False):
     """A benchmark by the name of a table's row, see :func:`place_of`; errors as there and as load_set."""
     base, root, options = place_of(name, data_root, several)
-    return load_set(base, root=root, seed=seed, **options)
+    return load_set(base, root=root, **{"seed": seed} | options)
 
 
 def _about(name, model_name, experiment):

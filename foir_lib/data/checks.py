@@ -20,7 +20,7 @@ COLUMNS = {
     "queries": ["image_id", "prompt", "label", "object"],
 }
 SPLITS = ("query", "database", "both")
-UNITS = {"picture": "image_id", "landmark": "label"}  # what queries are independent by, and its column of the queries
+UNITS = {"picture": "image_id", "landmark": "label", "thing": "label"}  # what queries are independent by, and its column of the queries
 SHARES = "lies in the first pixel, as most do: give pixels, multiply shares of the picture by its width and height"
 COUNTS = ("noise_pixels", "n_features", "n_kept", "n_words", "codebook_features", "n_asking", "n_training")
 SETTINGS = (*COUNTS, "enlarged", "training", "unit")

@@ -65,7 +65,7 @@ class RetrievalSet:
 
     @property
     def unit(self) -> str:
-        """What queries are independent by: "picture" (those on one picture belong together) or "landmark"."""
+        """What queries are independent by: "picture" (those on one picture belong together), "landmark" or "thing"."""
         return self.settings.get("unit", "picture")
 
     @cached_property

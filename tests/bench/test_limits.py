@@ -26,6 +26,8 @@ FAULTS = [  # options, tables that have them, words
     ({"model": "test_vit4"}, ["phs-1"], "No published weights of test_vit4 are known"),
     ({"out_index": "2", "model": "dinov2-small"}, ["ca-1"], "out_index and half are for CNNs"),
     ({"dataset": "cocoo"}, ["phs-1", "ca-1", "ra-3"], "There is no set 'cocoo': did you mean coco"),
+    ({"dataset": "mini-needles(permile=3)"}, ["phs-1"], "There is no mini-needles option 'permile': did you mean permille"),
+    ({"dataset": "mini-needles(n=3"}, ["phs-1"], "'mini-needles(n=3' can't be read"),
     ({"dataset": "mini-focus", "data_root": "nowhere"}, ["phs-1"], "mini-focus is made from a seed and has no root"),
     ({"dataset": "folder"}, ["phs-1"], "folder needs a root"),
     ({"dataset": "folder", "data_root": "nowhere"}, ["phs-1"], "There is no folder at nowhere: check data_root."),
@@ -144,3 +146,9 @@ def test_a_depth_beyond_the_database_takes_no_memory(focus):
     finally:
         tracemalloc.stop()
     assert result["contains"].k == expected["contains"].k == 40 and result["contains"].mp == expected["contains"].mp
+
+
+def test_the_name_of_a_set_may_have_options():
+    assert limits.rows_of("phs-1", "mini-needles(n=25, permille=5),coco")[0] == ["mini-needles(n=25, permille=5)", "coco"]
+    assert limits.place_of("mini-needles(n=25, permille=5)") == ("mini-needles", None, {"n": 25, "permille": 5})
+    assert limits.place_of("coco") == ("coco", None, {})

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from itertools import compress
 from os import PathLike
 from pathlib import Path
@@ -164,6 +165,29 @@ def make_set(
     example = f"{drawn['label'].iloc[broken.argmax()]} of image {drawn['image_id'].iloc[broken.argmax()]}" if broken.any() else ""
     note("masks of queries that can't be read; they ask with their boxes", example, int(broken.sum()))
     return result
+
+
+def instance_set(name: str, images: pd.DataFrame, objects: pd.DataFrame) -> RetrievalSet:
+    """As :func:`make_set` for labels that are instances, with the protocol "instances": mAP over all positives.
+
+    Positives are the database images that hold the query's instance; images with nothing but objects of it that are marked
+    ``ignore`` (hardly seen) are ignored.
+    """
+    result = make_set(name, images, objects, ignored_positives=False)
+    contains, database = result.protocols["contains"], pd.Index(result.database["image_id"])
+    doubtful = result.objects[result.objects["ignore"] & result.objects["image_id"].isin(database)]
+    rows_of = doubtful.groupby("label")["image_id"].agg(lambda ids: np.unique(database.get_indexer(ids)))
+    ignored = {label: np.setdiff1d(rows_of.get(label, ()), rows).astype(int) for label, rows in contains.positive.items()}
+    protocol = Protocol(contains.groups, contains.positive, ignored, contains.own, definition="textbook")
+    return replace(result, protocols={"instances": protocol})
+
+
+def without_boxes(result: RetrievalSet) -> RetrievalSet:
+    """The same set without the objects of its database: for what has to find them itself."""
+    keep = result.objects["image_id"].isin(result.query_images["image_id"]).to_numpy()
+    at = np.r_[np.cumsum(keep) - 1, -1]  # the last entry answers for -1
+    queries = result.queries.assign(object=at[result.queries["object"]])
+    return replace(result, objects=result.objects[keep], queries=queries)
 
 
 def _queries(objects):
