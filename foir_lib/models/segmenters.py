@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from foir_lib.registry import register
 HUB = {"owlv2": "google/owlv2-base-patch16-ensemble", "sam": "facebook/sam-vit-base"}
 GRID = "-grid"
 LARGEST = 10_000  # of any whole number in a configuration but the size of a vocabulary: no published network comes near
+IDLE = re.compile("num_batches_tracked|image_encoder.(norm_)?head")  # of MobileSAM: for training, and a classifier that isn't asked
 Place = str | os.PathLike
 
 
@@ -109,6 +111,7 @@ def mobile_sam(device: torch.device, weights: Place | None = None) -> MobileSam:
     net = KorniaSam.from_name("mobile_sam")
     own = net.state_dict()
     state = checkpoints.network(checkpoints.read(weights), own, weights)
+    state = {key: value for key, value in own.items() if IDLE.search(key)} | state
     weights_file.check(own, state, weights, "MobileSAM")
     net.load_state_dict(state)
     pictures = transformers.SamImageProcessor(resample=3)  # bicubic

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torchvision.ops import box_iou
 
+from foir_lib.data import RetrievalSet
+from foir_lib.data.checks import CORNERS
 from foir_lib.detections import Detections
 from foir_lib.errors import InputError, count
 
@@ -58,6 +61,31 @@ def recall(
         detections = [one[np.argsort(-one.scores, kind="stable")[:at_most]] for one in detections]
     each = np.concatenate([overlaps(one, boxes) for one, boxes in zip(detections, truth)])
     return Recall((each >= np.asarray(iou)[:, None]).mean(1), each, float(np.mean([len(one) for one in detections])))
+
+
+def recall_on(
+    retrieval_set: RetrievalSet, detector, n: int | None = None, iou: Sequence[float] = IOUS, at_most: int | None = 25
+) -> Recall:
+    """:func:`recall` of a detector on the objects of the first ``n`` database pictures, all unless given; ignored ones don't count."""
+    groups = _objects(retrieval_set, n)
+    detections = [detector.detect(retrieval_set.open(image_id)) for image_id in groups]
+    return recall(detections, [retrieval_set.objects.iloc[rows][CORNERS].to_numpy() for rows in groups.values()], iou, at_most)
+
+
+def iou_on(retrieval_set: RetrievalSet, segmenter, n: int | None = None) -> np.ndarray:
+    """IoU (n,) of a segmenter's masks from the true boxes of all objects of the first ``n`` database pictures with the true masks."""
+    each = []
+    for image_id, rows in _objects(retrieval_set, n).items():
+        masks = segmenter.segment(retrieval_set.open(image_id), retrieval_set.objects.iloc[rows][CORNERS].to_numpy())
+        each.append(mask_iou(masks, np.array([retrieval_set.mask(row).pixels(masks.shape[:0:-1]) for row in rows])))
+    return np.concatenate(each)
+
+
+def _objects(retrieval_set, n):
+    """image_id -> rows of its objects that aren't ignored, of the first ``n`` database pictures; pictures without any are left out."""
+    objects, shown = retrieval_set.objects, retrieval_set.database["image_id"].iloc[:n]
+    rows = np.flatnonzero(~objects["ignore"].to_numpy(bool) & objects["image_id"].isin(shown).to_numpy())
+    return {image_id: group for image_id, group in pd.Series(rows).groupby(objects["image_id"].to_numpy()[rows], sort=False)}
 
 
 def mask_iou(masks: np.ndarray, truth: np.ndarray) -> np.ndarray:

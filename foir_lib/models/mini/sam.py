@@ -2,13 +2,14 @@
 
 import torch
 import transformers
+from torch import nn
 
 from foir_lib.models.mini import starts
 
 NAME = "mini-sam"
 SIDE, PATCH = 288, 12  # pixels: 24 x 24 tokens, masks of 96 x 96 cells
 PADDING = 0.0  # it normalises first and pads then
-WIDTH, DEPTH, HEADS, WINDOW = 96, 4, 4, 8
+WIDTH, DEPTH, HEADS, WINDOW = 96, 3, 4, 8
 HIDDEN = 64  # of prompt encoder and mask decoder
 STATISTICS = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 
@@ -16,7 +17,8 @@ STATISTICS = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 def create() -> "transformers.SamModel":
     """An untrained mini-sam: window attention but for the last block, a decoder of two layers; it starts as `starts` says.
 
-    Positions of prompts are drawn with a spread of 2, so that they tell cells apart: transformers' own, of 48, would tell noise.
+    Positions of prompts are waves of x and of y from eight sides to four cells, so that corners tell left from right;
+    transformers' own, random ones with a spread of 48, are there for weights to be loaded over.
     """
     size = {"image_size": SIDE, "patch_size": PATCH}
     vision = {
@@ -29,9 +31,13 @@ def create() -> "transformers.SamModel":
         vision_config=vision | size, prompt_encoder_config={"hidden_size": HIDDEN} | size, mask_decoder_config=decoder
     )
     net = transformers.SamModel(config)
+    for part in (net.mask_decoder, net.prompt_encoder, net.vision_encoder.neck):
+        for module in part.modules():  # as SAM's own code has them: with transformers' spread of 0.02 the first masks are all alike
+            if isinstance(module, (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)):
+                module.reset_parameters()
     with torch.no_grad():
-        net.shared_image_embedding.positional_embedding.normal_(0, 2)
-        encoder, side = net.vision_encoder, SIDE // PATCH
+        encoder, side, waves = net.vision_encoder, SIDE // PATCH, torch.logspace(-4, 2, HIDDEN // 4, base=2)
+        net.shared_image_embedding.positional_embedding.copy_(torch.block_diag(waves, waves))
         encoder.patch_embed.projection.weight.copy_(starts.cosines(WIDTH, PATCH))
         encoder.pos_embed.copy_(0.5 * starts.positions(side, WIDTH, HEADS).view(1, side, side, WIDTH))
         for layer in encoder.layers:

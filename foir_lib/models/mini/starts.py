@@ -14,7 +14,7 @@ def cosines(width: int, patch: int) -> Tensor:
     The lowest frequencies of the discrete cosine transform, each the stronger the higher it is, as pictures hold less of it.
     """
     at = (torch.arange(patch) + 0.5) * torch.pi / patch
-    order = sorted(((v * v + u * u, v, u) for v in range(patch) for u in range(patch)))
+    order = sorted((v * v + u * u, v, u) for v in range(patch) for u in range(patch))
     waves = torch.stack([torch.outer((at * v).cos(), (at * u).cos()) * (1 + f) ** 0.5 for f, v, u in order])
     colours = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]])
     counts = [width - 2 * (width // 6), width // 6, width // 6]

@@ -13,8 +13,9 @@ from tqdm.auto import tqdm
 
 from foir_lib.data.mini import needles
 from foir_lib.errors import count, number
+from foir_lib.models import weights
 from foir_lib.models.detectors import objectness
-from foir_lib.models.mini import owl, sam
+from foir_lib.models.mini import owl, sam, shipped
 from foir_lib.training import loop
 from foir_lib.training.losses import mask_loss, objectness_loss
 from foir_lib.training.mini.vit import OneCycle
@@ -89,7 +90,7 @@ def scenes(n: int, seed: int, processor, side: int) -> Scenes:
 
 
 def train_owl(
-    shelves: Scenes, steps: int, batch: int = 16, lr: float = 1e-3, seed: int = 0, checkpoint: str | Path | None = None, every: int = 100
+    shelves: Scenes, steps: int, batch: int = 8, lr: float = 1e-3, seed: int = 0, checkpoint: str | Path | None = None, every: int = 100
 ) -> tuple["transformers.Owlv2ForObjectDetection", list[float]]:
     """Train a mini-owl on scenes of its size; the network and its losses, one per step.
 
@@ -111,13 +112,13 @@ def train_owl(
 
 
 def train_sam(
-    shelves: Scenes, steps: int, batch: int = 8, prompts: int = 8, lr: float = 1e-3, seed: int = 0,
+    shelves: Scenes, steps: int, batch: int = 6, prompts: int = 6, lr: float = 1e-3, seed: int = 0,
     checkpoint: str | Path | None = None, every: int = 100,
 ) -> tuple["transformers.SamModel", list[float]]:  # fmt: skip
     """Train a mini-sam on scenes of its size; the network and its losses, one per step.
 
     Each step ``prompts`` things of each picture are asked for: by their boxes, each side off by a tenth of the thing's size
-    at most, or, every third step, by a point on them. AdamW, one-cycle learning rate. Otherwise as :func:`train_owl`.
+    at most, or, every fifth step, by a point on them. AdamW, one-cycle learning rate. Otherwise as :func:`train_owl`.
     """
     count(prompts, "prompts")
     cells = 4 * sam.SIDE // sam.PATCH
@@ -126,7 +127,7 @@ def train_sam(
         for step in range(first, steps):
             rng = np.random.default_rng((seed, step))
             some = shelves.sample(batch, rng)
-            at, masks = asked(some, prompts, step % 3 == 2, rng)
+            at, masks = asked(some, prompts, step % 5 == 4, rng)
             yield some.varied(rng, sam.PADDING), at, F.interpolate(masks, (cells, cells), mode="area")
 
     def loss(net, x, at, masks):
@@ -153,6 +154,11 @@ def asked(some: Scenes, prompts: int, points: bool, rng: np.random.Generator) ->
             at.append(box + off * (box[:, 2:] - box[:, :2]).repeat(1, 2))
         masks.append(mask)
     return torch.stack(at), torch.stack(masks)
+
+
+def save(net: torch.nn.Module, name: str, folder: str | Path, losses: list[float], facts: dict) -> dict:
+    """Write ``<name>.safetensors`` (matrices in float16) and its card; see `weights.write`. Returns the card."""
+    return weights.write(net.state_dict(), name, folder, losses, facts, shipped.ABOUT[name])
 
 
 def _fit(create, loss, batches, run, checkpoint, every):
