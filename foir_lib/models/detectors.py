@@ -9,7 +9,7 @@ import transformers
 from PIL import Image
 from torch import Tensor
 from torchvision.models import detection
-from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image, nms, remove_small_boxes
+from torchvision.ops import box_convert, clip_boxes_to_image, nms, remove_small_boxes
 
 from foir_lib.detections import Detections
 from foir_lib.errors import InputError
@@ -125,7 +125,7 @@ class Grid:
         share = area / (low.inside[0] * low.inside[1])
         rows = ((area > 0) & (share <= self.largest) & (stable >= self.stability)).nonzero()[:, 0]
         boxes = boxes_of(low.logits[rows] > 0)
-        kept = batched_nms(boxes, low.scores[rows], torch.zeros(len(rows)), self.iou)[: self.at_most]
+        kept = nms(boxes, low.scores[rows], self.iou)[: self.at_most]
         masks = self.segmenter.upscaled(low, rows[kept])
         shown = masks.any(axis=(1, 2))  # a mask of a few cells can lie in the padding
         boxes = boxes_of(torch.from_numpy(masks[shown]))

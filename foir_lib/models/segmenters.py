@@ -28,6 +28,7 @@ from foir_lib.registry import register
 HUB = {"owlv2": "google/owlv2-base-patch16-ensemble", "sam": "facebook/sam-vit-base"}
 GRID = "-grid"
 LARGEST = 10_000  # of any whole number in a configuration but the size of a vocabulary: no published network comes near
+DEEPEST = 200  # blocks
 IDLE = re.compile("num_batches_tracked|image_encoder.(norm_)?head")  # of MobileSAM: for training, and a classifier that isn't asked
 Place = str | os.PathLike
 
@@ -81,13 +82,13 @@ def _opened(kind, name, device, weights):
 @register("detector", "mini-owl")
 def _mini_owl(device: torch.device) -> Owl:
     net, digest = _shipped(mini_owl.NAME, mini_owl.create)
-    return Owl(net.to(device), mini_owl.processor(), digest, device)
+    return Owl(net.to(device), *_with(mini_owl.processor(), digest), device)
 
 
 @register("segmenter", "mini-sam")
 def _mini_sam(device: torch.device) -> Sam:
     net, digest = _shipped(mini_sam.NAME, mini_sam.create)
-    return Sam(net.to(device), mini_sam.processor(), digest, device)
+    return Sam(net.to(device), *_with(mini_sam.processor(), digest), device)
 
 
 @register("detector", "owlv2")
@@ -114,8 +115,8 @@ def mobile_sam(device: torch.device, weights: Place | None = None) -> MobileSam:
     state = {key: value for key, value in own.items() if IDLE.search(key)} | state
     weights_file.check(own, state, weights, "MobileSAM")
     net.load_state_dict(state)
-    pictures = transformers.SamImageProcessor(resample=3)  # bicubic
-    return MobileSam(_frozen(net, device), transformers.SamProcessor(pictures), weights_file.digest(weights), device)
+    processor = transformers.SamProcessor(transformers.SamImageProcessor(resample=3))  # bicubic
+    return MobileSam(_frozen(net, device), *_with(processor, weights_file.digest(weights)), device)
 
 
 def _owl(place, device):
@@ -124,7 +125,7 @@ def _owl(place, device):
     side = net.config.vision_config.image_size
     if (processor.size["height"], processor.size["width"]) != (side, side):
         raise IntegrityError(f"{place} prepares pictures of {dict(processor.size)} for a network of {side} px: get its files again.")
-    return Owl(_frozen(net, device), processor, digest, device)
+    return Owl(_frozen(net, device), *_with(processor, digest), device)
 
 
 def _sam(place, device):
@@ -132,7 +133,7 @@ def _sam(place, device):
     pictures, side = _processor(transformers.SamImageProcessor, place), net.config.vision_config.image_size
     if pictures.size["longest_edge"] != side or (pictures.pad_size["height"], pictures.pad_size["width"]) != (side, side):
         raise IntegrityError(f"{place} prepares pictures of {dict(pictures.size)} for a network of {side} px: get its files again.")
-    return Sam(_frozen(net, device), transformers.SamProcessor(pictures), digest, device)
+    return Sam(_frozen(net, device), *_with(transformers.SamProcessor(pictures), digest), device)
 
 
 def _shipped(name: str, create: Callable[[], nn.Module]) -> tuple[nn.Module, str]:
@@ -151,13 +152,15 @@ def _config(place) -> dict:
     text = json.dumps(config)
     if "auto_map" in text:
         raise InputError(f"{place} asks for code of its own (auto_map in config.json), which isn't run: use networks of transformers.")
-    if (most := max(_numbers(config), default=0)) > LARGEST:
+    numbers = list(_numbers(config))
+    deep = max((value for name, value in numbers if "layers" in name or "depth" in name), default=0)
+    if (most := max((value for _, value in numbers), default=0)) > LARGEST or (most := deep) > DEEPEST:
         raise InputError(f"{place} asks for a network with {most} of something (config.json): no OWLv2 or SAM is so large.")
     return config
 
 
 def _numbers(value, name=""):
-    """The whole numbers in a configuration that say how large a network is."""
+    """(name, value) of the whole numbers in a configuration that say how large a network is."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _numbers(inner, key)
@@ -165,12 +168,17 @@ def _numbers(value, name=""):
         for inner in value:
             yield from _numbers(inner, name)
     elif isinstance(value, int) and not name.endswith(("vocab_size", "token_id")):
-        yield value
+        yield name, value
 
 
 def _pretrained(kind, place):
     """A network of transformers, complete and finite, from safetensors alone, and the digest of what it is."""
     config = _config(place)
+    with _in_words(place, "config.json"), torch.device("meta"):
+        n_weights = sum(p.numel() for p in kind(kind.config_class.from_dict(config)).parameters())
+    files = list(as_path(place).glob("*.safetensors"))
+    if files and n_weights > sum(file.stat().st_size for file in files):
+        raise IntegrityError(f"{place} asks for a network of {n_weights:,} weights (config.json), more than its files hold: get them again.")
     with _in_words(place, "safetensors"):
         net, info = kind.from_pretrained(
             place, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, output_loading_info=True,
@@ -190,6 +198,12 @@ def _pretrained(kind, place):
 def _processor(kind, place):
     with _in_words(place, "preprocessor_config.json"):
         return kind.from_pretrained(place, local_files_only=as_path(place).is_dir())
+
+
+def _with(processor, digest):
+    """A processor, and the digest of weights with what names how it prepares pictures."""
+    settings = getattr(processor, "image_processor", processor).to_json_string()
+    return processor, f"{digest}, pictures {hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
 def _frozen(net, device):

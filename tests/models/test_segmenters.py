@@ -294,6 +294,8 @@ def test_pickled_weights_are_refused_unopened(sam_folder, tmp_path):
     ("config", "words"),
     [
         ({"vision_config": {"hidden_size": 10**9}}, "asks for a network with 1000000000 of something"),
+        ({"mask_decoder_config": {"num_hidden_layers": 5000}}, "asks for a network with 5000 of something"),
+        ({"vision_config": {"hidden_size": 8000, "num_hidden_layers": 100}}, "asks for a network of [0-9,]+ weights"),
         ({"model_type": "llama"}, "of the kind 'llama', no segmenter"),
         ({"model_type": None}, "of the kind None, no segmenter"),
     ],

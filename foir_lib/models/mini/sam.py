@@ -42,6 +42,11 @@ def create() -> "transformers.SamModel":
         encoder.pos_embed.copy_(0.5 * starts.positions(side, WIDTH, HEADS).view(1, side, side, WIDTH))
         for layer in encoder.layers:
             starts.look_near(*layer.attn.qkv.weight.chunk(3)[:2])
+    order = torch.arange(HIDDEN).view(4, -1, 2)[..., 0].unflatten(1, (-1, 4)).permute(2, 0, 1).flatten()  # sines and cosines for each head
+    transformer = net.mask_decoder.transformer
+    for layer in transformer.layers:
+        for attention in (layer.cross_attn_token_to_image, layer.cross_attn_image_to_token):
+            starts.look_near(attention.q_proj.weight, attention.k_proj.weight, order)
     return net
 
 

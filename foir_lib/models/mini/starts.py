@@ -32,8 +32,12 @@ def positions(side: int, width: int, heads: int) -> Tensor:
     return torch.cat([grid, grid.new_zeros(len(grid), width // heads - 4 * n)], 1).repeat(1, heads)
 
 
-def look_near(query: Tensor, key: Tensor, gain: float = 1.5) -> None:
-    """Make queries and keys (width, width) of an attention the tokens themselves, so that tokens at near positions meet."""
+def look_near(query: Tensor, key: Tensor, order: Tensor | None = None, gain: float = 1.5) -> None:
+    """Make queries and keys (inner, width) of an attention the tokens themselves, so that tokens at near positions meet.
+
+    ``order`` (inner,): which channel of the tokens each channel of the heads takes, its own unless given.
+    """
     with torch.no_grad():
+        eye = torch.eye(query.shape[1])
         for weight in (query, key):
-            weight.mul_(0.5).add_(gain * torch.eye(*weight.shape))
+            weight.mul_(0.5).add_(gain * (eye if order is None else eye[order]))

@@ -112,7 +112,7 @@ def train_owl(
 
 
 def train_sam(
-    shelves: Scenes, steps: int, batch: int = 6, prompts: int = 6, lr: float = 1e-3, seed: int = 0,
+    shelves: Scenes, steps: int, batch: int = 4, prompts: int = 6, lr: float = 1e-3, seed: int = 0,
     checkpoint: str | Path | None = None, every: int = 100,
 ) -> tuple["transformers.SamModel", list[float]]:  # fmt: skip
     """Train a mini-sam on scenes of its size; the network and its losses, one per step.
