@@ -17,7 +17,7 @@ from foir_lib.models.vit import ViT
 from foir_lib.prompts import Box
 
 N = 12
-SETTINGS = {"n_features": 12, "n_kept": 16, "n_words": 8, "codebook_features": 6, "n_asking": 2, "noise_pixels": 5}
+SETTINGS = {"n_features": 12, "n_kept": 16, "n_words": 8, "codebook_features": 6, "n_asking": 2, "noise_pixels": 5, "objects": "tokens", "masks": "own"}
 
 
 def pictures(folder):

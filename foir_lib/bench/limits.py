@@ -28,12 +28,12 @@ MOST = {"seed": 2**31 - 1, "noise_pixels": 10_000}  # faiss counts seeds in 31 b
 def rows_of(table: str, dataset: str = "mini", model: str = "mini") -> tuple[list[str], list[str]]:
     """The data sets and models of a run: two lists of names.
 
-    ``dataset``, ``model``: "mini" (the embedded stand-ins of the table's rows), "paper" (the rows the paper
+    ``dataset``, ``model``: "mini" (the embedded stand-ins of the table's rows, themselves where they have none), "paper" (the rows the paper
     prints), or names separated by commas. Raises InputError for an unknown table, and where nothing is named.
     """
     spec, names = find(table), []
     for what, text, paper in (("dataset", dataset, spec.datasets), ("model", model, spec.models)):
-        mini = list(dict.fromkeys(spec.stand_ins[name] for name in paper))
+        mini = list(dict.fromkeys(spec.stand_ins.get(name, name) for name in paper))
         names.append({"paper": list(paper), "mini": mini}.get(text) or registry.split(text))
         if paper and not names[-1]:
             raise InputError(f"{what}={text!r} names nothing: give mini, paper, or names separated by commas.")
@@ -106,8 +106,13 @@ def check(values: dict) -> None:
         kind = zoo.kind_of(name, not weights, values.get("out_index", -1))
         lacks = {one.name: _lacks(one.retriever, kind, name) for one in columns} if kind else {}
         lacking = [f"{method}, but {words}" for method, words in lacks.items() if words]
-        if lacking and (columns == spec.columns or len(lacking) == len(columns)):
+        if lacking and (len(lacking) == len(columns) or columns == spec.columns and not _mixed(spec)):
             raise InputError(f"{table} asks for {lacking[0]}, or methods that it can have.")
+
+
+def _mixed(spec):
+    """True for a table of ViTs and CNNs, with methods of either."""
+    return len({zoo.kind_of(name, published=False) for name in spec.models}) > 1
 
 
 def _together(table, datasets, models, columns, files, weights):

@@ -84,7 +84,8 @@ def beside(rows: pd.DataFrame, spec) -> pd.DataFrame:
         extra = extra[~pd.MultiIndex.from_frame(extra[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))]
         rows = rows.merge(theirs, on=keys, how="left")
         if len(extra):
-            rows = pd.concat([rows, extra.assign(table=table, ap="trapezoid")], ignore_index=True)
+            ap = extra["dataset"].map(lambda name: None if name in OBJECTS else "trapezoid")  # MaO doesn't say which
+            rows = pd.concat([rows, extra.assign(table=table, ap=ap)], ignore_index=True)
     else:  # a figure: the paper prints no numbers
         rows = rows.assign(published=float("nan"))
     rows["difference"] = rows["ours"] - rows["published"]

@@ -23,7 +23,8 @@ SPLITS = ("query", "database", "both")
 UNITS = {"picture": "image_id", "landmark": "label", "thing": "label"}  # what queries are independent by, and its column of the queries
 SHARES = "lies in the first pixel, as most do: give pixels, multiply shares of the picture by its width and height"
 COUNTS = ("noise_pixels", "n_features", "n_kept", "n_words", "codebook_features", "n_asking", "n_training")
-SETTINGS = (*COUNTS, "enlarged", "training", "unit")
+TEXTS = {"training": "training pictures", "objects": "a detector, or boxes or tokens", "masks": "a segmenter, or own or boxes"}  # what a setting names
+SETTINGS = (*COUNTS, *TEXTS, "enlarged", "unit")
 
 
 def columns(name: str, table: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -117,8 +118,8 @@ def settings(name: str, settings: dict) -> None:
             count(value, f"{name}: the setting {key}")
         elif key == "enlarged" and not (type(value) is not bool and isinstance(value, Real) and 0 < value < math.inf):
             raise InputError(f"{name}: the setting enlarged={value!r} must be a factor above 0.")
-        elif key == "training" and not (isinstance(value, str) and value):
-            raise InputError(f"{name}: the setting training={value!r} must be the name of training pictures.")
+        elif key in TEXTS and not (isinstance(value, str) and value):
+            raise InputError(f"{name}: the setting {key}={value!r} must be the name of {TEXTS[key]}.")
         elif key == "unit" and value not in UNITS:
             raise unknown(f"unit for the queries of {name}", value, UNITS)
 

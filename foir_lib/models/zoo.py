@@ -23,6 +23,7 @@ from foir_lib.models.vit import ViT
 MANIFEST = json.loads((manifest_root() / "models.json").read_text(encoding="utf-8"))["models"]
 MODELS: dict[str, str] = {model["name"]: model["timm"] or model["name"] for model in MANIFEST}
 SHIPPED = [model["name"] for model in MANIFEST if not model["timm"]]  # the mini models
+TUNED = [model["name"] for model in MANIFEST if not model.get("published", True)]  # of a network of that kind, by the user's own file
 
 
 def load_model(
@@ -72,6 +73,8 @@ def kind_of(name: str, published: bool = True, out_index: int = -1, half: bool =
     is_cnn = _is_cnn(name)
     if not is_cnn and (out_index != -1 or half):
         raise InputError(f"{name} is a ViT: out_index and half are for CNNs such as resnet50.")
+    if name in TUNED and published:
+        raise InputError(f"{name} is fine-tuned and no weights of it are published: pass your own file as weights.")
     if name not in SHIPPED:
         _check_published(name, MODELS.get(name, name), published)
     if out_index != -1:

@@ -10,21 +10,14 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 
-from foir_lib.errors import FoirError
 from foir_lib.methods import legrad, refinement
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.decomposed import crops as cut
 from foir_lib.retrievers.decomposed import refining, tokengroups
+from foir_lib.retrievers.decomposed.choosing import check_detector, check_segmenter, lacking
 from foir_lib.retrievers.decomposed.crops import Crops
-from foir_lib.retrievers.decomposed.decomposing import (
-    ANNOTATED,
-    TOKENS,
-    check_name,
-    decompose,
-    detector_of,
-    segmenter_of,
-)
+from foir_lib.retrievers.decomposed.decomposing import decompose
 from foir_lib.retrievers.decomposed.vectors import Several, best, pyramid
 from foir_lib.store.arrays import Arrays
 
@@ -55,22 +48,27 @@ class _Crops(Retriever):
 
 @dataclass(frozen=True)
 class _Objects(_Crops):
-    """The database is described object by object. ``objects``: whose boxes, see :func:`decompose`."""
+    """The database is described object by object. ``objects``: whose boxes, see :func:`decompose`; None: the set's, else "owlv2"."""
 
-    objects: str = TOKENS
+    objects: str | None = None
 
     def __post_init__(self):
         super().__post_init__()
-        check_name("objects", self.objects, "detector", (ANNOTATED, TOKENS))
+        if self.objects is not None:
+            check_detector(self.objects)
+
+    def objects_of(self, corpus) -> str:
+        """Whose boxes are taken on a corpus."""
+        return self.objects or corpus.setting("objects", "owlv2")
 
     def lacks(self, corpus):
-        return super().lacks(corpus) or _lacking(corpus, self.objects)
+        return super().lacks(corpus) or lacking(corpus, self.objects_of(corpus))
 
     def crops_of(self, pictures) -> Crops:
         """The crops around all objects of a part's pictures."""
-        corpus, least = pictures.corpus, self.least_of(pictures.corpus)
-        objects = decompose(corpus, self.objects, pictures)
-        return corpus.learned(("crops", self.objects, least, pictures), lambda: Crops.of_objects(pictures, objects, least))
+        corpus, least, name = pictures.corpus, self.least_of(pictures.corpus), self.objects_of(pictures.corpus)
+        objects = decompose(corpus, name, pictures)
+        return corpus.learned(("crops", name, least, pictures), lambda: Crops.of_objects(pictures, objects, least))
 
 
 @dataclass(frozen=True)
@@ -106,11 +104,11 @@ class MaxCrops(_Several, _Objects):
 
 @dataclass(frozen=True)
 class _Refined(_Objects):
-    """``masks``: "own" (annotated, or of the detector), "boxes", or a segmenter's name; ``map_of``: "tokens" or "descriptor", whose
+    """``masks``: "own" (annotated, or of the detector), "boxes", or a segmenter's name (None: the set's, else "sam"); ``map_of``: "tokens" or "descriptor", whose
     score LeGrad's map is of; ``stop``: early stop where 10 steps gained less; the others: see :func:`refinement.refine`.
     ``refine_query``: the query's crop is refined too, to meet its prompt."""
 
-    masks: str = cut.OWN
+    masks: str | None = None
     steps: int = 80
     lr: float = 0.1
     optimizer: Literal[refinement.OPTIMIZERS] = "adamw"
@@ -121,20 +119,25 @@ class _Refined(_Objects):
 
     def __post_init__(self):
         super().__post_init__()
-        check_name("masks", self.masks, "segmenter", (cut.OWN, cut.BOXES))
+        if self.masks is not None:
+            check_segmenter(self.masks)
+
+    def masks_of(self, corpus) -> str:
+        """Whose masks are taken on a corpus."""
+        return self.masks or corpus.setting("masks", "sam")
 
     def lacks(self, corpus):
-        return super().lacks(corpus) or _lacking(corpus, self.objects, self.masks)
+        return super().lacks(corpus) or lacking(corpus, self.objects_of(corpus), self.masks_of(corpus))
 
-    def how(self, **more) -> refining.How:
+    def how(self, corpus, **more) -> refining.How:
         """The options of the refinement."""
         options = {"steps": self.steps, "lr": self.lr, "optimizer": self.optimizer, "renorm": self.renorm, "stop": self.stop}
-        return refining.How(masks=self.masks, score=self.map_of, **options, **more)
+        return refining.How(masks=self.masks_of(corpus), score=self.map_of, **options, **more)
 
     def describe(self, part):
         if not (part.prompted and self.refine_query):
             return super().describe(part)
-        how = replace(self.how(**self._objective()), masks=cut.OWN)
+        how = replace(self.how(part.corpus, **self._objective()), masks=cut.OWN)
         return Arrays({"descriptor": refining.per_crop(Crops.of_prompts(part, self.least_of(part.corpus)), how).read("descriptor")})
 
 
@@ -160,7 +163,7 @@ class MaO(_Refined):
     def refined(self, pictures):
         """Features of the refinement: "descriptor", "objective" and "cosine" to the start (steps,), "steps"; of crops for "per-crop"."""
         form = {"joint": refining.joint, "per-crop": refining.per_crop, "full-image": refining.full_image}[self.objective]
-        return form(self.crops_of(pictures), self.how(alpha=self.alpha))
+        return form(self.crops_of(pictures), self.how(pictures.corpus, alpha=self.alpha))
 
     def _database(self, part):
         features = self.refined(part)
@@ -186,7 +189,7 @@ class MaskInversion(_Several, _Refined):
 
     def _database(self, part):
         crops = self.crops_of(part)
-        return Several(refining.inverted(crops, self.how(**self._objective())), "descriptor", crops.owner, len(part))
+        return Several(refining.inverted(crops, self.how(part.corpus, **self._objective())), "descriptor", crops.owner, len(part))
 
 
 @register("retriever", "Patchify")
@@ -218,17 +221,3 @@ class TokenGroups(_Several):
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors (..., d) of unit length."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
-def _lacking(corpus, objects, masks=cut.OWN):
-    """Why a decomposition or masks can't be had, in a sentence's words, or ""."""
-    if objects == ANNOTATED and not len(corpus.set.objects):
-        return f"{corpus.set.name} has no annotated boxes"
-    try:
-        if objects not in (ANNOTATED, TOKENS):
-            detector_of(corpus, objects)
-        if masks not in (cut.OWN, cut.BOXES):
-            segmenter_of(corpus, masks)
-    except FoirError as error:
-        return str(error).rstrip(".")
-    return ""

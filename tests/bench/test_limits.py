@@ -19,6 +19,8 @@ HEADS, MAPS = "no attention heads: name a ViT such as mini-vit, or methods", "no
 FAULTS = [  # options, tables that have them, words
     ({"model": "mini-cnn"}, ["phs-1", "phs-3", "phs-fig8"], f", but mini-cnn has {HEADS} that it can have."),
     ({"model": "mini-vit"}, ["ca-1", "ra-3"], f", but mini-vit has {MAPS} that it can have."),
+    ({"model": "mini-cnn"}, ["mao-ablation"], f", but mini-cnn has {HEADS} that it can have."),
+    ({"model": "dinov2-base-needles"}, ["mao-main"], "dinov2-base-needles is fine-tuned and no weights of it are published: pass your own file as weights."),
     ({"model": "mini-cnn", "methods": "FA,PHS"}, ["phs-1"], f"phs-1 asks for FA, but mini-cnn has {HEADS}"),
     ({"model": "mini-vit-small,dinov2-smal"}, ["phs-1"], "There is no model 'dinov2-smal': did you mean dinov2-small"),
     ({"model": "vit_small_patch99"}, ["phs-1"], "There is no model 'vit_small_patch99'"),
@@ -84,6 +86,8 @@ def test_every_table_of_a_run_is_looked_at_before_the_first_is_made(nothing):
     with pytest.raises(InputError, match="phs-2 asks for .*, but mini-cnn has no attention heads"):
         runner.reproduce(["ca-1", "phs-2"], {"model": "mini-cnn"})
     limits.check({"table": "phs-2", "model": "mini-cnn", "methods": "CBIR,Crop,PHS"})  # what is named may lack something
+    for model in ("mini-cnn", "mini-vit"):  # a table of both kinds of networks has methods of both
+        limits.check({"table": "mao-main", "model": model})
 
 
 @pytest.mark.parametrize(("options", "table", "words"), [one for one in ONE if "\udce9" not in one[0].get("methods", "")])
@@ -109,7 +113,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(out, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["phs", "ca", "ra"])
+@pytest.mark.parametrize("name", ["phs", "ca", "ra", "mao"])
 def test_papermill_meets_it_in_the_notebooks_first_call(name, tmp_path):
     with pytest.raises(papermill.PapermillExecutionError) as caught:
         papermill.execute_notebook(

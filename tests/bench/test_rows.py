@@ -1,6 +1,7 @@
 """Every table of every paper on a few pictures: its columns, its rows, what is printed beside them, its picture and files."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import nbformat
@@ -8,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foir_lib import files
+from foir_lib import files, load_set, registry
 from foir_lib.bench import rows
 from foir_lib.bench.metrics.focus import average
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.bench.published import beside, published
 from foir_lib.bench.runs import report, tables_text
-from foir_lib.bench.tables import catalogue, coattention, heads, regions
+from foir_lib.bench.tables import catalogue, coattention, heads, objects, regions
 from foir_lib.bench.tables.columns import Table
 from foir_lib.errors import FoirError, InputError
 from foir_lib.methods.regional_attention import RegionalAttention, save
@@ -46,6 +47,16 @@ def on_landmarks(town, learning):
 @pytest.fixture
 def on_focus(focus):
     return {"dataset": "few-focus", "model": "mini-vit", "device": "cpu", "k": 5, "cache": str(focus.corpus.cache), "progress": False}
+
+
+@pytest.fixture(scope="module")
+def on_needles(drawn, tmp_path_factory):
+    """Four small shelves of three things, annotated boxes for what is detected and for masks."""
+    few = drawn(lambda: load_set("mini-needles", seed=2, n_things=6, n_queries=6, n_database=4, n=3, side=192))
+    few = replace(few, name="few-needles", settings=few.settings | {"objects": "boxes", "masks": "boxes"})
+    registry.register("set", "few-needles")(lambda: few)
+    cache = str(tmp_path_factory.mktemp("needles"))
+    return {"dataset": "few-needles", "model": "mini-vit,mini-cnn", "device": "cpu", "cache": cache, "workers": 1, "progress": False}
 
 
 # ---- columns and names
@@ -109,6 +120,28 @@ def test_every_column_of_every_table_can_be_asked_and_joins():
     assert alone == guest
 
 
+def test_what_the_small_objects_paper_prints_meets_a_column_or_stands_alone():
+    """Of systems that have no column the published numbers alone are there; PDM has none in either source."""
+    main, ablation = (objects.TABLES[name] for name in ("mao-main", "mao-ablation"))
+    assert set(published("mao-main")["method"]) - {one.name for one in main.columns} == {"GSS", "alpha-CLIP", "AMES"} and main.alone
+    assert set(published("mao-ablation")["method"]) <= {one.name for one in ablation.columns}
+    assert set(published("mao-ablation")["model"]) == set(ablation.models)
+    for name, table in objects.TABLES.items():
+        assert name == "mao-curves" or set(published(name)["dataset"]) == set(table.datasets)
+    for column in ablation.columns:
+        assert ("oracle boxes" in column.name) == (getattr(column.retriever, "objects", None) == "boxes"), column.name
+
+
+def test_small_objects_have_one_stand_in_and_curves_are_their_own():
+    (world,), networks = rows.rows_of("mao-main")
+    assert world.startswith("mini-needles(") and networks == ["mini-vit", "mini-vit-needles", "mini-cnn"]
+    assert rows.rows_of("mao-ablation") == ([world], ["mini-vit", "mini-vit-needles"])
+    curves = objects.TABLES["mao-curves"]
+    assert rows.rows_of("mao-curves", "mini", "mini") == rows.rows_of("mao-curves", "paper", "paper") == (list(curves.datasets), list(curves.models))
+    options = [next(iter(registry.called(name)[1].items())) for name in curves.datasets]
+    assert {name: max(x for other, x in options if other == name) for name, _ in options} == {"permille": 50, "n": 50, "hidden": 60, "side": 1024}
+
+
 @pytest.mark.parametrize("table", catalogue.EVERY)
 def test_a_table_s_columns_print_as_they_are_read(table):
     for column in catalogue.find(table).columns:
@@ -139,6 +172,16 @@ def test_published_rows_of_others_stand_beside_ours():
     assert set(table["dataset"]) == {"roxford5k"} and table["table"].eq("ca-15").all()
     none = beside(ours.assign(model="resnet50"), spec)
     assert set(none["method"]) == {"GeM", "GeM+CA", "CANet"} and len(none) == 1 + 2 + 2, "no line of another network of ours"
+
+
+def test_a_fine_tuned_network_has_published_numbers_of_its_own():
+    columns = ["table", "dataset", "model", "method", "metric", "ours", "ap"]
+    ours = pd.DataFrame([("mao-main", "voxdet", "dinov2-base-needles", "MaO", "mAP", 80.0, "textbook")], columns=columns)
+    table = beside(ours, catalogue.find("mao-main")).set_index(["method", "model"])
+    assert table.loc[("MaO", "dinov2-base-needles"), ["published", "ours"]].tolist() == [83.70, 80.0]
+    assert table.loc[("MaO", "clip-base"), "published"] == 65.22 and table.loc[("GSS", "gss"), "published"] == 52.01
+    assert ("MaO", "dinov2-base") not in table.index, "no line of another network of ours"
+    assert table["ap"].dropna().tolist() == ["textbook"], "the paper doesn't say which"
 
 
 # ---- rows
@@ -183,6 +226,42 @@ def test_every_table_of_landmarks_is_made_told_drawn_and_saved(on_landmarks, tab
     text = (tmp_path / f"{table}.md").read_text()
     assert spec.title in text and all(note in text for note in report.notes(result))
     assert (tmp_path / f"{table}-figure.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["mao-main", "mao-ablation"])
+def test_every_table_of_small_objects_is_made_told_drawn_and_saved(on_needles, table, tmp_path):
+    spec, models = objects.TABLES[table], ["mini-vit", "mini-cnn"][: 1 + (table == "mao-main")]
+    result = report.checked(rows.run(table, **on_needles | {"model": ",".join(models)}), table)
+    assert list(zip(result["model"], result["method"])) == [(model, one.name) for model in models for one in spec.columns]
+    assert set(result["metric"]) == {"mAP"} and set(result["ap"]) == {"textbook"} and result["ours"].dropna().between(0, 100).all()
+    had = result[result["ours"].notna()].groupby("model")["method"].agg(list).to_dict()
+    maps = ["GeM", "SuperGlobal"] * (table == "mao-main")
+    assert had.pop("mini-vit") == [one.name for one in spec.columns if one.name not in maps]
+    assert had == ({"mini-cnn": ["CBIR", *maps]} if maps else {})
+    assert any("has no feature maps" in note for note in report.notes(result)) == bool(maps)
+    if table == "mao-ablation":  # the set says that boxes are annotated: both rows are one and the same
+        ours = result[result["model"] == "mini-vit"].set_index("method")["ours"]
+        assert ours["MaO"] == ours["MaO (oracle boxes)"] and ours["MaO (per crop)"] == ours["MaO (per crop, oracle boxes)"]
+    for source in counting_cells(table):
+        exec(source, {"pd": pd, "scores": result, "report": report, "spec": spec, "tables_text": tables_text})
+    report.save(result, table, tmp_path, {"figure": figures.bars(result, title=spec.title)})
+    assert spec.title in (tmp_path / f"{table}.md").read_text() and (tmp_path / f"{table}-figure.png").stat().st_size > 5000
+
+
+def test_curves_of_small_objects_have_a_point_for_each_set(drawn, on_needles, tmp_path):
+    sets = ", ".join(f"mini-needles({option}, n_things=6, n_queries=6, n_database=4{more})" for option, more in (
+        ("n=1", ", side=192"), ("n=3", ", side=192"), ("side=192", ", n=3"),
+    ))  # fmt: skip
+    methods = "CBIR,MeanCrops(objects='boxes'),GeM"
+    result = drawn(lambda: rows.run("mao-curves", **on_needles | {"dataset": sets, "model": "mini-vit", "methods": methods}))
+    ours = result[result["ours"].notna()]
+    assert ours.groupby("method")["x"].agg(list).to_dict() == {
+        "CBIR over n": [1, 3], "MeanCrops(objects='boxes') over n": [1, 3],
+        "CBIR over side": [192], "MeanCrops(objects='boxes') over side": [192],
+    }  # fmt: skip
+    figure = figures.scan(result, title=objects.TABLES["mao-curves"].title)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["things on a picture", "pixels of a picture"]
 
 
 def counting_cells(table):

@@ -201,12 +201,12 @@ def test_mini_is_every_table_and_nothing_else(notebooks, tmp_path):
 
 
 def test_a_table_is_made_by_the_notebook_of_its_family(notebooks):
-    for family in ("ca", "ra"):
+    for family in ("ca", "ra", "mao"):
         write_notebook(notebooks / f"{family}.ipynb")
     jobs = runner.plan(["mini"], {}, notebooks)
-    assert [job.table for job in jobs] == list(catalogue.EVERY) and len(jobs) == 17 + 16 + 4
+    assert [job.table for job in jobs] == list(catalogue.EVERY) and len(jobs) == 17 + 16 + 4 + 3
     assert all(job.notebook == notebooks / f"{job.table.split('-')[0]}.ipynb" for job in jobs)
-    assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra"}
+    assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra", "mao"}
     with pytest.raises(InputError, match="did you mean ra-2"):
         runner.plan(["ra-2d"], {}, notebooks)
 
@@ -225,7 +225,7 @@ def test_a_parameter_that_some_tables_lack_is_refused_before_anything_runs(noteb
 
 
 def test_the_notebooks_of_all_papers_share_what_the_command_line_offers():
-    read = {name: parameters.read(files.notebooks_root() / "tables" / f"{name}.ipynb") for name in ("phs", "ca", "ra")}
+    read = {name: parameters.read(files.notebooks_root() / "tables" / f"{name}.ipynb") for name in ("phs", "ca", "ra", "mao")}
     run = inspect.signature(bench_rows.run).parameters
     for name, known in read.items():
         assert {"data_root", "weights", "device", "seed", "methods", "plugin", "training_root", "guest"} <= set(known)

@@ -89,6 +89,7 @@ def test_voxdet_by_hand(voxdet):
 def test_on_voxdetw_nothing_is_annotated_but_the_truth_is_the_same(voxdet):
     annotated, result = load_set("voxdet", root=voxdet), load_set("voxdetw", root=voxdet)
     assert answers(result) == answers(annotated) and result.name == "voxdetw"
+    assert annotated.settings["objects"] == "boxes" and result.settings["objects"] == "owlv2"
     assert set(result.objects["image_id"]) == {"clamp_2/000000", "drill_1/000000", "drill_1/000001"}
     assert result.objects["label"][result.queries["object"]].tolist() == result.queries["label"].tolist()
 
@@ -188,6 +189,7 @@ def test_variants_of_a_set_share_its_folder_and_burst_may_be_unpacked_as_it_is(b
 def test_permirw_and_the_length_of_our_list(burst):
     result = load_set("permirw", root=burst, n_queries=1, splits="val")
     assert list(answers(result).values()) == [[f"HACS/b/frame000{f}.jpg" for f in (2, 4, 6)]]
+    assert (load_set("permir", root=burst).settings["objects"], result.settings["objects"]) == ("boxes", "owlv2")
     assert result.objects["image_id"].tolist() == ["HACS/b/frame0000.jpg"] and result.queries["object"].tolist() == [0]
 
 
@@ -242,6 +244,7 @@ def test_instre_xs_by_hand(instre):
     """15 % of 1,200 pixels are 180, 5 % are 60: the first of the books, 15 x 11, is small, 6 x 6 tiny."""
     result = load_set("instre-xs", root=instre)
     name = "INSTRE-S1/01a_book"
+    assert result.settings["objects"] == "boxes"
     assert [q for q, _ in answers(result)] == [f"{name}/{i:03d}.jpg" for i in (1, 3, 5)]
     assert all(rows == [f"{name}/002.jpg", f"{name}/004.jpg"] for rows in answers(result).values())
     assert result.queries["prompt"][0] == Box(2, 0, 17, 11) and result.database["image_id"].tolist()[-1] == "INSTRE-S1/01b_bear/001.jpg"

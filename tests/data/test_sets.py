@@ -325,6 +325,8 @@ def test_settings_are_no_part_of_what_features_are_made_of(tables):
         ({"enlarged": float("inf")}, "enlarged=inf must be a factor"),
         ({"training": ""}, "training='' must be the name"),
         ({"training": 3}, "training=3 must be the name"),
+        ({"objects": ""}, "street: the setting objects='' must be the name of a detector"),
+        ({"masks": True}, "masks=True must be the name of a segmenter"),
         ({"unit": "pictures"}, "no unit for the queries of street 'pictures': did you mean picture"),
     ],
 )

@@ -662,6 +662,23 @@ def test_by_default_the_published_weights_are_asked_for(monkeypatch):
     assert ("deit_tiny_patch16_224.fb_in1k", True) in calls and "at random" not in model.key
 
 
+def test_a_fine_tuned_network_is_never_the_published_one(monkeypatch, tmp_path):
+    """By its name alone it would be DINOv2 as it is."""
+    assert {"dinov2-base-needles", "clip-base-needles"} == set(zoo.TUNED)
+    create = timm.create_model
+    local = lambda name, pretrained=False, **o: pytest.fail("published weights") if pretrained else create(name, **o)  # noqa: E731
+    monkeypatch.setattr(zoo.timm, "create_model", local)
+    for name in zoo.TUNED:
+        for ask in (load_model, zoo.kind_of):
+            with pytest.raises(InputError, match=f"^{name} is fine-tuned and no weights of it are published: pass your own file as weights.$"):
+                ask(name)
+        assert zoo.kind_of(name, published=False) is zoo.ViT and zoo.MODELS[name] == zoo.MODELS[name.removesuffix("-needles")]
+    monkeypatch.setitem(zoo.MODELS, "tiny-needles", zoo.MODELS["deit-tiny"])
+    monkeypatch.setattr(zoo, "TUNED", ["tiny-needles"])
+    torch.save(create("deit_tiny_patch16_224").state_dict(), tmp_path / "tuned.pth")
+    assert load_model("tiny-needles", weights=tmp_path / "tuned.pth", device="cpu").name == "tiny-needles"
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["deit_tiny_patch16_224", "vit_tiny_patch16_224"])
 def test_real_weights(foir_data, name):

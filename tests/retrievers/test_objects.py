@@ -322,7 +322,7 @@ def test_hundreds_of_objects_lose_none(tiny, tmp_path):
 
 def test_what_lacks_is_said(tiny, tmp_path):
     bare = fresh(tiny, tmp_path)
-    bare.set = SimpleNamespace(name="bare", objects=pd.DataFrame())
+    bare.set = replace(bare.set, name="bare", objects=bare.set.objects[:0], queries=bare.set.queries.assign(object=-1))
     assert MaO(objects="boxes").lacks(bare) == "bare has no annotated boxes" and MaO().lacks(bare) == ""
 
     def missing(device):
@@ -332,3 +332,39 @@ def test_what_lacks_is_said(tiny, tmp_path):
     experiment = Experiment(world(tiny.paths), vit(), cache=tmp_path, progress=False)
     with pytest.raises(InputError, match="can't be asked on tiny: Weights of far-away aren't here: get them."):
         experiment.ranking(MaO(objects="far-away"))
+
+
+def test_boxes_of_queries_alone_are_no_oracle(tiny, tmp_path):
+    """VoxDetW: queries have their boxes, the database hasn't."""
+    corpus = fresh(tiny, tmp_path)
+    split = np.where(corpus.set.images["image_id"] == "p0", "both", "database")
+    queries, objects = corpus.set.queries.query("image_id == 'p0'"), corpus.set.objects.query("image_id == 'p0'")
+    few = replace(corpus.set, images=corpus.set.images.assign(split=split), queries=queries, objects=objects, protocols={})
+    assert MeanCrops(objects="boxes").lacks(Corpus(few, vit())) == ""
+    assert MeanCrops(objects="boxes").lacks(Corpus(replace(few, images=few.images.assign(split=np.where(split == "both", "query", split))), vit()))
+
+
+def test_the_set_says_whose_boxes_and_masks_are_meant(tiny, tmp_path):
+    calls, upper = registered("few", lambda picture: Detections([[8, 10, 40, 34]], [1.0])), registered("half", _upper, "segmenter")
+    corpus = Corpus(replace(world(tiny.paths), settings={"objects": "few", "masks": "half"}), vit(), cache=tmp_path, progress=False)
+    features = {str(mao): mao.refined(corpus.database).read("descriptor") for mao in (MaO(steps=2), MaO(objects="few", masks="half", steps=2))}
+    assert len(calls) == sum(upper) == N and np.array_equal(*features.values())
+    own = MaO(objects="boxes", masks="own", steps=2)
+    assert own.objects_of(corpus) == "boxes" and own.masks_of(corpus) == "own" and own.crops_of(corpus.database).owner.tolist() == [0, 0, *range(1, N)]
+    plain = Corpus(replace(world(tiny.paths), settings={}), vit())
+    assert (MaO().objects_of(plain), MaO().masks_of(plain)) == ("owlv2", "sam"), "the paper's"
+
+
+@pytest.mark.parametrize(("setting", "kind"), [("objects", "detector"), ("masks", "segmenter")])
+def test_a_setting_that_is_nothing_s_name_is_said(tiny, tmp_path, setting, kind):
+    settings = {"objects": "boxes", "masks": "own"} | {setting: "nobody"}
+    corpus = Corpus(replace(world(tiny.paths), settings=settings), vit(), cache=tmp_path)
+    assert MaO().lacks(corpus).startswith(f"{setting}='nobody' is no {kind}: choose one of ") and MaO(**{setting: "boxes"}).lacks(corpus) == ""
+
+
+def _upper(picture, boxes):
+    """The upper half of each box."""
+    masks = np.zeros((len(boxes), *picture.size[::-1]), bool)
+    for mask, (x0, y0, x1, y1) in zip(masks, boxes.round().astype(int), strict=True):
+        mask[y0 : (y0 + y1) // 2, x0:x1] = True
+    return masks

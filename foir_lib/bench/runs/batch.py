@@ -5,6 +5,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
+from itertools import product
 from pathlib import Path
 from threading import Event, Lock
 from typing import NamedTuple
@@ -74,16 +75,18 @@ def run_all(jobs: list[Job], folder: Path, fresh: bool) -> dict[str, str]:
 
 
 def lanes(jobs: list[Job]) -> list[list[Job]]:
-    """Jobs that may run side by side: on a CPU those that share no network, of those that do one after the other."""
+    """Jobs that may run side by side: on a CPU those that share no data set with a network, of those that do one after the other."""
     if os.cpu_count() == 1 or any(devices.choose(job.values.get("device")).type != "cpu" for job in jobs):
         return [jobs] if jobs else []
     groups: list[tuple[set, list]] = []
     for job in jobs:
-        names = set(limits.rows_of(job.table, job.values.get("dataset") or "mini", job.values.get("model") or "mini")[1])
-        alike = [group for group in groups if group[0] & names] or (groups[LANES - 1 :] if names else groups[:1])
+        pairs = set(product(*limits.rows_of(job.table, job.values.get("dataset") or "mini", job.values.get("model") or "mini")))
+        alike = [group for group in groups if group[0] & pairs]
+        if not alike and groups and (len(groups) == LANES or not pairs):
+            alike = [min(groups, key=lambda group: len(group[1]))]
         for group in alike:
             groups.remove(group)
-        groups.append((names.union(*(group[0] for group in alike)), [*(one for group in alike for one in group[1]), job]))
+        groups.append((pairs.union(*(group[0] for group in alike)), [*(one for group in alike for one in group[1]), job]))
     return [jobs for _, jobs in groups]
 
 

@@ -183,11 +183,11 @@ def instance_set(name: str, images: pd.DataFrame, objects: pd.DataFrame, setting
 
 
 def without_boxes(result: RetrievalSet) -> RetrievalSet:
-    """The same set without the objects of its database: for what has to find them itself."""
+    """The same set without the objects of its database, which are OWLv2's to detect."""
     keep = result.objects["image_id"].isin(result.query_images["image_id"]).to_numpy()
     at = np.r_[np.cumsum(keep) - 1, -1]  # the last entry answers for -1
     queries = result.queries.assign(object=at[result.queries["object"]])
-    return replace(result, objects=result.objects[keep], queries=queries)
+    return replace(result, objects=result.objects[keep], queries=queries, settings=result.settings | {"objects": "owlv2"})
 
 
 def _queries(objects):

@@ -21,7 +21,7 @@ def tables(lanes):
     return [[one.table for one in lane] for lane in lanes]
 
 
-def test_tables_of_one_network_follow_each_other(monkeypatch):
+def test_tables_of_one_network_on_one_set_follow_each_other(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     every = [job(t) for t in ("phs-1", "ca-1", "phs-2", "ra-3")]
     assert tables(batch.lanes(every)) == [["phs-1", "phs-2"], ["ca-1", "ra-3"]]
@@ -29,6 +29,9 @@ def test_tables_of_one_network_follow_each_other(monkeypatch):
         ["ca-1", "ca-2", "ca-3"], ["ca-4"],
     ]  # fmt: skip
     assert tables(batch.lanes([job("ca-1", model=m) for m in "abc"])) == [["ca-1"], ["ca-1", "ca-1"]]
+    assert tables(batch.lanes([job("phs-1"), job("ca-1"), job("ra-3"), job("mao-main")])) == [["ca-1", "ra-3"], ["phs-1", "mao-main"]], (
+        "networks of both, on a set of neither"
+    )
     assert batch.lanes([]) == []
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     assert tables(batch.lanes(every)) == [["phs-1", "ca-1", "phs-2", "ra-3"]]
