@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from foir_lib.methods import pooling, regional_attention, regions, whitening
-from foir_lib.models.detectors import load_detector
+from foir_lib.models.detectors import load_faster_rcnn
 from foir_lib.models.mini import shipped
 from foir_lib.models.weights import module_digest
 from foir_lib.registry import register
@@ -109,7 +109,7 @@ class RPN(_Regions):
     def describe(self, part):
         corpus = part.corpus
         if isinstance(corpus.detector, (str, Path)):
-            corpus.detector = load_detector(corpus.detector).to(corpus.model.device)
+            corpus.detector = load_faster_rcnn(corpus.detector).to(corpus.model.device)
 
         def grids(m, x):
             return [regions.proposals(corpus.detector, part.cut(m).picture, *x.shape[2:])]

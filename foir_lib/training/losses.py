@@ -1,10 +1,11 @@
-"""What a retrieval CNN is trained with: GeM and a whitening layer on top of it, ArcFace and the contrastive loss."""
+"""What networks are trained with: a retrieval CNN on ArcFace or the contrastive loss, a detector, a segmenter."""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.ops import box_convert, generalized_box_iou_loss, sigmoid_focal_loss
 
 from foir_lib.methods.pooling import power_mean
 from foir_lib.training.loop import Objective
@@ -101,3 +102,50 @@ class Task(Objective):
     def forward(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         descriptors = self.net(x.flatten(0, -4).contiguous(memory_format=torch.channels_last))
         return self.loss(descriptors.unflatten(0, x.shape[:-3]), labels)
+
+
+def objectness_loss(boxes: torch.Tensor, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Loss of class-agnostic detections by tokens on a square grid, a scalar, as a sum over its three parts.
+
+    boxes (B, N, 4): cx, cy, w, h as shares of the side; logits (B, N); truth (B, K, 4): x0, y0, x1, y1 likewise, rows of zeros
+    for none. A token owns the thing whose centre lies nearest, within a quarter of the thing's size or half a token. Its
+    box: 2 (1 - GIoU) + the L1 distance in sizes of the thing; its objectness: cross-entropy with the IoU of its box, and with 0
+    for tokens that own none. Assignment as in FCOS and YOLOX instead of OWLv2's bipartite matching, which learns slowly.
+    """
+    side = math.isqrt(boxes.shape[1])
+    at = (torch.arange(side, device=boxes.device) + 0.5) / side
+    centres = torch.stack([at.repeat(side), at.repeat_interleave(side)], 1)
+    truth_at, size = (truth[..., :2] + truth[..., 2:]) / 2, truth[..., 2:] - truth[..., :2]
+    away = (centres[None, :, None] - truth_at[:, None]).abs()  # (B, N, K, 2)
+    own = (away <= (size / 4).clamp(min=0.5 / side)[:, None]).all(-1) & (size > 0).all(-1)[:, None]
+    distance, owner = torch.where(own, away.square().sum(-1), torch.inf).min(-1)
+    batch, token = distance.isfinite().nonzero(as_tuple=True)
+    thing = owner[batch, token]
+    xyxy, wanted = box_convert(boxes[batch, token], "cxcywh", "xyxy"), truth[batch, thing]
+    giou = generalized_box_iou_loss(xyxy, wanted, reduction="sum")
+    sizes = size[batch, thing]
+    distance = (xyxy - wanted).abs() / sizes.repeat(1, 2)
+    target = torch.zeros_like(logits)
+    target[batch, token] = elementwise_iou(xyxy, wanted).detach()
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="sum")
+    return (2 * giou + distance.mean(-1).sum() + entropy) / max(len(thing), 1)
+
+
+def elementwise_iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """IoU (n,) of boxes (n, 4), x0, y0, x1, y1, one by one; none of them without area."""
+    shared = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(-1)
+    return shared / ((a[:, 2:] - a[:, :2]).prod(-1) + (b[:, 2:] - b[:, :2]).prod(-1) - shared)
+
+
+def mask_loss(logits: torch.Tensor, scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Loss of masks with the network's own estimate of their IoU, a scalar.
+
+    logits, truth (n, h, w), the truth in [0, 1]; scores (n,). 20 times the focal loss, the dice loss, and the squared error of
+    the scores. Source: Kirillov et al., ICCV 2023, appendix A.
+    """
+    focal = sigmoid_focal_loss(logits, truth, reduction="mean")
+    p = logits.sigmoid()
+    dice = 1 - (2 * (p * truth).flatten(1).sum(1) + 1) / ((p + truth).flatten(1).sum(1) + 1)
+    mask, real = logits.detach() > 0, truth > 0.5
+    iou = (mask & real).flatten(1).sum(1) / (mask | real).flatten(1).sum(1).clamp(min=1)
+    return 20 * focal + dice.mean() + F.mse_loss(scores, iou)

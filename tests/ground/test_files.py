@@ -78,7 +78,7 @@ DOORS = {  # all that read path text
     "weights of a ViT": lambda path: load_model("mini-vit", weights=path, device="cpu"),
     "weights of a CNN": lambda path: load_model("mini-cnn", weights=path, device="cpu"),
     "weights": checkpoints.read,
-    "detector": detectors.load_detector,
+    "detector": detectors.load_faster_rcnn,
     "attention": regional_attention.load,
     "a guest": lambda path: guests.read(path, None),
     "a ranking": lambda path: npz.load(path, "ranking", ["ids"]),

@@ -2,9 +2,10 @@
 
 from foir_lib.bench.metrics.focus import FocusResult, average, focus_precision, precision_at_k
 from foir_lib.bench.metrics.mean_ap import MeanAPResult, average_precision, mean_average_precision, revisited
+from foir_lib.bench.metrics.objects import Recall, iou_on, mask_iou, recall, recall_on
 from foir_lib.bench.metrics.scores import Score, score, scored
 
 __all__ = [
-    "FocusResult", "MeanAPResult", "Score", "average", "average_precision", "focus_precision", "mean_average_precision",
-    "precision_at_k", "revisited", "score", "scored",
+    "FocusResult", "MeanAPResult", "Recall", "Score", "average", "average_precision", "focus_precision", "iou_on",
+    "mask_iou", "mean_average_precision", "precision_at_k", "recall", "recall_on", "revisited", "score", "scored",
 ]  # fmt: skip
