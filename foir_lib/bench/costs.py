@@ -1,17 +1,24 @@
-"""What a table measures beside scores: clusters of a picture, the share filtered, memory and time of a million pictures."""
+"""What a table measures beside scores: clusters of a picture, the share filtered, memory and time of a million pictures, recall of boxes."""
 
 import time
 from dataclasses import replace
 
 import numpy as np
 
+from foir_lib.bench.metrics.objects import recall
 from foir_lib.bench.tables.columns import Column, Table
+from foir_lib.detections import Detections
+from foir_lib.retrievers.objects import decompose
 
 MILLION = 1_000_000
+RECALL = "recall at IoU "  # and the IoU
 
 
 def of(spec: Table, experiment, column: Column) -> dict[str, float]:
     """The costs among a table's metrics, by name."""
+    if (at := [name for name in spec.metrics if name.startswith(RECALL)]) and hasattr(column.retriever, "objects_of"):
+        boxes = column.retriever.objects_of(experiment.corpus)
+        return dict(zip(at, 100 * recalls(experiment.corpus, boxes, [float(name.removeprefix(RECALL)) for name in at]), strict=True))
     if not {"clusters per image", "filtered %", "memory GB"} & set(spec.metrics):
         return {}
     corpus, retriever, values = experiment.corpus, column.retriever, {}
@@ -25,6 +32,14 @@ def of(spec: Table, experiment, column: Column) -> dict[str, float]:
     if "memory GB" in spec.metrics:
         values["memory GB"], values["ms per query"] = _million(corpus, retriever, query, database)
     return values
+
+
+def recalls(corpus, objects: str, iou) -> np.ndarray:
+    """Share of the database's annotated boxes that boxes by the name ``objects`` meet, one for each IoU; see :func:`decompose`."""
+    detected, true = (decompose(corpus, name) for name in (objects, "boxes"))
+    rows = np.unique(true.owner)
+    boxes = [Detections(detected.boxes[detected.owner == row], detected.scores[detected.owner == row]) for row in rows]
+    return recall(boxes, [true.boxes[true.owner == row] for row in rows], iou).recall
 
 
 def _million(corpus, retriever, query, database):

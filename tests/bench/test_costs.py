@@ -7,6 +7,7 @@ from plainly import K
 from foir_lib import registry
 from foir_lib.bench import costs
 from foir_lib.bench.tables.columns import Column, Table
+from foir_lib.detections import Detections
 from foir_lib.retrievers import words
 
 
@@ -42,3 +43,20 @@ def test_memory_and_time_of_a_million_pictures(town, monkeypatch):
     assert values["ms per query"] == pytest.approx(14 / 2 * 1e6 / 14), "14 ms for two queries and 14 pictures"
     values = costs.of(spec, town, column(f"CA(n_clusters={K}, ivf=True)"))
     assert values["memory GB"] == pytest.approx(K * 11 * 2 * 1e6 / 1e9), "float16 clusters, without words"
+
+
+def test_recall_of_boxes_by_hand(tiny):
+    """A box that stays where it is on picture 0 meets that of picture i, i pixels to the right, with an IoU of (32 - i) / (32 + i)."""
+
+    class Still:
+        key, device = "still box", "cpu"
+
+        def detect(self, picture):
+            return Detections([[8, 10, 40, 34]], [1.0])
+
+    registry.register("detector", "still-box")(lambda device: Still())
+    spec, experiment = table("mAP", "recall at IoU 0.5", "recall at IoU 0.9"), tiny.experiment("vit")
+    values = costs.of(spec, experiment, column("MeanCrops(objects='still-box')"))
+    assert values == {"recall at IoU 0.5": pytest.approx(1100 / 13), "recall at IoU 0.9": pytest.approx(200 / 13)}
+    assert set(costs.of(spec, experiment, column("MeanCrops(objects='boxes')")).values()) == {100.0}
+    assert costs.of(spec, experiment, column("CBIR")) == {}, "it has no boxes"
