@@ -5,6 +5,7 @@ value of its cell; ``figure.savefig(path)`` writes it.
 from foir_lib.view.figures.bars import bars, histogram, roi_bars
 from foir_lib.view.figures.coattention import coattention_maps, local_features
 from foir_lib.view.figures.curves import curve, relative, scan
+from foir_lib.view.figures.detections import crop_maps, detections
 from foir_lib.view.figures.gains import gains
 from foir_lib.view.figures.heads import attention_maps, compare_methods, compare_sizes, head_maps, heads_of_models
 from foir_lib.view.figures.looks import canvas
@@ -15,6 +16,6 @@ from foir_lib.view.figures.regions import regions
 
 __all__ = [
     "attention_compare", "attention_maps", "bars", "canvas", "case", "coattention_maps", "compare_lists",
-    "compare_methods", "compare_sizes", "contact_sheet", "curve", "descriptor_maps", "gains", "head_maps", "heads_of_models", "histogram",
+    "compare_methods", "compare_sizes", "contact_sheet", "crop_maps", "curve", "descriptor_maps", "detections", "gains", "head_maps", "heads_of_models", "histogram",
     "local_features", "matches", "prompt", "regions", "relative", "roi_bars", "scan",
 ]  # fmt: skip
