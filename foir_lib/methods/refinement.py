@@ -19,6 +19,7 @@ from foir_lib.methods import legrad
 
 OVERLAPS = ("iou", "dice")
 OPTIMIZERS = ("adamw", "sgd")
+LENGTHS = ("raw", "unit")
 WINDOW = 10  # steps over which a gain below ``stop`` ends the refinement of a vector
 
 
@@ -40,8 +41,8 @@ def refine(
 ) -> Refined:  # fmt: skip
     """The vectors that start at ``start`` and maximise :func:`objective`, all at once.
 
-    tokens: of n crops before the last block; shares: of each patch inside the object's mask, 0 to 1; embeddings: v_i, unit length;
-    owner: which of the P vectors each crop belongs to, rising; a vector without crops stays as it starts. ``start`` is raw: the mean
+    tokens: of n crops before the last block; shares: of each patch inside the object's mask, 0 to 1; embeddings: v_i, see
+    :func:`pulls`; owner: which of the P vectors each crop belongs to, rising; a vector without crops stays as it starts. ``start`` is raw: the mean
     of the embeddings after the last norm, of length about sqrt(d), since AdamW's first step has length lr sqrt(d) whatever the
     gradient. ``renorm``: v gets the length of its start after each step. ``score``: of :func:`legrad.taps`; ``overlap``: "iou" or
     "dice"; ``stop``: a vector stops when its objective gained less in the last 10 steps (0: never). At most ``batch`` crops have
@@ -80,6 +81,17 @@ def objective(
     agreement = (soft_iou if overlap == "iou" else dice)(maps, shares)
     gains = agreement + alpha * (unit[owner] * embeddings).sum(-1)
     return gains.new_zeros(len(unit)).index_add(0, owner, gains)
+
+
+def pulls(raw: Float[Tensor, "n p"], start: Float[Tensor, "P p"], owner: Int[Tensor, " n"], lengths: str = "raw") -> Float[Tensor, "n p"]:
+    """The v_i of the second term, in which v is of unit length.
+
+    "raw": the printed product of vectors as the network gives them, v with the length of its start; "unit": all of unit length, which
+    makes the term weaker by the product of both lengths, about d. Raises InputError for another ``lengths``.
+    """
+    if lengths not in LENGTHS:
+        raise unknown("lengths", lengths, LENGTHS)
+    return raw * start.norm(dim=-1)[owner][:, None] if lengths == "raw" else F.normalize(raw, dim=-1)
 
 
 def soft_iou(maps: Float[Tensor, "n N"], shares: Float[Tensor, "n N"]) -> Float[Tensor, " n"]:

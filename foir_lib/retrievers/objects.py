@@ -147,18 +147,20 @@ class MaO(_Refined):
     """One vector whose attention maps meet the masks of all objects.
 
     ``objective``: "joint" (the paper's), "per-crop" (the released code's: a vector for each crop) or "full-image" (no crops: the
-    map over the whole picture); ``alpha``: weight of the products with the crops' embeddings.
+    map over the whole picture); ``alpha``: weight of the products with the crops' embeddings, whose ``lengths`` :func:`refinement.pulls`
+    explains: of "unit" ones alpha 0.03 lets the vector leave all that queries are compared with.
     """
 
     objective: Literal["joint", "per-crop", "full-image"] = "joint"
     alpha: float = 0.03
+    lengths: Literal[refinement.LENGTHS] = "raw"
 
     @property
     def vector(self) -> str | None:
         return None if self.objective == "per-crop" else "descriptor"
 
     def _objective(self):
-        return {"alpha": self.alpha}
+        return {"alpha": self.alpha, "lengths": self.lengths}
 
     def refined(self, pictures):
         """Features of the refinement: "descriptor", "objective" and "cosine" to the start (steps,), "steps"; of crops for "per-crop"."""

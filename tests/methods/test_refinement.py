@@ -179,6 +179,21 @@ def test_overlaps_by_hand():
         assert overlap(nothing, nothing) == overlap(same, nothing) == overlap(nothing, same) == 0
 
 
+def test_the_second_term_is_the_printed_one_of_raw_vectors_or_of_unit_ones():
+    raw, start, owner = torch.tensor([[3.0, 4.0], [0.0, 2.0], [6.0, 8.0]]), torch.tensor([[0.0, 2.0], [1.5, 0.0]]), torch.tensor([0, 0, 1])
+    none = torch.zeros(3, 5)
+
+    def term(lengths):
+        pulls = refinement.pulls(raw, start, owner, lengths)
+        return refinement.objective(none, none, F.normalize(start, dim=-1), pulls, owner, alpha=0.5)
+
+    torch.testing.assert_close(term("raw"), torch.tensor([0.5 * (2 * 4 + 2 * 2), 0.5 * 1.5 * 6]))
+    torch.testing.assert_close(term("unit"), torch.tensor([0.5 * (0.8 + 1), 0.5 * 0.6]))
+    with pytest.raises(InputError, match="lengths 'long'"):
+        refinement.pulls(raw, start, owner, "long")
+
+
+
 def test_the_objective_by_hand():
     maps, shares = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.5]])
     unit, embeddings = torch.tensor([[0.6, 0.8], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]])

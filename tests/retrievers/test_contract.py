@@ -22,7 +22,7 @@ OTHER = {  # of each option a value that isn't its default
     "denoise": True, "seed": 4, "n_scales": 1, "n_features": 4, "dim": 3, "n_clusters": 2, "clustering": "spectral",
     "bandwidth": 1e-4, "ivf": True, "temperature": 3.0, "normalised": False, "how": "mean", "local": "mean", "image": "max",
     "n_maps": 1, "scales": 3, "context": False, "n": 2, "alpha": 1.0, "least": 44, "objects": "boxes", "masks": "boxes", "steps": 3,
-    "lr": 0.5, "optimizer": "sgd", "renorm": True, "stop": 9.0, "map_of": "descriptor", "refine_query": True, "objective": "full-image", "levels": 2,
+    "lr": 0.5, "optimizer": "sgd", "renorm": True, "stop": 9.0, "map_of": "descriptor", "refine_query": True, "lengths": "unit", "objective": "full-image", "levels": 2,
 }  # fmt: skip
 TOGETHER = {  # options that count beside others only
     "stop": {"steps": 13}, "bandwidth": {"clustering": "mean-shift"}, "OneToMany temperature": {"how": "softmax"}, "ManyToMany temperature": {"image": "softmax"},

@@ -4,7 +4,6 @@ import time
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from foir_lib.bench.speed.contract import compare
@@ -102,8 +101,8 @@ def _refined(model, x, shares, owner=None, stop=0.0):
     embeddings = raw(model, tokens)
     owner = torch.zeros(len(x), dtype=torch.long, device=tokens.device) if owner is None else owner
     start = refinement.means(embeddings, owner, int(owner[-1]) + 1)
-    unit = F.normalize(embeddings, dim=-1)
-    return refinement.refine(model, tokens, shares, unit, start, owner, steps=STEPS, stop=stop, project=model.projects)
+    pulls = refinement.pulls(embeddings, start, owner)
+    return refinement.refine(model, tokens, shares, pulls, start, owner, steps=STEPS, stop=stop, project=model.projects)
 
 
 def _pictures(model, n):

@@ -13,7 +13,7 @@ from foir_lib.retrievers.parts import batched
 
 @dataclass(frozen=True)
 class How:
-    """Options of :func:`refinement.refine`, and whose ``masks`` its maps meet, see :func:`crops.shares`."""
+    """Options of :func:`refinement.refine`, ``lengths`` of :func:`refinement.pulls`, and whose ``masks`` its maps meet, see :func:`crops.shares`."""
 
     alpha: float = 0.03
     steps: int = 80
@@ -22,15 +22,16 @@ class How:
     renorm: bool = False
     score: str = "tokens"
     overlap: str = "iou"
+    lengths: str = "raw"
     stop: float = 0.0
     masks: str = OWN
 
     def __call__(self, corpus, tokens, masks, embeddings, start, owner) -> dict[str, torch.Tensor]:
         """"descriptor" (P, d), unit length; "objective" and "cosine" to the start (P, steps), "steps" (P,)."""
         model, (masks, owner) = corpus.model, (torch.from_numpy(np.asarray(x)).to(tokens.device) for x in (masks, owner))
-        options = {name: value for name, value in vars(self).items() if name != "masks"}
-        unit = F.normalize(embeddings, dim=-1)
-        result = refinement.refine(model, tokens, masks, unit, start, owner, **options, project=model.projects, batch=corpus.batch_size)
+        options = {name: value for name, value in vars(self).items() if name not in ("masks", "lengths")}
+        pulls = refinement.pulls(embeddings, start, owner, self.lengths)
+        result = refinement.refine(model, tokens, masks, pulls, start, owner, **options, project=model.projects, batch=corpus.batch_size)
         return {
             "descriptor": F.normalize(result.vectors, dim=-1), "objective": result.objective.T, "cosine": result.cosine.T,
             "steps": result.steps,
