@@ -208,9 +208,9 @@ def test_a_query_is_its_plain_crop_unless_it_is_refined(corpus):
         assert np.abs(refined - expected).max() > 1e-3 and np.linalg.norm(refined) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("objective", ["joint", "per-crop", "full-image"])
-def test_each_objective_is_the_refinement_with_its_arguments(corpus, objective):
-    mao, model = MaO(objects="boxes", objective=objective, steps=6), corpus.model
+@pytest.mark.parametrize(("objective", "lengths"), [("joint", "raw"), ("joint", "unit"), ("per-crop", "raw"), ("full-image", "unit")])
+def test_each_objective_is_the_refinement_with_its_arguments(corpus, objective, lengths):
+    mao, model = MaO(objects="boxes", objective=objective, lengths=lengths, steps=6), corpus.model
     features, crops = mao.refined(corpus.database), mao.crops_of(corpus.database)
     picture = corpus.set.open("p0")
     x = torch.stack([model.preprocess(crops.open(m)) for m in (0, 1)])
@@ -221,7 +221,8 @@ def test_each_objective_is_the_refinement_with_its_arguments(corpus, objective):
         shares = torch.from_numpy(patch_shares(union, (4, 4))).float().reshape(1, -1)
     raw, owner = model.embed(x, unit=False), torch.arange(2) if objective == "per-crop" else torch.zeros(len(x), dtype=torch.long)
     start = raw.mean(0, keepdim=True) if objective == "joint" else raw
-    result = refinement.refine(model, model.tokens(x, 2), shares, F.normalize(raw, dim=1), start, owner, steps=6)
+    pulls = F.normalize(raw, dim=1) if lengths == "unit" else raw * start[owner].norm(dim=1, keepdim=True)
+    result = refinement.refine(model, model.tokens(x, 2), shares, pulls, start, owner, steps=6)
     rows = slice(0, len(start))
     np.testing.assert_allclose(features.read("objective")[rows], result.objective.T, atol=2e-3)
     np.testing.assert_allclose(features.read("cosine")[rows], result.cosine.T, atol=2e-3)
