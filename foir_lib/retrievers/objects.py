@@ -165,7 +165,7 @@ class MaO(_Refined):
     def refined(self, pictures):
         """Features of the refinement: "descriptor", "objective" and "cosine" to the start (steps,), "steps"; of crops for "per-crop"."""
         form = {"joint": refining.joint, "per-crop": refining.per_crop, "full-image": refining.full_image}[self.objective]
-        return form(self.crops_of(pictures), self.how(pictures.corpus, alpha=self.alpha))
+        return form(self.crops_of(pictures), self.how(pictures.corpus, **self._objective()))
 
     def _database(self, part):
         features = self.refined(part)
