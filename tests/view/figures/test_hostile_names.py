@@ -65,6 +65,7 @@ DRAWN = {
         picture(), [Box(1, 1, 20, 20)], [[picture()]], {name: [[MAPS.reshape(2, 3)]]}, name
     ),
     "regions": lambda name, _: figures.regions([picture()], [[(0, 0, 1)]], [[1.0]], [(2, 3)], title=name),
+    "heat maps": lambda name, _: figures.heat_maps([picture()], {name: MAPS.reshape(1, 2, 3)}, title=name, caption=name),
     "heads": lambda name, _: figures.roi_bars([0.1, 0.5], [True, False], name),
 }  # fmt: skip
 
@@ -88,8 +89,9 @@ def test_a_name_on_a_figure_is_text(kind, name, folder):
 
 def test_every_figure_with_words_of_data_is_tried():
     others = {"attention_maps", "canvas", "curve", "compare_methods", "compare_sizes", "head_maps", "heads_of_models", "local_features", "matches"}
+    others |= {"descriptor_maps", "legrad_layers", "legrad_maps"}  # drawn by heat_maps
     tried = {"bars", "histogram", "relative", "scan", "gains", "prompt", "contact_sheet", "compare_lists", "case"}
-    tried |= {"attention_compare", "coattention_maps", "regions", "roi_bars"}
+    tried |= {"attention_compare", "coattention_maps", "regions", "roi_bars", "heat_maps"}
     assert tried | others == set(figures.__all__) and not tried & others
 
 
