@@ -169,9 +169,14 @@ def outlined(picture: Image.Image, boxes: np.ndarray) -> Image.Image:
     return copy
 
 
-def captions(look: Look, where: str) -> list[str]:
+def percent(share: float) -> str:
+    """A share as percent, small ones with a decimal: objects cover less than that of a picture."""
+    return f"{100 * share:.{1 if share < 0.0995 else 0}f}"
+
+
+def captions(look: Look, where: str, more: str = "") -> list[str]:
     """What stands below the maps over the picture or the crop: before and after."""
-    return [f"{when}: {100 * one:.0f} % on it" for when, one in zip(WHEN, look.shares[where], strict=True)]
+    return [f"{when}{more}: {percent(one)} % on it" for when, one in zip(WHEN, look.shares[where], strict=True)]
 
 
 def sentence(one: Opened, thing: Object | None, look: Look | None, results: pd.DataFrame) -> str:
@@ -180,26 +185,34 @@ def sentence(one: Opened, thing: Object | None, look: Look | None, results: pd.D
     rank = f"rank {place[0] + 1}" if len(place) else f"not among the first {len(results)}"
     words = f"Picture {one.name}, {rank}: {n} object{'s' * (n != 1)}."
     if look is None:
-        return f"{words} Click one, on the picture or in the row beside it."
+        return f"{words} Click one, on the picture or in the row below it."
     which = f"object {thing.number + 1}" if thing.number >= 0 else "this part of the picture"
-    shares = [f"{name} {100 * s[0]:.0f} % → {100 * s[1]:.0f} %, covered {100 * look.covered[name]:.0f} %" for name, s in look.shares.items()]
-    return f"{words} Share of the map on {which}, before → after refinement: {'; '.join(shares)}."
+    shares = [
+        f"of the {name} {percent(before)} → {percent(after)} % (it covers {percent(look.covered[name])} %)"
+        for name, (before, after) in look.shares.items()
+    ]
+    return f"{words} Share of the map that lies on {which}, before → after refinement: {', '.join(shares)}."
 
 
-def rows(one: Opened, thing: Object | None, look: Look | None) -> list[dict]:
-    """Rows of the gallery beside an open picture: maps before and after refinement, and all of its objects, by their numbers."""
-    shown, chosen = [], -1 if thing is None else thing.number
-    for where, title in WHERE.items() if look is not None else ():
+def maps_rows(one: Opened, look: Look) -> list[dict]:
+    """Rows of a gallery: the maps before and after refinement over an open picture, and over the crop of an object."""
+    shown = []
+    for where, title in WHERE.items():
         files = maps.overlays(look.crop if where == "crop" else one.picture, look.maps[where], 1.0, look.inside[where], SIDE)
         items = [
-            {"key": when, "image": file, "caption": caption, "alt": f"{title}, map {when} refinement: {caption}"}
+            {"key": when, "image": file, "caption": caption, "alt": f"{title}, map {caption}".replace(":", " refinement:")}
             for when, file, caption in zip(WHEN, files, captions(look, where), strict=True)
         ]
-        shown.append({"title": title, "note": f"{100 * look.covered[where]:.0f} % of it is covered by the object", "items": items})
+        shown.append({"title": title, "note": f"the object covers {percent(look.covered[where])} %", "items": items})
+    return shown
+
+
+def objects_row(one: Opened, chosen: int = -1) -> dict:
+    """A row of a gallery: the objects of an open picture, by their numbers, the ``chosen`` one framed."""
     items = []
     for i, box in enumerate(one.boxes[:MOST].round().astype(int).tolist()):
         file = encoded(one.picture.crop((*box[:2], max(box[2], box[0] + 1), max(box[3], box[1] + 1))), SIDE)
         items.append({"key": i, "image": file, "caption": f"{i + 1}", "alt": f"object {i + 1}", "frame": "chosen" * (i == chosen)})
     note = f"the first {MOST} of {len(one.boxes)}" if len(one.boxes) > MOST else ""
     empty = "Nothing was found in this picture: its descriptor is that of the whole. Click anywhere on it."
-    return [*shown, {"title": "Its objects", "note": note, "items": items, "empty": empty}]
+    return {"title": "Its objects", "note": note, "items": items, "empty": empty}

@@ -1,5 +1,6 @@
 """ObjectExplorer: point at a thing, click an object in a result, and see where that picture's descriptor looks for it."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import ipywidgets
@@ -50,7 +51,7 @@ class ObjectExplorer(Explorer):
         self.results, self.opened, self.object, self.look_at, self._number = None, None, None, None, 0
         self._open = lru_cache(16)(lambda method, row: looking.opened(corpus, method, row))
         self._look = lru_cache(16)(lambda method, row, thing, last: looking.look(self._open(method, row), thing, last))
-        self.comparison, self.gallery, self.looks = Comparison(corpus), Gallery(), Gallery()
+        self.comparison, self.gallery, self.looks, self.things = Comparison(corpus), Gallery(), Gallery(), Gallery()
         own = panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
         super().__init__(panel, self._content(k, last), own)
@@ -84,13 +85,13 @@ class ObjectExplorer(Explorer):
         self.words, self.bar = Words(CLICK), Words(maps.colour_bar(1.0, SCALE))
         self.query_button = self.button("ask with this object", self.ask_with, tooltip="Makes the object that was clicked the query")
         self.gallery.on_pick(lambda row: self.clicked(lambda: self.open_result(row)))
-        self.looks.on_pick(lambda key: self.clicked(lambda: self.look(key)) if isinstance(key, int) else None)
+        self.things.on_pick(lambda number: self.clicked(lambda: self.look(number)))
         self.result.on_change(self._pointed)
-        left = ipywidgets.VBox([self.result, self.query_button], layout=Layout(flex="1 1 280px", min_width="0", max_width="420px"))
-        right = ipywidgets.VBox([self.looks, self.bar], layout=Layout(flex="1 1 320px", min_width="0"))
-        self._below = wrapped(left, right, gap="8px 16px")
-        self._below.layout.display = "none"
-        self.gallery.add_class("foir-line")
+        left = ipywidgets.VBox([self.result, self.query_button], layout=Layout(flex="1 1 200px", min_width="0", max_width="420px"))
+        right = ipywidgets.VBox([self.looks, self.bar], layout=Layout(flex="1 1 240px", min_width="0"))
+        self._below = ipywidgets.VBox([wrapped(left, right, gap="8px 16px"), self.things], layout=Layout(display="none"))
+        for gallery in (self.gallery, self.things):
+            gallery.add_class("foir-line")
         return [wrapped(self.method, self.objects, self.k, self.last), self.gallery, self.words, self._below]
 
     def __repr__(self):
@@ -154,7 +155,7 @@ class ObjectExplorer(Explorer):
         look, box, (x0, y0) = self.look_at, self.object.box, self.look_at.corner
         boxes = [[box], [Box(box.x0 - x0, box.y0 - y0, box.x1 - x0, box.y1 - y0)]]
         heats = {when: [look.maps[name][i] for name in looking.WHERE] for i, when in enumerate(looking.WHEN)}
-        titles = [[title, *looking.captions(look, name)] for name, title in looking.WHERE.items()]
+        titles = [[title, *looking.captions(look, name, " refinement")] for name, title in looking.WHERE.items()]
         return figures.heat_maps((self.opened.picture, look.crop), heats, boxes, titles=titles)
 
     def show(self) -> None:
@@ -199,7 +200,7 @@ class ObjectExplorer(Explorer):
 
     def _other_objects(self):
         """The same method on other objects; what was clicked on the open result may be none of them."""
-        self._use(looking.fitted(self._method, self.corpus, self.objects.value))
+        self._use(looking.fitted(replace(self._method, objects=self.objects.value), self.corpus))
 
     def _use(self, method):
         row, _ = clicked = self._clicked
@@ -231,8 +232,11 @@ class ObjectExplorer(Explorer):
         self._below.layout.display = "none" if one is None else None
         self.summary = CLICK if one is None else looking.sentence(one, thing, self.look_at, self.results)
         self.words.value = markup('<div data-foir="objects" style="line-height:1.5">{}</div>', self.summary)
+        self.looks.show([] if self.look_at is None else looking.maps_rows(one, self.look_at))
+        self.bar.layout.display = "none" if self.look_at is None else None
         if one is None:
-            return self.looks.show([])
+            return
+        self.things.show([looking.objects_row(one, -1 if thing is None else thing.number)])
         if before is not one or self.result.number != self._number:
             label = f"picture {plain(self.comparison.ids[one.row])}"
             self.result.show(looking.outlined(one.picture, one.boxes), label=label)
@@ -242,4 +246,3 @@ class ObjectExplorer(Explorer):
             if thing is not None:
                 self.result.edit("add", thing.box)
         self.result.say("" if thing is None else thing.words)
-        self.looks.show(looking.rows(one, thing, self.look_at))
