@@ -82,7 +82,7 @@ class ObjectExplorer(Explorer):
         self.k = self.control("Dropdown", "results (k)", self.show, options=sorted({*K, int(k)}), value=int(k))
         self.last = self.control("IntSlider", "last blocks", self.show, value=int(last), min=1, max=self.corpus.model.depth)
         self.result = PromptCanvas(label="result", grid=self.corpus.model.grid, tool="point")
-        self.words, self.bar = Words(CLICK), Words(maps.colour_bar(1.0, SCALE))
+        self.words, self.bar = Words(CLICK), Words(maps.colour_bar(1.0, SCALE, percent=False))
         self.query_button = self.button("ask with this object", self.ask_with, tooltip="Makes the object that was clicked the query")
         self.gallery.on_pick(lambda row: self.clicked(lambda: self.open_result(row)))
         self.things.on_pick(lambda number: self.clicked(lambda: self.look(number)))
