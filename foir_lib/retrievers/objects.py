@@ -164,8 +164,12 @@ class MaO(_Refined):
 
     def refined(self, pictures):
         """Features of the refinement: "descriptor", "objective" and "cosine" to the start (steps,), "steps"; of crops for "per-crop"."""
+        return self.refined_crops(self.crops_of(pictures))
+
+    def refined_crops(self, crops: Crops):
+        """:meth:`refined` of the pictures of ``crops``."""
         form = {"joint": refining.joint, "per-crop": refining.per_crop, "full-image": refining.full_image}[self.objective]
-        return form(self.crops_of(pictures), self.how(pictures.corpus, **self._objective()))
+        return form(crops, self.how(crops.corpus, **self._objective()))
 
     def _database(self, part):
         features = self.refined(part)

@@ -369,3 +369,28 @@ def _upper(picture, boxes):
     for mask, (x0, y0, x1, y1) in zip(masks, boxes.round().astype(int), strict=True):
         mask[y0 : (y0 + y1) // 2, x0:x1] = True
     return masks
+
+
+def test_what_cannot_be_had_is_asked_for_once_a_corpus(tiny, tmp_path):
+    calls = []
+
+    def far(device):
+        calls.append(device)
+        raise InputError("The hub is far away.")
+
+    registry.register("detector", "far")(far)
+    corpus = fresh(tiny, tmp_path)
+    for method in (MeanCrops(objects="far"), MeanCrops(objects="far"), MaO(objects="far", masks="boxes")):
+        assert method.lacks(corpus) == "The hub is far away"
+    assert len(calls) == 1 and MaO(objects="tokens", masks="own").lacks(corpus) == ""
+    assert MeanCrops(objects="far").lacks(fresh(tiny, tmp_path)) and len(calls) == 2
+
+
+def test_objects_of_a_picture_by_itself(corpus):
+    objects = decompose(corpus, "boxes")
+    for row in (0, 5):
+        one = objects.of(row)
+        assert len(one) == 1 and one.owner.tolist() == [0] * len(one.boxes) and one.digest != objects.digest
+        np.testing.assert_array_equal(one[0].boxes, objects[row].boxes)
+        np.testing.assert_array_equal(one[0].masks, objects[row].masks)
+    assert objects.of(0).digest != objects.of(5).digest

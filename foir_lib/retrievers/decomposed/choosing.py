@@ -21,10 +21,20 @@ def lacking(corpus, objects: str, masks: str = OWN) -> str:
         return f"{corpus.set.name} has no annotated boxes"
     try:
         check_detector(objects), check_segmenter(masks)
-        if objects not in (ANNOTATED, TOKENS):
-            detector_of(corpus, objects)
-        if masks not in (OWN, BOXES):
-            segmenter_of(corpus, masks)
     except FoirError as error:
         return str(error).rstrip(".")
-    return ""
+    needed = [(detector_of, objects)] * (objects not in (ANNOTATED, TOKENS)) + [(segmenter_of, masks)] * (masks not in (OWN, BOXES))
+    return next(filter(None, (_problem(corpus, *one) for one in needed)), "")
+
+
+def _problem(corpus, opener, name):
+    """Why a detector or segmenter can't be had, or ""; asked once a corpus, since a hub that can't be reached takes half a minute."""
+
+    def ask():
+        try:
+            opener(corpus, name)
+        except FoirError as error:
+            return str(error).rstrip(".")
+        return ""
+
+    return corpus.learned(("problem", opener, name), ask)

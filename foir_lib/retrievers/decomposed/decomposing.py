@@ -49,6 +49,12 @@ class Objects:
         masks = np.stack([self.pixels(m) for m in at]) if len(at) and self.masked[at].all() else None
         return Detections(self.boxes[at], self.scores[at], masks)
 
+    def of(self, row: int) -> "Objects":
+        """Those of a picture by itself: of a part with that one picture."""
+        at = np.flatnonzero(self.owner == range(self.n)[row])
+        arrays = (self.boxes[at], self.scores[at], np.zeros(len(at), int), self.masked[at])
+        return Objects(1, *arrays, lambda m: self.pixels(at[m]), f"{self.digest}, {row}")
+
 
 def decompose(corpus, name: str = TOKENS, pictures=None) -> Objects:
     """The :class:`Objects` of the database, or of another part without prompts.

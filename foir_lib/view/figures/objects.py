@@ -1,4 +1,4 @@
-"""Where the descriptor of a picture looks on the picture: a global one at shelves, a refined one at things."""
+"""Where vectors look on pictures: LeGrad maps of any targets, of layers, and of a picture's own descriptor, all on one scale."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,9 +7,12 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from PIL import Image
 
 from foir_lib.errors import InputError
 from foir_lib.methods import legrad
+from foir_lib.models.vit import ViT
 from foir_lib.prompts import Box, patch_shares
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.corpus import Corpus
@@ -17,8 +20,68 @@ from foir_lib.retrievers.objects import decompose
 from foir_lib.view.figures import parts
 from foir_lib.view.figures.looks import ORANGE, WIDTH, canvas
 
+SCALE = "Each map goes from 0 at its weakest patch to 1 at its strongest: compare places, not heights, since one map's 1 isn't another's."
 CAPTION = "Each map has its own picture's descriptor as target and goes from 0 to its strongest patch. Compare the share of a map that lies on things "
 CAPTION += "with their share of the picture: a map that knows nothing of things has that much on them."
+HEIGHT = "LeGrad (1: the map's strongest patch)"
+EDGE = [withStroke(linewidth=2.2, foreground="black")]
+NAME = "picture"  # above the pictures themselves
+
+
+def heat_maps(
+    pictures: Sequence[Image.Image], maps: Mapping[str, Sequence], boxes: Sequence[Sequence[Box]] | None = None, smooth: bool = True,
+    title: str | None = None, caption: str | None = SCALE, titles: Sequence[Sequence[str]] | None = None,
+) -> Figure:  # fmt: skip
+    """A row for each picture: the picture, then each of its ``maps`` over it in grey, all on one scale from 0 to 1.
+
+    ``maps``: name -> a map (rows, columns) for each picture, as :func:`legrad.heatmap` gives them; ``boxes``: of the objects of each
+    picture; ``smooth``: bilinear between patches, as LeGrad's own pictures are, or patches as they are; ``titles``: above each panel
+    instead of the names. Raises InputError without pictures or maps, for other numbers of them, and for values outside 0 to 1.
+    """
+    maps = {name: [parts.checked(one, 2, name=f"map {name!r}") for one in rows] for name, rows in maps.items()}
+    boxes = [()] * len(pictures) if boxes is None else boxes
+    _check_maps(pictures, maps, boxes)
+    across, titles = len(maps) + 1, titles or [[NAME, *maps], *[[""] * (len(maps) + 1)] * (len(pictures) - 1)]
+    side = min(2.2, (WIDTH - 0.8) / across)
+    heights = [side * parts.tall(picture) + 0.25 * any(words) for picture, words in zip(pictures, titles, strict=True)]
+    with canvas(sum(heights) + 0.5 + 0.2 * bool(title) + 0.25 * bool(caption), across * side + 0.8) as figure:
+        lines = figure.subplots(len(pictures), across, squeeze=False, height_ratios=heights)
+        for line, picture, things, words, *row in zip(lines, pictures, boxes, titles, *maps.values(), strict=True):
+            parts.show(line[0], picture)
+            for axes, heat in zip(line[1:], row, strict=True):
+                heat = legrad.upsampled(torch.from_numpy(heat), picture.size) if smooth else heat
+                image = parts.heat_map(axes, picture, heat, 1.0)
+            for axes, above in zip(line, words, strict=True):
+                axes.set_title(above)
+                _outlines(axes, things)
+        parts.colour_bar(figure, image, lines[:, 1:].ravel().tolist(), HEIGHT)
+        parts.words(figure, title, caption)
+    return figure
+
+
+def legrad_maps(
+    model: ViT, pictures: Sequence[Image.Image], targets: Mapping[str, torch.Tensor], last: int = 2,
+    boxes: Sequence[Sequence[Box]] | None = None, project: bool = False, score: str = "tokens", **options,
+) -> Figure:  # fmt: skip
+    """LeGrad maps of one or several targets over pictures.
+
+    ``targets``: name -> vector (d,), for all pictures, or (P, d), one for each; ``project``: they lie where CLIP projects to, as its
+    texts do; ``last``, ``project``, ``score``: of :func:`legrad.heatmap`; ``options``: of :func:`heat_maps`. Raises what these raise.
+    """
+    tensors = _preprocessed(model, pictures)
+    maps = {name: legrad.heatmap(model, tensors, _each(target, tensors), last, project, score) for name, target in targets.items()}
+    return heat_maps(pictures, maps, boxes, **options)
+
+
+def legrad_layers(
+    model: ViT, pictures: Sequence[Image.Image], target: torch.Tensor, boxes: Sequence[Sequence[Box]] | None = None,
+    project: bool = False, score: str = "tokens", **options,
+) -> Figure:  # fmt: skip
+    """LeGrad maps of one target over the last block, the last two, and so on to all of them, side by side; else as :func:`legrad_maps`."""
+    tensors, depths = _preprocessed(model, pictures), range(1, model.depth + 1)
+    names = {last: "last block" if last == 1 else f"last {last}" for last in depths}
+    maps = {names[last]: legrad.heatmap(model, tensors, _each(target, tensors), last, project, score) for last in depths}
+    return heat_maps(pictures, maps, boxes, **options)
 
 
 def descriptor_maps(
@@ -31,26 +94,15 @@ def descriptor_maps(
     method that can't be had or has several vectors a picture.
     """
     _check(corpus, retrievers, rows)
-    things = decompose(corpus, objects)
+    things, pictures = decompose(corpus, objects), [corpus.database.open(row) for row in rows]
     maps = {name: looks_at(corpus, retriever, rows) for name, retriever in retrievers.items()}
-    pictures, across = [corpus.database.open(row) for row in rows], len(maps) + 1
-    side = min(2.2, (WIDTH - 0.8) / across)
-    heights = [side * parts.tall(picture) + 0.25 for picture in pictures]
-    with canvas(sum(heights) + 0.8, across * side + 0.8) as figure:
-        lines = figure.subplots(len(pictures), across, squeeze=False, height_ratios=heights)
-        for (first, *panels), row, picture, *heats in zip(lines, rows, pictures, *maps.values(), strict=True):
-            boxes = [Box(*box) for box in things[row].boxes.tolist()]
-            covered = _covered(boxes, picture.size, corpus.model.grid)
-            parts.show(first, picture)
-            first.set_title(f"things: {100 * covered.mean():.0f} % of it")
-            for axes, name, heat in zip(panels, maps, heats, strict=True):
-                image = parts.heat_map(axes, picture, heat, 1.0)
-                axes.set_title(f"{name}: {100 * share(heat, covered):.0f} % on things")
-            for axes in (first, *panels):
-                _outlines(axes, boxes)
-        parts.colour_bar(figure, image, lines[:, 1:].ravel().tolist(), "LeGrad (1: the strongest patch)")
-        parts.words(figure, title, CAPTION)
-    return figure
+    boxes = [[Box(*box) for box in things[row].boxes.tolist()] for row in rows]
+    titles = []
+    for picture, inside, *heats in zip(pictures, boxes, *maps.values(), strict=True):
+        covered = _covered(inside, picture.size, corpus.model.grid)
+        shares = [f"{name}: {100 * share(heat, covered):.0f} % on things" for name, heat in zip(maps, heats, strict=True)]
+        titles.append([f"things: {100 * covered.mean():.0f} % of it", *shares])
+    return heat_maps(pictures, maps, boxes, smooth=False, title=title, caption=CAPTION, titles=titles)
 
 
 def looks_at(corpus: Corpus, retriever: Retriever, rows: Sequence[int]) -> np.ndarray:
@@ -67,6 +119,17 @@ def share(heat: np.ndarray, covered: np.ndarray) -> float:
     return float((heat * covered).sum() / max(heat.sum(), 1e-12))
 
 
+def _preprocessed(model, pictures):
+    if not len(pictures):
+        raise InputError("There is no picture to look at: give at least one.")
+    return torch.stack([model.preprocess(picture) for picture in pictures])
+
+
+def _each(target, tensors):
+    """A target for each picture."""
+    return target.expand(len(tensors), -1) if target.ndim == 1 else target
+
+
 def _covered(boxes, size, grid):
     """Share of each patch that lies in one of the boxes, or in several."""
     union = np.zeros(size[::-1], dtype=bool)
@@ -77,7 +140,20 @@ def _covered(boxes, size, grid):
 
 def _outlines(axes: Axes, boxes):
     for box in boxes:
-        axes.add_patch(Rectangle((box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0, fill=False, edgecolor=ORANGE, linewidth=0.8))
+        style = {"fill": False, "edgecolor": ORANGE, "linewidth": 1.0, "path_effects": EDGE}
+        axes.add_patch(Rectangle((box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0, **style))
+
+
+def _check_maps(pictures, maps, boxes):
+    n = len(pictures)
+    if not n or not maps:
+        raise InputError(f"{n} pictures and {len(maps)} kinds of maps make no figure: give at least one of each.")
+    if len(boxes) != n or any(len(rows) != n for rows in maps.values()):
+        raise InputError(f"{n} pictures need as many maps of each name, and as many lists of boxes.")
+    for name, rows in maps.items():
+        low, high = min(one.min() for one in rows), max(one.max() for one in rows)
+        if not 0 <= low <= high <= 1:
+            raise InputError(f"Maps {name!r} go from {low:g} to {high:g}: bring each to 0 and 1, as legrad.heatmap does.")
 
 
 def _check(corpus, retrievers, rows):

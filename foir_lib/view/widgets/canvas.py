@@ -35,6 +35,7 @@ class PromptCanvas(Drawn):
     size = traitlets.Tuple(default_value=(0, 0)).tag(sync=True)  # (width, height) of the original
     number = traitlets.Int(0).tag(sync=True)  # which picture: edits of an earlier one are void
     label = traitlets.Unicode().tag(sync=True)
+    tool = traitlets.Enum(("point", "box", "brush", "lasso"), "box").tag(sync=True)  # in the hand at first
     grid = traitlets.Tuple(allow_none=True, default_value=None).tag(sync=True)  # (rows, columns)
     drawing = traitlets.Dict().tag(sync=True)  # prompts, selected, undo, redo, roi
     bases = traitlets.Dict().tag(sync=True)  # name of a mask given in code -> PNG

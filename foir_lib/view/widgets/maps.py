@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from PIL import Image
 from scipy import ndimage
 
+from foir_lib.text import markup
 from foir_lib.view.figures import looks, parts
 from foir_lib.view.figures.looks import GREY, ORANGE
 from foir_lib.view.widgets.thumbs import encoded
@@ -53,16 +54,17 @@ def _edges(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return inside & ~core, around & ~inside
 
 
-def colour_bar(top: float) -> Markup:
-    """The scale of :func:`overlays` as HTML: its colours from 0 to ``top`` percent, with its unit."""
+def colour_bar(top: float, words: str = "attention per patch (%)", percent: bool = True) -> Markup:
+    """The scale of :func:`overlays` as HTML: its colours from 0 to ``top`` (``percent``, or a plain number), below ``words`` with its unit."""
     pixels = looks.COVER * colours(np.linspace(0, top, 128), top) + (1 - looks.COVER) * 128  # as over middle grey
     url = base64.b64encode(encoded(Image.fromarray(pixels.astype(np.uint8)[None].repeat(8, 0)), 128, "PNG")).decode()
     ticks = "".join(f"<span>{tick:.{0 if tick >= 9.95 or not tick else 1}f}</span>" for tick in (0, top / 2, top))
-    return Markup(
-        '<div data-foir="scale" style="display:inline-block;width:220px;font-size:13px;line-height:1.3">attention per patch (%)'
-        f'<img alt="colours from 0 to {top:.1f} percent" src="data:image/png;base64,{url}" style="display:block;width:100%;height:10px">'
-        f'<div style="display:flex;justify-content:space-between">{ticks}</div></div>'
+    unit = " percent" * percent
+    bar = Markup(
+        f'<img alt="colours from 0 to {top:.1f}{unit}" src="data:image/png;base64,{url}" style="display:block;width:100%;height:10px">'
+        f'<div style="display:flex;justify-content:space-between">{ticks}</div>'
     )
+    return markup('<div data-foir="scale" style="display:inline-block;width:220px;font-size:13px;line-height:1.3">{}{}</div>', words, bar)
 
 
 def bars(shares, heads=None, cut: float | None = None, title: str = "attention on the ROI (%)", name: str = "bars") -> Markup:

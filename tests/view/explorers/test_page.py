@@ -35,7 +35,7 @@ def page(corpora):
 
 
 def test_tabs_are_the_registered_explorers_and_the_first_are_ours(page):
-    assert list(page.tabs.options)[:4] == ["Lists", "Heads", "Failures", "Co-attention"]
+    assert list(page.tabs.options)[:5] == ["Lists", "Heads", "Failures", "Co-attention", "Objects"]
     assert set(page.tabs.options) == set(names("explorer"))
     assert page.tab == "Lists" and page.state["explorer"]["methods"] == ["CBIR", "PHS"]
     assert page.state["corpus"] == f"{page.corpus.set.name}, mini-vit" and page.state["note"] == ""
@@ -84,6 +84,17 @@ def test_what_a_corpus_lacks_is_said_in_place_of_the_tab(page, corpora):
     assert "mini-cnn has no attention heads" in page.state["note"] and page.explorer is None
     page.tab = "Lists"
     assert page.state["note"] == "" and page.explorer.state["methods"] == ["CBIR", "GeM"]
+
+
+def test_objects_of_results_are_a_tab_where_a_network_has_attention(page, corpora):
+    page.tab = "Objects"
+    explorer = page.explorer
+    assert explorer.canvas is page.canvas and explorer.state["method"] == "MeanCrops(objects='boxes')" and page.state["note"] == ""
+    explorer.open_result(explorer.state["list"][0])
+    explorer.look(0)
+    assert page.state["summary"] == explorer.summary and "before → after refinement" in explorer.summary
+    page.corpora.value = corpora[1]
+    assert page.explorer is None and "mini-cnn has no attention to look with" in page.state["note"]
 
 
 def test_another_model_on_the_same_set_answers_the_same_prompt(page, corpora):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
+from foir_lib.detections import Detections
 from foir_lib.prompts import Box
 from foir_lib.text import one_line
 from foir_lib.view import figures
@@ -65,6 +66,9 @@ DRAWN = {
         picture(), [Box(1, 1, 20, 20)], [[picture()]], {name: [[MAPS.reshape(2, 3)]]}, name
     ),
     "regions": lambda name, _: figures.regions([picture()], [[(0, 0, 1)]], [[1.0]], [(2, 3)], title=name),
+    "heat maps": lambda name, _: figures.heat_maps([picture()], {name: MAPS.reshape(1, 2, 3)}, title=name, caption=name),
+    "detections": lambda name, _: figures.detections(picture(), {name: Detections(np.array([[1, 1, 9, 9]]), np.ones(1))}, name),
+    "crop maps": lambda name, _: figures.crop_maps([picture()], {name: MAPS}, MAPS, (2, 3), name),
     "heads": lambda name, _: figures.roi_bars([0.1, 0.5], [True, False], name),
 }  # fmt: skip
 
@@ -88,8 +92,9 @@ def test_a_name_on_a_figure_is_text(kind, name, folder):
 
 def test_every_figure_with_words_of_data_is_tried():
     others = {"attention_maps", "canvas", "curve", "compare_methods", "compare_sizes", "head_maps", "heads_of_models", "local_features", "matches"}
+    others |= {"descriptor_maps", "legrad_layers", "legrad_maps"}  # drawn by heat_maps
     tried = {"bars", "histogram", "relative", "scan", "gains", "prompt", "contact_sheet", "compare_lists", "case"}
-    tried |= {"attention_compare", "coattention_maps", "regions", "roi_bars"}
+    tried |= {"attention_compare", "coattention_maps", "regions", "roi_bars", "heat_maps", "detections", "crop_maps"}
     assert tried | others == set(figures.__all__) and not tried & others
 
 

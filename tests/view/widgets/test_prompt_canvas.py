@@ -10,6 +10,7 @@ import weakref
 
 import numpy as np
 import pytest
+import traitlets
 from PIL import Image
 
 from foir_lib.errors import InputError
@@ -450,3 +451,10 @@ def test_knowing_what_a_cell_made_keeps_nothing_alive(cell, picture):
 
 def test_outside_a_kernel_there_is_no_cell():
     assert live.current_run() == (None, None)
+
+
+def test_the_first_tool_can_be_chosen():
+    canvas = PromptCanvas(Image.new("RGB", (8, 6)), tool="point")
+    assert (canvas.tool, PromptCanvas().tool) == ("point", "box")
+    with pytest.raises(traitlets.TraitError):
+        canvas.tool = "hammer"

@@ -151,7 +151,7 @@ function handles([x0, y0, x1, y1], px) {
 function render({ model, el }) {
   const view = Math.random().toString(36).slice(2, 10);
   let state = { prompts: [], selected: -1 };
-  let tool = "box", erasing = false, showGrid = false, sent = 0, picture = -1;
+  let tool = model.get("tool"), erasing = false, showGrid = false, sent = 0, picture = -1;
   let drag = null; // what is under way: {kind, edit, ...}; `edit` is what would be sent if it ended now
   let zoom = { x: 0, y: 0, z: 1 }, hover = null; // middle of the view and its magnification; where the brush is
   let hand = false, frame = 0, timer = 0, sending = 0, outside = 0;
