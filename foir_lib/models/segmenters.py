@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 from torch import nn
 
 from foir_lib import registry
@@ -55,6 +56,13 @@ def load_segmenter(name: Place, device: str | torch.device | None = "auto", weig
     MissingError for what isn't there, IntegrityError for weights that don't fit.
     """
     return _opened("segmenter", name, device, weights)
+
+
+def stored(name: Place) -> bool:
+    """Whether a detector or segmenter is on this machine; False: the hub must give it first, which may take long."""
+    place = HUB.get(name, name)
+    of_hub = isinstance(place, str) and place.count("/") == 1 and not as_path(place).exists()
+    return not of_hub or isinstance(try_to_load_from_cache(place, "config.json"), str)
 
 
 def _opened(kind, name, device, weights):

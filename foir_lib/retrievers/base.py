@@ -76,6 +76,10 @@ class Retriever(Named):
         kinds = {"cls_state": heads, "maps": maps, "locals": maps}
         return f"{corpus.model.name} has {kinds.get(lacking[0], 'no ' + lacking[0])}" if lacking else ""
 
+    def offered(self, corpus) -> bool:
+        """Whether a menu offers it on this corpus: it lacks nothing, and nothing must be fetched for it first."""
+        return not self.lacks(corpus)
+
     def describe(self, part):
         """Features of a part: at least "descriptor" (n, d), unit length; of pictures and of prompts on them by this one call."""
         raise NotImplementedError(f"{type(self).__name__} needs a function describe(self, part).")

@@ -15,7 +15,7 @@ from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.decomposed import crops as cut
 from foir_lib.retrievers.decomposed import refining, tokengroups
-from foir_lib.retrievers.decomposed.choosing import check_detector, check_segmenter, lacking
+from foir_lib.retrievers.decomposed.choosing import at_hand, check_detector, check_segmenter, lacking
 from foir_lib.retrievers.decomposed.crops import Crops
 from foir_lib.retrievers.decomposed.decomposing import decompose
 from foir_lib.retrievers.decomposed.vectors import Several, best, pyramid
@@ -63,6 +63,9 @@ class _Objects(_Crops):
 
     def lacks(self, corpus):
         return super().lacks(corpus) or lacking(corpus, self.objects_of(corpus))
+
+    def offered(self, corpus):
+        return not super().lacks(corpus) and at_hand(corpus, self.objects_of(corpus))
 
     def crops_of(self, pictures) -> Crops:
         """The crops around all objects of a part's pictures."""
@@ -128,6 +131,9 @@ class _Refined(_Objects):
 
     def lacks(self, corpus):
         return super().lacks(corpus) or lacking(corpus, self.objects_of(corpus), self.masks_of(corpus))
+
+    def offered(self, corpus):
+        return super().offered(corpus) and at_hand(corpus, self.objects_of(corpus), self.masks_of(corpus))
 
     def how(self, corpus, **more) -> refining.How:
         """The options of the refinement."""

@@ -15,6 +15,7 @@ from foir_lib.bench.experiment import Experiment
 from foir_lib.detections import Detections
 from foir_lib.errors import InputError
 from foir_lib.methods import legrad, refinement
+from foir_lib.models import segmenters
 from foir_lib.prompts import patch_shares
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.decomposed import crops as cut
@@ -22,6 +23,7 @@ from foir_lib.retrievers.decomposed.crops import Crops
 from foir_lib.retrievers.decomposed.vectors import Several, best
 from foir_lib.retrievers.objects import MaO, MaskInversion, MaxCrops, MeanCrops, Patchify, TokenGroups, decompose
 from foir_lib.store.arrays import Arrays
+from foir_lib.view.explorers.comparison import offered
 
 BOXES = [(0, 20, 30, 60, 50), *((i, 8 + i, 10, 40 + i, 34) for i in range(N))]  # of the tiny world: picture, corners
 
@@ -369,6 +371,19 @@ def _upper(picture, boxes):
     for mask, (x0, y0, x1, y1) in zip(masks, boxes.round().astype(int), strict=True):
         mask[y0 : (y0 + y1) // 2, x0:x1] = True
     return masks
+
+
+def test_a_menu_offers_nothing_that_a_hub_must_give_first(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(segmenters, "_opened", lambda *options: pytest.fail(f"{options} is asked for"))
+    monkeypatch.setattr(segmenters, "try_to_load_from_cache", lambda place, file: None)
+    plain = Corpus(replace(world(tiny.paths), settings={}), vit(), cache=tmp_path)
+    for retriever in (MaO(), MeanCrops(), MaO(objects="boxes"), MaO(objects="sam-grid", masks="own"), MeanCrops(objects="some/owl")):
+        assert not retriever.offered(plain)
+    for retriever in (MaO(objects="boxes", masks="own"), MeanCrops(objects="tokens"), Patchify(), registry.parse("retriever", "CBIR")):
+        assert retriever.offered(plain)
+    assert "CBIR" in offered(plain) and "MaO" not in offered(plain)
+    monkeypatch.setattr(segmenters, "try_to_load_from_cache", lambda place, file: f"cache/{place}/{file}")
+    assert segmenters.stored("owlv2") and segmenters.stored("some/owl") and segmenters.stored("mini-owl") and segmenters.stored(tmp_path)
 
 
 def test_what_cannot_be_had_is_asked_for_once_a_corpus(tiny, tmp_path):

@@ -27,6 +27,13 @@ def lacking(corpus, objects: str, masks: str = OWN) -> str:
     return next(filter(None, (_problem(corpus, *one) for one in needed)), "")
 
 
+def at_hand(corpus, objects: str, masks: str = OWN) -> bool:
+    """Whether a decomposition and masks can be had at once, without anything from a hub: what a menu offers."""
+    from foir_lib.models.segmenters import GRID, stored  # not above: it takes seconds, and most methods need none
+
+    return all(stored(name.removesuffix(GRID)) for name in (objects, masks)) and not lacking(corpus, objects, masks)
+
+
 def _problem(corpus, opener, name):
     """Why a detector or segmenter can't be had, or ""; asked once a corpus, since a hub that can't be reached takes half a minute."""
 

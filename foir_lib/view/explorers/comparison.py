@@ -139,6 +139,6 @@ def offered(corpus) -> dict[str, Retriever]:
             retriever = registry.parse("retriever", name)
         except (FoirError, TypeError):  # a guest's needs a file
             continue
-        if not retriever.lacks(corpus):
+        if retriever.offered(corpus):
             known[str(retriever)] = retriever
     return known

@@ -15,7 +15,7 @@ from foir_lib.methods import legrad
 from foir_lib.methods.decomposition import window
 from foir_lib.prompts import Box, Mask, Prompt, patch_shares
 from foir_lib.retrievers.base import Retriever
-from foir_lib.retrievers.decomposed.choosing import lacking
+from foir_lib.retrievers.decomposed.choosing import at_hand
 from foir_lib.retrievers.decomposed.crops import OWN, Crops
 from foir_lib.retrievers.decomposed.decomposing import ANNOTATED, TOKENS, decompose
 from foir_lib.retrievers.objects import MaO
@@ -73,7 +73,7 @@ class Look(NamedTuple):
 def fitted(retriever: Retriever, corpus, objects: str | None = None) -> Retriever:
     """The retriever with these ``objects``, and with the masks of their boxes where it has no segmenter."""
     retriever = retriever if objects is None else replace(retriever, objects=objects)
-    if hasattr(retriever, "masks_of") and lacking(corpus, retriever.objects_of(corpus), retriever.masks_of(corpus)):
+    if hasattr(retriever, "masks_of") and not at_hand(corpus, retriever.objects_of(corpus), retriever.masks_of(corpus)):
         return replace(retriever, masks=OWN)
     return retriever
 
@@ -82,7 +82,7 @@ def choices(corpus) -> dict[str, str | None]:
     """Whose objects can be had on a corpus: words -> option; first those of the set itself."""
     own = corpus.setting("objects", "owlv2")
     known = {NAMES.get(own, f"boxes by {own}"): None} | {words: name for name, words in NAMES.items() if name != own}
-    return {words: name for words, name in known.items() if not lacking(corpus, name or own)}
+    return {words: name for words, name in known.items() if at_hand(corpus, name or own)}
 
 
 def offered(corpus, objects: str | None = None) -> dict[str, Retriever]:
@@ -95,7 +95,7 @@ def offered(corpus, objects: str | None = None) -> dict[str, Retriever]:
             continue
         if takes_objects(retriever):
             retriever = fitted(retriever, corpus, objects)
-            known |= {} if retriever.lacks(corpus) else {str(retriever): retriever}
+            known |= {str(retriever): retriever} if retriever.offered(corpus) else {}
     return known
 
 
