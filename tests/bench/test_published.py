@@ -126,11 +126,11 @@ def test_both_sources_of_a_cell_are_told():
 
 
 def test_rows_that_were_beside_the_published_ones_before_get_them_anew():
-    row = {"table": "mao-main", "dataset": "voxdet", "model": "dinov2-base", "method": "MaO (fine-tuned)", "metric": "mAP", "ours": 80.0}
-    spec = SimpleNamespace(models=("dinov2-base",), alone=True)
+    row = {"table": "mao-main", "dataset": "voxdet", "model": "dinov2-base-needles", "method": "MaO", "metric": "mAP", "ours": 80.0}
+    spec = SimpleNamespace(models=("dinov2-base-needles",), alone=True)
     once = module.beside(pd.DataFrame([row]), spec)
     assert once.loc[0, ["published", "source"]].tolist() == [83.7, "paper, README"] and once["difference"][0] == pytest.approx(-3.7)
-    assert set(once["dataset"]) == {"voxdet"} and "GSS (zero-shot)" in set(once["method"])
+    assert set(once["dataset"]) == {"voxdet"} and "GSS" in set(once["method"])
     pd.testing.assert_frame_equal(module.beside(once, spec), once, check_like=True)
 
 

@@ -187,6 +187,7 @@ PATHS = {
     "streaming.check_finite": ([False], lambda: streaming.check_finite(on(7, 3))),
     "legrad.taps": ([], lambda: [*legrad.taps(VIT, on(2, 65, 96))[0]]),
     "legrad.min_max": ([], lambda: legrad.min_max(on(2, 64))),
+    "refinement.pulls": ([], lambda: refinement.pulls(on(3, 96), on(2, 96), ids(3))),
     "refinement.soft_iou": ([], lambda: refinement.soft_iou(on(2, 64), on(2, 64))),
     "refinement.dice": ([], lambda: refinement.dice(on(2, 64), on(2, 64))),
     "refinement.objective": ([], lambda: refinement.objective(on(3, 64), on(3, 64), on(2, 96), on(3, 96), ids(3))),
