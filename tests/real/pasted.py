@@ -15,9 +15,10 @@ from foir_lib.images import open_image
 
 QUERY_FRAMES = (0, 5)  # of 10; the others are pasted
 SHARE = (0.01, 0.03)  # of the photograph's area
+CHOSEN = 200  # photographs that are drawn; a smaller database is the first of them
 
 
-def needles(foir_data: Path, folder: Path, n_database: int = 200, seed: int = 0) -> RetrievalSet:
+def needles(foir_data: Path, folder: Path, n_database: int = CHOSEN, seed: int = 0) -> RetrievalSet:
     """A set of 20 things, two frames of each as queries with the box of its mask, and ``n_database`` photographs that show 1 to 3.
 
     A pasted thing is from another frame, covers 1 to 3 % of the photograph, is mirrored or not, brighter or darker, and overlaps
@@ -37,7 +38,7 @@ def needles(foir_data: Path, folder: Path, n_database: int = 200, seed: int = 0)
             images.append((image_id, str(files[video][frame]), "query"))
             objects.append((image_id, video, *annotation(mask_of(files[video][frame]))))
     photographs = sorted(coco.glob("*.jpg"))
-    for row in np.sort(rng.choice(len(photographs), n_database, replace=False)):
+    for row in np.sort(rng.choice(len(photographs), max(n_database, CHOSEN), replace=False))[:n_database]:
         photograph = np.array(open_image(photographs[row]))
         taken = np.zeros(photograph.shape[:2], bool)
         for video in rng.choice(videos, rng.integers(1, 4), replace=False):

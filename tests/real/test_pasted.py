@@ -29,3 +29,9 @@ def test_a_seed_draws_the_same_and_another_does_not(foir_data, tmp_path):
     one, again, other = (needles(foir_data, tmp_path / str(i), n_database=4, seed=seed) for i, seed in enumerate((1, 1, 2)))
     assert [s.content == one.content for s in (again, other)] == [True, False]
     assert len(QUERY_FRAMES) * 20 == len(one.query_images)
+
+
+def test_a_smaller_database_is_the_first_part(foir_data, tmp_path):
+    few, more = (needles(foir_data, tmp_path / str(n), n_database=n) for n in (2, 4))
+    assert [np.array_equal(few.open(image_id), more.open(image_id)) for image_id in few.database["image_id"]] == [True, True]
+    assert few.database["image_id"].tolist() == more.database["image_id"].tolist()[:2]

@@ -58,3 +58,14 @@ def test_a_grid_of_points_on_a_photograph(foir_data, objects):
     result = Grid(grid.segmenter, per_side=8).detect(open_image(path))
     assert 1 <= len(result) <= 25 and result.masks.shape[1:] == size[::-1]
     assert metrics.recall([result], [np.array(boxes)], iou=(0.5,)).recall[0] > 0
+
+
+def test_boxes_that_are_hardly_there(foir_data, objects):
+    """Outside: empty; over the border, of a pixel, or less than one: a mask of the picture's size, whatever it holds; the others stay as they are."""
+    _, path, (width, height), box, _ = objects[0]
+    segmenter = load_segmenter("mobile-sam", "cpu", weights=foir_data / "weights" / WEIGHTS)
+    boxes = [box, (width, 0, width + 9, 9), (-20, -20, -1, -1), (width - 1, height - 1, width + 9, height + 9), (30.2, 30.2, 30.4, 30.9), (5, 5, 5, 9)]
+    masks = segmenter.segment(open_image(path), np.array(boxes))
+    assert masks.shape == (6, height, width) and masks.dtype == bool and not masks[[1, 2, 5]].any()
+    (alone,) = segmenter.segment(open_image(path), np.array([box]))
+    assert alone.any() and metrics.mask_iou(masks[:1], alone[None])[0] > 0.999
