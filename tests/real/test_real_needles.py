@@ -41,8 +41,8 @@ VITS = {
     "vit_small_patch14_dinov2": "vit_small_patch14_dinov2_imgfocus",
 }
 CNN = "resnet18"
-BOXED = ["MeanCrops", "MaO", "MaxCrops", "MaskInversion"]
-ORACLE, TOKENS, OWL = ([f"{method}(objects={name!r})" for method in BOXED] for name in ("boxes", "tokens", "owlv2"))
+BOXED = ["MeanCrops", "MaO", "MaxCrops", "MaskInversion", "MaO(lengths='unit')"]
+ORACLE, TOKENS, OWL = ([f"{method}(objects={name!r})".replace(")(", ", ") for method in BOXED] for name in ("boxes", "tokens", "owlv2"))
 METHODS = {
     "whole": ["PHS(h_on=1)", "Patchify", "TokenGroups"],
     "oracle": ORACLE,
