@@ -8,15 +8,19 @@ import numpy as np
 from foir_lib.bench.metrics.objects import recall
 from foir_lib.bench.tables.columns import Column, Table
 from foir_lib.detections import Detections
-from foir_lib.retrievers.objects import decompose
+from foir_lib.retrievers.decomposed.choosing import lacking
+from foir_lib.retrievers.decomposed.decomposing import ANNOTATED, decompose
 
 MILLION = 1_000_000
+MOST = 25  # boxes of a picture that count for recall, the surest
 RECALL = "recall at IoU "  # and the IoU
 
 
 def of(spec: Table, experiment, column: Column) -> dict[str, float]:
     """The costs among a table's metrics, by name."""
     if (at := [name for name in spec.metrics if name.startswith(RECALL)]) and hasattr(column.retriever, "objects_of"):
+        if lacking(experiment.corpus, ANNOTATED):
+            return {}
         boxes = column.retriever.objects_of(experiment.corpus)
         return dict(zip(at, 100 * recalls(experiment.corpus, boxes, [float(name.removeprefix(RECALL)) for name in at]), strict=True))
     if not {"clusters per image", "filtered %", "memory GB"} & set(spec.metrics):
@@ -39,7 +43,7 @@ def recalls(corpus, objects: str, iou) -> np.ndarray:
     detected, true = (decompose(corpus, name) for name in (objects, "boxes"))
     rows = np.unique(true.owner)
     boxes = [Detections(detected.boxes[detected.owner == row], detected.scores[detected.owner == row]) for row in rows]
-    return recall(boxes, [true.boxes[true.owner == row] for row in rows], iou).recall
+    return recall(boxes, [true.boxes[true.owner == row] for row in rows], iou, MOST).recall
 
 
 def _million(corpus, retriever, query, database):

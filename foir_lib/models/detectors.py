@@ -49,7 +49,7 @@ def decode(boxes: Tensor, scores: Tensor, size: tuple[int, int], threshold: floa
     """Detections, best first, from boxes (N, 4) as :func:`objectness` gives them and scores (N,), on a picture of ``size``.
 
     Boxes are shares of the longer side, because OWLv2 pads right and bottom to a square; they are clipped to the picture, and
-    thinned by NMS at ``iou``. Only scores above ``threshold`` count. Source: the released code of Mao et al.
+    thinned by NMS at ``iou``. Only scores above ``threshold`` count. Source: the released code of Green et al.
     """
     width, height = size
     boxes = clip_boxes_to_image(box_convert(boxes.float(), "cxcywh", "xyxy") * max(size), (height, width))
@@ -64,7 +64,7 @@ class Owl:
     """OWLv2 in objectness mode: class-agnostic boxes of a picture, best first.
 
     ``key`` names network, weights and thresholds; ``at_most``: how many boxes a picture, all unless given.
-    Source: Minderer et al., NeurIPS 2023; Mao et al.: score above 0.2, NMS at IoU 0.4.
+    Source: Minderer et al., NeurIPS 2023; Green et al.: score above 0.2, NMS at IoU 0.4.
     """
 
     net: "transformers.Owlv2ForObjectDetection"

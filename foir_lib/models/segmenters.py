@@ -28,6 +28,8 @@ from foir_lib.registry import register
 
 HUB = {"owlv2": "google/owlv2-base-patch16-ensemble", "sam": "facebook/sam-vit-base"}
 GRID = "-grid"
+FILES = ("config.json", "preprocessor_config.json", "model.safetensors")  # of a network on the hub
+FOREIGN = re.compile('"(auto_map|attn_implementation|experts_implementation)"')  # in a configuration: code from elsewhere
 LARGEST = 10_000  # of any whole number in a configuration but the size of a vocabulary: no published network comes near
 DEEPEST = 200  # blocks
 IDLE = re.compile("num_batches_tracked|image_encoder.(norm_)?head")  # of MobileSAM: for training, and a classifier that isn't asked
@@ -61,18 +63,18 @@ def load_segmenter(name: Place, device: str | torch.device | None = "auto", weig
 def stored(name: Place) -> bool:
     """Whether a detector or segmenter is on this machine; False: the hub must give it first, which may take long."""
     place = HUB.get(name, name)
-    of_hub = isinstance(place, str) and place.count("/") == 1 and not as_path(place).exists()
-    return not of_hub or isinstance(try_to_load_from_cache(place, "config.json"), str)
+    of_hub = isinstance(place, str) and place.count("/") == 1 and place[0] not in "./~" and not as_path(place).exists()
+    return not of_hub or all(isinstance(try_to_load_from_cache(place, file), str) for file in FILES)
 
 
 def _opened(kind, name, device, weights):
     device = devices.choose(device)
     if not isinstance(name, (str, os.PathLike)):
         raise InputError(f"The {kind} {name!r} is no name and no path: known are {', '.join(registry.names(kind))}.")
+    if weights and (name in (mini_owl.NAME, mini_sam.NAME, *HUB) or name not in registry.names(kind)):
+        raise InputError(f"The {kind} {name} takes no weights beside its name: only mobile-sam does.")
     if name in registry.names(kind):
         return registry.lookup(kind, name)(device, *([weights] if weights else []))
-    if weights:
-        raise InputError(f"The {kind} {name} takes no weights beside its name: only mobile-sam does.")
     place = as_path(name)
     if place.is_file():
         return mobile_sam(device, place)
@@ -83,7 +85,7 @@ def _opened(kind, name, device, weights):
         raise unknown(kind, name, known)
     model_type = _config(name).get("model_type")
     if model_type not in (("owlv2", "sam") if kind == "detector" else ("sam",)):
-        raise InputError(f"{name} is of the kind {model_type!r}, no {kind}: give an OWLv2 or SAM of transformers." )
+        raise InputError(f"{name} is of the kind {model_type!r}, no {kind}: give an OWLv2 or SAM of transformers.")
     return _owl(name, device) if model_type == "owlv2" else _sam(name, device)
 
 
@@ -158,8 +160,10 @@ def _config(place) -> dict:
     with _in_words(place, "config.json"):
         config, _ = transformers.PreTrainedConfig.get_config_dict(place, local_files_only=as_path(place).is_dir())
     text = json.dumps(config)
-    if "auto_map" in text:
-        raise InputError(f"{place} asks for code of its own (auto_map in config.json), which isn't run: use networks of transformers.")
+    if asks := FOREIGN.search(text):
+        raise InputError(f"{place} asks for code of its own ({asks[1]} in config.json), which isn't run: use networks of transformers.")
+    if transformers.utils.find_adapter_config_file(place, local_files_only=as_path(place).is_dir()):
+        raise InputError(f"{place} is an adapter of another network (adapter_config.json): merge it, and give that network's folder.")
     numbers = list(_numbers(config))
     deep = max((value for name, value in numbers if "layers" in name or "depth" in name), default=0)
     if (most := max((value for _, value in numbers), default=0)) > LARGEST or (most := deep) > DEEPEST:

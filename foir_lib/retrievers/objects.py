@@ -43,7 +43,7 @@ class _Crops(Retriever):
         """LeGrad maps of the results with the query's vector as the target."""
         model, target = corpus.model, torch.from_numpy(corpus.described(self, part).read("descriptor", [m])[0])
         pictures = [model.preprocess(corpus.database.open(int(row)))[None] for row in rows]
-        return [legrad.heatmap(model, x, target, project=model.projects)[0].cpu().numpy() for x in pictures]
+        return [legrad.heatmap(model, x, target, project=model.projects, score=getattr(self, "map_of", "tokens"))[0].cpu().numpy() for x in pictures]
 
 
 @dataclass(frozen=True)

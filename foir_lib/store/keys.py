@@ -21,7 +21,7 @@ from foir_lib import files
 from foir_lib.errors import InputError
 from foir_lib.store import imports
 
-LIBRARIES = ("timm", "torch", "torchvision", "pillow", "faiss-cpu")
+LIBRARIES = ("timm", "torch", "torchvision", "pillow", "faiss-cpu", "scikit-learn")
 NOTEBOOK = "notebook"  # the label of what a notebook defines
 BOOKKEEPING = ("keys", "imports", "caches")  # modules of store that name and list results, and compute none
 

@@ -74,8 +74,10 @@ def recall_on(
 
 def iou_on(retrieval_set: RetrievalSet, segmenter, n: int | None = None) -> np.ndarray:
     """IoU (n,) of a segmenter's masks from the true boxes of all objects of the first ``n`` database pictures with the true masks."""
-    each = []
-    for image_id, rows in _objects(retrieval_set, n).items():
+    each, groups = [], _objects(retrieval_set, n)
+    if not groups:
+        raise InputError(f"{retrieval_set.name} has no annotated objects on its database pictures: give a set with boxes and masks.")
+    for image_id, rows in groups.items():
         masks = segmenter.segment(retrieval_set.open(image_id), retrieval_set.objects.iloc[rows][CORNERS].to_numpy())
         each.append(mask_iou(masks, np.array([retrieval_set.mask(row).pixels(masks.shape[:0:-1]) for row in rows])))
     return np.concatenate(each)

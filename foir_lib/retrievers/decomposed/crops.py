@@ -117,7 +117,12 @@ def shares(crops: Crops, masks: str = OWN):
                 arrays["picture"].append(patch_shares(mask, grid).ravel())
         return {name: np.array(values, np.float32) for name, values in arrays.items()}
 
-    return crops.features(f"mask shares: {masks_key(corpus, masks)}", make, *([] if segmenter is None else [type(segmenter)]))
+    return crops.features(f"mask shares: {masks_key(corpus, masks)}", make, *segmenters(corpus, masks))
+
+
+def segmenters(corpus, masks: str) -> list:
+    """What features depend on beside :func:`masks_key`: the segmenter, by its class: its code and libraries."""
+    return [] if masks in (OWN, BOXES) else [type(segmenter_of(corpus, masks))]
 
 
 def masks_key(corpus, masks: str) -> str:

@@ -74,9 +74,9 @@ class ObjectExplorer(Explorer):
 
     def _content(self, k, last):
         """The controls, the list, and below it the open result with its maps."""
-        wanted = getattr(self._method, "objects", None)
-        kinds = list(self._choices.items())
-        kinds += [] if wanted in self._choices.values() else [(wanted, wanted)]
+        wanted = getattr(self._method, "objects", None) or ""
+        kinds = [(words, name or "") for words, name in self._choices.items()]  # a menu can't hold None
+        kinds += [] if wanted in dict(kinds).values() else [(wanted, wanted)]
         self.objects = self.control("Dropdown", "objects", self._other_objects, options=kinds, value=wanted)
         self.method = self.control("Dropdown", "method", lambda: self._use(self.method.value), options=self._offered(), value=self._method)
         self.k = self.control("Dropdown", "results (k)", self.show, options=sorted({*K, int(k)}), value=int(k))
@@ -200,7 +200,7 @@ class ObjectExplorer(Explorer):
 
     def _other_objects(self):
         """The same method on other objects; what was clicked on the open result may be none of them."""
-        self._use(looking.fitted(replace(self._method, objects=self.objects.value), self.corpus))
+        self._use(looking.fitted(replace(self._method, objects=self.objects.value or None), self.corpus))
 
     def _use(self, method):
         row, _ = clicked = self._clicked
@@ -227,7 +227,7 @@ class ObjectExplorer(Explorer):
         """Controls, the open result, its maps and words as they are; ``before``: the result that was open."""
         one, thing = self.opened, self.object
         self.method.options = self._offered()
-        self.method.value, self.objects.value = self._method, self._method.objects
+        self.method.value, self.objects.value = self._method, self._method.objects or ""
         self.query_button.disabled = thing is None
         self._below.layout.display = "none" if one is None else None
         self.summary = CLICK if one is None else looking.sentence(one, thing, self.look_at, self.results)

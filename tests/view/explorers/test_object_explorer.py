@@ -233,8 +233,8 @@ def test_the_method_and_its_objects_are_menus_and_the_click_stays(make):
     explorer.retriever = MAO
     assert explorer.state["method"] == MAO == str(explorer.method.value) and explorer.state["object"] == 0 and explorer.state["opened"] == 0
     explorer.method.value = parse("retriever", "MeanCrops(objects='boxes')")
-    explorer.objects.value = None
-    assert explorer.state["method"] == "MeanCrops" and explorer.state["opened"] == 0
+    explorer.objects.value = ""
+    assert explorer.objects.label == "token groups" and explorer.state["method"] == "MeanCrops" and explorer.state["opened"] == 0
     assert explorer.object.box in [Box(*box) for box in explorer.opened.boxes.tolist()] or explorer.object.number == -1
 
 
@@ -250,7 +250,7 @@ def test_a_control_that_fails_is_put_back(monkeypatch, make):
     monkeypatch.setattr(looking, "look", fail)
     explorer.last.value = 3
     assert explorer.last.value == 2 and shown(explorer) == before | {"message": "No.", "error": True}
-    explorer.objects.value = None
+    explorer.objects.value = ""
     assert explorer.objects.value == "boxes" and explorer.state["method"] == MEAN and explorer.state["object"] == 0
 
 
