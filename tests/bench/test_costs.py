@@ -1,5 +1,7 @@
 """Costs beside scores: clusters of a picture, the share that an inverted file spares, a million pictures."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from plainly import K
@@ -60,3 +62,11 @@ def test_recall_of_boxes_by_hand(tiny):
     assert values == {"recall at IoU 0.5": pytest.approx(1100 / 13), "recall at IoU 0.9": pytest.approx(200 / 13)}
     assert set(costs.of(spec, experiment, column("MeanCrops(objects='boxes')")).values()) == {100.0}
     assert costs.of(spec, experiment, column("CBIR")) == {}, "it has no boxes"
+
+
+def test_without_annotated_boxes_there_is_no_recall(tiny):
+    plain = tiny.experiment("vit").corpus.set
+    corpus = SimpleNamespace(set=SimpleNamespace(name="bare", objects=plain.objects.iloc[:0], database=plain.database))
+    column = SimpleNamespace(retriever=registry.parse("retriever", "MaO(objects='tokens')"))
+    assert costs.of(table("mAP", "recall at IoU 0.5"), SimpleNamespace(corpus=corpus), column) == {}
+

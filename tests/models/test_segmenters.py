@@ -224,6 +224,8 @@ def test_names_are_told():
         load_segmenter("/nowhere/sam", "cpu")
     with pytest.raises(InputError, match="takes no weights"):
         load_segmenter("/nowhere/sam", "cpu", weights="x")
+    with pytest.raises(InputError, match="mini-owl takes no weights beside its name"):
+        load_detector("mini-owl", "cpu", weights="x")
 
 
 def test_a_plug_in_registers_its_own():
@@ -274,6 +276,18 @@ def test_code_of_others_is_refused(sam_folder, tmp_path):
     folder = changed(sam_folder, tmp_path, auto_map={"AutoModel": "evil.Evil"})
     (folder / "evil.py").write_text("raise SystemExit('run')")
     with pytest.raises(InputError, match="asks for code of its own .auto_map in config.json., which isn't run"):
+        load_segmenter(folder, "cpu")
+
+
+def test_kernels_and_adapters_are_refused(sam_folder, tmp_path):
+    """Both would fetch what was never looked at: a kernel's code, or the network below an adapter."""
+    (tmp_path / "kernel").mkdir(), (tmp_path / "adapter").mkdir()
+    folder = changed(sam_folder, tmp_path / "kernel", vision_config={"attn_implementation": "stranger/kernel"})
+    with pytest.raises(InputError, match="asks for code of its own .attn_implementation in config.json."):
+        load_segmenter(folder, "cpu")
+    folder = changed(sam_folder, tmp_path / "adapter")
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "stranger/network"}')
+    with pytest.raises(InputError, match="is an adapter of another network .adapter_config.json.: merge it"):
         load_segmenter(folder, "cpu")
 
 

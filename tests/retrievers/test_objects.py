@@ -382,6 +382,9 @@ def test_a_menu_offers_nothing_that_a_hub_must_give_first(tiny, tmp_path, monkey
     for retriever in (MaO(objects="boxes", masks="own"), MeanCrops(objects="tokens"), Patchify(), registry.parse("retriever", "CBIR")):
         assert retriever.offered(plain)
     assert "CBIR" in offered(plain) and "MaO" not in offered(plain)
+    assert not any(map(segmenters.stored, ("owlv2", "sam", "some/owl"))) and all(map(segmenters.stored, ("../gone", "~/x", "/x")))
+    monkeypatch.setattr(segmenters, "try_to_load_from_cache", lambda place, file: f"cache/{file}" if file == "config.json" else None)
+    assert not segmenters.stored("owlv2"), "a fetch that was broken off"
     monkeypatch.setattr(segmenters, "try_to_load_from_cache", lambda place, file: f"cache/{place}/{file}")
     assert segmenters.stored("owlv2") and segmenters.stored("some/owl") and segmenters.stored("mini-owl") and segmenters.stored(tmp_path)
 
