@@ -114,7 +114,7 @@ def test_coco_boxes_without_area_are_left_out(coco_root):
     edit(path, lambda c: c["annotations"][0].update(bbox=[3, 3, 0, 5]))
     with pytest.warns(UserWarning, match=r"1 boxes without area were left out \(first: annotation 5 of image 11") as caught:  # fmt: skip
         result = load_set("coco", root=coco_root)
-    assert len(caught) == 1
+    assert len([one for one in caught if one.category is UserWarning]) == 1  # not those of a library's old calls
     assert len(result.objects) == 6 and answers(result, 0) == [11]  # by its other dog
 
 

@@ -64,7 +64,7 @@ def _gradients(model, x, shares):
 def test_every_form_on_photographs_with_their_masks(masks, foir_data, tmp_path):
     model = load_model(NETWORKS[0], weights=foir_data / "weights" / f"{NETWORKS[0]}.safetensors", device="cpu")
     few = first(Corpus(masks, model, cache=tmp_path, progress=False), 6)
-    mao = MaO(objects="boxes", masks="own", steps=10)
+    mao = MaO(objects="boxes", masks="own", steps=10, lengths="unit")  # where masks outweigh the start
     features = mao.refined(few)
     objective = features.read("objective")
     assert (objective[:, -1] > objective[:, 0]).mean() > 0.8 and np.isfinite(features.read("descriptor")).all()
