@@ -62,10 +62,14 @@ class _Objects(_Crops):
         return self.objects or corpus.setting("objects", "owlv2")
 
     def lacks(self, corpus):
-        return super().lacks(corpus) or lacking(corpus, self.objects_of(corpus))
+        return super().lacks(corpus) or lacking(corpus, *self.sources(corpus))
 
     def offered(self, corpus):
-        return not super().lacks(corpus) and at_hand(corpus, self.objects_of(corpus))
+        return not super().lacks(corpus) and at_hand(corpus, *self.sources(corpus))
+
+    def sources(self, corpus) -> tuple[str, ...]:
+        """Whose boxes are taken on a corpus and, by methods with masks, whose masks."""
+        return (self.objects_of(corpus),)
 
     def crops_of(self, pictures) -> Crops:
         """The crops around all objects of a part's pictures."""
@@ -129,11 +133,8 @@ class _Refined(_Objects):
         """Whose masks are taken on a corpus."""
         return self.masks or corpus.setting("masks", "sam")
 
-    def lacks(self, corpus):
-        return super().lacks(corpus) or lacking(corpus, self.objects_of(corpus), self.masks_of(corpus))
-
-    def offered(self, corpus):
-        return super().offered(corpus) and at_hand(corpus, self.objects_of(corpus), self.masks_of(corpus))
+    def sources(self, corpus):
+        return (*super().sources(corpus), self.masks_of(corpus))
 
     def how(self, corpus, **more) -> refining.How:
         """The options of the refinement."""
