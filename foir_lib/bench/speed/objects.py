@@ -17,7 +17,7 @@ from foir_lib.search.knn import knn
 from foir_lib.store.arrays import Arrays
 
 STEPS = 80
-EARLY = 0.01  # of the objective, over ten steps
+EARLY = 0.1  # of the objective, over ten steps; the tables' early stop
 
 
 def refining(model: ViT, repeats: int, n: int = 4) -> dict:
