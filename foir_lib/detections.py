@@ -1,8 +1,9 @@
-"""What a detector says of a picture: boxes with scores, and their masks where it has some."""
+"""What a detector says of a picture (boxes with scores, perhaps masks), and what a localiser says of one (where it shows a query)."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from pycocotools import mask as rle
 
 from foir_lib.errors import InputError
 
@@ -36,3 +37,49 @@ class Detections:
     def __getitem__(self, rows: np.ndarray | slice) -> "Detections":
         """Some of them: rows, a slice or a bool mask."""
         return Detections(self.boxes[rows], self.scores[rows], None if self.masks is None else self.masks[rows])
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """Where a picture shows what a query asks for.
+
+    mask: COCO RLE, {"size": [height, width], "counts": str}, of the picture's own size, or None; box (4,) float32: x0, y0, x1, y1
+    in pixels, exclusive end, or None; score: the higher, the surer. Both None: nothing is there. A box alone counts as its
+    pixels where a mask is asked for. Raises InputError for a box without area, and numbers that aren't finite.
+    """
+
+    mask: dict | None
+    box: np.ndarray | None
+    score: float
+
+    def __post_init__(self):
+        box = None if self.box is None else np.asarray(self.box, dtype=np.float32).reshape(-1)
+        object.__setattr__(self, "box", box)
+        object.__setattr__(self, "score", float(self.score))
+        if not np.isfinite(self.score) or box is not None and not (box.shape == (4,) and np.isfinite(box).all() and (box[2:] > box[:2]).all()):
+            raise InputError(f"A localisation has the box {self.box} and the score {self.score}: give a box with area, and finite numbers.")
+
+    @classmethod
+    def of(cls, mask: np.ndarray, score: float, box: np.ndarray | None = None) -> "Localisation":
+        """From pixels, bool (height, width); ``box``: the tight one of the mask unless given. An empty mask is nothing."""
+        if not mask.any():
+            return cls(None, box, score)
+        encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+        encoded = {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
+        if box is None:
+            across, down = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+            box = np.array([across[0], down[0], across[-1] + 1, down[-1] + 1])
+        return cls(encoded, box, score)
+
+    @classmethod
+    def nothing(cls, score: float = 0.0) -> "Localisation":
+        """Nothing of the query is there."""
+        return cls(None, None, score)
+
+    def __bool__(self) -> bool:
+        """Whether something is there."""
+        return self.box is not None
+
+    def pixels(self) -> np.ndarray | None:
+        """The mask, bool (height, width), or None."""
+        return None if self.mask is None else rle.decode(self.mask).astype(bool)

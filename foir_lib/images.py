@@ -65,7 +65,7 @@ def rgb(picture: Image.Image, max_pixels: int | None = None) -> Image.Image:
         kind = type(picture).__name__
         raise InputError(f"A picture is needed, not a {kind}: give open_image of a file, or Image.fromarray of an array.")
     name = getattr(picture, "filename", "") or "in memory"
-    with _in_words(name):
+    with in_words(name):
         if picture.format not in (None, "MPO", *FORMATS):
             raise InputError(f"Picture {name} is a {picture.format} file: give one of {', '.join(FORMATS)}.")
         _need_pixels(picture, name, max_pixels)
@@ -92,7 +92,7 @@ def size(path: str | os.PathLike | BinaryIO) -> tuple[int, int]:
 @contextmanager
 def opened(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """The open file of a picture. Raises MissingError where there is none, InputError for what is no plain file."""
-    with _in_words(path):
+    with in_words(path):
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise InputError(f"Picture {path} can't be read: it is a folder, a pipe or a device; give a plain file.")
         with open(path, "rb") as file:
@@ -104,12 +104,12 @@ def _opened(path) -> Iterator[tuple[Image.Image, str]]:
     """The PIL image of a file, its pixels not yet read, and what to call it; what goes wrong in one sentence."""
     on_disk = isinstance(path, (str, os.PathLike))
     name = path if on_disk else getattr(path, "name", None) or "in memory"
-    with _in_words(name), opened(path) if on_disk else nullcontext(path) as file, Image.open(file, formats=FORMATS) as image:
+    with in_words(name), opened(path) if on_disk else nullcontext(path) as file, Image.open(file, formats=FORMATS) as image:
         yield image, name
 
 
 @contextmanager
-def _in_words(name):
+def in_words(name):
     """Whatever a decoder raises, as one sentence about the picture."""
     try:
         yield

@@ -25,11 +25,11 @@ from foir_lib.files import as_path
 HOMES = {  # kind -> packages whose modules register things of it
     "retriever": ("foir_lib.retrievers",),
     "reranker": ("foir_lib.retrievers",),
-    "localiser": ("foir_lib.retrievers",),
+    "localiser": ("foir_lib.retrievers.pixels",),
     "model": ("foir_lib.models",),
     "detector": ("foir_lib.models",),
     "segmenter": ("foir_lib.models",),
-    "set": ("foir_lib.data.mini", "foir_lib.data.readers", "foir_lib.data.readers.objects"),
+    "set": ("foir_lib.data.mini", "foir_lib.data.readers", "foir_lib.data.readers.objects", "foir_lib.data.readers.pixels"),
     "training set": ("foir_lib.data",),
     "explorer": ("foir_lib.view.explorers",),
 }

@@ -3,9 +3,11 @@
 import numpy as np
 
 from foir_lib import registry
+from foir_lib.bench import localising
+from foir_lib.bench.localising import Localisations
 from foir_lib.bench.metrics.scores import Score, scored
 from foir_lib.errors import FoirError, InputError
-from foir_lib.retrievers.base import Reranker, Retriever
+from foir_lib.retrievers.base import Localiser, Reranker, Retriever
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.search.ranking import Ranking, without
 
@@ -56,6 +58,10 @@ class Experiment:
         deep = any(protocol.metric == "mAP" for protocol in self.set.protocols.values())
         ranking = self.ranking(retriever, None if deep else k, rerank, **how)
         return scored(ranking, self.set, k)
+
+    def localise(self, localiser: Localiser | str, ids, **how) -> list[Localisations]:
+        """Where each query's thing is on the database rows ``ids`` (Q, n), or Q arrays of them; see :func:`localising.localise`."""
+        return localising.localise(self.corpus, localiser, self.corpus.queries(**how), ids)
 
     def own(self) -> np.ndarray:
         """(Q,) database row of each query's own picture where all protocols leave it out, else -1."""

@@ -4,6 +4,7 @@ import copy
 
 import torch
 import torch.nn.functional as F
+from timm.layers import Format
 from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor, nn
 
@@ -60,6 +61,14 @@ def weights(attn: Attention, q: Tensor, k: Tensor, bias: Tensor | None = None) -
     """Attention (B, h, R, T) of some queries (PHS eq. 1), with an additive bias on their scaled logits."""
     logits = q @ k.transpose(-2, -1) * attn.head_dim**-0.5
     return (logits if bias is None else logits + bias).softmax(-1)
+
+
+def any_size(net: VisionTransformer) -> VisionTransformer:
+    """A view of a network that takes pictures of any whole number of patches, (B, 3, H, W); its positions are resampled, bicubic."""
+    net, embed = copy.copy(net), copy.copy(net.patch_embed)
+    embed.strict_img_size, embed.flatten, embed.output_fmt = False, False, Format.NHWC
+    net._modules, net.dynamic_img_size = {**net._modules, "patch_embed": embed}, True
+    return net
 
 
 def projects(net: VisionTransformer) -> bool:

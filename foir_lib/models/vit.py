@@ -4,6 +4,7 @@ Head selection rescales the per-head CLS outputs after softmax, so the CLS row o
 enough (:class:`ClsState`), and the descriptor for any head weights is a short tail on one token.
 """
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -90,6 +91,32 @@ class ViT:
         net = self.net
         t = net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(x.to(self.device)))))
         return net.blocks[:n_blocks](t)
+
+    @torch.inference_mode()
+    def patches(self, x: Tensor, block: int | None = None) -> Tensor:
+        """Patch tokens (B, rows, columns, d), unit length, of images ``x`` (B, 3, H, W) of any whole number of patches.
+
+        Those after the block of index ``block``, without the last norm (None: three quarters of the way, 9 of 0 to 11, whose tokens
+        match best). Positions are resampled to the image's grid. Raises InputError for another shape and a block that it hasn't.
+        """
+        block = (3 * self.depth) // 4 if block is None else block
+        patch = self.net.patch_embed.patch_size
+        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % patch[0] or x.shape[3] % patch[1]:
+            raise InputError(f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, H, W), sides in whole patches of {patch[0]} px.")
+        if not 0 <= block < self.depth:
+            raise InputError(f"block={block} must lie between 0 and {self.depth - 1}, those of {self.name}.")
+        net = blocks.any_size(self.net)
+        t = net.norm_pre(net._pos_embed(net.patch_embed(x.to(self.device))))
+        t = net.blocks[: block + 1](t)[:, self.n_prefix :]
+        return F.normalize(t, dim=-1).unflatten(1, (x.shape[2] // patch[0], x.shape[3] // patch[1]))
+
+    def resized(self, picture: Image.Image, side: int) -> Tensor:
+        """A PIL picture as a float tensor (3, H, W) in whole patches, with its own aspect and the area of a square of ``side`` pixels."""
+        (down, across), (width, height) = self.net.patch_embed.patch_size, picture.size
+        n, aspect = (side // down) * (side // across), math.sqrt(width / height)
+        columns = min(max(round(math.sqrt(n) * aspect), 1), n)
+        rows = max(min(round(math.sqrt(n) / aspect), n // columns), 1)
+        return to_tensor(picture, (columns * across, rows * down), "bicubic", self.mean, self.std)
 
     @torch.inference_mode()
     def cls_state(self, x: Tensor, bias: Tensor | None = None, last: int = 4, index: Tensor | None = None) -> ClsState:

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 
+from foir_lib.detections import Localisation
 from foir_lib.errors import InputError, count
 from foir_lib.search.knn import knn
 
@@ -59,15 +60,10 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Retriever(Named):
-    """One method of a table.
-
-    ``needs``: what the model must be able to do, e.g. ("cls_state",). ``vector``: the array of a query that query expansion
-    replaces, or None where results have no descriptors.
-    """
+class Method(Named):
+    """What asks a model. ``needs``: what it must be able to do, e.g. ("cls_state",)."""
 
     needs: ClassVar[tuple[str, ...]] = ()
-    vector: ClassVar[str | None] = "descriptor"
 
     def lacks(self, corpus) -> str:
         """Why the method can't be had on this corpus, in a sentence's words, or ""."""
@@ -79,6 +75,16 @@ class Retriever(Named):
     def offered(self, corpus) -> bool:
         """Whether a menu offers it on this corpus: it lacks nothing, and nothing must be fetched for it first."""
         return not self.lacks(corpus)
+
+
+@dataclass(frozen=True)
+class Retriever(Method):
+    """One method of a table.
+
+    ``vector``: the array of a query that query expansion replaces, or None where results have no descriptors.
+    """
+
+    vector: ClassVar[str | None] = "descriptor"
 
     def describe(self, part):
         """Features of a part: at least "descriptor" (n, d), unit length; of pictures and of prompts on them by this one call."""
@@ -115,3 +121,12 @@ class Reranker(Named):
     def rerank(self, corpus, retriever, part, query, database, scores, ids) -> tuple[np.ndarray, np.ndarray]:
         """Scores and ids (Q, n) in a new order; the first ranking is of the whole database."""
         raise NotImplementedError(f"{type(self).__name__} needs a function rerank(...).")
+
+
+@dataclass(frozen=True)
+class Localiser(Method):
+    """Says where pictures show what a query asks for: a mask, a box and a score of each."""
+
+    def locate(self, corpus, part, m: int, rows) -> list[Localisation]:
+        """Where each of the database pictures ``rows`` shows what prompt ``m`` of a part asks for."""
+        raise NotImplementedError(f"{type(self).__name__} needs a function locate(self, corpus, part, m, rows).")

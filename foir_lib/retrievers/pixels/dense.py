@@ -1,0 +1,72 @@
+"""Dense correspondence of a ViT's patches: labels of the query's patches are carried to those of a database picture."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foir_lib.detections import Localisation
+from foir_lib.images import rgb
+from foir_lib.methods import correspondence
+from foir_lib.registry import register
+from foir_lib.retrievers.base import Localiser
+from foir_lib.retrievers.pixels import patches
+
+
+@dataclass(frozen=True)
+class Soft(Localiser):
+    """Localisers that know a probability of each pixel; the mask is where it is above a half."""
+
+    def soft(self, corpus, part, m: int, rows) -> Iterator[tuple[Tensor, float]]:
+        """The map (height, width), 0 to 1, and the score of each of the database pictures ``rows``."""
+        raise NotImplementedError
+
+    def locate(self, corpus, part, m, rows):
+        return [Localisation.of((probability > 0.5).cpu().numpy(), score) for probability, score in self.soft(corpus, part, m, rows)]
+
+
+@register("localiser", "Dense")
+@dataclass(frozen=True)
+class Dense(Soft):
+    """The ``k`` nearest patches of the query carry their labels to each patch, by softmax(cos / ``temperature``).
+
+    ``side``: pixels of the square whose area pictures are given; ``block``: see :meth:`ViT.patches`. ``cycle``: patches whose nearest
+    query patch leads back further away than this many patches carry none. ``sharpen``: edges are drawn to the picture's.
+    Score: how well the query's patches are met where it is found, the mean of their cosines.
+    """
+
+    side: int = 448
+    block: int | None = None
+    k: int = 5
+    temperature: float = 0.07
+    cycle: int | None = None
+    sharpen: bool = False
+    needs: ClassVar = ("patches",)
+
+    def soft(self, corpus, part, m, rows):
+        query, labels = patches.of_prompt(part, m, self.side, self.block)
+        query, labels = query.flatten(0, 1), labels.flatten()
+        stored = patches.patches(corpus.database, self.side, self.block)
+        for row in rows:
+            tokens = patches.read(stored, int(row))
+            grid, size = tuple(tokens.shape[:2]), tuple(corpus.database.sizes[row].tolist())
+            cosines = correspondence.similarity(tokens.flatten(0, 1), query)
+            carried = correspondence.carried(cosines, labels[:, None], self.k, self.temperature)[:, 0]
+            if self.cycle is not None:
+                carried = carried * (correspondence.cycle_distance(cosines, grid) <= self.cycle)
+            probability = correspondence.enlarged(carried, grid, size)
+            if self.sharpen:
+                picture = torch.from_numpy(np.array(rgb(corpus.database.open(int(row))))).permute(2, 0, 1) / 255
+                probability = correspondence.sharpened(probability[None], picture[None])[0]
+            yield probability, met(cosines, labels, carried > 0.5)
+
+
+def met(cosines: Tensor, labels: Tensor, inside: Tensor) -> float:
+    """Mean over the query's patches, by their share in the prompt ``labels`` (M,), of their best cosine (N, M) ``inside`` (N,); 0 without any."""
+    if not bool(inside.any()) or not bool((labels > 0).any()):
+        return 0.0
+    best = cosines[inside].amax(0)
+    return float((best * labels).sum() / labels.sum())
