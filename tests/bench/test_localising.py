@@ -1,0 +1,91 @@
+"""Localisers over rankings: kept answers, resumed runs, answers that are none."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from foir_lib.bench import localising
+from foir_lib.bench.experiment import Experiment
+from foir_lib.detections import Localisation
+from foir_lib.errors import InputError
+from foir_lib.retrievers.base import Localiser
+
+ASKED = []
+
+
+@dataclass(frozen=True)
+class Left(Localiser):
+    """The left columns of every picture; the score is the row."""
+
+    columns: int = 4
+    fault: str = ""
+
+    def locate(self, corpus, part, m, rows):
+        ASKED.append((m, rows.tolist()))
+        if self.fault == "stops" and m == 2:
+            raise KeyboardInterrupt
+        if self.fault == "breaks":
+            raise RuntimeError("no eyes")
+        answers = []
+        for row in rows:
+            width, height = corpus.database.sizes[row].tolist()
+            mask = np.zeros((height + (self.fault == "size"), width), bool)
+            mask[:, : self.columns] = True
+            answers.append(Localisation.of(mask, float(row)))
+        return answers[:-1] if self.fault == "few" else answers
+
+
+@pytest.fixture
+def experiment(tiny_set, tiny_vit, tmp_path):
+    ASKED.clear()
+    return Experiment(tiny_set, tiny_vit, cache=tmp_path, progress=False)
+
+
+def test_each_query_gets_its_rows(experiment):
+    ids = [np.array([3, 1, -1])] + [np.array([], int)] * (len(experiment) - 2) + [np.array([0])]
+    answers = experiment.localise(Left(columns=2), ids)
+    assert [list(one) for one in answers] == [[1, 3], *[[]] * (len(experiment) - 2), [0]]
+    one = answers[0][3]
+    assert one.box.tolist() == [0, 0, 2, experiment.corpus.database.sizes[3][1]] and one.score == 3
+    assert one.pixels().shape == tuple(experiment.corpus.database.sizes[3][::-1]) and one.pixels().sum() == 2 * one.mask["size"][0]
+
+
+def test_answers_are_kept_and_a_stopped_run_goes_on(experiment, tiny_set, tiny_vit, tmp_path):
+    ids = np.tile(np.arange(4), (len(experiment), 1))
+    with pytest.raises(KeyboardInterrupt):
+        experiment.localise(Left(fault="stops"), ids)
+    assert [m for m, _ in ASKED] == [0, 1, 2]
+    ASKED.clear()
+    object.__setattr__(stopped := Left(fault="stops"), "fault", "stops")
+    again = Experiment(tiny_set, tiny_vit, cache=tmp_path, progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        again.localise(stopped, ids)
+    assert [m for m, _ in ASKED] == [2]
+    first = experiment.localise(Left(), ids)
+    n = len(ASKED)
+    second = again.localise(Left(), ids)
+    assert len(ASKED) == n and [{row: (a.mask, a.box.tolist(), a.score) for row, a in one.items()} for one in first] == [
+        {row: (a.mask, a.box.tolist(), a.score) for row, a in one.items()} for one in second
+    ]
+    again.localise(Left(columns=5), ids)
+    again.localise(Left(), ids, whole=True) if False else again.localise(Left(), ids[:, :2])
+    assert len(ASKED) == 3 * len(ids) + 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("breaks", r"Left\(fault='breaks'\) fails \(RuntimeError: no eyes\)"), ("few", "returned 2 answers for 3 pictures"), ("size", "for a picture of")],
+)
+def test_answers_that_are_none(experiment, fault, words):
+    with pytest.raises(InputError, match=words):
+        experiment.localise(Left(fault=fault), np.tile(np.arange(3), (len(experiment), 1)))
+
+
+def test_rows_and_names_that_are_none(experiment):
+    for ids, words in ((np.zeros((2, 1), int), "Rows of 2 queries"), (np.full((len(experiment), 1), 12), "name row 12")):
+        with pytest.raises(InputError, match=words):
+            experiment.localise(Left(), ids)
+    with pytest.raises(InputError, match="is no localiser"):
+        experiment.localise(3, np.zeros((len(experiment), 1), int))
+    assert localising.parsed("Dense(k=3)").k == 3
