@@ -3,8 +3,8 @@
 import numpy as np
 
 from foir_lib import registry
-from foir_lib.bench import localising
-from foir_lib.bench.localising import Localisations
+from foir_lib.retrievers.pixels import asking
+from foir_lib.retrievers.pixels.asking import Localisations
 from foir_lib.bench.metrics.scores import Score, scored
 from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.base import Localiser, Reranker, Retriever
@@ -60,8 +60,8 @@ class Experiment:
         return scored(ranking, self.set, k)
 
     def localise(self, localiser: Localiser | str, ids, **how) -> list[Localisations]:
-        """Where each query's thing is on the database rows ``ids`` (Q, n), or Q arrays of them; see :func:`localising.localise`."""
-        return localising.localise(self.corpus, localiser, self.corpus.queries(**how), ids)
+        """Where each query's thing is on the database rows ``ids`` (Q, n), or Q arrays of them; see :func:`asking.localise`."""
+        return asking.localise(self.corpus, localiser, self.corpus.queries(**how), ids)
 
     def own(self) -> np.ndarray:
         """(Q,) database row of each query's own picture where all protocols leave it out, else -1."""
