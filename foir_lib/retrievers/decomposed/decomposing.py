@@ -186,8 +186,6 @@ def _enlarged(mask, size):
 
 
 def _loaded(kind, name, device):
-    if name in registry.names(kind):
-        return registry.lookup(kind, name)(device)
     from foir_lib.models import segmenters  # not above: it takes seconds, and most methods need none
 
     return (segmenters.load_detector if kind == "detector" else segmenters.load_segmenter)(name, device)
