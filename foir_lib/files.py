@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, MissingError
 
@@ -183,6 +184,16 @@ def state(path: str | os.PathLike) -> tuple[int, int, int, int]:
         file = os.stat(path)
         return file.st_size, file.st_mtime_ns, file.st_ctime_ns, file.st_ino
     return 0, 0, 0, 0
+
+
+def checksum(path: str | os.PathLike, algorithm: str = "sha256", progress: bool = False) -> str:
+    """Hex digest of the file at ``path``, read in pieces; ``progress``: with a bar."""
+    digest, path = hashlib.new(algorithm), as_path(path)
+    look = {"total": path.stat().st_size, "desc": f"check {path.name}", "disable": not progress}
+    with open(path, "rb") as stream, tqdm.wrapattr(stream, "read", **look) as source:
+        while piece := source.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _head(line: str, content: bytes) -> bytes:
