@@ -86,22 +86,28 @@ def verify(a, b, model="affine", threshold=8.0, ratio=0.8, root=True, seed=0, it
     ``model``: "affine" (of a plane seen from afar: 6 parameters) or "homography" (8). Estimated by OpenCV's USAC with its own
     ``seed``; with fewer matches than fix a motion, or none that holds, there are 0 inliers.
     """
-    if model not in MODELS:
-        raise InputError(f"Motion {model!r} is unknown: choose one of {', '.join(MODELS)}.")
     pairs = matches(a, b, ratio, root)
     source, target = a.points[pairs[:, 0]], b.points[pairs[:, 1]]
-    nothing = Verified(source[:0], target[:0], None, pairs[:0])
-    if len(pairs) < MODELS[model]:
-        return nothing
-    usac = cv2.UsacParams()
-    usac.randomGeneratorState, usac.threshold, usac.maxIterations, usac.confidence = seed, threshold, iterations, 0.999
-    find = cv2.estimateAffine2D if model == "affine" else cv2.findHomography
-    with suppress(cv2.error):  # a degenerate sample, all matches on a point or a line
-        matrix, inside = find(source, target, params=usac)
-        if matrix is not None and np.isfinite(matrix).all():
-            inside = inside.ravel().astype(bool)
-            return Verified(source[inside], target[inside], matrix, pairs[inside])
-    return nothing
+    matrix, inside = motion(source, target, model, threshold, seed, iterations)
+    return Verified(source[inside], target[inside], matrix, pairs[inside])
+
+
+def motion(source, target, model="affine", threshold=8.0, seed=0, iterations=2000):
+    """The motion that most of the matches ``source``, ``target`` (m, 2) pixels share: its matrix or None, and its inliers, bool (m,).
+
+    See :func:`verify`. Raises InputError for an unknown model.
+    """
+    if model not in MODELS:
+        raise InputError(f"Motion {model!r} is unknown: choose one of {', '.join(MODELS)}.")
+    if len(source) >= MODELS[model]:
+        usac = cv2.UsacParams()
+        usac.randomGeneratorState, usac.threshold, usac.maxIterations, usac.confidence = seed, threshold, iterations, 0.999
+        find = cv2.estimateAffine2D if model == "affine" else cv2.findHomography
+        with suppress(cv2.error):  # a degenerate sample, all matches on a point or a line
+            matrix, inside = find(source, target, params=usac)
+            if matrix is not None and np.isfinite(matrix).all():
+                return matrix, inside.ravel().astype(bool)
+    return None, np.zeros(len(source), bool)
 
 
 def rerank(queries, keypoints_of, scores, ids, n=100, progress=False, **options):
