@@ -31,10 +31,11 @@ def localise(corpus, localiser: Localiser | str, part, ids: Sequence[np.ndarray]
     rows = [one[one >= 0] for one in rows]
     if max((int(one[-1]) for one in rows if len(one)), default=-1) >= len(database):
         raise InputError(f"The rows to localise name row {max(int(one[-1]) for one in rows if len(one))}: the database has {len(database)}.")
-    model = type(corpus.model), getattr(corpus.model, "opener", type(corpus.model))
+    inner, model = localiser.inner(corpus), (type(corpus.model), getattr(corpus.model, "opener", type(corpus.model)))
     common = {
         "what": "localisations", "localiser": str(localiser), "set": database.data, "queries": part.name, "data": part.data,
-        "model": corpus.model.key, "code": code_of(localiser, localise, type(part), *model, type(corpus.set)),
+        "model": corpus.model.key, "code": code_of(localiser, *inner, localise, type(part), *model, type(corpus.set)),
+        "inner": [str(getattr(one, "key", one)) for one in inner],
     }  # fmt: skip
     root, results = corpus.cache, []
     with tqdm(total=sum(map(len, rows)), desc=str(localiser), unit="picture", disable=not corpus.progress) as bar:
