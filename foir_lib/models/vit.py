@@ -100,7 +100,7 @@ class ViT:
         match best). Positions are resampled to the image's grid. Raises InputError for another shape and a block that it hasn't.
         """
         block = (3 * self.depth) // 4 if block is None else block
-        patch = self.net.patch_embed.patch_size
+        patch = self.patch
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % patch[0] or x.shape[3] % patch[1]:
             raise InputError(f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, H, W), sides in whole patches of {patch[0]} px.")
         if not 0 <= block < self.depth:
@@ -110,9 +110,14 @@ class ViT:
         t = net.blocks[: block + 1](t)[:, self.n_prefix :]
         return F.normalize(t, dim=-1).unflatten(1, (x.shape[2] // patch[0], x.shape[3] // patch[1]))
 
+    @property
+    def patch(self) -> tuple[int, int]:
+        """(height, width) of a patch, in pixels of the network's input."""
+        return self.image_size // self.grid[0], self.image_size // self.grid[1]
+
     def resized(self, picture: Image.Image, side: int) -> Tensor:
         """A PIL picture as a float tensor (3, H, W) in whole patches, with its own aspect and the area of a square of ``side`` pixels."""
-        (down, across), (width, height) = self.net.patch_embed.patch_size, picture.size
+        (down, across), (width, height) = self.patch, picture.size
         n, aspect = (side // down) * (side // across), math.sqrt(width / height)
         columns = min(max(round(math.sqrt(n) * aspect), 1), n)
         rows = max(min(round(math.sqrt(n) / aspect), n // columns), 1)
