@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from foir_lib.methods import correspondence
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser
 from foir_lib.retrievers.pixels import patches
+from foir_lib.retrievers.pixels.patches import Patches
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,22 @@ class Soft(Localiser):
 
 @register("localiser", "Dense")
 @dataclass(frozen=True)
-class Dense(Soft):
+class Dense(Patches, Soft):
     """The ``k`` nearest patches of the query carry their labels to each patch, by softmax(cos / ``temperature``).
 
-    ``side``: pixels of the square whose area pictures are given; ``block``: see :meth:`ViT.patches`. ``cycle``: patches whose nearest
-    query patch leads back further away than this many patches carry none. ``sharpen``: edges are drawn to the picture's.
+    ``side``, ``block``, ``model``: see :class:`Patches`. ``cycle``: patches whose nearest query patch leads back further away than this many patches carry none. ``sharpen``: edges are drawn to the picture's.
     Score: how well the query's patches are met where it is found, the mean of their cosines.
     """
 
-    side: int = 448
-    block: int | None = None
     k: int = 5
     temperature: float = 0.07
     cycle: int | None = None
     sharpen: bool = False
-    needs: ClassVar = ("patches",)
 
     def soft(self, corpus, part, m, rows):
-        query, labels = patches.of_prompt(part, m, self.side, self.block)
+        query, labels = self.of_prompt(part, m)
         query, labels = query.flatten(0, 1), labels.flatten()
-        stored = patches.patches(corpus.database, self.side, self.block)
+        stored = self.stored(corpus.database)
         for row in rows:
             tokens = patches.read(stored, int(row))
             grid, size = tuple(tokens.shape[:2]), tuple(corpus.database.sizes[row].tolist())

@@ -1,22 +1,77 @@
 """Patch tokens of pictures, stored as float16: what dense matching compares. 2 d bytes a patch: at 448 px and d = 384 0.8 MB a picture of 14 px patches."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from foir_lib.errors import FoirError
+from foir_lib.models.zoo import SHIPPED, load_model
 from foir_lib.prompts import patch_shares
+from foir_lib.retrievers.base import Localiser
 from foir_lib.retrievers.parts import once
+
+CLICK = 16  # pixels of the patches whose window a click stands for
+
+
+DEFAULT = "dinov2-small"  # where neither the corpus's network nor the set's setting names one
+
+
+@dataclass(frozen=True)
+class Patches(Localiser):
+    """Localisers on patch tokens. ``side``: pixels of the square whose area pictures are given; ``block``: see :meth:`ViT.patches`.
+
+    ``model``: whose patches; None: the corpus's own network where it has some, else the one that the set's settings name, else DINOv2-S.
+    """
+
+    side: int = 448
+    block: int | None = None
+    model: str | None = None
+
+    def model_of(self, corpus) -> str:
+        """The name of the network, "" for the corpus's own."""
+        return self.model or ("" if hasattr(corpus.model, "patches") else corpus.setting("patches", DEFAULT))
+
+    def lacks(self, corpus):
+        try:
+            return "" if hasattr(network(corpus, self.model_of(corpus)), "patches") else f"{self.model} has no patch tokens: name a ViT"
+        except FoirError as error:
+            return str(error).rstrip(".")
+
+    def offered(self, corpus):
+        name = self.model_of(corpus)
+        return (not name or name in SHIPPED) and not self.lacks(corpus)
+
+    def inner(self, corpus):
+        return (network(corpus, self.model_of(corpus)),)
+
+    def of_prompt(self, part, m: int) -> tuple[Tensor, Tensor]:
+        """Patch tokens (rows, columns, d) of the picture of prompt ``m``, and the share of the prompt in each patch (rows, columns)."""
+        tokens = read(self.stored(part.pictures), int(part.image_row[m]))
+        size = part.size(m)
+        pixels = part.prompt(m).pixels(size, (max(size[1] // CLICK, 1), max(size[0] // CLICK, 1)))
+        return tokens, torch.from_numpy(np.asarray(patch_shares(pixels, tuple(tokens.shape[:2])), dtype=np.float32))
+
+    def stored(self, part):
+        """Features of the pictures of a part; see :func:`patches`."""
+        return patches(part, self.side, self.block, self.model_of(part.corpus))
+
+
+def network(corpus, name: str):
+    """The network of that name, "" for the corpus's own; loaded once. Raises as :func:`load_model` does."""
+    return corpus.learned(("network", name), lambda: load_model(name, device=corpus.model.device)) if name else corpus.model
 
 
 @once
-def patches(part, side: int, block: int | None):
+def patches(part, side: int, block: int | None, name: str = ""):
     """"patches" (n, d) float16, row by row and zero-padded, and "grid" (2,), their rows and columns, of each picture of a part.
 
-    Pictures keep their aspect and have the area of a square of ``side`` pixels; ``block``: of :meth:`ViT.patches`.
+    Pictures keep their aspect and have the area of a square of ``side`` pixels; ``name``: of :func:`network`.
     """
-    model = part.corpus.model
-    n = _most(model, side)
+    model = network(part.corpus, name)
+    n = (side // model.patch[0]) * (side // model.patch[1])
 
     def describe(m):
         tokens = model.patches(model.resized(part.open(m), side)[None], block)[0]
@@ -24,7 +79,7 @@ def patches(part, side: int, block: int | None):
         tokens = tokens.flatten(0, 1).half()
         return {"patches": F.pad(tokens, (0, 0, 0, n - len(tokens))), "grid": grid}
 
-    return part.each(f"patches: {side} px, block {block}", describe)
+    return part.each(f"patches: {side} px, block {block}" + (f", {model.key}" if name else ""), describe, type(model))
 
 
 def read(features, row: int) -> Tensor:
@@ -32,17 +87,3 @@ def read(features, row: int) -> Tensor:
     rows, columns = features.read("grid", [row])[0].tolist()
     tokens = torch.from_numpy(features.read("patches", [row])[0, : rows * columns])
     return tokens.float().unflatten(0, (rows, columns))
-
-
-def of_prompt(part, m: int, side: int, block: int | None) -> tuple[Tensor, Tensor]:
-    """Patch tokens (rows, columns, d) of the picture of prompt ``m``, and the share of the prompt in each patch (rows, columns)."""
-    tokens = read(patches(part.pictures, side, block), int(part.image_row[m]))
-    size = part.size(m)
-    pixels = part.prompt(m).pixels(size, part.corpus.model.grid_of(size))
-    return tokens, torch.from_numpy(np.asarray(patch_shares(pixels, tuple(tokens.shape[:2])), dtype=np.float32))
-
-
-def _most(model, side):
-    """Patches that a picture of any aspect has at most."""
-    down, across = model.patch
-    return (side // down) * (side // across)
