@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from foir_lib.bench.metrics.objects import recall
+from foir_lib.bench.metrics.objects import recall_on
 from foir_lib.bench.tables.columns import Column, Table
 from foir_lib.detections import Detections
 from foir_lib.retrievers.decomposed.choosing import lacking
 from foir_lib.retrievers.decomposed.decomposing import ANNOTATED, decompose
 
 MILLION = 1_000_000
-MOST = 25  # boxes of a picture that count for recall, the surest
 RECALL = "recall at IoU "  # and the IoU
 
 
@@ -21,8 +20,11 @@ def of(spec: Table, experiment, column: Column) -> dict[str, float]:
     if (at := [name for name in spec.metrics if name.startswith(RECALL)]) and hasattr(column.retriever, "objects_of"):
         if lacking(experiment.corpus, ANNOTATED):
             return {}
-        boxes = column.retriever.objects_of(experiment.corpus)
-        return dict(zip(at, 100 * recalls(experiment.corpus, boxes, [float(name.removeprefix(RECALL)) for name in at]), strict=True))
+        objects = decompose(experiment.corpus, column.retriever.objects_of(experiment.corpus))
+        rows = [objects.owner == row for row in range(len(objects))]
+        boxes = [Detections(objects.boxes[row], objects.scores[row]) for row in rows]  # masks would take their time
+        ious = [float(name.removeprefix(RECALL)) for name in at]
+        return dict(zip(at, 100 * recall_on(experiment.corpus.set, boxes, iou=ious).recall, strict=True))
     if not {"clusters per image", "filtered %", "memory GB"} & set(spec.metrics):
         return {}
     corpus, retriever, values = experiment.corpus, column.retriever, {}
@@ -38,12 +40,12 @@ def of(spec: Table, experiment, column: Column) -> dict[str, float]:
     return values
 
 
-def recalls(corpus, objects: str, iou) -> np.ndarray:
-    """Share of the database's annotated boxes that boxes by the name ``objects`` meet, one for each IoU; see :func:`decompose`."""
-    detected, true = (decompose(corpus, name) for name in (objects, "boxes"))
-    rows = np.unique(true.owner)
-    boxes = [Detections(detected.boxes[detected.owner == row], detected.scores[detected.owner == row]) for row in rows]
-    return recall(boxes, [true.boxes[true.owner == row] for row in rows], iou, MOST).recall
+def detecting(spec: Table, experiment, column: Column) -> Column:
+    """In a table of recall a column that names no boxes takes a detector's: OWLv2's where the set's protocol takes annotated ones."""
+    retriever = column.retriever
+    if not any(name.startswith(RECALL) for name in spec.metrics) or getattr(retriever, "objects", "") is not None:
+        return column
+    return replace(column, retriever=replace(retriever, objects="owlv2")) if retriever.objects_of(experiment.corpus) == ANNOTATED else column
 
 
 def _million(corpus, retriever, query, database):

@@ -135,7 +135,7 @@ def _guests(name, path, retrieval_set):
 def _rows(spec, experiment, columns, k):
     """Rows of one data set and model, without their common columns."""
     scores, rows = {}, []
-    for column in columns:
+    for column in (costs.detecting(spec, experiment, column) for column in columns):
         x = {} if column.x is None else {"x": column.x}
         if missing := experiment.lacks(column.retriever, column.rerank, column.localise):
             names = shown(spec, [name for score in _possible(experiment, column, k) for name in score])

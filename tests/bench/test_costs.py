@@ -8,6 +8,8 @@ from plainly import K
 
 from foir_lib import registry
 from foir_lib.bench import costs
+from foir_lib.bench.metrics.objects import recall_on
+from foir_lib.bench.tables import catalogue
 from foir_lib.bench.tables.columns import Column, Table
 from foir_lib.detections import Detections
 from foir_lib.retrievers import words
@@ -62,6 +64,8 @@ def test_recall_of_boxes_by_hand(tiny):
     assert values == {"recall at IoU 0.5": pytest.approx(1100 / 13), "recall at IoU 0.9": pytest.approx(200 / 13)}
     assert set(costs.of(spec, experiment, column("MeanCrops(objects='boxes')")).values()) == {100.0}
     assert costs.of(spec, experiment, column("CBIR")) == {}, "it has no boxes"
+    result = recall_on(experiment.corpus.set, Still(), iou=(0.5, 0.9))
+    assert (100 * result.recall).tolist() == pytest.approx(list(values.values())), "of the detector itself"
 
 
 def test_without_annotated_boxes_there_is_no_recall(tiny):
@@ -70,3 +74,16 @@ def test_without_annotated_boxes_there_is_no_recall(tiny):
     column = SimpleNamespace(retriever=registry.parse("retriever", "MaO(objects='tokens')"))
     assert costs.of(table("mAP", "recall at IoU 0.5"), SimpleNamespace(corpus=corpus), column) == {}
 
+
+def test_annotated_boxes_are_measured_only_where_a_column_names_them():
+    """VoxDet's protocol takes annotated boxes, whose recall is that of themselves: there OWLv2 detects."""
+    recalls = table("mAP", "recall at IoU 0.5")
+    oracle = SimpleNamespace(corpus=SimpleNamespace(setting=lambda name, default: {"objects": "boxes"}.get(name, default)))
+    taken = costs.detecting(recalls, oracle, column("MaO(steps=3)"))
+    assert str(taken.retriever) == str(registry.parse("retriever", "MaO(steps=3, objects='owlv2')")) and taken.name == "MaO(steps=3)"
+    for text in ("MaO(objects='boxes')", "MaO(objects='tokens')", "CBIR"):
+        assert costs.detecting(recalls, oracle, column(text)) == column(text)
+    assert costs.detecting(table("mAP"), oracle, column("MaO")) == column("MaO"), "a table of scores keeps the protocol"
+    own = SimpleNamespace(corpus=SimpleNamespace(setting=lambda name, default: "mini-owl"))
+    assert costs.detecting(recalls, own, column("MaO")) == column("MaO")
+    assert any(name.startswith(costs.RECALL) for name in catalogue.find("mao-recall").metrics)

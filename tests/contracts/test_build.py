@@ -125,6 +125,7 @@ def test_the_wheel_holds_code_weights_static_files_manifests_and_notebooks(wheel
     assert [path.suffix for path in wheel.iterdir() if path.name != "foir_lib"] == [".dist-info"]
 
 
+@pytest.mark.slow
 def test_the_unpacked_wheel_finds_what_came_with_it(wheel):
     code = (
         "from foir_lib import files; from foir_lib.models import zoo; "

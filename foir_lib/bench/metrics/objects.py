@@ -14,6 +14,7 @@ from foir_lib.detections import Detections
 from foir_lib.errors import InputError, count
 
 IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
+MOST = 25  # boxes of a picture that count for recall, the surest
 
 
 class Recall(NamedTuple):
@@ -64,11 +65,18 @@ def recall(
 
 
 def recall_on(
-    retrieval_set: RetrievalSet, detector, n: int | None = None, iou: Sequence[float] = IOUS, at_most: int | None = 25
+    retrieval_set: RetrievalSet, detector, n: int | None = None, iou: Sequence[float] = IOUS, at_most: int | None = MOST
 ) -> Recall:
-    """:func:`recall` of a detector on the objects of the first ``n`` database pictures, all unless given; ignored ones don't count."""
+    """:func:`recall` on the objects of the first ``n`` database pictures, all unless given; ignored ones don't count.
+
+    ``detector``: one, or what one said of each database picture, Detections row by row.
+    """
     groups = _objects(retrieval_set, n)
-    detections = [detector.detect(retrieval_set.open(image_id)) for image_id in groups]
+    if hasattr(detector, "detect"):
+        detections = [detector.detect(retrieval_set.open(image_id)) for image_id in groups]
+    else:
+        rows = pd.Index(retrieval_set.database["image_id"]).get_indexer(list(groups))
+        detections = [detector[row] for row in rows.tolist()]
     return recall(detections, [retrieval_set.objects.iloc[rows][CORNERS].to_numpy() for rows in groups.values()], iou, at_most)
 
 

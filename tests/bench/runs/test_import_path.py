@@ -48,12 +48,13 @@ def test_the_demos_kernel_is_started_alike():
     assert commands[0] == commands[1] and "-m" not in commands[0] and "--IPKernelApp.ignore_cwd=True" in commands[0]
 
 
-@pytest.mark.parametrize("command", [["-m", "foir_lib", "tables"], ["-m", "foir_lib.view.demo", "--version"]], ids=["foir", "demo"])
+@pytest.mark.parametrize("command", [pytest.param(["-m", "foir_lib", "tables"], marks=pytest.mark.slow), ["-m", "foir_lib.view.demo", "--version"]], ids=["foir", "demo"])
 def test_a_command_imports_nothing_from_the_working_folder(photographs, command):
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0 and done.stdout and imported(photographs) == [], done.stderr
 
 
+@pytest.mark.slow
 def test_the_installed_command_imports_nothing_from_the_working_folder(photographs):
     foir = Path(sys.executable).with_name("foir")
     if not foir.is_file():
