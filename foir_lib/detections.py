@@ -76,6 +76,21 @@ class Localisation:
         """Nothing of the query is there."""
         return cls(None, None, score)
 
+    def within(self, window: tuple[int, int, int, int], size: tuple[int, int]) -> "Localisation":
+        """The same in a picture of ``size`` (width, height), of which this one showed the ``window`` x0, y0, x1, y1, at any scale.
+
+        Its run lengths are moved: the larger mask is never held pixel by pixel. Raises InputError for a window outside the picture.
+        """
+        (x0, y0, x1, y1), (width, height) = window, size
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise InputError(f"The window {tuple(window)} has no area in a picture of {width} x {height}: give x0, y0, x1, y1 inside it.")
+        if self.mask is None:
+            return self
+        rows, columns = self.mask["size"]
+        scale, corner = np.array([(x1 - x0) / columns, (y1 - y0) / rows] * 2), np.array([x0, y0] * 2)
+        box = None if self.box is None else self.box * scale + corner
+        return Localisation(_moved(self.pixels(), window, size), box, self.score)
+
     def __bool__(self) -> bool:
         """Whether something is there."""
         return self.box is not None
@@ -83,3 +98,25 @@ class Localisation:
     def pixels(self) -> np.ndarray | None:
         """The mask, bool (height, width), or None."""
         return None if self.mask is None else rle.decode(self.mask).astype(bool)
+
+
+def _moved(pixels, window, size):
+    """COCO RLE of a picture of ``size`` that holds ``pixels``, bool (rows, columns), stretched over its window; None without any left."""
+    (x0, y0, x1, y1), (width, height) = window, size
+    rows, columns = pixels.shape
+    edges = np.diff(np.pad(pixels.T.astype(np.int8), ((0, 0), (1, 1))))  # column by column, as COCO counts
+    (column, start), stop = np.nonzero(edges > 0), np.nonzero(edges < 0)[1]
+    down, across = (np.arange(n + 1) * length // n for n, length in ((rows, y1 - y0), (columns, x1 - x0)))
+    times = np.diff(across)[column]  # how often each column is repeated
+    at = np.repeat(across[column], times) + np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+    order = np.lexsort((np.repeat(start, times), at))
+    first = (((x0 + at) * height + y0) + np.repeat(down[start], times))[order]
+    last = (((x0 + at) * height + y0) + np.repeat(down[stop], times))[order]
+    first, last = first[last > first], last[last > first]
+    if not len(first):  # a smaller window
+        return None
+    joined = first[1:] == last[:-1]  # a run that goes on in the next column
+    bounds = np.stack([first[np.r_[True, ~joined]], last[np.r_[~joined, True]]], 1).ravel()
+    counts = np.diff(np.r_[0, bounds, width * height]).tolist()
+    encoded = rle.frPyObjects({"size": [height, width], "counts": counts if counts[-1] else counts[:-1]}, height, width)
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}

@@ -130,3 +130,8 @@ class Localiser(Method):
     def locate(self, corpus, part, m: int, rows) -> list[Localisation]:
         """Where each of the database pictures ``rows`` shows what prompt ``m`` of a part asks for."""
         raise NotImplementedError(f"{type(self).__name__} needs a function locate(self, corpus, part, m, rows).")
+
+    def inner(self, corpus) -> tuple:
+        """Objects that take part in its answers and stand in no field: another localiser, a segmenter. Their code, and their ``key``
+        where they have one, are named in the key of kept answers."""
+        return ()

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pycocotools import mask as rle
+from test_davis import davis  # noqa: F401
 from test_landmark_readers import google, oxford, roxford, sfm  # noqa: F401
 from test_object_readers import burst, instre, voxdet  # noqa: F401
 from test_readers import coco_root, edit, photos, vg_root, voc_root, write  # noqa: F401
@@ -59,6 +60,7 @@ READERS = {  # name -> fixture with a whole set, what of it is damaged, how it i
     "voxdet": ("voxdet", "RoboTools/test*/**/*.*", partial(opened_with_masks, "voxdet")),
     "permir": ("burst", "annotations/*/*.json", partial(opened_with_masks, "permir")),
     "instre": ("instre", "**/*.txt", partial(load_set, "instre")),
+    "davis": ("davis", "Annotations/**/*.png", partial(opened_with_masks, "davis")),
     "training lists": ("google", "train*.csv", lambda root: [training.gldv2(root, clean) for clean in (True, False)]),
     "sfm": ("sfm", "*.pkl", training.rsfm120k),
     **{f"guest, {kind}": ("photos", f"guest.{kind}", partial(read_guest, kind)) for kind in ("txt", "csv", "npy", "npz")},

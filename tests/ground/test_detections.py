@@ -1,9 +1,15 @@
-"""What a detector says of a picture fits together, or is refused in one sentence."""
+"""What a detector or a localiser says of a picture fits together, or is refused in one sentence."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from pycocotools import mask as rle
 
-from foir_lib.detections import Detections
+from foir_lib.detections import Detections, Localisation
 from foir_lib.errors import InputError
 
 
@@ -30,3 +36,42 @@ def test_some_of_them_and_none():
 def test_what_does_not_fit_is_refused(boxes, scores, masks, words):
     with pytest.raises(InputError, match=words):
         Detections(boxes, scores, masks)
+
+
+# ---- where a picture shows a query
+
+
+def test_a_localisation_of_a_part_moves_into_the_whole_picture():
+    part = Localisation.of(np.array([[1, 0], [1, 1]], bool), 0.5).within((3, 1, 7, 5), (9, 6))  # twice as large
+    np.testing.assert_array_equal(part.box, [3, 1, 7, 5])
+    assert part.mask["size"] == [6, 9] and part.score == 0.5
+    shown = ["".join(".#"[int(pixel)] for pixel in row) for row in part.pixels()]
+    assert shown == [".........", "...##....", "...##....", "...####..", "...####..", "........."]
+    nothing = Localisation.nothing(0.25)
+    assert nothing.within((0, 0, 1, 1), (9, 6)) == nothing
+    for window in ((0, 0, 10, 6), (2, 2, 2, 4), (-1, 0, 3, 3)):
+        with pytest.raises(InputError, match="no area in a picture of 9 x 6"):
+            part.within(window, (9, 6))
+
+
+@given(st.data())
+def test_moved_run_lengths_are_those_of_the_moved_pixels(data):
+    pixels = data.draw(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=8)).filter(np.any))
+    width, height = data.draw(st.tuples(st.integers(8, 30), st.integers(8, 30)))
+    (x0, x1), (y0, y1) = (sorted(data.draw(st.lists(st.integers(0, side), min_size=2, max_size=2, unique=True))) for side in (width, height))
+    moved = Localisation.of(pixels, 1.0).within((x0, y0, x1, y1), (width, height))
+    whole = np.zeros((height, width), bool)
+    for y in range(y0, y1):
+        for x in range(x0, x1):  # the last row and column of the part that begin at or before this pixel
+            row = max(r for r in range(len(pixels)) if r * (y1 - y0) // len(pixels) <= y - y0)
+            column = max(c for c in range(pixels.shape[1]) if c * (x1 - x0) // pixels.shape[1] <= x - x0)
+            whole[y, x] = pixels[row, column]
+    assert moved.mask == (Localisation.of(whole, 1.0).mask if whole.any() else None)
+
+
+def test_a_large_picture_is_never_held_pixel_by_pixel():
+    tracemalloc.start()
+    part = Localisation.of(np.ones((500, 500), bool), 1.0).within((9000, 9000, 10_000, 10_000), (10_000, 10_000))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4e6 and rle.area(part.mask) == 1_000_000 and rle.toBbox(part.mask).tolist() == [9000, 9000, 1000, 1000]

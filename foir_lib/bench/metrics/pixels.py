@@ -128,21 +128,23 @@ def loc_score(ranking: Ranking | Sequence[np.ndarray], ground_truth: Protocol, i
 
 def pixel_score(
     ranking: Ranking, retrieval_set: RetrievalSet, localisations: Sequence[Mapping[int, Localisation]], protocol: str,
-    rule: str = "ours", truth: Sequence[Mapping[int, dict]] | None = None,
+    rule: str = "ours", truth: Sequence[Mapping[int, dict]] | None = None, first: np.ndarray | None = None,
 ) -> Score:  # fmt: skip
     """The :class:`Score` of a ranking of all queries and of what was localised in it, under a protocol of the set.
 
     Metrics, D by boxes and S by masks: "mIoU D medium", "LocScore D medium", "mAP@50:5:95 D medium", and S; each a column of
     ``per_query``, so that intervals can be had. rule="public script": mIoU D and S and "mAP@50:5:95 medium", the mean over
-    thresholds that has no value of a query. truth: :func:`true_masks` of the set unless given.
+    thresholds that has no value of a query. truth: :func:`true_masks` of the set unless given. first (Q, n): the database rows
+    that were localised for the ranking's sake; further down nothing counts as localised, mIoU is of all true pairs (None: all that were).
     """
     truth = true_masks(retrieval_set, protocol) if truth is None else truth
-    rules, end = retrieval_set.protocols[protocol], "" if protocol in (*NAMES, "contains") else f" {protocol}"
+    rules, end = retrieval_set.protocols[protocol], _end(protocol)
     pairs, values = overlaps(localisations, truth), {}
     easy, skipped = retrieval_set.protocols.get("easy"), SKIPPED.get(retrieval_set.name, ())
     for letter, kind in PIXELS.items():
         iou = getattr(pairs, kind)
         values[f"mIoU {letter}{end}"] = mean_iou(rules, iou, rule, easy)
+        iou = iou if first is None else [{row: one[row] for row in rows if row in one} for one, rows in zip(iou, first.tolist())]
         if rule == "ours":
             values[f"LocScore {letter}{end}"] = loc_score(ranking, rules, iou)
             values[f"mAP@50:5:95 {letter}{end}"] = pixel_average_precision(ranking, rules, iou)[:2]
@@ -151,6 +153,15 @@ def pixel_score(
         metrics[f"mAP@50:5:95{end}"] = pixel_average_precision(ranking, rules, pairs.box, IOUS, rule, skipped).map
     queries = retrieval_set.queries[["image_id", "label"]].assign(query=np.arange(len(truth)), unit=retrieval_set.units)
     return Score(metrics, pd.concat([queries, pd.DataFrame({name: each for name, (_, each) in values.items()})], axis=1), ranking.ids.shape[1])
+
+
+def names(protocol: str) -> list[str]:
+    """Names of the metrics of :func:`pixel_score` under a protocol of that name, by our rule."""
+    return [f"{metric} {letter}{_end(protocol)}" for letter in PIXELS for metric in ("mIoU", "LocScore", "mAP@50:5:95")]
+
+
+def _end(protocol):
+    return "" if protocol in (*NAMES, "contains") else f" {protocol}"
 
 
 def _mask_iou(one, right, query, row):

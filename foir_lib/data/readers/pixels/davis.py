@@ -33,6 +33,7 @@ def load(root: str | PathLike, split: str = "val", n_frames: int = 0) -> Retriev
     each video, 0 for all. Raises MissingError for a missing folder or annotation, InputError for an annotation that isn't one.
     """
     root = reading.need(root, "DAVIS folder", REMEDY)
+    root = root / "DAVIS" if (root / "DAVIS").is_dir() else root
     count(n_frames, "n_frames", 0)
     folder = _with_videos(root / "JPEGImages")
     videos = _videos(root, split, folder)
@@ -75,6 +76,7 @@ def _videos(root, split, folder):
     if lists:  # lines are names of videos, or of frames in /JPEGImages/480p/<video>/
         named = [word.split("/")[-2] if "/" in word else word for line in tables.read_text(lists[0]).splitlines() for word in line.split()[:1]]
         videos = list(dict.fromkeys(named))
+        reading.refuse([video in (".", "..") for video in videos], lists[0], "names the video {}: get the file again", videos)
     elif (root / "ImageSets").is_dir():
         raise InputError(f"There is no list {split!r} below {root / 'ImageSets'}: name another split.")
     else:
