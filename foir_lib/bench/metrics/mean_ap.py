@@ -81,7 +81,7 @@ def retrieved(ranking: Ranking | Sequence[np.ndarray], protocol: Protocol) -> It
         if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu"):
             what = f"The ranking of query {query} is {ids.dtype} {ids.shape}"
             raise InputError(f"{what}: give database rows, whole numbers.")
-        if len(np.unique(ids[ids >= 0])) < (ids >= 0).sum():
+        if not isinstance(ranking, Ranking) and len(np.unique(ids[ids >= 0])) < (ids >= 0).sum():  # a Ranking has seen to it
             raise InputError(f"The ranking of query {query} names a database row twice.")
         listed = ids[~(np.isin(ids, protocol.ignored_of(query)) | ((ids == protocol.own[query]) & (ids >= 0)))]
         ranks = np.flatnonzero(np.isin(listed, protocol.positives(query)))
