@@ -74,6 +74,11 @@ class ViT:
     def __repr__(self):
         return f"ViT({self.name!r}, {self.n_heads} heads, grid {self.grid}, {self.image_size} px, {self.device})"
 
+    @property
+    def patch(self) -> tuple[int, int]:
+        """Pixels (down, across) of a patch, with the strides of what lies before it."""
+        return tuple(side // n for side, n in zip(self.net.patch_embed.img_size, self.grid))
+
     def preprocess(self, picture: Image.Image) -> Tensor:
         """A PIL picture as a float tensor (3, S, S): RGB, turned as EXIF says, squashed to the square, normalised, no crop."""
         return to_tensor(picture, (self.image_size, self.image_size), self.interpolation, self.mean, self.std)
@@ -100,7 +105,7 @@ class ViT:
         match best). Positions are resampled to the image's grid. Raises InputError for another shape and a block that it hasn't.
         """
         block = (3 * self.depth) // 4 if block is None else block
-        patch = self.net.patch_embed.patch_size
+        patch = self.patch
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % patch[0] or x.shape[3] % patch[1]:
             raise InputError(f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, H, W), sides in whole patches of {patch[0]} px.")
         if not 0 <= block < self.depth:
@@ -112,7 +117,7 @@ class ViT:
 
     def resized(self, picture: Image.Image, side: int) -> Tensor:
         """A PIL picture as a float tensor (3, H, W) in whole patches, with its own aspect and the area of a square of ``side`` pixels."""
-        (down, across), (width, height) = self.net.patch_embed.patch_size, picture.size
+        (down, across), (width, height) = self.patch, picture.size
         n, aspect = (side // down) * (side // across), math.sqrt(width / height)
         columns = min(max(round(math.sqrt(n) * aspect), 1), n)
         rows = max(min(round(math.sqrt(n) / aspect), n // columns), 1)

@@ -44,5 +44,5 @@ def of_prompt(part, m: int, side: int, block: int | None) -> tuple[Tensor, Tenso
 
 def _most(model, side):
     """Patches that a picture of any aspect has at most."""
-    down, across = model.net.patch_embed.patch_size
+    down, across = model.patch
     return (side // down) * (side // across)
