@@ -74,6 +74,11 @@ class ViT:
     def __repr__(self):
         return f"ViT({self.name!r}, {self.n_heads} heads, grid {self.grid}, {self.image_size} px, {self.device})"
 
+    @property
+    def patch(self) -> tuple[int, int]:
+        """Pixels (down, across) of a patch, with the strides of what lies before it."""
+        return tuple(side // n for side, n in zip(self.net.patch_embed.img_size, self.grid))
+
     def preprocess(self, picture: Image.Image) -> Tensor:
         """A PIL picture as a float tensor (3, S, S): RGB, turned as EXIF says, squashed to the square, normalised, no crop."""
         return to_tensor(picture, (self.image_size, self.image_size), self.interpolation, self.mean, self.std)
@@ -109,11 +114,6 @@ class ViT:
         t = net.norm_pre(net._pos_embed(net.patch_embed(x.to(self.device))))
         t = net.blocks[: block + 1](t)[:, self.n_prefix :]
         return F.normalize(t, dim=-1).unflatten(1, (x.shape[2] // patch[0], x.shape[3] // patch[1]))
-
-    @property
-    def patch(self) -> tuple[int, int]:
-        """(height, width) of a patch, in pixels of the network's input."""
-        return self.image_size // self.grid[0], self.image_size // self.grid[1]
 
     def resized(self, picture: Image.Image, side: int) -> Tensor:
         """A PIL picture as a float tensor (3, H, W) in whole patches, with its own aspect and the area of a square of ``side`` pixels."""

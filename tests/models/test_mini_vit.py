@@ -155,3 +155,15 @@ def test_saved_weights_load_again_and_their_card_says_what_they_are(tmp_path):
     torch.testing.assert_close(
         model.net(x), net.forward_head(net.forward_features(x), pre_logits=True), atol=0.02, rtol=0
     )
+
+
+def test_its_patches_are_those_of_its_stem_at_any_size():
+    model = load_model("mini-vit", device="cpu")
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (108, 136, 3), dtype=np.uint8))
+    assert model.patch == (16, 16)
+    x = model.resized(picture, 256)
+    assert x.shape == (3, 14 * 16, 18 * 16)  # 16 x 16 patches in all: sqrt(136 / 108) * 16 = 17.95, 16 / 1.122 = 14.3
+    tokens = model.patches(x[None])
+    assert tokens.shape == (1, 14, 18, 192) and tokens.norm(dim=-1).sub(1).abs().max() < 1e-5
+    own = model.preprocess(picture)[None]  # its own size needs no other positions
+    torch.testing.assert_close(model.patches(own).flatten(1, 2), F.normalize(model.tokens(own, 4)[:, 1:], dim=-1), atol=1e-4, rtol=0)
