@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, MissingError
 
@@ -138,28 +139,43 @@ def atomic_write(path, content):
 
 
 def cached(kind: str, key: dict, compute: Callable[[], bytes], root: str | Path | None = None) -> bytes:
-    """The bytes that ``compute()`` returns, computed once for each ``key`` (JSON values: all that they depend on).
+    """The bytes that ``compute()`` returns, computed once for each ``key``; see :func:`remembered` and :func:`remember`."""
+    content = remembered(kind, key, root)
+    if content is None:
+        content = compute()
+        remember(kind, key, content, root)
+    return content
 
-    They stand in ``root``/``kind`` (``cache_root()/kind``), behind a line with key and checksum. A file that is damaged, cut
-    short or of another key is computed again; where nothing can be written, they are computed, and one warning says so.
-    """
-    line = json.dumps(key, sort_keys=True, allow_nan=False)
-    folder = as_path(root or cache_root()) / kind
-    path = folder / f"{hashlib.sha256(line.encode()).hexdigest()[:32]}.cached"
+
+def remembered(kind: str, key: dict, root: str | Path | None = None) -> bytes | None:
+    """The bytes that :func:`remember` wrote for a ``key``, or None: where there are none, for a damaged file, and one cut short or of another key."""
+    line, path = _remembering(kind, key, root)
     with suppress(OSError):
         head, _, content = (path.read_bytes() if path.is_file() else b"").partition(b"\n")  # a pipe would be waited for
         if head == _head(line, content):
             with suppress(OSError):
                 os.utime(path)  # the time of its last use
             return content
-    content = compute()
+    return None
+
+
+def remember(kind: str, key: dict, content: bytes, root: str | Path | None = None) -> None:
+    """Keep bytes for a ``key`` (JSON values: all that they depend on) in ``root``/``kind`` (``cache_root()/kind``), behind a line with key and checksum.
+
+    Where nothing can be written one warning says so.
+    """
+    line, path = _remembering(kind, key, root)
     try:
         atomic_write(path, _head(line, content) + b"\n" + content)
     except InputError as error:
-        if folder not in _unwritable:
-            _unwritable.add(folder)
+        if path.parent not in _unwritable:
+            _unwritable.add(path.parent)
             log.warning("What is computed for %s isn't remembered: %s", kind, error)
-    return content
+
+
+def _remembering(kind, key, root):
+    line = json.dumps(key, sort_keys=True, allow_nan=False)
+    return line, as_path(root or cache_root()) / kind / f"{hashlib.sha256(line.encode()).hexdigest()[:32]}.cached"
 
 
 def state(path: str | os.PathLike) -> tuple[int, int, int, int]:
@@ -168,6 +184,16 @@ def state(path: str | os.PathLike) -> tuple[int, int, int, int]:
         file = os.stat(path)
         return file.st_size, file.st_mtime_ns, file.st_ctime_ns, file.st_ino
     return 0, 0, 0, 0
+
+
+def checksum(path: str | os.PathLike, algorithm: str = "sha256", progress: bool = False) -> str:
+    """Hex digest of the file at ``path``, read in pieces; ``progress``: with a bar."""
+    digest, path = hashlib.new(algorithm), as_path(path)
+    look = {"total": path.stat().st_size, "desc": f"check {path.name}", "disable": not progress}
+    with open(path, "rb") as stream, tqdm.wrapattr(stream, "read", **look) as source:
+        while piece := source.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _head(line: str, content: bytes) -> bytes:

@@ -7,7 +7,6 @@ file by :func:`load_plugin`.
 """
 
 import ast
-import hashlib
 import importlib.util
 import pkgutil
 import re
@@ -20,11 +19,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from foir_lib.errors import FoirError, InputError, MissingError, unknown
-from foir_lib.files import as_path
+from foir_lib.files import as_path, checksum
 
 HOMES = {  # kind -> packages whose modules register things of it
     "retriever": ("foir_lib.retrievers",),
-    "reranker": ("foir_lib.retrievers",),
+    "reranker": ("foir_lib.retrievers", "foir_lib.retrievers.pixels"),
     "localiser": ("foir_lib.retrievers.pixels",),
     "model": ("foir_lib.models",),
     "detector": ("foir_lib.models",),
@@ -152,7 +151,7 @@ def load_plugin(path: str | Path) -> str:
     path = as_path(path).resolve()
     if path.suffix != ".py" or not path.is_file():
         raise MissingError(f"There is no plug-in at {path}: give a Python file.")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    digest = checksum(path)[:16]
     module_name = f"foir_plugin_{path.stem}_{digest}"
     if _plugins.get(path) == digest:
         return digest

@@ -3,8 +3,9 @@
 import numpy as np
 
 from foir_lib import registry
-from foir_lib.bench import localising
-from foir_lib.bench.localising import Localisations
+from foir_lib.retrievers.pixels import asking
+from foir_lib.retrievers.pixels.asking import Localisations
+from foir_lib.bench.metrics.pixels import pixel_score
 from foir_lib.bench.metrics.scores import Score, scored
 from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.base import Localiser, Reranker, Retriever
@@ -28,10 +29,11 @@ class Experiment:
     def __len__(self):
         return len(self.set.queries)
 
-    def lacks(self, retriever: Retriever | str, rerank: Reranker | str | None = None) -> str:
+    def lacks(self, retriever: Retriever | str, rerank: Reranker | str | None = None, localise: Localiser | str | None = None) -> str:
         """Why a method can't be had here, in a sentence's words, or ""."""
         retriever, reranker = parsed(retriever, rerank)
-        return retriever.lacks(self.corpus) or (reranker.lacks(self.corpus, retriever) if reranker else "")
+        missing = retriever.lacks(self.corpus) or (reranker.lacks(self.corpus, retriever) if reranker else "")
+        return missing or (asking.parsed(localise).lacks(self.corpus) if localise else "")
 
     def ranking(self, retriever: Retriever | str, k: int | None = None, rerank: Reranker | str | None = None, **how) -> Ranking:
         """The first ``k`` (None: all) database rows of every query, its own picture left out where no protocol counts it.
@@ -59,9 +61,26 @@ class Experiment:
         ranking = self.ranking(retriever, None if deep else k, rerank, **how)
         return scored(ranking, self.set, k)
 
+    def pixel_score(
+        self, retriever: Retriever | str, localiser: Localiser | str, n: int = 20, rerank: Reranker | str | None = None, **how
+    ) -> dict[str, Score]:
+        """The pixel :class:`Score` under each protocol, and its mAP: see :func:`pixels.pixel_score`.
+
+        In the first ``n`` results of each query its thing is localised, further down it counts as not found; mIoU is over all true
+        pairs.
+        """
+        ranking = self.ranking(retriever, None, rerank, **how)
+        order = np.argsort(ranking.query_rows, kind="stable")
+        ranking = Ranking(ranking.query_rows[order], ranking.ids[order], ranking.scores[order], ranking.n_database)
+        first, protocols = ranking.ids[:, :n], self.set.protocols
+        true = [np.unique(np.concatenate([rules.positives(q) for rules in protocols.values()])) for q in range(len(self))]
+        answers = self.localise(localiser, [np.union1d(first[q], true[q]) for q in range(len(self))], **how)
+        scores = scored(ranking, self.set, ranking.ids.shape[1])
+        return {name: _both(one, pixel_score(ranking, self.set, answers, name, first=first)) for name, one in scores.items()}
+
     def localise(self, localiser: Localiser | str, ids, **how) -> list[Localisations]:
-        """Where each query's thing is on the database rows ``ids`` (Q, n), or Q arrays of them; see :func:`localising.localise`."""
-        return localising.localise(self.corpus, localiser, self.corpus.queries(**how), ids)
+        """Where each query's thing is on the database rows ``ids`` (Q, n), or Q arrays of them; see :func:`asking.localise`."""
+        return asking.localise(self.corpus, localiser, self.corpus.queries(**how), ids)
 
     def own(self) -> np.ndarray:
         """(Q,) database row of each query's own picture where all protocols leave it out, else -1."""
@@ -87,6 +106,12 @@ class Experiment:
         of = getattr(query, "of", None)
         scores, ids = _sound(scores, ids, len(part) if of is None else len(query), size, retriever)
         return (scores, ids) if of is None else (scores[of], ids[of])
+
+
+def _both(score, pixels):
+    """One Score of a list and of what was localised in it."""
+    new = [column for column in pixels.per_query if column not in score.per_query or column == "query"]
+    return Score(score.metrics | pixels.metrics, score.per_query.merge(pixels.per_query[new], on="query"), score.k)
 
 
 def parsed(retriever, rerank=None) -> tuple[Retriever, Reranker | None]:

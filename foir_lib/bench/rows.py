@@ -1,5 +1,6 @@
 """Rows of a table: every data set, model and method scored, beside what the paper prints."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from foir_lib import registry
 from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.limits import check, columns_of, heads_of, place_of, rows_of
+from foir_lib.bench.metrics import pixels
 from foir_lib.bench.metrics.focus import average
 from foir_lib.bench.metrics.intervals import against_first
 from foir_lib.bench.metrics.scores import Score, metric_of
@@ -135,11 +137,11 @@ def _rows(spec, experiment, columns, k):
     scores, rows = {}, []
     for column in columns:
         x = {} if column.x is None else {"x": column.x}
-        if missing := experiment.lacks(column.retriever, column.rerank):
-            names = shown(spec, [name for score in _possible(experiment, k) for name in score])
+        if missing := experiment.lacks(column.retriever, column.rerank, column.localise):
+            names = shown(spec, [name for score in _possible(experiment, column, k) for name in score])
             rows += [{"method": column.name, "metric": metric, "ours": None, "note": missing} for metric in names]
             continue
-        result = experiment.score(column.retriever, k, column.rerank, **column.how)
+        result = _scored(experiment, spec, column, k)
         scores[column.name, column.x] = result
         if spec.over.startswith("objects"):
             continue
@@ -156,23 +158,34 @@ def _rows(spec, experiment, columns, k):
     return rows
 
 
+def _scored(experiment, spec, column, k):
+    if column.localise is None:
+        return experiment.score(column.retriever, k, column.rerank, **column.how)
+    return experiment.pixel_score(column.retriever, column.localise, spec.localised, column.rerank, **column.how)
+
+
 def _percent(interval):
     """Columns of an interval in percent points; none of None."""
     return {} if interval is None else {"low": 100 * interval.low, "high": 100 * interval.high}
 
 
-def _possible(experiment, k):
+def _possible(experiment, column, k):
     """Names of the metrics of each protocol, before anything is scored."""
     depth = min(k, len(experiment.set.database))
     for name, protocol in experiment.set.protocols.items():
         yield [f"MP@{depth}", f"MAP@{depth}"] if protocol.metric == "focus" else [metric_of(name)]
+        if column.localise is not None:
+            yield pixels.names(name)
 
 
 def shown(spec: Table, names) -> list[str]:
     """Which of the metrics ``names`` of a set a table shows: its own, at any depth, else :data:`METRICS`."""
 
+    def bare(name):
+        return re.sub(r"@\d+$", "", name)
+
     def among(wanted):
-        return [name for one in wanted for name in names if name == one or name.split("@")[0] == one.split("@")[0]]
+        return [name for one in wanted for name in names if bare(name) == bare(one)]
 
     return among(spec.metrics) or among(METRICS)
 

@@ -1,6 +1,9 @@
 """Masks of objects as COCO stores them: polygons and run lengths, checked before any pixel is drawn, decoded on demand."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 from pycocotools import mask as rle
 
 from foir_lib.errors import InputError, parsing
@@ -22,6 +25,38 @@ def decode(segmentation: list | dict, size: tuple[int, int], what: str) -> np.nd
     if isinstance(shape, np.ndarray):
         return np.repeat(np.arange(len(shape)) % 2 == 1, shape).reshape(width, height).T
     return rle.decode(rle.merge(rle.frPyObjects(shape, height, width))).astype(bool)
+
+
+def encode(segmentation: list | dict, size: tuple[int, int], what: str) -> dict:
+    """Compressed RLE, {"size": [height, width], "counts": str}, of COCO polygons or RLE; as :func:`decode`, without its pixels.
+
+    Where a polygon crosses itself, what it goes around twice is outside (even-odd rule); polygons are united.
+    """
+    width, height = size
+    shape = checked(segmentation, size, what)
+    if isinstance(shape, np.ndarray):
+        return _plain(rle.frPyObjects({"size": [height, width], "counts": shape.tolist()}, height, width))
+    return _plain(rle.merge(rle.frPyObjects(shape, height, width)))
+
+
+def encode_box(box: ArrayLike, size: tuple[int, int]) -> dict:
+    """Compressed RLE of every pixel that a box, x0, y0, x1, y1, touches on a picture of ``size`` (width, height)."""
+    width, height = size
+    x0, y0, x1, y1 = (int(side) for side in (*np.floor(box[:2]), *np.ceil(box[2:])))
+    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+    if x0 >= x1 or y0 >= y1:
+        return _plain(rle.frPyObjects({"size": [height, width], "counts": [width * height]}, height, width))
+    return _plain(rle.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]], dtype=float), height, width)[0])
+
+
+def union(masks: Sequence[dict]) -> dict:
+    """Compressed RLE of all pixels of some masks, compressed RLE of one size; of a single one itself."""
+    return masks[0] if len(masks) == 1 else _plain(rle.merge(list(masks)))
+
+
+def _plain(encoded):
+    """An RLE of pycocotools with its letters as text."""
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
 
 
 def usable(segmentation: list | dict | None, size: tuple[int, int]) -> bool:

@@ -13,15 +13,17 @@ from torch import Tensor
 from foir_lib.errors import InputError
 
 
-def similarity(tokens: Float[Tensor, "*B N d"], query: Float[Tensor, "M d"]) -> Float[Tensor, "*B N M"]:
+def similarity(tokens: Float[Tensor, "*B N d"], query: Float[Tensor, "M c"]) -> Float[Tensor, "*B N M"]:
     """Cosines of patch tokens (..., N, d) and the query's (M, d); a token of zeros is like none. Raises InputError for another d."""
     if tokens.shape[-1] != query.shape[-1]:
-        raise InputError(f"Tokens of {tokens.shape[-1]} numbers can't be compared with the query's of {query.shape[-1]}: take both of one layer.")
+        raise InputError(
+            f"Tokens of {tokens.shape[-1]} numbers can't be compared with the query's of {query.shape[-1]}: take both of one layer."
+        )
     return F.normalize(tokens, dim=-1) @ F.normalize(query, dim=-1).transpose(-1, -2)
 
 
 def carried(
-    similarity: Float[Tensor, "*B N M"], labels: Float[Tensor, "M C"], k: int = 5, temperature: float = 0.07
+    similarity: Float[Tensor, "*B N M"], labels: Float[Tensor, "L C"], k: int = 5, temperature: float = 0.07
 ) -> Float[Tensor, "*B N C"]:
     """Labels of the N patches: the mean of those of their ``k`` nearest query patches, weighted by softmax(cos / temperature).
 
@@ -29,17 +31,19 @@ def carried(
     labels that aren't one row a query patch.
     """
     if k < 1 or not temperature > 0:
-        raise InputError(f"k={k} and temperature={temperature} carry no labels: give k of at least 1 and a positive temperature.")
+        raise InputError(
+            f"k={k} and temperature={temperature} carry no labels: give k of at least 1 and a positive temperature."
+        )
     if len(labels) != similarity.shape[-1]:
-        raise InputError(f"{len(labels)} labels don't fit {similarity.shape[-1]} patches of the query: give one row for each.")
+        raise InputError(
+            f"{len(labels)} labels don't fit {similarity.shape[-1]} patches of the query: give one row for each."
+        )
     cosines, nearest = similarity.topk(min(k, similarity.shape[-1]), dim=-1)
     weights = (cosines / temperature).softmax(-1)
     return (weights[..., None] * labels[nearest]).sum(-2)
 
 
-def cycle_distance(
-    similarity: Float[Tensor, "*B N M"], grid: tuple[int, int]
-) -> Float[Tensor, "*B N"]:
+def cycle_distance(similarity: Float[Tensor, "*B N M"], grid: tuple[int, int]) -> Float[Tensor, "*B N"]:
     """How far each of the N patches, ``grid`` (rows, columns), comes back from itself: to its nearest query patch, and to that one's nearest.
 
     In patches, the larger of both directions: 0 is a mutual nearest neighbour. Raises InputError for a grid of another N.

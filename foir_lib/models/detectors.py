@@ -125,11 +125,11 @@ class Grid:
         share = area / (low.inside[0] * low.inside[1])
         rows = ((area > 0) & (share <= self.largest) & (stable >= self.stability)).nonzero()[:, 0]
         boxes = boxes_of(low.logits[rows] > 0)
-        kept = nms(boxes, low.scores[rows], self.iou)[: self.at_most]
-        masks = self.segmenter.upscaled(low, rows[kept])
+        best = nms(boxes, low.scores[rows], self.iou)[: self.at_most]
+        masks = self.segmenter.upscaled(low, rows[best])
         shown = masks.any(axis=(1, 2))  # a mask of a few cells can lie in the padding
         boxes = boxes_of(torch.from_numpy(masks[shown]))
-        return Detections(boxes.numpy(), low.scores[rows[kept]].numpy()[shown], masks[shown])
+        return Detections(boxes.numpy(), low.scores[rows[best]].numpy()[shown], masks[shown])
 
 
 def points(size: tuple[int, int], per_side: int) -> np.ndarray:

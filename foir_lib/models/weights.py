@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 
 from foir_lib.errors import InputError, IntegrityError
-from foir_lib.files import as_path, atomic_write
+from foir_lib.files import as_path, atomic_write, checksum
 from foir_lib.models.checkpoints import names_of
 
 
@@ -20,7 +20,7 @@ def digest(path: str | Path) -> str:
 
     Raises IntegrityError where the card beside it, see :func:`write_card`, tells of another file.
     """
-    content, card = _sha256(path), {}
+    content, card = checksum(path), {}
     with suppress(OSError, ValueError):
         card = json.loads(as_path(path).with_suffix(".json").read_bytes())
     if isinstance(card, dict) and card.get("sha256", content) != content:
@@ -80,7 +80,7 @@ def write_card(path: str | Path, losses: list[float], facts: dict, about: dict) 
     path = as_path(path)
     _checked(losses, facts, path.stem)
     curve = [round(float(part.mean()), 4) for part in np.array_split(losses, min(60, len(losses)))]
-    card = {"name": path.stem} | facts | {"losses": curve, "sha256": _sha256(path)} | about
+    card = {"name": path.stem} | facts | {"losses": curve, "sha256": checksum(path)} | about
     atomic_write(path.with_suffix(".json"), json.dumps(card, indent=1, allow_nan=False) + "\n")
     return card
 
@@ -92,7 +92,3 @@ def _checked(losses, facts, name):
         raise InputError(f"The card of {name} can't be written ({error}): give finite losses and plain facts.") from error
     if not len(losses):
         raise InputError(f"The weights {name} have no losses: train them for a step at least.")
-
-
-def _sha256(path):
-    return hashlib.sha256(np.memmap(as_path(path), np.uint8, "r")).hexdigest()

@@ -8,7 +8,10 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from accelerate import PartialState
 
@@ -22,7 +25,19 @@ from foir_lib.training import lora, objects, retrieval
 DEFAULTS = {"loss": "arcface", "data_root": "", "options": {}, "weights": "", "train": {}}
 NEEDED = ("name", "data", "model")
 RECIPES = json.loads(Path(__file__).with_suffix(".json").read_text())  # of the losses' trainers; a batch of all processes
-TRAINERS = {"arcface": retrieval.train, "contrastive": retrieval.train, "info-nce": objects.train}
+
+
+class Trainer(NamedTuple):
+    """How a network learns by a loss, and how it is saved; ``options`` that say which loss; ``pictures(set)``: those it learns from."""
+
+    train: Callable
+    save: Callable
+    options: dict
+    pictures: Callable
+
+
+TRAINERS = {loss: Trainer(retrieval.train, retrieval.save, {"loss": loss}, attrgetter("paths")) for loss in ("arcface", "contrastive")}
+TRAINERS["info-nce"] = Trainer(objects.train, lora.save_merged, {}, attrgetter("database"))
 
 
 def recipe(loss: str, data: str, model: str, processes: int = 1, train: dict | None = None, **keys) -> dict:
@@ -55,16 +70,15 @@ def run(path: str | Path) -> list[float]:
     start, loss = time.perf_counter(), recipe["loss"]
     if loss not in TRAINERS:
         raise unknown("loss", loss, TRAINERS)
-    pictures = training.load(recipe["data"], loss, recipe["data_root"], **recipe["options"])
+    trainer, pictures = TRAINERS[loss], training.load(recipe["data"], loss, recipe["data_root"], **recipe["options"])
     net = load_model(recipe["model"], weights=recipe["weights"] or None, device="cpu").net.requires_grad_(True)
     checkpoint = path.with_name(f"{recipe['name']}.checkpoint")
-    objective = {} if loss == "info-nce" else {"loss": loss}
-    trained, losses = TRAINERS[loss](net, pictures, **{"checkpoint": checkpoint} | objective | recipe["train"])
-    state, n = PartialState(), len(pictures.database) if loss == "info-nce" else len(pictures.paths)
-    facts = {"set": pictures.name, "n_pictures": n, "recipe": recipe, "steps": len(losses)}
+    trained, losses = trainer.train(net, pictures, **{"checkpoint": checkpoint} | trainer.options | recipe["train"])
+    state = PartialState()
+    facts = {"set": pictures.name, "n_pictures": len(trainer.pictures(pictures)), "recipe": recipe, "steps": len(losses)}
     facts |= {"processes": state.num_processes, "minutes": round((time.perf_counter() - start) / 60, 1)}
     if state.is_main_process:
-        (lora.save_merged if loss == "info-nce" else retrieval.save)(trained, recipe["name"], path.parent, losses, facts, about={})
+        trainer.save(trained, recipe["name"], path.parent, losses, facts, about={})
     state.wait_for_everyone()
     return losses
 
@@ -109,7 +123,7 @@ def _read(path):
         if not isinstance(recipe.get(key, kind()), kind):
             what = "text" if kind is str else "keys and values"
             raise InputError(f"Recipe {path} has {key}={recipe[key]!r}, which is no {what}.")
-    trainer = TRAINERS.get(recipe.get("loss", DEFAULTS["loss"]), retrieval.train)
+    trainer = TRAINERS.get(recipe.get("loss"), TRAINERS[DEFAULTS["loss"]]).train
     known = inspect.signature(trainer).parameters.keys() - {"net", "pictures", "loss"}
     more = [key for key in recipe if key not in (*NEEDED, *DEFAULTS)]
     more += [key for key in recipe.get("train", ()) if key not in known]

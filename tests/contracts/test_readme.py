@@ -27,6 +27,16 @@ def test_the_readme_has_python_and_commands():
     assert PYTHON and any("reproduce" in line for line in COMMANDS)
 
 
+def test_papers_of_methods_and_lessons_stand_in_the_citation():
+    """By their arXiv numbers; nothing else of a paper is written one way everywhere."""
+    root = Path(__file__).parents[2]
+    folders = ("foir_lib/methods", "foir_lib/retrievers", "foir_lib/search", "notebooks")
+    texts = [path.read_text() for folder in folders for path in (root / folder).rglob("*.*") if path.suffix in (".py", ".ipynb")]
+    cited = {number for text in [README, *texts] for number in re.findall(r"(?i)\barxiv[: ]{1,2}(\d{4}\.\d{5})\b", text)}
+    assert {"2404.03214", "2504.01348", "2512.12610"} <= cited
+    assert cited <= set(re.findall(r'"arXiv:([\d.]+)"', (root / "CITATION.cff").read_text()))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
 def test_python_blocks_run(block, tmp_path):

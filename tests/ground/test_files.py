@@ -1,5 +1,6 @@
 """One way to read path text; places are tried; what is remembered is keyed by content; nothing old blocks a reader."""
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -261,3 +262,13 @@ def test_other_users_leftovers_do_not_block_features(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["none", "\ud800.jpg", "a\0b.jpg", "x" * 5000])
 def test_what_is_no_file_has_no_state(tmp_path, name):
     assert files.state(f"{tmp_path}/{name}") == (0, 0, 0, 0)
+
+
+def test_checksums_are_those_of_the_standards(tmp_path):
+    """FIPS 180's and RFC 1321's "abc", and FIPS 180's million times "a"; a file of several pieces as hashlib has it."""
+    (tmp_path / "abc").write_bytes(b"abc"), (tmp_path / "million").write_bytes(b"a" * 1_000_000)
+    (tmp_path / "pieces").write_bytes(b"\0" * (1 << 21))
+    assert files.checksum(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert files.checksum(str(tmp_path / "abc"), "md5") == "900150983cd24fb0d6963f7d28e17f72"
+    assert files.checksum(tmp_path / "million") == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
+    assert files.checksum(tmp_path / "pieces", progress=True) == hashlib.sha256(bytes(1 << 21)).hexdigest()

@@ -162,6 +162,56 @@ def test_masks_are_those_of_transformers_own_path(sam_folder):
     np.testing.assert_array_equal(sam.segment(image, boxes[[4, 0]]), masks[[4, 0], 0])
 
 
+def test_prompts_of_box_points_and_mask_are_transformers_own(sam_folder):
+    """Each prompt alone through processor and network; ours asks all at once, in batches, of one embedding."""
+    sam, image = load_segmenter(sam_folder, "cpu"), picture(90, 50)
+    boxes = np.array([[3, 4, 40, 30], [50, 10, 88, 49], [0, 0, 90, 50]], np.float32)
+    points = np.array([[[10, 10], [60, 40]], [[70, 20], [5, 5]], [[45, 25], [45, 45]]], np.float32)
+    labels = np.array([[1, 0], [1, -1], [0, 1]])
+    embedded = sam.embed(image)
+    first = sam.predict(embedded, boxes)
+    for names in ({}, {"boxes"}, {"points"}, {"boxes", "points"}):
+        for masks in (None, first.logits):
+            every = {"boxes": boxes, "points": points, "labels": labels}
+            prompts = {name: value for name, value in every.items() if name in names or name == "labels" and "points" in names}
+            if not prompts and masks is None:
+                continue
+            for multimask in (False, True):
+                low = sam.predict(embedded, **prompts, masks=masks, multimask=multimask)
+                outs = []
+                for i in range(3):
+                    own = {f"input_{name}": [value[i : i + 1].tolist()] for name, value in prompts.items()}
+                    inputs = sam.processor(image, return_tensors="pt", **own)
+                    own = {name: inputs[name] if name == "input_labels" else inputs[name].float() for name in own}
+                    extra = {} if masks is None else {"input_masks": masks[i][None, None]}
+                    with torch.inference_mode():
+                        outs.append(sam.net(pixel_values=inputs["pixel_values"], multimask_output=multimask, **own, **extra))
+                torch.testing.assert_close(low.logits, torch.cat([out.pred_masks[0, 0] for out in outs]), atol=1e-4, rtol=1e-4)
+                torch.testing.assert_close(low.scores, torch.cat([out.iou_scores[0, 0] for out in outs]), atol=1e-4, rtol=1e-4)
+                assert len(low.logits) == (9 if multimask else 3) and low.size == image.size
+    one = sam.predict(embedded, points=points[:, 0])
+    torch.testing.assert_close(one.logits, sam.low(image, points=points[:, 0]).logits)
+
+
+def test_prompts_that_dont_fit_are_told(sam_folder):
+    sam = load_segmenter(sam_folder, "cpu")
+    embedded, boxes, points = sam.embed(picture()), np.zeros((2, 4)), np.zeros((2, 3, 2))
+    for prompts in ({}, {"boxes": boxes, "points": points[:1]}, {"points": points, "labels": np.ones((2, 2))}, {"boxes": boxes, "masks": torch.ones(3, 8, 8)}):
+        with pytest.raises(InputError, match="don't fit each other: give boxes, points"):
+            sam.predict(embedded, **prompts)
+
+
+def test_masks_one_by_one_are_those_at_once(sam_folder, monkeypatch):
+    sam, image = load_segmenter(sam_folder, "cpu"), picture(90, 50)
+    boxes = np.array([[3, 4, 40, 30], [-9, -9, -1, -1], [50, 10, 88, 49], [0, 0, 90, 50]], np.float32)
+    whole = sam.segment(image, boxes)
+    monkeypatch.setattr("foir_lib.models.sam.PIXELS", 1)  # a mask at a time
+    single = sam.segments(image, boxes)
+    np.testing.assert_array_equal(next(single), whole[0])
+    np.testing.assert_array_equal(list(single), whole[1:])
+    assert not whole[1].any() and whole[3].any()
+
+
 @pytest.mark.parametrize("boxes", [[[0, 0, 5]], [0, 0, 5, 5], [[0, 0, np.nan, 5]], [[0, 0, np.inf, 5]]])
 def test_boxes_that_cant_be_are_told(sam_folder, boxes):
     with pytest.raises(InputError, match="can't be segmented: give"):

@@ -122,10 +122,10 @@ def test_pixels_are_what_the_processors_give(shelves):
 
 
 def test_prompts_lie_on_their_things(shelves):
-    points, masks = decomposition.asked(shelves, 5, True, np.random.default_rng(0))
+    points, masks = decomposition.prompts_of(shelves, 5, True, np.random.default_rng(0))
     for at, mask in zip(points.flatten(0, 2).long(), masks.flatten(0, 1)):
         assert mask[at[1], at[0]] == 1
-    boxes, masks = decomposition.asked(shelves, 5, False, np.random.default_rng(0))
+    boxes, masks = decomposition.prompts_of(shelves, 5, False, np.random.default_rng(0))
     for (x0, y0, x1, y1), mask in zip(boxes.flatten(0, 1), masks.flatten(0, 1)):
         ys, xs = torch.nonzero(mask, as_tuple=True)
         width, height = xs.max() + 1 - xs.min(), ys.max() + 1 - ys.min()

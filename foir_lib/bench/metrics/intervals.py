@@ -45,7 +45,8 @@ class Spread(NamedTuple):
 
 def interval(score: Score, metric: str, draws: int = DRAWS, seed: int = 0) -> Interval:
     """95 % interval of a score's ``metric``: "MP@100", "MAP@100" (mean over the prompts of a picture and category, then
-    pictures, then categories) or "mAP ..." (mean over the queries that have positives, i.e. an AP that isn't NaN)."""
+    pictures, then categories) or "mAP ..." (mean over the queries that have positives, i.e. an AP that isn't NaN); or a column of
+    ``per_query`` of that name, as those of pixel retrieval (mean over the queries that have a value)."""
     return _between(_resampled(_queries(score, metric), draws, seed))
 
 
@@ -109,14 +110,15 @@ def _between(values: np.ndarray) -> Interval:
 def _queries(score: Score, metric: str) -> pd.DataFrame:
     """Rows by query: unit, category, picture and value of the queries that count."""
     kind = re.match("|".join(COLUMNS), metric)
-    if not kind:
+    table, own = score.per_query, metric in score.per_query
+    if not (kind or own):
         raise InputError(f"There is no interval of {metric!r}: known are {', '.join(COLUMNS)}.")
-    column, table = COLUMNS[kind.group()], score.per_query
+    column = metric if own else COLUMNS[kind.group()]
     if missing := {"query", "unit", "label", "image_id", column} - set(table):
         raise InputError(f"Scores of single queries lack the column {min(missing)!r}: an interval needs it.")
     rows = table.set_index("query")[["unit", "label", "image_id", column]].sort_index()
     rows.columns = ["unit", "category", "picture", "value"]
-    if kind.group() == "mAP":  # every query counts alike
+    if own or kind.group() == "mAP":  # every query counts alike
         rows = rows.assign(category="", picture=rows.index)
     return rows.dropna(subset="value")
 

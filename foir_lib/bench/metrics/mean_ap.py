@@ -1,6 +1,6 @@
 """Average precision, and mAP of a ranking under a protocol: revisited, classic, or mini-landmarks'."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,14 +30,18 @@ def average_precision(ranks: Sequence[int], n_positive: int, definition: str = "
         raise InputError(f"Ranks {ranks.tolist()} can't be scored: whole numbers from 0 on, each once.")
     if n_positive < max(1, len(ranks)):
         raise InputError(f"n_positive = {n_positive} is too few for {len(ranks)} retrieved positives: count all.")
+    return float(precisions(ranks, definition).sum() / n_positive)
+
+
+def precisions(ranks: np.ndarray, definition: str = "textbook") -> np.ndarray:
+    """What each retrieved positive adds to the sum of :func:`average_precision`, (n,), from their rising ranks (n,)."""
     if definition not in ("textbook", "trapezoid"):
         raise InputError(f"AP definition '{definition}' is unknown: 'textbook' or 'trapezoid'.")
     earlier = np.arange(len(ranks))
     after = (earlier + 1) / (ranks + 1)
     if definition == "textbook":
-        return float(after.sum() / n_positive)
-    before = np.where(ranks == 0, 1.0, earlier / np.maximum(ranks, 1))
-    return float((before + after).sum() / 2 / n_positive)
+        return after
+    return (np.where(ranks == 0, 1.0, earlier / np.maximum(ranks, 1)) + after) / 2
 
 
 def mean_average_precision(
@@ -52,9 +56,26 @@ def mean_average_precision(
     ranks and divides by min(positives, 100) (GLDv2: Weyand et al., CVPR 2020, section 3). Raises InputError for a ranking
     of other queries, what are no rows (scores, NaN), an image twice in one query's list, and when no query has positives.
     """
-    definition = definition or protocol.definition
-    first, formula = (100, "textbook") if definition == "textbook@100" else (None, definition)
+    first, formula = cut(definition or protocol.definition)
     aps = np.full(len(protocol.groups), np.nan)
+    for query, (_, ranks) in enumerate(retrieved(ranking, protocol)):
+        if n_positive := len(protocol.positives(query)):
+            aps[query] = average_precision(ranks[ranks < first], min(n_positive, first), formula)
+    if np.isnan(aps).all():
+        raise InputError("No query has positives: nothing can be averaged.")
+    return MeanAPResult(float(np.nanmean(aps)), aps)
+
+
+def cut(definition: str) -> tuple[float, str]:
+    """How many ranks of a list an AP of a protocol looks at, and its definition for :func:`average_precision`."""
+    return (100, "textbook") if definition == "textbook@100" else (np.inf, definition)
+
+
+def retrieved(ranking: Ranking | Sequence[np.ndarray], protocol: Protocol) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each query in order the positives that were retrieved, best first: database rows (n,) and their ranks from 0 (n,).
+
+    A ranking, its ranks and errors are as in :func:`mean_average_precision`.
+    """
     for query, ids in enumerate(_lists(ranking, len(protocol.groups))):
         ids = np.asarray(ids)
         if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu"):
@@ -62,14 +83,9 @@ def mean_average_precision(
             raise InputError(f"{what}: give database rows, whole numbers.")
         if len(np.unique(ids[ids >= 0])) < (ids >= 0).sum():
             raise InputError(f"The ranking of query {query} names a database row twice.")
-        positives = protocol.positives(query)
-        if len(positives):
-            out = np.isin(ids, protocol.ignored_of(query)) | ((ids == protocol.own[query]) & (ids >= 0))
-            ranks = np.flatnonzero(np.isin(ids[~out][:first], positives))
-            aps[query] = average_precision(ranks, min(len(positives), first or len(positives)), formula)
-    if np.isnan(aps).all():
-        raise InputError("No query has positives: nothing can be averaged.")
-    return MeanAPResult(float(np.nanmean(aps)), aps)
+        listed = ids[~(np.isin(ids, protocol.ignored_of(query)) | ((ids == protocol.own[query]) & (ids >= 0)))]
+        ranks = np.flatnonzero(np.isin(listed, protocol.positives(query)))
+        yield listed[ranks], ranks
 
 
 def revisited(

@@ -18,9 +18,8 @@ import torch
 
 from foir_lib import files, folders, registry
 from foir_lib.data.contents import stamps
-from foir_lib.data.getting.fetch import checksum
 from foir_lib.errors import FoirError
-from foir_lib.files import PACKAGE, as_path, manifest_root
+from foir_lib.files import PACKAGE, as_path, checksum, manifest_root
 from foir_lib.models import devices
 from foir_lib.store import keys
 
@@ -142,7 +141,7 @@ def _touched(value):
         parts = [part.split("=", 1)[-1].strip() for part in value.split(",")] if "," in value or "=" in value else []
         return [entry for part in parts for entry in _touched(part) or ()] or None
     if not os.path.isdir(value):
-        return [(value, checksum(value, progress=False))]
+        return [(value, checksum(value))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # whoever opens the set tells what is left out
         return [(value, stamps(folders.files(value, "")))]

@@ -5,27 +5,33 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from foir_lib import registry
-from foir_lib.retrievers.base import Reranker, Retriever
+from foir_lib.retrievers.base import Localiser, Reranker, Retriever
+
+SHOWS = " > "  # between what ranks and what localises
 
 
 @dataclass(frozen=True)
 class Column:
-    """One method of a table: its printed name, the retriever, how its queries are prompted (:meth:`Corpus.queries`), what re-ranks it, and
-    where it stands on a figure's horizontal axis."""
+    """One method of a table: its printed name, the retriever, how its queries are prompted (:meth:`Corpus.queries`), what re-ranks it,
+    where it stands on a figure's horizontal axis, and what localises in its results."""
 
     name: str
     retriever: Retriever
     how: dict = field(default_factory=dict)
     rerank: Reranker | None = None
     x: float | None = None
+    localise: Localiser | None = None
 
     @classmethod
     def of(cls, name: str, method: str = "", x: float | None = None, **how) -> "Column":
-        """The column of a method's text, e.g. "PHS(h_on=3)" or, re-ranked, "GeM+DF"; without one, its name is the text.
+        """The column of a method's text, e.g. "PHS(h_on=3)", re-ranked, "GeM+DF", or with what localises, "GeM+DF > Dense"; without
+        one, its name is the text.
 
         Raises InputError for an unknown name or option.
         """
-        text = method or name
+        text, shows, localiser = (method or name).partition(SHOWS)
+        if shows:
+            return replace(cls.of(name, text, x, **how), localise=registry.parse("localiser", localiser))
         first, plus, rerank = text.rpartition("+")
         if plus and rerank.partition("(")[0].strip() in registry.names("reranker"):
             return cls(name, registry.parse("retriever", first), how, registry.parse("reranker", rerank), x)
@@ -42,7 +48,7 @@ class Table:
     """A table (or numeric figure) of a paper: title, columns, the paper's own rows, metrics, what to look for.
 
     ``metrics``: which the table prints, and costs; those of the set's other protocols are left out where it has one of
-    them. ``over``: what a figure's horizontal axis counts ("objects", "objects or more", "h_on", "N, K, T", or "data": the first
+    them. ``localised``: in how many of the first results of a list things are localised, where columns do. ``over``: what a figure's horizontal axis counts ("objects", "objects or more", "h_on", "N, K, T", or "data": the first
     option of each data set), or "".
     ``methods``: where the paper prints them, "across" or "down". ``stand_ins``: name of a data set or model -> the mini
     world's. ``alone``: systems that the paper alone has stand as published rows.
@@ -53,6 +59,7 @@ class Table:
     datasets: tuple
     models: tuple
     metrics: tuple = ("MP@100",)
+    localised: int = 20
     over: str = ""
     look: str = ""
     methods: str = "across"

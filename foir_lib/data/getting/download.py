@@ -11,9 +11,9 @@ import pandas as pd
 import requests
 
 from foir_lib.data.getting.archives import is_archive, need_space, readable, unpack
-from foir_lib.data.getting.fetch import checksum, fetch, reason
+from foir_lib.data.getting.fetch import fetch, reason
 from foir_lib.errors import InputError, IntegrityError, MissingError, unknown
-from foir_lib.files import as_path, cache_root, disk_errors, listing, manifest_root
+from foir_lib.files import as_path, cache_root, checksum, disk_errors, listing, manifest_root
 
 
 def manifest(name: str) -> dict:

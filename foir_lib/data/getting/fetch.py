@@ -1,6 +1,5 @@
 """Bringing one file over HTTP: resumed where it stopped while it is the same file, and never more than it is to be."""
 
-import hashlib
 import re
 import shutil
 from contextlib import suppress
@@ -147,16 +146,6 @@ def _span(response):
     plain = response.headers.get("Content-Encoding", "identity") == "identity"
     length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdigit() and plain else None
-
-
-def checksum(path: str | Path, algorithm: str = "sha256", progress: bool = True) -> str:
-    """Hex digest of the file at ``path``, read in pieces with a progress bar."""
-    digest, path = hashlib.new(algorithm), Path(path)
-    look = {"total": path.stat().st_size, "desc": f"check {path.name}", "disable": not progress}
-    with open(path, "rb") as stream, tqdm.wrapattr(stream, "read", **look) as source:
-        while piece := source.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def reason(error: Exception) -> str:

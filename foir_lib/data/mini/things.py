@@ -18,6 +18,8 @@ WORLD = numbers("needles")
 FORMS, DETAILS, PALETTE = WORLD["forms"] | WORLD["clutter"], WORLD["details"], WORLD["palette"]
 FAMILY = 4  # look-alikes in a family
 DENT = 0.15  # radius in heights
+APART = 0.01  # share of a thing's pixels that tell it from its look-alikes, at least
+FAR, NEAR = 48, 160  # heights in pixels at which they are compared
 T = TypeVar("T")
 
 
@@ -63,23 +65,23 @@ def lamp(rng: Rng, strength: float) -> Light:
 
 
 def family(rng: Rng, form: str, name: str) -> list[Thing]:
-    """FAMILY look-alikes of a ``form``; each has another set of details, one away from the first's."""
+    """FAMILY look-alikes of a ``form``; each has another set of details, one away from the first's, and looks another."""
     hues = list(PALETTE)
     body, band, badge = (hues[i] for i in shuffled(rng, len(hues))[:3])
     colours = {role: np.array(PALETTE[hue]) + 0.10 * (rng.random(3) - 0.5) for role, hue in (("body", body), ("band", band), ("badge", badge))}
     stretch = between(rng, 0.86, 1.18)
     base = {slot: one_of(rng, one["values"]) for slot, one in DETAILS.items()}
     base |= {"dent": "none", "trim": one_of(rng, [hue for hue in hues if hue != body])}
-    members, chances = [base], np.cumsum([one["chance"] for one in DETAILS.values()])
+    details, members, chances = base, [], np.cumsum([one["chance"] for one in DETAILS.values()])
     while len(members) < FAMILY:
+        if details["trim"] != body and all(details != other.details for other, _ in members):
+            colours = colours | {"trim": np.array(PALETTE[details["trim"]])}
+            thing = _sized(Thing(f"{name}{'abcd'[len(members)]}", form, stretch, colours, details, 0.0))
+            member = thing, _portrait(thing, FAR)
+            members += [member] if all(_apart(member, other) for other in members) else []
         slot = list(DETAILS)[int(np.searchsorted(chances, rng.random() * 0.999999, side="right"))]
-        other = base | {slot: one_of(rng, DETAILS[slot]["values"])}
-        if other not in members and other["trim"] != body:
-            members.append(other)
-    return [
-        _sized(Thing(f"{name}{letter}", form, stretch, colours | {"trim": np.array(PALETTE[details["trim"]])}, details, 0.0))
-        for letter, details in zip("abcd", members)
-    ]
+        details = base | {slot: one_of(rng, DETAILS[slot]["values"])}
+    return [thing for thing, _ in members]
 
 
 def clutter(rng: Rng, form: str = "") -> Thing:
@@ -95,6 +97,28 @@ def _sized(thing):
     at = (np.arange(96) - 47.5) / 60
     gaps = [gap for _, gap in _parts(thing, at[None] + 0 * at[:, None], at[:, None] + 0 * at[None])]
     return thing._replace(area=thing.stretch * float(np.count_nonzero(np.min(gaps, axis=0) < 0)) / 3600)
+
+
+def _apart(one, other):
+    """Whether a thing, with its portrait from afar, can be told from another of its family: from afar beyond doubt, else from near."""
+    (first, far), (second, other_far) = one, other
+    if _changed(first, far, other_far) >= 3 * APART:
+        return True
+    return _changed(first, _portrait(first, NEAR), _portrait(second, NEAR)) >= APART
+
+
+def _portrait(thing, tall):
+    """A thing on grey, ``tall`` pixels high, from the front, in plain light: float (height, width, 3)."""
+    image = np.full((tall + 8, int(2 * thing.half * tall) + 8, 3), 0.5)
+    view = View(image.shape[1] / 2, image.shape[0] / 2, tall, 0.0, 0.2, 0.0, 0.0)
+    paint(image, thing, view, Light(0.0, 0.0, 0.0, 0.0))
+    return image
+
+
+def _changed(thing, first, second):
+    """Share of a thing's pixels that differ between two portraits."""
+    tall = len(first) - 8
+    return np.count_nonzero(np.abs(first - second).max(2) > 0.08) / (thing.area * tall * tall)
 
 
 def _parts(thing: Thing, u: np.ndarray, v: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -105,7 +105,8 @@ def shares(crops: Crops, masks: str = OWN):
     def masks_of(rows):
         if segmenter is not None:
             picture = crops.source.open(crops.owner[rows[0]])
-            return segmenter.segment(picture, crops.boxes[rows])
+            masks_of_boxes = getattr(segmenter, "segments", segmenter.segment)  # one by one where the segmenter can
+            return masks_of_boxes(picture, crops.boxes[rows])
         return map(crops.pixels if masks == OWN else _boxed(crops), rows)
 
     def make(start, stop):

@@ -157,20 +157,20 @@ def _annotated(retrieval_set, pictures):
     return Objects(len(pictures), boxes, np.ones(len(at), np.float32), owner, masked, pixels, f"{array_digest(boxes, owner)} {outline}")
 
 
-def _stored(found, size):
+def _stored(detections, size):
     """Detections as arrays of one size: those on the picture, the surest first."""
-    boxes = np.clip(found.boxes, 0, np.array([*size, *size], np.float32))
+    boxes = np.clip(detections.boxes, 0, np.array([*size, *size], np.float32))
     on = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1))
-    on = on[np.argsort(-found.scores[on], kind="stable")]
+    on = on[np.argsort(-detections.scores[on], kind="stable")]
     if len(on) > MOST:
         note(f"objects beyond the {MOST} surest of their picture are left out", n=len(on) - MOST)
     on = on[:MOST]
     arrays = {"boxes": np.zeros((MOST, 4), np.float32), "scores": np.zeros(MOST, np.float32), "masks": np.zeros((MOST, SIDE * SIDE // 8), np.uint8)}
-    arrays["boxes"][: len(on)], arrays["scores"][: len(on)] = boxes[on], found.scores[on]
-    for i, m in enumerate(on if found.masks is not None else ()):
+    arrays["boxes"][: len(on)], arrays["scores"][: len(on)] = boxes[on], detections.scores[on]
+    for i, m in enumerate(on if detections.masks is not None else ()):
         x0, y0, x1, y1 = _touched(boxes[m])
-        arrays["masks"][i] = np.packbits(patch_shares(found.masks[m, y0:y1, x0:x1], (SIDE, SIDE)) >= 0.5)
-    return arrays | {"count": np.int64(len(on)), "masked": np.bool_(found.masks is not None)}
+        arrays["masks"][i] = np.packbits(patch_shares(detections.masks[m, y0:y1, x0:x1], (SIDE, SIDE)) >= 0.5)
+    return arrays | {"count": np.int64(len(on)), "masked": np.bool_(detections.masks is not None)}
 
 
 def _touched(box):
@@ -186,8 +186,6 @@ def _enlarged(mask, size):
 
 
 def _loaded(kind, name, device):
-    if name in registry.names(kind):
-        return registry.lookup(kind, name)(device)
     from foir_lib.models import segmenters  # not above: it takes seconds, and most methods need none
 
     return (segmenters.load_detector if kind == "detector" else segmenters.load_segmenter)(name, device)

@@ -127,7 +127,7 @@ def train_sam(
         for step in range(first, steps):
             rng = np.random.default_rng((seed, step))
             some = shelves.sample(batch, rng)
-            at, masks = asked(some, prompts, step % 5 == 4, rng)
+            at, masks = prompts_of(some, prompts, step % 5 == 4, rng)
             yield some.varied(rng, sam.PADDING), at, F.interpolate(masks, (cells, cells), mode="area")
 
     def loss(net, x, at, masks):
@@ -138,7 +138,7 @@ def train_sam(
     return _fit(sam.create, loss, batches, run, checkpoint, every)
 
 
-def asked(some: Scenes, prompts: int, points: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def prompts_of(some: Scenes, prompts: int, points: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Prompts for things of scenes, boxes (B, prompts, 4) or points (B, prompts, 1, 2) in pixels, and their masks (B, prompts, S, S)."""
     side, at, masks = some.ids.shape[1], [], []
     for ids, boxes in zip(some.ids, some.boxes):

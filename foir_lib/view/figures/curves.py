@@ -18,13 +18,14 @@ CHOSEN = {"N": 500, "K": 10, "T": 10}  # by the paper of co-attention, section 5
 OVER = " over "  # "GeM+CA over N": the method, and the option that x holds; without it x is h_on
 
 
-def curve(axes: Axes, part: pd.DataFrame, name: str, look: dict, best: bool = False) -> None:
-    """``part``, rows of one line, over x, with their intervals; ``best``: a ring around the highest."""
+def curve(axes: Axes, part: pd.DataFrame, name: str, look: dict, best: bool = False, interval: str = looks.INTERVAL) -> None:
+    """``part``, rows of one line, over x, with their intervals, which ``interval`` names; ``best``: a ring around the highest."""
     part = part.sort_values("x")
     look = {key: look[key] for key in ("color", "marker", "linestyle")}
     axes.plot(part["x"], part["ours"], label=looks.entry(name), linewidth=1.5, markersize=4.5, **look)
-    if "low" in part:
-        axes.vlines(part["x"], part["low"], part["high"], color=look["color"], alpha=0.5, label=looks.INTERVAL)
+    known = part.dropna(subset=["low", "high"]) if "low" in part else part[:0]
+    if len(known):
+        axes.vlines(known["x"], known["low"], known["high"], color=look["color"], alpha=0.5, label=interval)
     if best:
         top = part.loc[part["ours"].idxmax()]
         axes.plot(top["x"], top["ours"], "o", markersize=10, markerfacecolor="none", color="black")
@@ -45,7 +46,7 @@ def relative(rows: pd.DataFrame, over: str = "objects", title: str | None = None
             for dataset, axes in zip(datasets, line, strict=True):
                 part = rows[(rows["model"] == model) & (rows["dataset"] == dataset)]
                 for method, look in styles.items():
-                    curve(axes, part[part["method"] == method], method, look)
+                    curve(axes, part[part["method"] == method], method, look, interval=looks.GAIN)
                 axes.axhline(0, color=looks.GREY, linestyle=(0, (2, 2)), linewidth=1.2, label="CBIR", zorder=1)
                 axes.set_title(f"{dataset}, {model}")
                 axes.grid(axis="y", linewidth=0.3)

@@ -34,6 +34,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0,
 HATCHES = ("", "///", "\\\\\\", "...", "xxx", "+++", "ooo", "---", "**")
 HEAT, COVER = "magma", 0.75  # colours of heat maps, and how much of them covers the grey picture
 INTERVAL = "95 % interval of the difference"
+GAIN = "95 % interval of the gain"
 LINES = 3  # of one text
 GUEST = "guest"  # the model of rows that somebody else's file gave
 
@@ -111,7 +112,7 @@ def finish(figure: Figure, panels, across: int, left: str, below: str | None, ti
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
-        order = sorted(entries, key=("published", INTERVAL).count)
+        order = sorted(entries, key=("published", INTERVAL, GAIN).count)
         lines = math.ceil(sum(len(label) + 8 for label in order) / (15 * figure.get_figwidth()))
         place = {"loc": "outside lower center", "ncols": math.ceil(len(order) / lines), "frameon": False}
         figure.legend([entries[n] for n in order], order, **place)

@@ -5,7 +5,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from foir_lib.data import load_set
@@ -25,13 +25,14 @@ def scene(index=0, seed=0, n_things=120, **options):
 
 def portrait(thing):
     """A thing on grey: what of it is another than another's."""
-    image = np.full((200, 200, 3), 0.5)
-    parts.paint(image, thing, FRONTAL, PLAIN)
+    image = np.full((200, 340, 3), 0.5)
+    parts.paint(image, thing, FRONTAL._replace(x=170), PLAIN)
     return image
 
 
 @settings(max_examples=10)
 @given(seed=SEEDS)
+@example(760)  # clocks: a plain label on a pale face would be no difference
 def test_a_family_is_of_look_alikes_that_can_be_told_apart(seed):
     """One or two details differ, which changes at least a hundredth of a thing's pixels, but never all of it."""
     family = needles.world(needles.BENCHMARK, seed, 4)

@@ -311,9 +311,12 @@ def test_intervals_of_differences_lie_on_the_score_of_the_first_method():
     scan.loc[scan["x"] == 3, ["low", "high"]] = [9, 12]
     segments = [s.tolist() for c in figures.scan(scan).axes[0].collections for s in c.get_segments()]
     assert [[3, 49], [3, 52]] in segments
+    assert looks.INTERVAL in legend(figures.scan(scan)) and looks.GAIN not in legend(figures.scan(scan))
+    assert not {looks.INTERVAL, looks.GAIN} & set(legend(figures.scan(scan.assign(low=np.nan, high=np.nan)))), "no interval, no name of one"
     gains = scan.assign(metric="MP@100 relative to CBIR (%)")  # itself a difference
     segments = [s.tolist() for c in figures.relative(gains).axes[0].collections for s in c.get_segments()]
     assert [[3, 9], [3, 12]] in segments
+    assert looks.GAIN in legend(figures.relative(gains)) and looks.INTERVAL not in legend(figures.relative(gains))
 
 
 def test_a_method_looks_the_same_everywhere():

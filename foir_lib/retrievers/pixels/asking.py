@@ -1,4 +1,5 @@
-"""Localisers asked over the results of every query: what they say is kept, query by query, so a killed run goes on where it stood."""
+"""Localisers asked about pairs of a query and a database picture: what they say is kept, pair by pair, so that a killed run goes on where it stood
+and every list shares the answers."""
 
 import json
 from collections.abc import Sequence
@@ -9,42 +10,59 @@ from tqdm.auto import tqdm
 from foir_lib import registry
 from foir_lib.detections import Localisation
 from foir_lib.errors import FoirError, InputError
-from foir_lib.files import cached
+from foir_lib.files import remember, remembered
 from foir_lib.retrievers.base import Localiser
 from foir_lib.store.keys import code_of
 
+KIND = "localisations"
 Localisations = dict[int, Localisation]  # database row -> where it shows what a query asks for
 
 
 def localise(corpus, localiser: Localiser | str, part, ids: Sequence[np.ndarray]) -> list[Localisations]:
     """What a localiser says of the database rows ``ids[m]`` of each prompt ``m`` of a part; -1 stands for no row.
 
-    ``localiser``: an object, or its text as `foir methods` lists it. What was said of a query is kept on disk for equal rows. Raises
-    InputError for a localiser that lacks something, for ids of other queries or rows, and for answers that are none.
+    ``localiser``: an object, or its text as `foir methods` lists it. What it said of a pair is kept on disk. Raises InputError for a
+    localiser that lacks something, for ids of other queries or rows, and for answers that are none.
     """
     localiser = parsed(localiser)
     if missing := localiser.lacks(corpus):
         raise InputError(f"{localiser} can't be asked on {corpus.set.name}: {missing}.")
     if len(ids) != len(part):
         raise InputError(f"Rows of {len(ids)} queries were given, there are {len(part)}: give some for each.")
-    database, rows = corpus.database, [np.unique(np.asarray(one, dtype=np.int64)) for one in ids]
-    rows = [one[one >= 0] for one in rows]
-    if max((int(one[-1]) for one in rows if len(one)), default=-1) >= len(database):
-        raise InputError(f"The rows to localise name row {max(int(one[-1]) for one in rows if len(one))}: the database has {len(database)}.")
+    rows = [np.unique(np.asarray(one, dtype=np.int64)) for one in ids]
+    if (last := max((int(one[-1]) for one in rows if len(one)), default=-1)) >= len(corpus.database):
+        raise InputError(f"The rows to localise name row {last}: the database has {len(corpus.database)}.")
+    key = _key(corpus, localiser, part) if part.data is not None else None
+    with tqdm(total=sum(map(len, rows)), desc=str(localiser), unit="picture", disable=not corpus.progress) as bar:
+        return [_of_query(corpus, localiser, part, m, one[one >= 0], key, bar) for m, one in enumerate(rows)]
+
+
+def _key(corpus, localiser, part):
+    """What all answers of a localiser depend on beside the pair; None for a picture under the mouse, whose answers aren't kept."""
     inner, model = localiser.inner(corpus), (type(corpus.model), getattr(corpus.model, "opener", type(corpus.model)))
-    common = {
-        "what": "localisations", "localiser": str(localiser), "set": database.data, "queries": part.name, "data": part.data,
+    return {
+        "what": "localisation", "localiser": str(localiser), "set": corpus.database.data, "queries": part.name, "data": part.data,
         "model": corpus.model.key, "code": code_of(localiser, *inner, localise, type(part), *model, type(corpus.set)),
         "inner": [str(getattr(one, "key", one)) for one in inner],
     }  # fmt: skip
-    root, results = corpus.cache, []
-    with tqdm(total=sum(map(len, rows)), desc=str(localiser), unit="picture", disable=not corpus.progress) as bar:
-        for m, one in enumerate(rows):
-            key = common | {"query": m, "rows": one.tolist()}
-            content = cached("localisations", key, lambda: _asked(corpus, localiser, part, m, one), root) if len(one) else b"[]"
-            results.append({int(row): Localisation(*answer) for row, answer in zip(one, json.loads(content))})
-            bar.update(len(one))
-    return results
+
+
+def _of_query(corpus, localiser, part, m, rows, key, bar):
+    """Answers for some rows by row; those that aren't kept are asked for together."""
+    answers = {}
+    for row in rows.tolist() if key else ():
+        if (content := remembered(KIND, key | {"query": m, "row": row}, corpus.cache)) is not None:
+            answers[row] = Localisation(*json.loads(content))
+    bar.update(len(answers))
+    missing = np.array([row for row in rows.tolist() if row not in answers], dtype=np.int64)
+    if len(missing):
+        for row, answer in zip(missing.tolist(), _asked(corpus, localiser, part, m, missing)):
+            answers[row] = answer
+            content = json.dumps((answer.mask, None if answer.box is None else answer.box.tolist(), answer.score), allow_nan=False)
+            if key:
+                remember(KIND, key | {"query": m, "row": row}, content.encode(), corpus.cache)
+        bar.update(len(missing))
+    return {row: answers[row] for row in rows.tolist()}
 
 
 def parsed(localiser: Localiser | str) -> Localiser:
@@ -70,5 +88,4 @@ def _asked(corpus, localiser, part, m, rows):
         size = corpus.database.sizes[row].tolist()[::-1]
         if answer.mask is not None and list(answer.mask["size"]) != size:
             raise InputError(f"{localiser} returned a mask of {answer.mask['size']} for a picture of {size}, height and width: give its own size.")
-    plain = [(answer.mask, None if answer.box is None else answer.box.tolist(), answer.score) for answer in answers]
-    return json.dumps(plain, allow_nan=False).encode()
+    return answers
