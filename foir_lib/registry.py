@@ -23,7 +23,7 @@ from foir_lib.files import as_path, checksum
 
 HOMES = {  # kind -> packages whose modules register things of it
     "retriever": ("foir_lib.retrievers",),
-    "reranker": ("foir_lib.retrievers", "foir_lib.retrievers.pixels"),
+    "reranker": ("foir_lib.retrievers", "foir_lib.retrievers.reranking"),
     "localiser": ("foir_lib.retrievers.pixels",),
     "model": ("foir_lib.models",),
     "detector": ("foir_lib.models",),

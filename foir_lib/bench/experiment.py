@@ -3,13 +3,13 @@
 import numpy as np
 
 from foir_lib import registry
-from foir_lib.retrievers.pixels import asking
-from foir_lib.retrievers.pixels.asking import Localisations
 from foir_lib.bench.metrics.pixels import pixel_score
 from foir_lib.bench.metrics.scores import Score, scored
 from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.base import Localiser, Reranker, Retriever
 from foir_lib.retrievers.corpus import Corpus
+from foir_lib.retrievers.pixels import asking
+from foir_lib.retrievers.pixels.asking import Localisations
 from foir_lib.search.ranking import Ranking, without
 
 

@@ -83,17 +83,22 @@ class Spatial(Reranker):
         return ""
 
     def rerank(self, corpus, retriever, part, query, database, scores, ids):
-        keypoints_of, of = spatial.stored(keypoints(part)), getattr(query, "of", None)
-        rows = range(len(ids)) if of is None else np.unique(of, return_index=True)[1]
-        queries = [keypoints_of(row) for row in rows]
-        return spatial.rerank(queries, spatial.stored(keypoints(corpus.database)), scores, ids, self.n, corpus.progress)
+        return spatial.rerank(keypoints_of(part, query), spatial.stored(keypoints(corpus.database)), scores, ids, self.n, corpus.progress)
+
+
+def keypoints_of(part, query) -> list[spatial.Keypoints]:
+    """The keypoints of each of a part's described queries."""
+    one, of = spatial.stored(keypoints(part)), getattr(query, "of", None)
+    return [one(row) for row in (range(len(part)) if of is None else np.unique(of, return_index=True)[1])]
 
 
 @once
 def keypoints(part):
-    """SIFT keypoints of a part, as `search.rerank.spatial` stores them; a prompt's are those inside its box."""
-    def describe(m):
-        points = spatial.keypoints(part.cut(m).picture, n_features=N_KEYPOINTS)
-        return {name: torch.from_numpy(np.asarray(array))[0] for name, array in spatial.stacked([points], N_KEYPOINTS).items()}
+    """SIFT keypoints of a part, as `search.rerank.spatial` stores them; a prompt's are those inside its box, counted from its corner."""
+    n = part.corpus.setting("n_keypoints", N_KEYPOINTS)
 
-    return part.each(f"sift {N_KEYPOINTS}", describe)
+    def describe(m):
+        points = spatial.keypoints(part.cut(m).picture, n_features=n)
+        return {name: torch.from_numpy(np.asarray(array))[0] for name, array in spatial.stacked([points], n).items()}
+
+    return part.each(f"sift {n}", describe)

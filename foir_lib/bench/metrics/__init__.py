@@ -3,7 +3,15 @@
 from foir_lib.bench.metrics.focus import FocusResult, average, focus_precision, precision_at_k
 from foir_lib.bench.metrics.mean_ap import MeanAPResult, average_precision, mean_average_precision, revisited
 from foir_lib.bench.metrics.objects import Recall, iou_on, mask_iou, recall, recall_on
-from foir_lib.bench.metrics.pixels import Overlaps, PixelAP, loc_score, mean_iou, overlaps, pixel_average_precision, pixel_score
+from foir_lib.bench.metrics.pixels import (
+    Overlaps,
+    PixelAP,
+    loc_score,
+    mean_iou,
+    overlaps,
+    pixel_average_precision,
+    pixel_score,
+)
 from foir_lib.bench.metrics.scores import Score, score, scored
 
 __all__ = [

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-
 from foir_lib.methods import correspondence, self_support
 from foir_lib.registry import register
 from foir_lib.retrievers.pixels import patches

@@ -1,5 +1,7 @@
 """First rankings and their heads: what every re-ranking starts from and gives back, (scores, ids) as everywhere."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -30,6 +32,22 @@ def head_first(scores: np.ndarray, ids: np.ndarray, new: np.ndarray) -> tuple[np
     rest = rest - np.maximum(rest[:, :1] - head[:, -1:], 0)
     ids = np.concatenate([np.take_along_axis(ids[:, :m], order, 1), ids[:, m:]], 1)
     return np.concatenate([head, rest], 1).astype(np.float32), ids.astype(np.int64)
+
+
+def in_front(scores: np.ndarray, ids: np.ndarray, rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """A ranking scores, ids (Q, k) with each query's ``rows`` in front, in that order, and the others behind, as they were.
+
+    A row that the ranking doesn't name is passed over. Of m in front the j-th has the best of the first scores and m - j
+    more. Returns scores (Q, k) float32 and ids (Q, k) int64.
+    """
+    new_scores, new_ids = scores.astype(np.float32), ids.astype(np.int64)
+    for query, front in enumerate(rows):
+        place = {row: k for k, row in enumerate(ids[query].tolist())}
+        first = [place[row] for row in front if row in place]
+        order = np.concatenate([np.array(first, int), np.setdiff1d(np.arange(ids.shape[1]), first)])
+        new_ids[query], new_scores[query] = ids[query, order], scores[query, order]
+        new_scores[query, : len(first)] = scores[query].max() + np.arange(len(first), 0, -1)
+    return new_scores, new_ids
 
 
 def checked(scores, ids, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ Source: Lowe, IJCV 2004 (SIFT, ratio test); Philbin et al., CVPR 2007 (verificat
 (RootSIFT). All of it is OpenCV's but the nearest neighbours, which are faiss's.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -29,11 +30,13 @@ class Keypoints(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """Matches of two pictures in one motion: ``a``, ``b`` (m, 2) pixels in each; ``matrix`` (2 or 3, 3) from a to b, or None."""
+    """Matches of two pictures in one motion: ``a``, ``b`` (m, 2) pixels in each; ``matrix`` (2 or 3, 3) from a to b, or None;
+    ``rows`` (m, 2): which keypoints of a and b they are."""
 
     a: np.ndarray
     b: np.ndarray
     matrix: np.ndarray | None
+    rows: np.ndarray
 
     @property
     def inliers(self):
@@ -83,22 +86,28 @@ def verify(a, b, model="affine", threshold=8.0, ratio=0.8, root=True, seed=0, it
     ``model``: "affine" (of a plane seen from afar: 6 parameters) or "homography" (8). Estimated by OpenCV's USAC with its own
     ``seed``; with fewer matches than fix a motion, or none that holds, there are 0 inliers.
     """
-    if model not in MODELS:
-        raise InputError(f"Motion {model!r} is unknown: choose one of {', '.join(MODELS)}.")
     pairs = matches(a, b, ratio, root)
     source, target = a.points[pairs[:, 0]], b.points[pairs[:, 1]]
-    nothing = Verified(source[:0], target[:0], None)
-    if len(pairs) < MODELS[model]:
-        return nothing
-    usac = cv2.UsacParams()
-    usac.randomGeneratorState, usac.threshold, usac.maxIterations, usac.confidence = seed, threshold, iterations, 0.999
-    find = cv2.estimateAffine2D if model == "affine" else cv2.findHomography
-    with suppress(cv2.error):  # a degenerate sample, all matches on a point or a line
-        matrix, inside = find(source, target, params=usac)
-        if matrix is not None and np.isfinite(matrix).all():
-            inside = inside.ravel().astype(bool)
-            return Verified(source[inside], target[inside], matrix)
-    return nothing
+    matrix, inside = motion(source, target, model, threshold, seed, iterations)
+    return Verified(source[inside], target[inside], matrix, pairs[inside])
+
+
+def motion(source, target, model="affine", threshold=8.0, seed=0, iterations=2000):
+    """The motion that most of the matches ``source``, ``target`` (m, 2) pixels share: its matrix or None, and its inliers, bool (m,).
+
+    See :func:`verify`. Raises InputError for an unknown model.
+    """
+    if model not in MODELS:
+        raise InputError(f"Motion {model!r} is unknown: choose one of {', '.join(MODELS)}.")
+    if len(source) >= MODELS[model]:
+        usac = cv2.UsacParams()
+        usac.randomGeneratorState, usac.threshold, usac.maxIterations, usac.confidence = seed, threshold, iterations, 0.999
+        find = cv2.estimateAffine2D if model == "affine" else cv2.findHomography
+        with suppress(cv2.error):  # a degenerate sample, all matches on a point or a line
+            matrix, inside = find(source, target, params=usac)
+            if matrix is not None and np.isfinite(matrix).all():
+                return matrix, inside.ravel().astype(bool)
+    return None, np.zeros(len(source), bool)
 
 
 def rerank(queries, keypoints_of, scores, ids, n=100, progress=False, **options):
@@ -108,18 +117,23 @@ def rerank(queries, keypoints_of, scores, ids, n=100, progress=False, **options)
     of this function; scores, ids (Q, k): the first ranking; ``options``: of :func:`verify`. Returns scores and ids
     (Q, k), inliers as the scores of the head, as :func:`lists.head_first` puts it. Time: milliseconds a pair.
     """
+    return by_pair(lambda a, b: verify(a, b, **options).inliers, queries, keypoints_of, scores, ids, n, progress)
+
+
+def by_pair(score: Callable[[Keypoints, Keypoints], int], queries, keypoints_of, scores, ids, n=100, progress=False):
+    """As :func:`rerank`, by any ``score`` of the keypoints of a query and of a picture, larger first."""
     scores, ids = checked(scores, ids, int(np.max(ids, initial=0)) + 1)
     if len(queries) != len(ids):
         raise InputError(f"Keypoints of {len(queries)} queries don't fit a ranking of {len(ids)}.")
     tops = ids[:, : count(n, "n")]
-    inliers = np.zeros(tops.shape, np.int64)
+    values = np.zeros(tops.shape, np.int64)
     with tqdm(total=tops.size, unit="pair", disable=not progress) as bar:
         for row in np.unique(tops):  # each picture's keypoints are held once
             b = keypoints_of(row)
             for query, place in np.argwhere(tops == row):
-                inliers[query, place] = verify(queries[query], b, **options).inliers
+                values[query, place] = score(queries[query], b)
                 bar.update()
-    return head_first(scores, ids, inliers)
+    return head_first(scores, ids, values)
 
 
 def stacked(pictures, n_features=1000):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from foir_lib.retrievers.pixels import asking
 from foir_lib.bench.experiment import Experiment
 from foir_lib.detections import Localisation
 from foir_lib.errors import InputError
 from foir_lib.retrievers.base import Localiser
+from foir_lib.retrievers.pixels import asking
 
 ASKED = []
 
