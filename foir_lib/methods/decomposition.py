@@ -60,6 +60,20 @@ def tiles(size: tuple[int, int], side: int, most: int = 4) -> tuple[list[tuple[i
     return [(x0, y0, x1, y1) for y0, y1 in zip(ys, ys[1:]) for x0, x1 in zip(xs, xs[1:])], (rows, columns)
 
 
+def overlapping(size: tuple[int, int], side: int, overlap: int) -> list[tuple[int, int, int, int]]:
+    """Windows of ``side`` pixels that cover a picture of ``size`` (width, height), row by row: boxes x0, y0, x1, y1.
+
+    Neighbours share ``overlap`` pixels at least, so what is no larger lies in one of them whole; along a side that is shorter than
+    a window there is one, as long as the side.
+    """
+    spans = []
+    for length in size:
+        n = max(math.ceil((length - overlap) / (side - overlap)), 1)
+        first = np.linspace(0, max(length - side, 0), n).round().astype(int).tolist()
+        spans.append([(low, min(low + side, length)) for low in first])
+    return [(x0, y0, x1, y1) for y0, y1 in spans[1] for x0, x1 in spans[0]]
+
+
 def groups(features: Float[np.ndarray, "rows columns d"], most: int = 25) -> Groups:
     """Compact groups of neighbouring tokens of any size, at most ``most``, whose boxes overlap little.
 

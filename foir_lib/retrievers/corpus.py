@@ -1,5 +1,6 @@
 """A corpus: one RetrievalSet as one model sees it, its parts, and what is learned once from them."""
 
+import copy
 import hashlib
 from collections import OrderedDict
 from functools import cached_property, lru_cache
@@ -115,6 +116,14 @@ class Corpus:
             self._live.popitem(last=False)
         prompts, n = list(prompts), len(prompts)
         return Prompted(pictures, "live", prompts.__getitem__, np.arange(n), np.zeros(n, dtype=int), None)
+
+    def over(self, database: Pictures) -> "Corpus":
+        """The same corpus, queries and what is learned with it, where another part is searched; what is learned of that part is its own."""
+        other = copy.copy(self)
+        if len(self.set.queries):
+            self.query_pictures  # noqa: B018  those of this database, not of the other
+        other.__dict__ |= self.__dict__ | {"database": database, "_learned": dict(self._learned)}
+        return other
 
     @property
     def has_training(self) -> bool:
