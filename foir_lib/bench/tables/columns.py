@@ -6,6 +6,7 @@ from pathlib import Path
 
 from foir_lib import registry
 from foir_lib.retrievers.base import Reranker, Retriever
+from foir_lib.retrievers.reranking import chain
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,12 @@ class Column:
 
     @classmethod
     def of(cls, name: str, method: str = "", x: float | None = None, **how) -> "Column":
-        """The column of a method's text, e.g. "PHS(h_on=3)" or, re-ranked, "GeM+DF"; without one, its name is the text.
+        """The column of a method's text, e.g. "PHS(h_on=3)" or, re-ranked, "GeM+DF" or "GeM+SP+DF"; without one, its name is the text.
 
         Raises InputError for an unknown name or option.
         """
-        text = method or name
-        first, plus, rerank = text.rpartition("+")
-        if plus and rerank.partition("(")[0].strip() in registry.names("reranker"):
-            return cls(name, registry.parse("retriever", first), how, registry.parse("reranker", rerank), x)
-        return cls(name, registry.parse("retriever", text), how, x=x)
+        first, rerank = chain.split(method or name)
+        return cls(name, registry.parse("retriever", first), how, chain.parse(rerank) if rerank else None, x)
 
     def at(self, h_on: int, plain: bool, axis: bool) -> "Column":
         """The same with so many heads; unless ``plain``, its name says so; ``axis``: they are the figure's axis."""
