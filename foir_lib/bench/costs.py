@@ -1,4 +1,5 @@
-"""What a table measures beside scores: clusters of a picture, the share filtered, memory and time of a million pictures, recall of boxes."""
+"""What a table measures beside scores: clusters of a picture, the share filtered, memory and time of a million pictures, recall of boxes,
+seconds of a graph."""
 
 import time
 from dataclasses import replace
@@ -13,6 +14,7 @@ from foir_lib.retrievers.decomposed.decomposing import ANNOTATED, decompose
 
 MILLION = 1_000_000
 RECALL = "recall at IoU "  # and the IoU
+GRAPH = "graph s/1000 pictures"  # seconds of one processor for the graph of verified neighbours
 
 
 def of(spec: Table, experiment, column: Column) -> dict[str, float]:
@@ -25,9 +27,11 @@ def of(spec: Table, experiment, column: Column) -> dict[str, float]:
         boxes = [Detections(objects.boxes[row], objects.scores[row]) for row in rows]  # masks would take their time
         ious = [float(name.removeprefix(RECALL)) for name in at]
         return dict(zip(at, 100 * recall_on(experiment.corpus.set, boxes, iou=ious).recall, strict=True))
+    corpus, retriever, values = experiment.corpus, column.retriever, {}
+    if GRAPH in spec.metrics and (graphs := [step for step in getattr(column.rerank, "steps", [column.rerank]) if hasattr(step, "graph")]):
+        return {GRAPH: graphs[0].graph(corpus, retriever, corpus.described(retriever, corpus.database)).cost}
     if not {"clusters per image", "filtered %", "memory GB"} & set(spec.metrics):
         return {}
-    corpus, retriever, values = experiment.corpus, column.retriever, {}
     if "memory GB" in spec.metrics and hasattr(retriever, "ivf"):
         retriever = replace(retriever, ivf=False)
     database, query = (corpus.described(retriever, part) for part in (corpus.database, corpus.queries(**column.how)))

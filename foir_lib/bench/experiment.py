@@ -1,5 +1,7 @@
 """Experiments: one set, one model, any retriever under every protocol of the set."""
 
+from functools import partial
+
 import numpy as np
 
 from foir_lib import registry
@@ -10,6 +12,7 @@ from foir_lib.retrievers.base import Localiser, Reranker, Retriever
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.pixels import asking
 from foir_lib.retrievers.pixels.asking import Localisations
+from foir_lib.retrievers.reranking import chain
 from foir_lib.search.ranking import Ranking, without
 
 
@@ -118,7 +121,8 @@ def parsed(retriever, rerank=None) -> tuple[Retriever, Reranker | None]:
     """A retriever and a reranker from objects or texts. Raises InputError for what is neither."""
     objects = []
     for kind, one, base in (("retriever", retriever, Retriever), ("reranker", rerank, Reranker | None)):
-        objects.append(registry.parse(kind, one) if isinstance(one, str) else one)
+        parse = chain.parse if kind == "reranker" else partial(registry.parse, kind)
+        objects.append(parse(one) if isinstance(one, str) else one)
         if not isinstance(objects[-1], base):
             raise InputError(f"{one!r} is no {kind}: give an object or a name of `foir methods`.")
     return tuple(objects)

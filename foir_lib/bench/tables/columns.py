@@ -6,6 +6,7 @@ from pathlib import Path
 
 from foir_lib import registry
 from foir_lib.retrievers.base import Localiser, Reranker, Retriever
+from foir_lib.retrievers.reranking import chain
 
 SHOWS = " > "  # between what ranks and what localises
 
@@ -24,18 +25,16 @@ class Column:
 
     @classmethod
     def of(cls, name: str, method: str = "", x: float | None = None, **how) -> "Column":
-        """The column of a method's text, e.g. "PHS(h_on=3)", re-ranked, "GeM+DF", or with what localises, "GeM+DF > Dense"; without
-        one, its name is the text.
+        """The column of a method's text, e.g. "PHS(h_on=3)", re-ranked, "GeM+DF" or "GeM+SP+DF", or with what localises, "GeM+DF > Dense";
+        without one, its name is the text.
 
         Raises InputError for an unknown name or option.
         """
         text, shows, localiser = (method or name).partition(SHOWS)
         if shows:
             return replace(cls.of(name, text, x, **how), localise=registry.parse("localiser", localiser))
-        first, plus, rerank = text.rpartition("+")
-        if plus and rerank.partition("(")[0].strip() in registry.names("reranker"):
-            return cls(name, registry.parse("retriever", first), how, registry.parse("reranker", rerank), x)
-        return cls(name, registry.parse("retriever", text), how, x=x)
+        first, rerank = chain.split(text)
+        return cls(name, registry.parse("retriever", first), how, chain.parse(rerank) if rerank else None, x)
 
     def at(self, h_on: int, plain: bool, axis: bool) -> "Column":
         """The same with so many heads; unless ``plain``, its name says so; ``axis``: they are the figure's axis."""

@@ -4,6 +4,7 @@ value of its cell; ``figure.savefig(path)`` writes it.
 
 from foir_lib.view.figures.bars import bars, histogram, roi_bars
 from foir_lib.view.figures.coattention import coattention_maps, local_features
+from foir_lib.view.figures.consistency import cells, communities, walked
 from foir_lib.view.figures.curves import curve, relative, scan
 from foir_lib.view.figures.detections import crop_maps, detections
 from foir_lib.view.figures.gains import gains
@@ -15,8 +16,8 @@ from foir_lib.view.figures.pictures import attention_compare, case, compare_list
 from foir_lib.view.figures.regions import regions
 
 __all__ = [
-    "attention_compare", "attention_maps", "bars", "canvas", "case", "coattention_maps", "compare_lists",
+    "attention_compare", "attention_maps", "bars", "canvas", "case", "cells", "coattention_maps", "communities", "compare_lists",
     "compare_methods", "compare_sizes", "contact_sheet", "crop_maps", "curve", "descriptor_maps", "detections", "gains", "head_maps",
     "heads_of_models", "heat_maps", "histogram", "legrad_layers", "legrad_maps", "local_features", "matches", "prompt", "regions", "relative",
-    "roi_bars", "scan",
+    "roi_bars", "scan", "walked",
 ]  # fmt: skip
