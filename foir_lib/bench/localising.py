@@ -33,7 +33,7 @@ def localise(corpus, localiser: Localiser | str, part, ids: Sequence[np.ndarray]
         raise InputError(f"The rows to localise name row {max(int(one[-1]) for one in rows if len(one))}: the database has {len(database)}.")
     model = type(corpus.model), getattr(corpus.model, "opener", type(corpus.model))
     common = {
-        "what": "localisations", "localiser": str(localiser), "set": database.data, "queries": part.name, "data": part.data,
+        "what": "localisations", "localiser": localiser.key(corpus), "set": database.data, "queries": part.name, "data": part.data,
         "model": corpus.model.key, "code": code_of(localiser, localise, type(part), *model, type(corpus.set)),
     }  # fmt: skip
     root, results = corpus.cache, []
