@@ -127,6 +127,10 @@ class Reranker(Named):
 class Localiser(Method):
     """Says where pictures show what a query asks for: a mask, a box and a score of each."""
 
+    def key(self, corpus) -> str:
+        """Names it with all that its answers depend on beside the corpus' model and its own code: other networks, their weights."""
+        return str(self)
+
     def locate(self, corpus, part, m: int, rows) -> list[Localisation]:
         """Where each of the database pictures ``rows`` shows what prompt ``m`` of a part asks for."""
         raise NotImplementedError(f"{type(self).__name__} needs a function locate(self, corpus, part, m, rows).")
