@@ -1,0 +1,93 @@
+"""A segmenter (SAM) asked about what another localiser found: its map or box becomes prompts, the surest mask is taken."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from foir_lib.detections import Localisation
+from foir_lib.methods import mask_prompts
+from foir_lib.registry import register
+from foir_lib.retrievers.decomposed.choosing import at_hand, check_segmenter, lacking
+from foir_lib.retrievers.decomposed.decomposing import TOKENS, segmenter_of
+from foir_lib.retrievers.pixels.around import Around
+from foir_lib.retrievers.pixels.dense import Soft
+
+CLAMP = 20.0  # of logits that the segmenter is asked again with
+OWN = ("own", "boxes")  # settings that name no segmenter
+
+
+@register("localiser", "SAM")
+@dataclass(frozen=True)
+class SAM(Around):
+    """The segmenter's mask for points and a map of what the localiser ``of`` found; asked again with its own answer ``again`` times.
+
+    ``segmenter``: a name or place of `load_segmenter`; None: the one that the set's settings name, else "sam". See
+    :mod:`mask_prompts` for the recipe. Score: that of ``of``, times the segmenter's own estimate of its mask's IoU.
+    """
+
+    segmenter: str | None = None
+    again: Literal[0, 1, 2] = 1
+    points: int = 5
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.segmenter is not None:
+            check_segmenter(self.segmenter)
+
+    def segmenter_of(self, corpus) -> str:
+        """The name of the segmenter on a corpus."""
+        setting = corpus.setting("masks", "sam")
+        return self.segmenter or ("sam" if setting in OWN else setting)
+
+    def lacks(self, corpus):
+        return super().lacks(corpus) or lacking(corpus, TOKENS, self.segmenter_of(corpus))
+
+    def offered(self, corpus):
+        return super().offered(corpus) and at_hand(corpus, TOKENS, self.segmenter_of(corpus))
+
+    def inner(self, corpus):
+        return (*super().inner(corpus), segmenter_of(corpus, self.segmenter_of(corpus)))
+
+    def locate(self, corpus, part, m, rows):
+        segmenter, inner, answers = segmenter_of(corpus, self.segmenter_of(corpus)), self.localiser, []
+        if isinstance(inner, Soft):
+            maps = inner.soft(corpus, part, m, rows)
+        else:
+            maps = ((_map(one, corpus.database.sizes[row]), one.score) for one, row in zip(inner.locate(corpus, part, m, rows), rows))
+        for row, (probability, score) in zip(rows, maps):
+            if float(probability.max()) <= 0:
+                answers.append(Localisation.nothing(score))
+                continue
+            mask, sure = self.segmented(segmenter, corpus.database.open(int(row)), probability)
+            answers.append(Localisation.of(mask, score * sure))
+        return answers
+
+    def segmented(self, segmenter, picture, probability: torch.Tensor) -> tuple[np.ndarray, float]:
+        """The mask, bool (height, width), and the segmenter's estimate of its IoU, of a picture for a map (height, width), 0 to 1, not all 0."""
+        embedded = segmenter.embed(picture)
+        (width, height), side = embedded.size, 4 * embedded.features.shape[-1]
+        inside = tuple(round(side * length / max(width, height)) for length in (height, width))
+        (p,) = mask_prompts.on_cells(probability[None].float().cpu(), inside)
+        chosen = mask_prompts.main(p.numpy())
+        cell = max(width, height) / side
+        points = mask_prompts.points(p.numpy(), chosen, self.points)[None] * cell
+        low = segmenter.predict(embedded, points=points, masks=mask_prompts.logits(p[None], side))
+        for _ in range(self.again):
+            on = (low.logits[0, : p.shape[0], : p.shape[1]] > 0).numpy()
+            box = mask_prompts.box(on if on.any() else chosen)[None] * cell
+            low = segmenter.predict(embedded, box, points, masks=low.logits.clamp(-CLAMP, CLAMP))
+        return segmenter.upscaled(low)[0], float(low.scores[0].clamp(0, 1))
+
+
+def _map(one, size):
+    """What a localiser that knows no map found, as one: its mask, else its box; zeros for nothing."""
+    width, height = (int(side) for side in size)
+    if one.mask is not None:
+        return torch.from_numpy(one.pixels()).float()
+    probability = torch.zeros(height, width)
+    if one.box is not None:
+        x0, y0, x1, y1 = one.box
+        probability[int(max(y0, 0)) : int(np.ceil(y1)), int(max(x0, 0)) : int(np.ceil(x1))] = 1
+    return probability
