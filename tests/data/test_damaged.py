@@ -22,6 +22,7 @@ from pycocotools import mask as rle
 from test_davis import davis  # noqa: F401
 from test_landmark_readers import google, oxford, roxford, sfm  # noqa: F401
 from test_object_readers import burst, instre, voxdet  # noqa: F401
+from test_pixel_readers import proxford  # noqa: F401
 from test_readers import coco_root, edit, photos, vg_root, voc_root, write  # noqa: F401
 
 from foir_lib.data import load_set, training
@@ -55,6 +56,8 @@ READERS = {  # name -> fixture with a whole set, what of it is damaged, how it i
     "folder, json": ("photos", "boxes.json", partial(opened_with_masks, "folder")),
     "revisited": ("roxford", "*.pkl", partial(load_set, "roxford5k")),
     "revisited, arrays": ("roxford", "*.pkl", partial(load_set, "roxford5k")),
+    "proxford, pairs": ("proxford", "*.npy", partial(opened_with_masks, "proxford5k")),
+    "proxford, labels": ("proxford", "labels/**/*.json", partial(opened_with_masks, "proxford5k")),
     "oxford": ("oxford", "gt/*", partial(load_set, "oxford5k")),
     "gldv2": ("google", "**/*.csv", partial(load_set, "gldv2")),
     "voxdet": ("voxdet", "RoboTools/test*/**/*.*", partial(opened_with_masks, "voxdet")),

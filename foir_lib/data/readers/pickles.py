@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from foir_lib.data.readers.tables import read_bytes
 from foir_lib.errors import IntegrityError, MissingError, parsing
@@ -88,7 +89,28 @@ def load_plain(path: str | PathLike) -> Any:
     """
     if not Path(path).exists():
         raise MissingError(f"There is no ground truth at {path}: check the data root.")
-    content = read_bytes(path)
+    return _plain(read_bytes(path), path)
+
+
+def load_npy(path: str | PathLike) -> Any:
+    """Read what ``np.save`` wrote of one dict: an array of no dimension whose pickle is as plain as :func:`load_plain` says.
+
+    Raises MissingError, or IntegrityError for a refused or damaged file and an array of anything else.
+    """
+    if not Path(path).exists():
+        raise MissingError(f"There is no ground truth at {path}: check the data root.")
+    content = io.BytesIO(read_bytes(path))
+    with parsing(f"Array {path} is none or is damaged", error=IntegrityError):
+        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[npy.read_magic(content)]
+        shape, _, kind = read(content)
+        if shape or not kind.hasobject:
+            raise ValueError(f"it holds numbers {shape} of {kind}")
+    held = _plain(content.read(), path)
+    return held[0] if isinstance(held, list) and len(held) == 1 else held
+
+
+def _plain(content, path):
+    """What a pickle holds, read as :func:`load_plain` says."""
     with parsing(f"Pickle {path} isn't plain data or is damaged", error=IntegrityError):
         start, pieces = 0, []
         for operation, argument, at in pickletools.genops(content):  # refuses lengths that the file doesn't have, too
