@@ -22,7 +22,7 @@ COLUMNS = {
 SPLITS = ("query", "database", "both")
 UNITS = {"picture": "image_id", "landmark": "label", "thing": "label"}  # what queries are independent by, and its column of the queries
 SHARES = "lies in the first pixel, as most do: give pixels, multiply shares of the picture by its width and height"
-COUNTS = ("noise_pixels", "n_features", "n_kept", "n_words", "codebook_features", "n_asking", "n_training")
+COUNTS = ("noise_pixels", "n_features", "n_kept", "n_words", "codebook_features", "n_asking", "n_training", "n_neighbours", "n_keypoints")
 TEXTS = {"training": "training pictures", "objects": "a detector, or boxes or tokens", "masks": "a segmenter, or own or boxes", "patches": "a ViT"}  # what a setting names
 SETTINGS = (*COUNTS, *TEXTS, "enlarged", "unit")
 

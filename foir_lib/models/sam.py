@@ -89,6 +89,10 @@ class Sam:
         inputs = self.processor(_not_thin(rgb(picture), self.processor.target_size), return_tensors="pt")
         return Embedded(self._embed(inputs["pixel_values"].to(self.device)), picture.size)
 
+    def cells(self, embedded: Embedded) -> int:
+        """Cells of a side of the masks that the decoder gives and takes: four for each of the features."""
+        return 4 * embedded.features.shape[-1]
+
     def low(self, picture: Image.Image, boxes: np.ndarray | None = None, points: np.ndarray | None = None) -> LowMasks:
         """Low-resolution masks for boxes (n, 4) or points (n, 2), in pixels, at least one: one mask each."""
         return self.predict(self.embed(picture), boxes, points)

@@ -75,15 +75,20 @@ class SuperGlobal(Reranker):
 @register("reranker", "SP")
 @dataclass(frozen=True)
 class Spatial(Reranker):
-    """Spatial verification of the first ``n``: SIFT matches in one motion (Philbin et al., CVPR 2007)."""
+    """Spatial verification of the first ``n``: SIFT matches in one motion (Philbin et al., CVPR 2007).
+
+    Ours: with fewer than ``least`` inliers a picture counts as unverified: chance gives a few, and must not sort a list.
+    """
 
     n: int = 100
+    least: int = 1
 
     def lacks(self, corpus, retriever):
         return ""
 
     def rerank(self, corpus, retriever, part, query, database, scores, ids):
-        return spatial.rerank(keypoints_of(part, query), spatial.stored(keypoints(corpus.database)), scores, ids, self.n, corpus.progress)
+        asked, of = keypoints_of(part, query), spatial.stored(keypoints(corpus.database))
+        return spatial.rerank(asked, of, scores, ids, self.n, corpus.progress, self.least)
 
 
 def keypoints_of(part, query) -> list[spatial.Keypoints]:

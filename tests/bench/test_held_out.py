@@ -67,6 +67,20 @@ def test_regional_attention_is_ahead_of_r_mac(size, record_property):
         assert sum(change.values()) > 0 and (size or change["medium"] > 0), change
 
 
+@pytest.mark.parametrize(("seed", "size"), [(13, SMALL), *(pytest.param(seed, {}, marks=pytest.mark.claims) for seed in (11, 12, 13))])
+def test_consistency_in_space_and_topology_is_ahead_of_its_own_first_list(seed, size, record_property):
+    """On Hard, over lists of one descriptor; options were chosen in the town of seed 0."""
+    experiment = town(seed, size)
+    reranks = (None, "Topological(least=8)", "Hypergraph", "Hypergraph(start='query')", "Community(start='query')", "SP(least=12)")
+    scores = {str(rerank): experiment.score("GeM", rerank=rerank)["hard"] for rerank in reranks}
+    intervals = against_first(scores, "mAP hard")
+    for rerank, (low, high) in intervals.items():
+        change = 100 * (scores[rerank].map - scores["None"].map)
+        record_property(f"{rerank} over GeM", f"{change:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]")
+    assert scores["Topological(least=8)"].map > scores["None"].map
+    assert size or intervals["Topological(least=8)"].low > 0, intervals
+
+
 @pytest.mark.parametrize(
     ("seed", "size"),
     [(11, {"n_things": 36, "n_queries": 36, "n_database": 24}), *(pytest.param(seed, {}, marks=pytest.mark.claims) for seed in (11, 12, 13))],

@@ -8,7 +8,7 @@ from os import PathLike
 import torch
 from tqdm.auto import tqdm
 
-from foir_lib.bench.speed import coattention, contract, heads, objects
+from foir_lib.bench.speed import coattention, consistency, contract, heads, objects
 from foir_lib.errors import InputError, count
 from foir_lib.files import atomic_write, try_place
 from foir_lib.models import zoo
@@ -48,6 +48,7 @@ def main(
         "refinement / indexing a picture": lambda: objects.indexing(net, repeats),
         "search of one vector a picture / one a crop": lambda: objects.index_size(net, repeats, n_states),
     }
+    measures["verifying a picture against 50 others / finding its keypoints"] = lambda: consistency.verifying(repeats)
     for name, n, methods in page:
         title = f"{' + '.join(methods)} for a new prompt / encoding the picture, {name}"
         measures[title] = lambda case=(name, n, methods): heads.prompt_to_list(*case, device, repeats)

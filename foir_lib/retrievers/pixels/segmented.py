@@ -14,7 +14,6 @@ from foir_lib.retrievers.decomposed.decomposing import TOKENS, segmenter_of
 from foir_lib.retrievers.pixels.around import Around
 from foir_lib.retrievers.pixels.dense import Soft
 
-CLAMP = 20.0  # of logits that the segmenter is asked again with
 OWN = ("own", "boxes")  # settings that name no segmenter
 
 
@@ -67,17 +66,15 @@ class SAM(Around):
     def segmented(self, segmenter, picture, probability: torch.Tensor) -> tuple[np.ndarray, float]:
         """The mask, bool (height, width), and the segmenter's estimate of its IoU, of a picture for a map (height, width), 0 to 1, not all 0."""
         embedded = segmenter.embed(picture)
-        (width, height), side = embedded.size, 4 * embedded.features.shape[-1]
-        inside = tuple(round(side * length / max(width, height)) for length in (height, width))
+        size, side = embedded.size, segmenter.cells(embedded)
+        inside = tuple(side * length / max(size) for length in size[::-1])
         (p,) = mask_prompts.on_cells(probability[None].float().cpu(), inside)
-        chosen = mask_prompts.main(p.numpy())
-        cell = max(width, height) / side
-        points = mask_prompts.points(p.numpy(), chosen, self.points)[None] * cell
-        low = segmenter.predict(embedded, points=points, masks=mask_prompts.logits(p[None], side))
-        for _ in range(self.again):
-            on = (low.logits[0, : p.shape[0], : p.shape[1]] > 0).numpy()
-            box = mask_prompts.box(on if on.any() else chosen)[None] * cell
-            low = segmenter.predict(embedded, box, points, masks=low.logits.clamp(-CLAMP, CLAMP))
+        prompt = mask_prompts.first(p, side, self.points)
+        for turn in range(self.again + 1):
+            if turn:
+                prompt = mask_prompts.again(prompt, low.logits[0], inside)
+            points, box = (cells if cells is None else mask_prompts.in_pixels(cells, size, inside)[None] for cells in (prompt.points, prompt.box))
+            low = segmenter.predict(embedded, box, points, masks=prompt.mask[None])
         return segmenter.upscaled(low)[0], float(low.scores[0].clamp(0, 1))
 
 

@@ -26,7 +26,7 @@ class Hypergraph(Reranker):
     hops: int = 3
     trials: int = 1000
     pixels: float = 10.0
-    least: int = 10
+    least: int = 20
     start: Literal["picture", "query"] = "picture"
     seed: int = 0
 
@@ -102,4 +102,4 @@ class Topological(Spatial):
     def rerank(self, corpus, retriever, part, query, database, scores, ids):
         options = {name: getattr(self, name) for name in ("window", "grow", "cells", "share", "features")}
         asked, of = keypoints_of(part, query), spatial.stored(keypoints(corpus.database))
-        return topological.rerank(asked, of, scores, ids, self.n, progress=corpus.progress, **options)
+        return topological.rerank(asked, of, scores, ids, self.n, progress=corpus.progress, least=self.least, **options)

@@ -1,7 +1,7 @@
 """The graph of verified neighbours of a database: which pictures show the same thing as each, and where on both.
 
 Each picture is verified against its first n in the global ranking, once, in shards of the feature store: a killed run goes on.
-It costs n verifications a picture, about a millisecond each for 200 keypoints, 4 for 500; :attr:`Graph.cost` says what it took.
+It costs n verifications a picture, about a millisecond each for 200 keypoints and several for 500; :attr:`Graph.cost` says what it took.
 """
 
 import time
@@ -12,10 +12,11 @@ import numpy as np
 from foir_lib.retrievers.rerankers import keypoints
 from foir_lib.search.rerank import spatial
 from foir_lib.search.rerank.hypergraph import Edge
-from foir_lib.store.features import array_digest
+from foir_lib.store.features import array_digest, by_row
 
 N_NEIGHBOURS = 200
 MOST = 64  # inliers of an edge whose positions are kept
+SHARD = 128  # pictures
 HELD = 1024  # pictures whose keypoints stay in memory while the graph is built
 
 
@@ -71,7 +72,8 @@ def graph(corpus, retriever, database, n: int | None, least: int, **options) -> 
         return {"row": near[row].astype(np.int32), "inliers": inliers, "matches": matches, "seconds": np.float32(time.thread_time() - start)}
 
     what = f"verified neighbours: {n} of {retriever}, {array_digest(near)}, {sorted(options.items())}"
-    return Graph(corpus.database.each(what, describe), part, least)
+    make = by_row(describe, corpus.workers)
+    return Graph(corpus.database.features(what, make, describe, shard=SHARD), part, least)
 
 
 def others(ids: np.ndarray) -> np.ndarray:

@@ -110,18 +110,19 @@ def motion(source, target, model="affine", threshold=8.0, seed=0, iterations=200
     return None, np.zeros(len(source), bool)
 
 
-def rerank(queries, keypoints_of, scores, ids, n=100, progress=False, **options):
+def rerank(queries, keypoints_of, scores, ids, n=100, progress=False, least=1, **options):
     """The first ``n`` of each list of a ranking by falling number of inliers, equals in their order; the rest behind, as it was.
+    Fewer than ``least`` inliers count as none.
 
     queries: Keypoints of each query; ``keypoints_of(row)``: those of a database picture, called once per picture and call
     of this function; scores, ids (Q, k): the first ranking; ``options``: of :func:`verify`. Returns scores and ids
     (Q, k), inliers as the scores of the head, as :func:`lists.head_first` puts it. Time: milliseconds a pair.
     """
-    return by_pair(lambda a, b: verify(a, b, **options).inliers, queries, keypoints_of, scores, ids, n, progress)
+    return by_pair(lambda a, b: verify(a, b, **options).inliers, queries, keypoints_of, scores, ids, n, progress, least)
 
 
-def by_pair(score: Callable[[Keypoints, Keypoints], int], queries, keypoints_of, scores, ids, n=100, progress=False):
-    """As :func:`rerank`, by any ``score`` of the keypoints of a query and of a picture, larger first."""
+def by_pair(score: Callable[[Keypoints, Keypoints], int], queries, keypoints_of, scores, ids, n=100, progress=False, least=1):
+    """As :func:`rerank`, by any ``score`` of the keypoints of a query and of a picture, larger first, below ``least`` as 0."""
     scores, ids = checked(scores, ids, int(np.max(ids, initial=0)) + 1)
     if len(queries) != len(ids):
         raise InputError(f"Keypoints of {len(queries)} queries don't fit a ranking of {len(ids)}.")
@@ -133,7 +134,7 @@ def by_pair(score: Callable[[Keypoints, Keypoints], int], queries, keypoints_of,
             for query, place in np.argwhere(tops == row):
                 values[query, place] = score(queries[query], b)
                 bar.update()
-    return head_first(scores, ids, values)
+    return head_first(scores, ids, np.where(values >= least, values, 0))
 
 
 def stacked(pictures, n_features=1000):

@@ -103,7 +103,7 @@ def in_hull(points: np.ndarray, of: np.ndarray) -> np.ndarray:
     return np.array([cv2.pointPolygonTest(hull, tuple(map(float, point)), False) >= 0 for point in points], bool)
 
 
-def rerank(queries, keypoints_of, scores, ids, n=100, ratio=0.8, progress=False, **options):
+def rerank(queries, keypoints_of, scores, ids, n=100, ratio=0.8, progress=False, least=1, **options):
     """The first ``n`` of each list of a ranking by falling number of matches in their :func:`largest` region; see :func:`spatial.rerank`.
 
     ``ratio``: of the ratio test of :func:`spatial.matches`; ``options``: of :func:`largest`.
@@ -112,4 +112,4 @@ def rerank(queries, keypoints_of, scores, ids, n=100, ratio=0.8, progress=False,
     def score(a, b):
         return len(largest(a.points, b.points, spatial.matches(a, b, ratio), **options).matches)
 
-    return spatial.by_pair(score, queries, keypoints_of, scores, ids, n, progress)
+    return spatial.by_pair(score, queries, keypoints_of, scores, ids, n, progress, least)
