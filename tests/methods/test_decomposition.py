@@ -56,6 +56,17 @@ def test_tiles_cover_the_picture_once():
     assert decomposition.tiles((10, 10), 128) == ([(0, 0, 10, 10)], (1, 1))
 
 
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(2, 90), st.data())
+def test_overlapping_windows_cover_and_share(width, height, side, data):
+    overlap = data.draw(st.integers(1, side - 1))
+    boxes = decomposition.overlapping((width, height), side, overlap)
+    xs, ys = sorted({(x0, x1) for x0, _, x1, _ in boxes}), sorted({(y0, y1) for _, y0, _, y1 in boxes})
+    assert boxes == [(x0, y0, x1, y1) for y0, y1 in ys for x0, x1 in xs]
+    for spans, length in ((xs, width), (ys, height)):
+        assert spans[0][0] == 0 and spans[-1][1] == length and all(high - low == min(side, length) for low, high in spans)
+        assert all(low[1] - high[0] >= overlap - 1 for low, high in zip(spans, spans[1:]))
+
+
 def scene():
     """Features (8, 10, 3): a ground, a 2 x 3 thing at rows 1-2, columns 1-3, and a 3 x 2 one at rows 4-6, columns 7-8; noise."""
     features = np.zeros((8, 10, 3)) + np.array([1.0, 0, 0])

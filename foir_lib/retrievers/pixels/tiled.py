@@ -23,7 +23,7 @@ class Tiled(Around):
     """Another localiser (``of``), asked on overlapping tiles of pictures whose longer side is above ``side`` pixels.
 
     Tiles of ``side`` pixels that share ``overlap`` pixels; then of twice as many, shown at half the size, and so on to the whole
-    picture, so that a thing of any size lies in a tile whole. The tile of the highest score answers, with those neighbours of its
+    picture, so that a thing of any size lies in a tile whole. The tile of the highest score answers, and beside it those of its
     size that agree with it where both look: IoU of their masks there at least ``agree``. A prompt on a large picture asks from a
     window of ``side`` pixels around it. Tiles, and what is kept of them, are made of the pictures asked about alone; one picture
     of them is in memory at a time, and no mask of its size.
@@ -54,7 +54,8 @@ class Tiled(Around):
         if not there:
             return Localisation.nothing(max(answer.score for answer in placed))
         best = max(there, key=lambda i: placed[i].score)
-        group = _agreeing(best, [i for i in there if tiles.levels[i] == tiles.levels[best]], placed, tiles.windows, self.agree)
+        level = [i for i in there if i != best and tiles.levels[i] == tiles.levels[best]]
+        group = [best, *(i for i in level if _agreement(placed[best], placed[i], tiles.windows[best], tiles.windows[i]) >= self.agree)]
         masks = [placed[i].mask for i in group if placed[i].mask is not None]
         corners = np.stack([placed[i].box for i in group])
         box = np.r_[corners[:, :2].min(0), corners[:, 2:].max(0)]
@@ -110,18 +111,6 @@ def _shown(size, side):
     """Width and height at which a window of ``size`` is shown: its longer side ``side`` pixels, if it isn't shorter."""
     factor = min(side / max(size), 1.0)
     return tuple(max(round(length * factor), 1) for length in size)
-
-
-def _agreeing(best, tiles, placed, windows, least):
-    """The tiles whose answers go on from the best one's, neighbour by neighbour."""
-    group, todo = {best}, [best]
-    while todo:
-        one = todo.pop()
-        for other in tiles:
-            if other not in group and _agreement(placed[one], placed[other], windows[one], windows[other]) >= least:
-                group.add(other)
-                todo.append(other)
-    return sorted(group)
 
 
 def _agreement(one, other, window, beside):
