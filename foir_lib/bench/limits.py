@@ -18,6 +18,7 @@ from foir_lib.retrievers.base import Retriever
 
 DISTRACTORS = {  # data set of a row -> the set, and what is added to its database
     "roxford5k+1m": ("roxford5k", "revisitop1m"), "rparis6k+1m": ("rparis6k", "revisitop1m"),
+    "proxford5k+1m": ("proxford5k", "revisitop1m"), "prparis6k+1m": ("prparis6k", "revisitop1m"),
     "oxford105k": ("oxford5k", "oxford105k"), "paris106k": ("paris6k", "oxford105k"),
     "revisitop1m": ("roxford5k", "revisitop1m"),
 }  # fmt: skip

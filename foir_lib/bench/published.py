@@ -14,8 +14,11 @@ FOCUS = ("coco", "voc", "visual-genome")
 REVISITED = ("roxford5k", "roxford5k+1m", "rparis6k", "rparis6k+1m")
 CLASSIC = ("oxford5k", "paris6k", "oxford105k", "paris106k")
 OBJECTS = ("voxdet", "permir", "voxdetw", "permirw", "instre-xs", "instre-xxs")
-DATASETS = (*FOCUS, *REVISITED, *CLASSIC, *OBJECTS, "revisitop1m", "any")  # any: of no data set
-PERCENT = ("MP@100", "MAP@100", "mAP medium", "mAP hard", "mAP")
+PIXELS = ("proxford5k", "proxford5k+1m", "prparis6k", "prparis6k+1m")
+DATASETS = (*FOCUS, *REVISITED, *CLASSIC, *OBJECTS, *PIXELS, "revisitop1m", "any")  # any: of no data set
+LOCATED = tuple(f"mIoU {kind} {level}" for level in ("medium", "hard") for kind in "DS")  # detection, segmentation
+PERCENT = ("MP@100", "MAP@100", "mAP medium", "mAP hard", "mAP", *LOCATED, "mAP@50:5:95 medium", "mAP@50:5:95 hard")
+HUNDREDTHS = ("mIoU avg", "s per 100 pairs")  # of two decimals: percent, seconds
 COSTS = ("clusters per image", "memory GB", "ms per query", "ms per image")  # whole numbers
 
 
@@ -27,7 +30,7 @@ def tables():
 
 def published(table):
     """The cells of one published table: table, dataset, model, method, metric, value (percent, or a
-    cost, see :data:`COSTS`); of one with two sources also source, see :data:`SOURCES`.
+    cost, see :data:`COSTS`, seconds); of one with two sources also source, see :data:`SOURCES`.
 
     One row per printed cell, in the paper's order. Raises InputError for an unknown table and
     IntegrityError for a damaged file.
@@ -40,20 +43,19 @@ def published(table):
 
 @cache
 def _read(table, path, time):
-    """Read and check one CSV, once for each state of the file: columns, names, decimals (one; of OBJECTS two, of costs none), range, no cell twice."""
+    """Read and check one CSV, once for each state of the file: columns, names, decimals (one; of OBJECTS and HUNDREDTHS two, of costs none), range, no cell twice."""
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{path} is no table ({error}): restore the file.") from error
     if list(rows.columns) not in (COLUMNS, [*COLUMNS, "source"]):
         raise IntegrityError(f"{path} has the columns {list(rows.columns)}, not {COLUMNS}: restore the file.")
-    known = {"table": (table,), "dataset": DATASETS, "metric": PERCENT + COSTS} | ({"source": SOURCES} if "source" in rows else {})
+    known = {"table": (table,), "dataset": DATASETS, "metric": PERCENT + HUNDREDTHS + COSTS} | ({"source": SOURCES} if "source" in rows else {})
     for line, row in enumerate(rows.itertuples(index=False), start=2):
         cells = row._asdict()
         strange = [f"{k} {cells[k]!r}" for k, values in known.items() if cells[k] not in values]
         strange += [f"empty {k}" for k in ("model", "method") if not cells[k]]
-        decimals = r"\d\d" if row.dataset in OBJECTS else r"\d"
-        if not re.fullmatch(r"\d+" if row.metric in COSTS else rf"\d{{1,2}}\.{decimals}|100\.0+", row.value):
+        if not re.fullmatch(_form(row), row.value):
             strange.append(f"value {row.value!r}")
         if strange:
             raise IntegrityError(f"{path} line {line} has {' and '.join(strange)}: restore the file.")
@@ -63,6 +65,15 @@ def _read(table, path, time):
     if rows.empty:
         raise IntegrityError(f"{path} holds no rows: restore the file.")
     return rows.assign(value=rows["value"].astype(float))
+
+
+def _form(row):
+    """What a value must look like."""
+    if row.metric in COSTS:
+        return r"\d+"
+    if row.metric in HUNDREDTHS:
+        return r"\d{1,3}\.\d\d"
+    return rf"\d{{1,2}}\.\d{{{2 if row.dataset in OBJECTS else 1}}}|100\.0+"
 
 
 def beside(rows: pd.DataFrame, spec) -> pd.DataFrame:

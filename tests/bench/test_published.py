@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from foir_lib.bench import published as module
 from foir_lib.bench.published import published, tables
@@ -25,6 +26,8 @@ ROWS |= {
 }
 # mao: 3 whole rows of the page and 3 cells of others; 42 of the README, of which 9 are also on the page
 ROWS |= {"mao-main": 3 * 6 + 3 + 42 - 9, "mao-ablation": 4 * 2}
+# px: SP, segmentation and dense matching in nine columns, D2R and detection in the four of boxes; 2.2 in eight and the overhead
+ROWS |= {"px-2.1": (3 + 7 + 6) * 9 + (6 + 4) * 4, "px-2.2": 5 * 9}
 DECIMALS = {"mao-main": 2, "mao-ablation": 2}  # of all others 1  # fmt: skip
 
 # read off the paper's tables by eye
@@ -81,6 +84,24 @@ CELLS = [
     ("mao-main", "permir", "alpha-clip", "alpha-CLIP", "mAP", 88.21),
     ("mao-main", "instre-xxs", "clip-base-needles", "CBIR", "mAP", 62.04),
     ("mao-ablation", "voxdetw", "dinov2-base-needles", "MaO (full-image)", "mAP", 48.24),
+    ("px-2.1", "proxford5k", "sift", "SIFT+SP", "mIoU D medium", 26.1),
+    ("px-2.1", "prparis6k", "sift", "SIFT+SP", "mIoU S hard", 7.8),
+    ("px-2.1", "prparis6k", "ssd", "D2R+VLAD", "mIoU D medium", 33.0),
+    ("px-2.1", "prparis6k", "ssd", "D2R+ASMK", "mIoU D hard", 33.1),
+    ("px-2.1", "proxford5k", "faster-rcnn", "D2R+Mean", "mIoU D hard", 16.7),
+    ("px-2.1", "proxford5k", "owl-vit", "OWL-ViT", "mIoU D hard", 6.3),
+    ("px-2.1", "prparis6k", "os2d", "OS2D-v2-init", "mIoU D medium", 15.4),
+    ("px-2.1", "proxford5k", "resnet50", "HSNet (FSS)", "mIoU S medium", 35.7),
+    ("px-2.1", "prparis6k", "resnet50", "SSP (COCO)", "mIoU S hard", 41.7),
+    ("px-2.1", "any", "resnet101", "Mining (VOC)", "mIoU avg", 26.68),
+    ("px-2.1", "prparis6k", "glunet", "WarpC-GLUNet (geometric)", "mIoU D hard", 26.4),
+    ("px-2.1", "proxford5k", "glunet", "GLUNet (geometric)", "mIoU S hard", 4.6),
+    ("px-2.2", "proxford5k", "delg", "DELG+SP", "mAP@50:5:95 medium", 39.6),
+    ("px-2.2", "prparis6k+1m", "glunet", "WarpC-GLUNet", "mAP@50:5:95 hard", 28.1),
+    ("px-2.2", "proxford5k+1m", "owl-vit", "OWL-ViT", "mAP@50:5:95 hard", 13.6),
+    ("px-2.2", "prparis6k", "resnet50", "SSP", "mAP@50:5:95 medium", 46.4),
+    ("px-2.2", "any", "owl-vit", "OWL-ViT", "s per 100 pairs", 296.21),
+    ("px-2.2", "any", "faster-rcnn", "D2R+ASMK", "s per 100 pairs", 0.11),
 ]
 # the same measurement under another name, in another table
 SAME = {
@@ -103,8 +124,10 @@ def test_every_table_of_the_paper_is_there_with_all_its_cells():
 def test_cells_are_plain_percentages_with_their_decimals_and_costs_whole_numbers(table):
     rows = published(table)
     cost = rows["metric"].isin(module.COSTS)
-    assert rows.loc[~cost, "value"].between(0, 100).all() and (rows.loc[cost, "value"] % 1 == 0).all()
-    assert all(float(f"{value:.{DECIMALS.get(table, 1)}f}") == value for value in rows["value"])
+    percent = ~cost & (rows["metric"] != "s per 100 pairs")
+    assert rows.loc[percent, "value"].between(0, 100).all() and (rows.loc[cost, "value"] % 1 == 0).all()
+    places = [2 if metric in module.HUNDREDTHS else DECIMALS.get(table, 1) for metric in rows["metric"]]
+    assert all(float(f"{value:.{n}f}") == value for value, n in zip(rows["value"], places, strict=True))
     assert set(rows["table"]) == {table} and rows.notna().all().all()
 
 
@@ -139,6 +162,43 @@ def test_sums_of_columns_added_by_hand():
     coco = rows[(rows["dataset"] == "coco") & (rows["metric"] == "MP@100")]
     sums = coco.groupby("method")["value"].sum().round(1).to_dict()
     assert sums == {"CBIR": 229.1, "Mask": 176.2, "FA": 230.8, "PHS": 237.5}
+
+
+def test_the_printed_averages_of_the_thesis_are_the_means_of_their_rows():
+    rows = published("px-2.1").set_index(["model", "method"])
+    printed = rows.loc[rows["metric"] == "mIoU avg", "value"]
+    cells = rows.loc[(rows["metric"] != "mIoU avg") & rows.index.isin(printed.index), "value"].groupby(level=[0, 1])
+    assert len(printed) == 16 and (cells.size() == 8).all()
+    assert (cells.mean() - printed).abs().max() <= 0.005 + 1e-9
+    boxes = rows.loc[~rows.index.isin(printed.index)]
+    assert len(boxes) == 40 and boxes["metric"].str.contains(" D ").all()
+
+
+def test_where_the_thesis_words_and_cells_part():
+    rows = published("px-2.2")
+    cells = rows[rows["dataset"] != "any"].set_index(["dataset", "metric", "method"])["value"].unstack(level=0)
+    rising = sum(int((cells[f"{name}+1m"] > cells[name]).sum()) for name in ("proxford5k", "prparis6k"))
+    assert cells.shape == (10, 4) and rising == 8
+    best = cells.loc["mAP@50:5:95 medium"].max()
+    words = pd.read_csv(manifest_root() / "published" / "px-text.csv", keep_default_na=False).set_index("claim")["value"]
+    text = [words[f"best mAP@50:5:95 medium on {name} without distractors"] for name in ("PROxford", "PRParis")]
+    assert (best["proxford5k"], best["prparis6k"]) == (39.6, 46.4) and text == [37.3, 47.0]
+    assert words.notna().all() and words.index.is_unique
+    assert words["labelled images of PROxford"] + words["labelled images of PRParis"] == words["labelled images of both sets"]
+    pairs = published("px-2.1").set_index(["dataset", "metric", "model", "method"])["value"]
+    d2r = pairs.unstack(level=[0, 1]).filter(like="D2R", axis=0)
+    delg = pairs.xs(("delg", "DELG+SP"), level=["model", "method"])
+    above = {key for key in d2r.columns if " D " in key[1] and d2r[key].max() > max(delg[key], pairs[(*key, "delf", "DELF+SP")])}
+    assert above == {("prparis6k", "mIoU D hard")}
+
+
+def test_the_study_s_p_does_not_follow_from_its_means():
+    """Two samples of 320 answers (40 people, 8 questions a side) by the printed means and deviations."""
+    words = pd.read_csv(manifest_root() / "published" / "px-text.csv").set_index("claim")["value"]
+    n = int(words["participants of the user study"] * words["questions with outlines a participant answers"])
+    sides = [value for side in ("with", "without") for value in (words[f"mean time {side} outlines"], words[f"standard deviation of the time {side} outlines"], n)]
+    assert n == 320 and stats.ttest_ind_from_stats(*sides).pvalue == pytest.approx(0.0017, abs=1e-4)
+    assert words["p of the difference between both"] == 0.00091
 
 
 def test_a_cell_printed_in_several_tables_is_the_same_in_all():
@@ -206,6 +266,7 @@ GOOD = "t,coco,m,PHS,MP@100,54.8\n"
         (HEAD + GOOD.replace("54.8", "-"), "line 2 has value '-'"),
         (HEAD + GOOD.replace("54.8", "nan"), "value 'nan'"),
         (HEAD + GOOD.replace("54.8", "154.8"), "value '154.8'"),
+        (HEAD + GOOD.replace("MP@100", "mIoU avg"), "line 2 has value '54.8'"),
         (HEAD + GOOD.replace("MP@100", "ms per query"), "line 2 has value '54.8'"),
         (HEAD + GOOD.replace("coco", "voxdet").replace("MP@100", "mAP"), "line 2 has value '54.8'"),
         (HEAD.replace("value", "value,source") + GOOD.replace("54.8", "54.8,hearsay"), "source 'hearsay'"),

@@ -82,3 +82,11 @@ def test_a_pretrained_network_finds_easy_pictures_of_mini_landmarks_before_hard_
     easy, hard = (mean_average_precision(ranking, made.protocols[level]).map for level in ("easy", "hard"))
     assert easy > 2 * hard and easy > 0.25
     assert hard > 1.3 * mean_average_precision(chance, made.protocols["hard"]).map
+
+
+def test_lists_of_positives_beside_the_groups_of_the_pixel_benchmark(truth):
+    """The thesis counts 26 and 25 groups of queries with one list, and 1,985 and 3,957 pictures to label; these files hold others."""
+    name, path = truth
+    lists = {frozenset(one["easy"]) | frozenset(one["hard"]) for one in revisited.read_truth(path)["gnd"]}
+    counts = len(lists), sum(map(len, lists)), len(frozenset().union(*lists))
+    assert counts == {"roxford5k": (24, 2423, 788), "rparis6k": (24, 6236, 2651)}[name]
