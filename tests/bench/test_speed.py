@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from foir_lib import load_model
-from foir_lib.bench.speed import coattention, heads, objects, run
+from foir_lib.bench.speed import coattention, heads, objects, pixels, run
 from foir_lib.models.vit import ViT
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.corpus import Corpus
@@ -22,11 +22,12 @@ def test_all_measures_at_once(tmp_path):
     report = run.main(out, "mini-vit", "cpu", repeats=1, n_states=100, n_dimensions=8, page=FEW)
     assert json.loads(out.read_text()) == report
     table = run.markdown(report)
-    assert len(report["results"]) == 11 and len(table.splitlines()) == 2 + 2 + 11
+    assert len(report["results"]) == 14 and len(table.splitlines()) == 2 + 2 + 14
     for line in report["results"]:
         assert line["ratio"] == pytest.approx(line["a_ms"] / line["b_ms"]) and line["a_ms"] > 0
         assert f"| {line['measure']} | {line['ratio']:.3f} |" in table
-    assert [r["measure"] for r in report["results"]][-2:] == [
+    assert [r["measure"] for r in report["results"]][-3:] == list(run.PIXELS)
+    assert [r["measure"] for r in report["results"]][-5:-3] == [
         "CBIR + PHS for a new prompt / encoding the picture, mini-vit",
         "PHS(query_db=True) for a new prompt / encoding the picture, mini-vit",
     ]
@@ -48,6 +49,19 @@ def test_the_costs_of_small_objects_say_what_they_are(monkeypatch):
     assert 0 < row["ratio"] < 1 and all(part in row["what"] for part in ("detector", "crops", "refinement"))
     row = objects.index_size(model, 1, 90)
     assert row["bytes_per_image"] == 4 * 96 and "10 pictures" in row["what"] and "3456" in row["what"]
+
+
+def test_outlines_are_timed_on_stored_patches(monkeypatch):
+    model, passes, matched = load_model("mini-vit-small", device="cpu"), [], []
+    real, locate = ViT.patches, pixels.Dense.locate
+    monkeypatch.setattr(ViT, "patches", lambda self, x, block=None: passes.append(len(x)) or real(self, x, block))
+    monkeypatch.setattr(pixels.Dense, "locate", lambda self, corpus, part, m, rows: matched.append((len(rows), len(passes))) or locate(self, corpus, part, m, rows))
+    together, alone, one = pixels.matching(model, 1, n=3)
+    # a first embedding of 3 and the query; then twice (warm-up, repeat) with matching, 3 + 1 query, and without, 3; then without twice
+    assert sum(passes) == 3 + 1 + 2 * (3 + 1 + 3) + 2 * 3
+    assert [n for n, _ in matched] == [1, 3, 3, 3, 3, 12, 12] and matched[-1][1] == matched[-2][1] == len(passes), "a list embeds nothing"
+    assert alone["bytes_per_image"] == 2 * 96 * 28 * 28 and "150528 bytes" in alone["what"]  # 448 / 16 patches a side
+    assert one["b_ms"] == 1000 and one["ratio"] == pytest.approx(one["a_ms"] / 1000) and together["a_ms"] > 0
 
 
 def test_coattention_is_timed_on_a_memory_map(tmp_path):

@@ -56,7 +56,7 @@ def _of_query(corpus, localiser, part, m, rows, key, bar):
     bar.update(len(answers))
     missing = np.array([row for row in rows.tolist() if row not in answers], dtype=np.int64)
     if len(missing):
-        for row, answer in zip(missing.tolist(), _asked(corpus, localiser, part, m, missing)):
+        for row, answer in zip(missing.tolist(), located(corpus, localiser, part, m, missing)):
             answers[row] = answer
             content = json.dumps((answer.mask, None if answer.box is None else answer.box.tolist(), answer.score), allow_nan=False)
             if key:
@@ -73,7 +73,8 @@ def parsed(localiser: Localiser | str) -> Localiser:
     return one
 
 
-def _asked(corpus, localiser, part, m, rows):
+def located(corpus, localiser: Localiser, part, m: int, rows: np.ndarray) -> list[Localisation]:
+    """What a localiser says of prompt ``m`` on some rows. Raises InputError for answers that are none, and where one's own fails."""
     try:
         answers = localiser.locate(corpus, part, m, rows)
     except FoirError:

@@ -12,7 +12,6 @@ from foir_lib.images import rgb
 from foir_lib.methods import correspondence
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser
-from foir_lib.retrievers.pixels import patches
 from foir_lib.retrievers.pixels.patches import Patches
 
 
@@ -45,9 +44,8 @@ class Dense(Patches, Soft):
     def soft(self, corpus, part, m, rows):
         query, labels = self.of_prompt(part, m)
         query, labels = query.flatten(0, 1), labels.flatten()
-        stored = self.stored(corpus.database)
         for row in rows:
-            tokens = patches.read(stored, int(row))
+            tokens = self.tokens(corpus.database, int(row))
             grid, size = tuple(tokens.shape[:2]), tuple(corpus.database.sizes[row].tolist())
             cosines = correspondence.similarity(tokens.flatten(0, 1), query)
             carried = correspondence.carried(cosines, labels[:, None], self.k, self.temperature)[:, 0]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from foir_lib.errors import FoirError
+from foir_lib.errors import FoirError, InputError
 from foir_lib.models.zoo import SHIPPED, load_model
 from foir_lib.prompts import patch_shares
 from foir_lib.retrievers.base import Localiser
@@ -24,11 +24,28 @@ class Patches(Localiser):
     """Localisers on patch tokens. ``side``: pixels of the square whose area pictures are given; ``block``: see :meth:`ViT.patches`.
 
     ``model``: whose patches; None: the corpus's own network where it has some, else the one that the set's settings name, else DINOv2-S.
+    ``fused``: blocks, of this or of other networks, whose tokens stand beside those of ``block``, e.g. "9, deit-tiny:8, deit-tiny:9": their
+    cosines are averaged. A network is a name of `load_model`, with a file of weights behind "=".
     """
 
     side: int = 448
     block: int | None = None
     model: str | None = None
+    fused: str = ""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.others("")
+
+    def others(self, model: str) -> list[tuple[str, int]]:
+        """The networks and blocks of ``fused``; ``model``: the network of those that name none. Raises InputError for another form."""
+        pairs = []
+        for text in filter(None, map(str.strip, self.fused.split(","))):
+            name, _, block = text.rpartition(":")
+            if not block.isdigit():
+                raise InputError(f"fused={self.fused!r} names no block in {text!r}: write blocks as 9, or of other networks as deit-tiny:9.")
+            pairs.append((name or model, int(block)))
+        return pairs
 
     def model_of(self, corpus) -> str:
         """The name of the network, "" for the corpus's own."""
@@ -36,32 +53,45 @@ class Patches(Localiser):
 
     def lacks(self, corpus):
         try:
-            return "" if hasattr(network(corpus, self.model_of(corpus)), "patches") else f"{self.model} has no patch tokens: name a ViT"
+            lacking = [net.name for net in self.inner(corpus) if not hasattr(net, "patches")]
+            return f"{lacking[0]} has no patch tokens: name a ViT" if lacking else ""
         except FoirError as error:
             return str(error).rstrip(".")
 
     def offered(self, corpus):
-        name = self.model_of(corpus)
-        return (not name or name in SHIPPED) and not self.lacks(corpus)
+        names = {self.model_of(corpus), *(name for name, _ in self.others(""))}
+        return names <= {"", *SHIPPED} and not self.lacks(corpus)
 
     def inner(self, corpus):
-        return (network(corpus, self.model_of(corpus)),)
+        first = self.model_of(corpus)
+        return tuple(network(corpus, name) for name in dict.fromkeys([first, *(name for name, _ in self.others(first))]))
 
     def of_prompt(self, part, m: int) -> tuple[Tensor, Tensor]:
         """Patch tokens (rows, columns, d) of the picture of prompt ``m``, and the share of the prompt in each patch (rows, columns)."""
-        tokens = read(self.stored(part.pictures), int(part.image_row[m]))
+        tokens = self.tokens(part.pictures, int(part.image_row[m]))
         size = part.size(m)
         pixels = part.prompt(m).pixels(size, (max(size[1] // CLICK, 1), max(size[0] // CLICK, 1)))
         return tokens, torch.from_numpy(np.asarray(patch_shares(pixels, tuple(tokens.shape[:2])), dtype=np.float32))
 
-    def stored(self, part):
-        """Features of the pictures of a part; see :func:`patches`."""
-        return patches(part, self.side, self.block, self.model_of(part.corpus))
+    def tokens(self, part, row: int) -> Tensor:
+        """Patch tokens (rows, columns, d) float32 of a picture of a part, those of ``fused`` beside them on the same grid."""
+        first = self.model_of(part.corpus)
+        one = read(patches(part, self.side, self.block, first), row)
+        others = [read(patches(part, self.side, block, name), row) for name, block in self.others(first)]
+        return torch.cat([one, *(on_grid(other, tuple(one.shape[:2])) for other in others)], -1)
+
+
+def on_grid(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Tokens (rows, columns, d) on another ``grid``: bilinear."""
+    if tuple(tokens.shape[:2]) == grid:
+        return tokens
+    return F.interpolate(tokens.permute(2, 0, 1)[None], size=grid, mode="bilinear", align_corners=False)[0].permute(1, 2, 0)
 
 
 def network(corpus, name: str):
     """The network of that name, "" for the corpus's own; loaded once. Raises as :func:`load_model` does."""
-    return corpus.learned(("network", name), lambda: load_model(name, device=corpus.model.device)) if name else corpus.model
+    named, _, weights = name.partition("=")
+    return corpus.learned(("network", name), lambda: load_model(named, weights=weights or None, device=corpus.model.device)) if name else corpus.model
 
 
 @once

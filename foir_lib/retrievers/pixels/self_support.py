@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from foir_lib.methods import correspondence, self_support
 from foir_lib.registry import register
-from foir_lib.retrievers.pixels import patches
 from foir_lib.retrievers.pixels.dense import Soft
 from foir_lib.retrievers.pixels.patches import Patches
 
@@ -22,9 +21,8 @@ class SelfSupport(Patches, Soft):
     def soft(self, corpus, part, m, rows):
         query, share = self.of_prompt(part, m)
         query, share = query.flatten(0, 1), share.flatten()
-        stored = self.stored(corpus.database)
         for row in rows:
-            tokens = patches.read(stored, int(row))
+            tokens = self.tokens(corpus.database, int(row))
             grid, size = tuple(tokens.shape[:2]), tuple(corpus.database.sizes[row].tolist())
             (probability,) = self_support.segmented(tokens.flatten(0, 1)[None], query, share, self.rounds)
             inside = probability[probability > 0.5]

@@ -69,6 +69,11 @@ class Comparison:
         self._query = query
         return {str(retriever): query.answers[retriever] for retriever in retrievers}
 
+    @property
+    def part(self):
+        """The last query as a part of the corpus, with one prompt."""
+        return self._query.part
+
     def explained(self, retriever: Retriever, ids) -> list[np.ndarray] | None:
         """Where the results ``ids`` (k,) look like the last prompt: a map (rows, columns) of each, or None."""
         key, known = (retriever, tuple(ids)), self._query.maps

@@ -6,12 +6,13 @@ from markupsafe import Markup
 
 from foir_lib.errors import FoirError, count
 from foir_lib.registry import register
-from foir_lib.retrievers.base import Retriever
+from foir_lib.retrievers.base import Localiser, Retriever
 from foir_lib.text import markup
 from foir_lib.view.explorers import rows
-from foir_lib.view.explorers.base import Explorer, wrapped
+from foir_lib.view.explorers.base import wrapped
 from foir_lib.view.explorers.comparison import Comparison, Methods, offered, parsed
 from foir_lib.view.explorers.options import Options, plain, with_options
+from foir_lib.view.explorers.outlined import Outlined
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.live import Words
@@ -20,11 +21,12 @@ K = (5, 10, 20)
 
 
 @register("explorer", "Lists")
-class RetrievalExplorer(Explorer):
+class RetrievalExplorer(Outlined):
     """The first ``k`` results of one to four ``methods``: retrievers or their texts, by default two that the model has.
 
     ``corpus``: a :class:`Corpus`, also of a folder of one's own photographs; what is right is known where it has labels.
-    ``maps``: below each list, where the results look like the prompt (:meth:`Retriever.explain`). ``panel``: of a page, or its own.
+    ``maps``: below each list, where the results look like the prompt (:meth:`Retriever.explain`). ``localiser``: whose outlines follow on the
+    results, "" for none; a click on one asks with it. ``panel``: of a page, or its own.
 
     results: text of the method -> table with image_id, row (of the database), score, right (None without a label), before
     (rank under the first method), rank (from 1); empty for a method that waits for a prompt. explained: text -> a map (rows, columns)
@@ -35,8 +37,9 @@ class RetrievalExplorer(Explorer):
     METHODS = ("CBIR", "PHS", "GeM", "CA")  # by default the first two that the model has
 
     def __init__(
-        self, corpus, methods: Methods | None = None, k: int = 10, maps: bool = False, panel: QueryPanel | None = None
-    ):
+        self, corpus, methods: Methods | None = None, k: int = 10, maps: bool = False, panel: QueryPanel | None = None,
+        localiser: str | Localiser = "",
+    ):  # fmt: skip
         count(k, "k")
         self.corpus, self.results, self.explained, self.rankings, self._answers = corpus, {}, {}, {}, {}
         self._offered = offered(corpus)
@@ -45,6 +48,8 @@ class RetrievalExplorer(Explorer):
         self.comparison, self.gallery = Comparison(corpus), Gallery()
         own = panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
+        self.panel, self.canvas = panel, panel.canvas
+        self._start_outlines(corpus, localiser)
         super().__init__(panel, self._content(k, maps), own)
         try:
             panel.start()
@@ -68,7 +73,7 @@ class RetrievalExplorer(Explorer):
         more.titles = ("methods",)
         self.gallery.on_pick(self._picked)
         self.quietly(self._settle)
-        return [wrapped(self.options.box, self.k, self.maps), more, self.legend, self.gallery]
+        return [wrapped(self.options.box, self.k, self.maps, self.localiser), more, self.legend, self.outlined, self.gallery]
 
     def __repr__(self):
         asks = f"{self.canvas.label}, {self.canvas.asks or 'no prompt'}"
@@ -114,6 +119,7 @@ class RetrievalExplorer(Explorer):
         self.results, self.explained, self._answers = results, explained, answers
         self.rankings = {name: (answer.scores, answer.ids) for name, answer in answers.items()}
         self.quietly(self._settle)
+        self.follow()
 
     def leave(self) -> None:
         self.comparison.close()

@@ -13,6 +13,42 @@ function text(element, value) {
   element.hidden = !value;
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+const MARKS = { right: "\u2713 ", wrong: "\u2717 ", unknown: "" };
+const KEYS = "Shift+Enter asks with the outline";
+
+// The outline of one picture: a rim, the line, and below both what can be clicked. Paths hold numbers alone.
+function setOutline(button, outline) {
+  const svg = button.querySelector(".outline");
+  svg.replaceChildren();
+  const there = Boolean(outline?.paths.length);
+  svg.toggleAttribute("hidden", !there);
+  button.toggleAttribute("data-outlined", there);
+  text(button.querySelector(".said"), outline ? (outline.words && MARKS[outline.kind] + outline.words) : "");
+  const about = [button.dataset.frame, button.querySelector(".badge").textContent, outline?.alt, there && KEYS];
+  button.setAttribute("aria-description", about.filter(Boolean).join(", "));
+  button.title = [button.getAttribute("aria-label"), outline?.alt].filter(Boolean).join(", ");
+  if (there) button.setAttribute("aria-keyshortcuts", "Shift+Enter");
+  else button.removeAttribute("aria-keyshortcuts");
+  if (!there) return;
+  svg.setAttribute("viewBox", `0 0 ${outline.size.map(Number).join(" ")}`);
+  svg.dataset.kind = outline.kind;
+  const pairs = (path) => path.map((at, i) => `${i ? (i % 2 ? "," : " ") : ""}${Number(at)}`).join("");
+  const d = outline.paths.map((path) => `M${pairs(path)}Z`).join("");
+  for (const name of ["rim", "line"]) {
+    const path = svg.appendChild(document.createElementNS(SVG, "path"));
+    path.setAttribute("class", name);
+    path.setAttribute("d", d);
+  }
+}
+
+// Whether a point of the page lies within the outline on a picture; some browsers hide what is in a button from clicks.
+function onOutline(button, x, y) {
+  const path = button.querySelector(".outline .line");
+  const matrix = path?.getScreenCTM();
+  return Boolean(matrix) && path.isPointInFill(new DOMPoint(x, y).matrixTransform(matrix.inverse()));
+}
+
 function setImage(img, bytes) {
   const old = img.src;
   img.src = URL.createObjectURL(new Blob([bytes]));
@@ -24,10 +60,15 @@ function makeItem(parent) {
   const button = make(parent, "button", "item", { type: "button", tabindex: "-1", ...quiet });
   const picture = make(button, "span", "picture");
   make(picture, "img", "", { alt: "", draggable: "false" });
+  const svg = picture.appendChild(document.createElementNS(SVG, "svg"));
+  svg.setAttribute("class", "outline");
+  svg.setAttribute("hidden", "");
+  svg.setAttribute("aria-hidden", "true");
   make(picture, "span", "glyph");
   make(picture, "span", "badge");
   make(make(button, "span", "bar"), "i", "");
   make(button, "span", "caption");
+  make(button, "span", "said");
   return button;
 }
 
@@ -37,12 +78,11 @@ function writeItem(button, item, j) {
   button.dataset.key = JSON.stringify(item.key);
   button.dataset.frame = item.frame;
   button.setAttribute("aria-label", item.alt || item.caption || `picture ${j + 1}`);
-  button.setAttribute("aria-description", [item.frame, item.badge].filter(Boolean).join(", "));
-  button.title = item.alt;
   setImage(part("img"), item.image);
   text(part(".glyph"), GLYPHS[item.frame] ?? "");
   text(part(".badge"), item.badge);
   text(part(".caption"), item.caption);
+  setOutline(button, null);
   part(".bar").hidden = item.bar === null;
   part(".bar i").style.width = `${100 * (item.bar ?? 0)}%`;
 }
@@ -120,18 +160,38 @@ export default {
         focusOn(left?.[left.length - 1]);
       }
       el.dataset.shown = model.get("shown");
+      outline();
+    };
+    const outline = () => {
+      model.get("outlines").forEach((row, i) => {
+        const buttons = rows.children[i]?.querySelectorAll(".item") ?? [];
+        buttons.forEach((button, j) => setOutline(button, row[j] ?? null));
+      });
+      if (!model.get("outlines").length) el.querySelectorAll("[data-item]").forEach((button) => setOutline(button, null));
     };
     const say = () => text(message, model.get("message"));
+
+    const pick = (button, outline) => {
+      const row = Number(button.closest("[data-row]").dataset.row);
+      model.send({ pick: JSON.parse(button.dataset.key), row, item: Number(button.dataset.item), ...(outline && { outline }) });
+    };
 
     el.addEventListener("click", (event) => {
       const button = event.target.closest("[data-item]");
       if (!button) return;
       focusOn(button);
-      const row = Number(button.closest("[data-row]").dataset.row);
-      model.send({ pick: JSON.parse(button.dataset.key), row, item: Number(button.dataset.item) });
+      pick(button, event.detail > 0 && onOutline(button, event.clientX, event.clientY));
+    });
+    el.addEventListener("pointermove", (event) => {
+      const button = event.target.closest("[data-outlined]");
+      button?.toggleAttribute("data-over", event.pointerType === "mouse" && onOutline(button, event.clientX, event.clientY));
     });
     el.addEventListener("keydown", (event) => {
       const button = event.target.closest("[data-item]");
+      if (event.key === "Enter" && event.shiftKey && button?.hasAttribute("data-outlined")) {
+        event.preventDefault();
+        return pick(button, true);
+      }
       const next = button && !event.ctrlKey && !event.metaKey && !event.altKey && neighbour(el, button, event.key);
       if (!next) return;
       event.preventDefault();
@@ -142,12 +202,14 @@ export default {
     };
     model.on("comm_live_update", disconnected);
     model.on("change:shown", write);
+    model.on("change:outlines", outline);
     model.on("change:message", say);
     write();
     say();
     return () => {
       model.off("comm_live_update", disconnected);
       model.off("change:shown", write);
+      model.off("change:outlines", outline);
       model.off("change:message", say);
       el.querySelectorAll(".item").forEach(removeItem);
     };

@@ -1,0 +1,62 @@
+"""Outlines in a real browser: they follow the list, say the same by colour, dash and mark, and one asks when it is clicked, tapped or reached by keys."""
+
+import pytest
+from servers import picture
+
+SET = """from foir_lib import load_model, load_set
+from foir_lib.retrievers.corpus import Corpus
+from foir_lib.view.explorers.page import Page
+scenes = load_set("mini-focus", seed=1, n_query=8, n_database=24)
+page = Page(Corpus(scenes, load_model("mini-vit", device="cpu"), progress=False), tabs=["Pixels", "Lists"])
+page.query(5)
+page"""
+SHOWN = """e => [...e.querySelectorAll('[data-item]')].map(i => {
+    const line = i.querySelector('.outline:not([hidden]) .line'), style = line && getComputedStyle(line);
+    return [JSON.parse(i.dataset.key), i.querySelector('.said').textContent, line ? i.querySelector('.outline').dataset.kind : '',
+            style ? style.strokeDasharray : '', style ? style.stroke : ''];
+})"""
+LOOKS = {"right": ("none", "rgb(0, 158, 115)"), "wrong": ("6px, 3px", "rgb(193, 18, 31)"), "unknown": ("1.5px, 2.5px", "rgb(0, 114, 178)")}
+INSIDE = """e => {
+    const path = e.querySelector('.outline .line'), box = path.getBBox(), matrix = path.getScreenCTM();
+    for (let y = 0.5; y < box.height; y += 1) for (let x = 0.5; x < box.width; x += 1) {
+        const at = new DOMPoint(box.x + x, box.y + y);
+        if (path.isPointInFill(at)) { const here = at.matrixTransform(matrix); return [here.x, here.y]; }
+    }
+}"""
+
+
+@pytest.mark.parametrize("front_end", ["lab", "voila"])
+def test_outlines_follow_the_list_and_ask(opened, write, front_end, request):
+    phone = {"width": 390, "height": 800, "has_touch": True} if front_end == "voila" else {"width": 1280, "height": 720}
+    with opened(front_end, write(SET), **phone) as (page, kernel):
+        lists = page.locator(".foir-gallery").first
+        lists.locator("[data-outlined]").first.wait_for()
+        state = kernel.until("not page.explorer.outlines.waiting and page.explorer.state")
+        for key, said, kind, dash, stroke in lists.evaluate(SHOWN):
+            known, words = state["outlines"][key]
+            assert said == ({"right": "✓ ", "wrong": "✗ ", "unknown": ""}[known] + words if words else "")
+            assert not kind or (kind == known and (dash, stroke) == LOOKS[known])
+        picture(page, f"{request.node.name} list")
+        one = lists.locator("[data-outlined]").first
+        row = int(one.get_attribute("data-key"))
+        assert "Shift+Enter" in one.get_attribute("aria-description") and "outline" in one.get_attribute("title")
+        one.focus()
+        page.keyboard.press("Enter")
+        kernel.until(f"page.explorer.opened == {row}")
+        page.get_by_role("button", name="ask with this outline").wait_for()
+        picture(page, f"{request.node.name} open")
+        one.scroll_into_view_if_needed()
+        before = kernel.value("str(page.canvas.asks)")
+        (page.touchscreen.tap if phone.get("has_touch") else page.mouse.click)(*one.evaluate(INSIDE))
+        kernel.until(f"page.panel.image_id == page.explorer.comparison.ids[{row}]")
+        assert kernel.value("str(page.canvas.asks)") != before and "Mask" in kernel.value("str(page.canvas.asks)")
+        kernel.until("not page.explorer.outlines.waiting")
+        picture(page, f"{request.node.name} asked")
+        kernel.run("page.query(5)")
+        kernel.until("not page.explorer.outlines.waiting and page.explorer.outlines.outlines")
+        other = lists.locator("[data-outlined]").first
+        row = int(other.get_attribute("data-key"))
+        other.focus()
+        page.keyboard.press("Shift+Enter")
+        kernel.until(f"page.panel.image_id == page.explorer.comparison.ids[{row}]")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
