@@ -70,12 +70,16 @@ class SAM(Around):
         inside = tuple(side * length / max(size) for length in size[::-1])
         (p,) = mask_prompts.on_cells(probability[None].float().cpu(), inside)
         prompt = mask_prompts.first(p, side, self.points)
-        for turn in range(self.again + 1):
-            if turn:
-                prompt = mask_prompts.again(prompt, low.logits[0], inside)
-            points, box = (cells if cells is None else mask_prompts.in_pixels(cells, size, inside)[None] for cells in (prompt.points, prompt.box))
-            low = segmenter.predict(embedded, box, points, masks=prompt.mask[None])
+        low = _answer(segmenter, embedded, prompt, inside)
+        for _ in range(self.again):
+            prompt = mask_prompts.again(prompt, low.logits[0], inside)
+            low = _answer(segmenter, embedded, prompt, inside)
         return segmenter.upscaled(low)[0], float(low.scores[0].clamp(0, 1))
+
+
+def _answer(segmenter, embedded, prompt, inside):
+    points, box = (cells if cells is None else mask_prompts.in_pixels(cells, embedded.size, inside)[None] for cells in (prompt.points, prompt.box))
+    return segmenter.predict(embedded, box, points, masks=prompt.mask[None])
 
 
 def _map(one, size):
