@@ -9,7 +9,7 @@ import torch
 from foir_lib.bench import metrics
 from foir_lib.data.masks import decode
 from foir_lib.images import open_image
-from foir_lib.methods import mask_prompts
+from foir_lib.methods.pixels import mask_prompts
 from foir_lib.models.detectors import Grid
 from foir_lib.models.segmenters import load_detector, load_segmenter
 from foir_lib.prompts import patch_shares

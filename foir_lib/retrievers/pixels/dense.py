@@ -9,7 +9,7 @@ from torch import Tensor
 
 from foir_lib.detections import Localisation
 from foir_lib.images import rgb
-from foir_lib.methods import correspondence
+from foir_lib.methods.pixels import correspondence
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser
 from foir_lib.retrievers.pixels.patches import Patches

@@ -11,7 +11,7 @@ import torch
 from foir_lib import registry
 from foir_lib.detections import Localisation
 from foir_lib.errors import InputError
-from foir_lib.methods import correspondence
+from foir_lib.methods.pixels import correspondence
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser, Retriever
 from foir_lib.store.arrays import Rows

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from foir_lib.detections import Localisation
-from foir_lib.methods import matched_points
+from foir_lib.methods.pixels import matched_points
 from foir_lib.registry import register
 from foir_lib.retrievers import rerankers
 from foir_lib.retrievers.base import Localiser

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from foir_lib.detections import Localisation
-from foir_lib.methods import aggregation, whitening
 from foir_lib.methods import regions as grids
+from foir_lib.methods import whitening
+from foir_lib.methods.pixels import aggregation
 from foir_lib.prompts import patch_shares
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from foir_lib.detections import Localisation
-from foir_lib.methods import mask_prompts
+from foir_lib.methods.pixels import mask_prompts
 from foir_lib.registry import register
 from foir_lib.retrievers.decomposed.choosing import at_hand, check_segmenter, lacking
 from foir_lib.retrievers.decomposed.decomposing import TOKENS, segmenter_of

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foir_lib.errors import InputError
-from foir_lib.methods import mask_prompts
+from foir_lib.methods.pixels import mask_prompts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

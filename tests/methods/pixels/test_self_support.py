@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foir_lib.errors import InputError
-from foir_lib.methods import self_support
+from foir_lib.methods.pixels import self_support
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

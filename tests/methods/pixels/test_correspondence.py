@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foir_lib.errors import InputError
-from foir_lib.methods import correspondence
+from foir_lib.methods.pixels import correspondence
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
