@@ -15,7 +15,7 @@ from foir_lib.bench.metrics.focus import average
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.bench.published import beside, published
 from foir_lib.bench.runs import report, tables_text
-from foir_lib.bench.tables import catalogue, coattention, heads, objects, regions
+from foir_lib.bench.tables import catalogue, coattention, heads, objects, pixels, regions
 from foir_lib.bench.tables.columns import Table
 from foir_lib.errors import FoirError, InputError
 from foir_lib.methods.regional_attention import RegionalAttention, save
@@ -226,6 +226,16 @@ def test_every_table_of_landmarks_is_made_told_drawn_and_saved(on_landmarks, tab
     text = (tmp_path / f"{table}.md").read_text()
     assert spec.title in text and all(note in text for note in report.notes(result))
     assert (tmp_path / f"{table}-figure.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("table", ["px-consistency", pytest.param("px-consistency-ca", marks=pytest.mark.slow)])
+def test_a_table_of_consistency_has_every_row_with_an_interval_and_the_graph_s_cost(on_landmarks, table):
+    spec, result = pixels.TABLES[table], report.checked(rows.run(table, **on_landmarks), table)
+    scored = result[result["metric"].str.startswith("mAP")]
+    assert list(zip(scored["method"], scored["metric"])) == [(one.name, metric) for one in spec.columns for metric in spec.metrics[:2]]
+    assert scored["ours"].between(0, 100).all() and scored["low"].isna().sum() == 2, "all but the first list have an interval"
+    cost = result[result["metric"] == spec.metrics[2]].set_index("method")["ours"]
+    assert set(cost.index) == {one.name for one in spec.columns if "Hypergraph" in one.name or "Community" in one.name} and (cost > 0).all()
 
 
 @pytest.mark.slow

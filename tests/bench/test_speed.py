@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from foir_lib import load_model
-from foir_lib.bench.speed import coattention, heads, objects, pixels, run
+from foir_lib.bench.speed import coattention, consistency, heads, objects, pixels, run
 from foir_lib.models.vit import ViT
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.corpus import Corpus
@@ -22,7 +22,7 @@ def test_all_measures_at_once(tmp_path):
     report = run.main(out, "mini-vit", "cpu", repeats=1, n_states=100, n_dimensions=8, page=FEW)
     assert json.loads(out.read_text()) == report
     table = run.markdown(report)
-    assert len(report["results"]) == 14 and len(table.splitlines()) == 2 + 2 + 14
+    assert len(report["results"]) == 15 and len(table.splitlines()) == 2 + 2 + 15
     for line in report["results"]:
         assert line["ratio"] == pytest.approx(line["a_ms"] / line["b_ms"]) and line["a_ms"] > 0
         assert f"| {line['measure']} | {line['ratio']:.3f} |" in table
@@ -31,6 +31,15 @@ def test_all_measures_at_once(tmp_path):
         "CBIR + PHS for a new prompt / encoding the picture, mini-vit",
         "PHS(query_db=True) for a new prompt / encoding the picture, mini-vit",
     ]
+
+
+def test_the_cost_of_a_graph_is_that_of_its_pairs(monkeypatch):
+    pairs, real = [], consistency.spatial.verify
+    monkeypatch.setattr(consistency.spatial, "verify", lambda a, b, **options: pairs.append((len(a.points), len(b.points), options)) or real(a, b, **options))
+    row = consistency.verifying(1, n_features=40, side=120)
+    assert len(pairs) == 2 * 50 and row["pairs"] == 50, "one warm-up and one repeat"
+    assert {a for a, _, _ in pairs} == {40} and pairs[0][2] == {"threshold": 10.0, "iterations": 1000}
+    assert f"minutes for 1,000 pictures: {row['a_ms'] / 60:.1f}" in row["what"]
 
 
 def test_the_costs_of_small_objects_say_what_they_are(monkeypatch):

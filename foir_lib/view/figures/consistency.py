@@ -30,7 +30,7 @@ def walked(pictures: Sequence[Image.Image], reached: Sequence[Adopted], right: S
         if sum(reached[j].hop == one.hop for j in at.values()) < most and (one.parent in at or not one.hop):
             at[one.row] = i
     rows = max(sum(reached[i].hop == hop for i in at.values()) for hop in hops)
-    side = 8.5 / max(len(hops), 4) * 0.72
+    side = 8.5 / max(len(hops), 4) * 0.62
     with canvas(rows * side * max(map(parts.tall, pictures)) + 0.5, 8.5) as figure:
         cells, panels = figure.add_gridspec(rows, len(hops), wspace=0.35), {}
         for column, hop in enumerate(hops):
@@ -88,9 +88,9 @@ def cells(pictures: tuple[Image.Image, Image.Image], points: tuple, pairs: np.nd
     boxes = [around(p[within(p, window)], 0.0) for p, window in zip(points, region[1:])]
     both = np.flatnonzero(np.all([within(p[pairs[:, side]], region[1 + side]) for side, p in enumerate(points)], axis=0))
     keeps = np.isin(both, region.matches)
-    with canvas(3.6 * max(map(parts.tall, pictures)) + 0.4) as figure:
+    with canvas(3.0 * max(map(parts.tall, pictures)) + 0.4) as figure:
         for side, (axes, picture) in enumerate(zip(figure.subplots(1, 2), pictures)):
-            parts.show(axes, picture, longest=2 * parts.THUMB)
+            parts.show(axes, picture)
             at, (x0, y0, x1, y1) = points[side][pairs[both, side]], boxes[side].tolist()
             axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, **REGION))
             for cut in np.linspace(0, 1, n + 1)[1:-1]:
