@@ -15,6 +15,7 @@ from foir_lib.data.mini.render import Rng, between, clip01, numbers
 WORLD = numbers("facades")  # kinds: what a kind prefers, so that a church looks like one
 OPTIONS = WORLD["options"]  # part -> its choices; the first four stay with the family
 PARTS = tuple(OPTIONS)[4:]
+MARKED = ("feature", "portal", "tower")  # parts whose pixels can be traced
 
 
 class Facade(NamedTuple):
@@ -63,8 +64,11 @@ def _choose(rng, choices):
     return choices[rng.integers(len(choices))]
 
 
-def paint(facade: Facade) -> np.ndarray:
-    """The sheet of a facade, cut to its outline: float (height, width, 5), RGB, coverage, and share of window glass."""
+def paint(facade: Facade, marked: bool = False) -> np.ndarray:
+    """The sheet of a facade, cut to its outline: float (height, width, 5), RGB, coverage, and share of window glass.
+
+    ``marked``: three channels more, 1 where one of MARKED is what is seen.
+    """
     rng = np.random.Generator(np.random.PCG64(facade.grain))
     c, (wide, high, tower) = facade.choices, [draw.TALL * s for s in facade.shape[:3]]
     sheet = np.zeros((int(1.1 * draw.TALL), int(wide * 1.1 + 2.4 * tower), 5))
@@ -84,11 +88,23 @@ def paint(facade: Facade) -> np.ndarray:
     draw.put(sheet, "rect", inner[0] - 2, eaves - 2, inner[1] + 2, eaves + 3, trim)
     if c["plinth"]:
         draw.put(sheet, "rect", left - 1, foot - c["plinth"] * draw.TALL, right + 1, foot, wall * 0.62)
+    stages = [sheet.copy()]
     draw.feature(sheet, c["feature"], middle, eaves, wide, roof, trim)
+    stages.append(sheet.copy())
     draw.portal(sheet, c["portal"], middle, foot, high, wide, colours)
+    stages.append(sheet.copy())
     for side, x in (("left", left), ("right", right)):
         if c["towers"] in (side, "both"):
             draw.tower(sheet, facade, x, foot, 1.0)
     outline = sheet[..., 3] > 0.5
     rows, cols = np.flatnonzero(outline.any(1)), np.flatnonzero(outline.any(0))
+    if marked:
+        sheet = np.concatenate([sheet, _marks([*stages, sheet])], axis=2)
     return sheet[rows[0] :, cols[0] : cols[-1] + 1]
+
+
+def _marks(stages):
+    """(height, width, 3): of each part painted between two stages of a sheet, 1 where it changed it and no later one did."""
+    changed = [(before != after).any(2) for before, after in zip(stages, stages[1:])]
+    hidden = [np.any(changed[i + 1 :], axis=0) if changed[i + 1 :] else np.zeros_like(changed[0]) for i in range(len(changed))]
+    return np.stack([one & ~later for one, later in zip(changed, hidden, strict=True)], axis=2).astype(float)

@@ -11,6 +11,7 @@ import json
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from foir_lib.data import ground_truth
@@ -44,10 +45,7 @@ def write(folder: Path, seed: int, n_landmarks: int, n_queries: int, n_database:
     world = town.world(town.BENCHMARK, seed, n_landmarks)
 
     def draw(part, index):
-        turn, main = divmod(index, n_landmarks)
-        grade = "query" if part == 0 else SLOTS[turn] if turn < len(SLOTS) else "none"
-        main = -1 if grade == "none" else main
-        pixels, instances, _, grades = town.scene(world, town.stream(town.BENCHMARK, seed, part, index), main, grade)
+        pixels, instances, grades = picture(world, seed, n_landmarks, part, index)
         things = zip(instances, grades, strict=True)
         return pixels, [(one.landmark, one.mask, {"grade": grade}) for one, grade in things if one.mask.any()]
 
@@ -66,6 +64,15 @@ def write(folder: Path, seed: int, n_landmarks: int, n_queries: int, n_database:
     (folder / "gnd.json").write_text(json.dumps({"imlist": imlist, "qimlist": qimlist, "gnd": truth}))
 
 
+def picture(world: town.World, seed: int, n_landmarks: int, part: int, index: int) -> tuple:
+    """A picture of the town, the Instances on it and their grades; part: 0 for queries, 1 for the database."""
+    turn, main = divmod(index, n_landmarks)
+    grade = "query" if part == 0 else SLOTS[turn] if turn < len(SLOTS) else "none"
+    main = -1 if grade == "none" else main
+    pixels, instances, _, grades = town.scene(world, town.stream(town.BENCHMARK, seed, part, index), main, grade)
+    return pixels, instances, grades
+
+
 def read(root: str | PathLike, name: str) -> RetrievalSet:
     """A folder that `write` filled as a RetrievalSet."""
     splits = {"queries": "query", "database": "database"}
@@ -73,6 +80,8 @@ def read(root: str | PathLike, name: str) -> RetrievalSet:
     images, objects = (pd.concat(part, ignore_index=True) for part in zip(*parts, strict=True))
     content = tables.read_json(Path(root, "gnd.json"))
     truth, image_ids = content["gnd"], images["image_id"][images["split"] == "query"].to_numpy()
+    if truth and "image" in truth[0]:  # several on a picture
+        image_ids = np.array([lists["image"] for lists in truth])
     at = {key: row for row, key in enumerate(zip(objects["image_id"], objects["label"], strict=True))}
     prompts = pd.Series([Box(*lists["bbx"]) for lists in truth], dtype=object)
     queries = pd.DataFrame({"image_id": image_ids, "prompt": prompts, "label": [lists["landmark"] for lists in truth]})

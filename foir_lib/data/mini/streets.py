@@ -32,12 +32,14 @@ class View(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """One landmark of a picture: its number, visible pixels (bool), visible share of all of it, turn of its view."""
+    """One landmark of a picture: its number, visible pixels (bool), visible share of all of it, turn of its view; and the visible pixels of
+    its marked parts (n, HEIGHT, WIDTH), none where sheets mark none."""
 
     landmark: int
     mask: np.ndarray
     share: float
     turn: float
+    parts: np.ndarray | tuple = ()
 
 
 def sheets(sheet: np.ndarray) -> list[np.ndarray]:
@@ -125,25 +127,25 @@ def photograph(
         if rng.random() < 0.8:
             _stand(image, light, house, View(x + wide / 2, horizon + 3 - tall / 2, tall, 0.0, 0.2, 0.0, 0.0), 0.35)
         x += wide * between(rng, 0.9, 1.3)
-    masks, areas = [], []
+    masks, areas, parts = [], [], []
     for landmark, levels, view in buildings:
-        cover, area = _stand(image, light, levels, view, 0.0, floodlit=landmark >= 0)
-        masks, areas = [*(mask & ~cover for mask in masks), cover], [*areas, area]
+        cover, area, marks = _stand(image, light, levels, view, 0.0, floodlit=landmark >= 0)
+        masks, areas, parts = [*(mask & ~cover for mask in masks), cover], [*areas, area], [*parts, marks]
     for kind, x, foot, tall in fronts:
         cover = _front(image, rng, kind, x, foot, tall, light)
         masks = [mask & ~cover for mask in masks]
     shares = [min(float(mask.sum() / max(area, 1.0)), 1.0) for mask, area in zip(masks, areas, strict=True)]
-    things = zip(buildings, masks, shares, strict=True)
-    instances = [Instance(number, mask, share, view.turn) for (number, _, view), mask, share in things if number >= 0]
+    things = zip(buildings, masks, shares, parts, strict=True)
+    instances = [Instance(number, mask, share, view.turn, marks & mask) for (number, _, view), mask, share, marks in things if number >= 0]
     return develop(rng, clip01(image)), instances
 
 
 def _stand(image, light, levels, view, haze, floodlit=True):
-    """Paint a building; its mask, bool (HEIGHT, WIDTH), and the area of all of it."""
+    """Paint a building; its mask, bool (HEIGHT, WIDTH), the area of all of it, and its marked parts, bool (n, HEIGHT, WIDTH)."""
     (rows, cols), window, area = project(levels, view)
-    mask = np.zeros(image.shape[:2], bool)
+    mask, marks = np.zeros(image.shape[:2], bool), np.zeros((levels[0].shape[2] - 5, *image.shape[:2]), bool)
     if not window.size:
-        return mask, area
+        return mask, area, marks
     colour, cover, glass = window[..., :3], window[..., 3:4], window[..., 4:5]
     lamp = LIGHTS[light]["lamp"]
     if light == "night":
@@ -155,7 +157,8 @@ def _stand(image, light, levels, view, haze, floodlit=True):
     colour = colour * (1 - haze) + LIGHTS[light]["haze"] * haze
     image[rows, cols] = image[rows, cols] * (1 - cover) + colour * cover
     mask[rows, cols] = cover[..., 0] > 0.5
-    return mask, area
+    marks[:, rows, cols] = np.moveaxis(window[..., 5:] > 0.5, 2, 0)
+    return mask, area, marks
 
 
 def _empty(rng, light, horizon):

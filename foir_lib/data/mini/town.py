@@ -34,18 +34,19 @@ def stream(use: int, seed: int, part: int, index: int) -> Rng:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """The landmarks of a seed: facades, those that may be queries first; family: number of each one's family."""
+    """The landmarks of a seed: facades, those that may be queries first; family: number of each one's family; marked: whether sheets mark parts."""
 
     facades: list
     family: np.ndarray
     n_targets: int
     house_stream: Rng
+    marked: bool = False
     _drawn: dict = field(default_factory=dict)
 
     def sheets(self, number: int) -> list[np.ndarray]:
         """Sheets of a landmark at all sizes, drawn when first wanted."""
         if number not in self._drawn:
-            self._drawn[number] = sheets(facades.paint(self.facades[number]))
+            self._drawn[number] = sheets(facades.paint(self.facades[number], self.marked))
         return self._drawn[number]
 
     @cached_property
@@ -63,7 +64,7 @@ class World:
 
 
 @lru_cache(maxsize=2)
-def world(use: int, seed: int, n_targets: int) -> World:
+def world(use: int, seed: int, n_targets: int, marked: bool = False) -> World:
     """The World in which ``n_targets`` landmarks may be queries."""
     first = TARGETS[use]
     n = -(-n_targets // first)
@@ -71,7 +72,7 @@ def world(use: int, seed: int, n_targets: int) -> World:
     place = np.arange(n * FAMILY)
     targets = place[place % FAMILY < first][:n_targets]
     order = np.concatenate([targets, np.setdiff1d(place, targets)])
-    return World([members[i] for i in order], order // FAMILY, n_targets, stream(use, seed, HOUSES, 0))
+    return World([members[i] for i in order], order // FAMILY, n_targets, stream(use, seed, HOUSES, 0), marked)
 
 
 def scene(world: World, rng: Rng, main: int, grade: str) -> tuple[np.ndarray, list[Instance], str, list[str]]:
