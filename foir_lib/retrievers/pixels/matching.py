@@ -19,7 +19,7 @@ class Matching(Localiser):
     """Localisers that know which points of a query and a picture match.
 
     ``mask``: what matches in one ``motion`` stand for, "points" (a disc of ``radius`` pixels around each), "hull" or "polygon", see
-    :mod:`methods.matched_points`; the box is that of the matches. ``threshold``: pixels that a match may be off. With fewer
+    :mod:`methods.pixels.matched_points`; the box is that of the matches. ``threshold``: pixels that a match may be off. With fewer
     than ``least`` matches nothing is there: any three share an affine motion. Score: the number of matches.
     """
 

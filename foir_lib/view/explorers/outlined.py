@@ -59,9 +59,9 @@ class Outlined(Explorer):
 
     @property
     def state(self) -> dict:
-        """As of any explorer; and the localiser, and the kind and words of each outline by database row."""
+        """As of any explorer; and the localiser, and for each outline its database row, kind and words."""
         known = {row: self._drawn(row) for row in self._wanted()}
-        shown = {row: [one["kind"], one["words"]] for row, one in known.items() if one}
+        shown = [[row, one["kind"], one["words"]] for row, one in known.items() if one]
         return super().state | {"localiser": self.localiser.value, "outlines": shown, "outlined": self.outlined.text}
 
     def wait(self) -> None:

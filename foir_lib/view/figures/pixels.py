@@ -31,7 +31,7 @@ NOWHERE = "not found"
 
 def contours(mask: np.ndarray, tolerance: float = 0.0) -> list[np.ndarray]:
     """The borders of a mask, bool (height, width), as polygons (n, 2) of x, y: of all its components and holes, through the middles of
-    their outermost pixels; what is thinner than three points gets the border of its box. ``tolerance``: pixels that corners may be off."""
+    their outermost pixels; what has fewer than three such points, the border of its pixels. ``tolerance``: pixels that corners may be off."""
     lines, _ = cv2.findContours(np.ascontiguousarray(mask, dtype=np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     polygons = []
     for line in lines:
@@ -40,8 +40,8 @@ def contours(mask: np.ndarray, tolerance: float = 0.0) -> list[np.ndarray]:
         if len(simple) > 2:
             polygons.append(simple[:, 0] + 0.5)
         else:
-            x, y, width, height = cv2.boundingRect(line)
-            polygons.append(corners((x, y, x + width, y + height)))
+            around = np.concatenate([line[:, 0] + offset for offset in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9))])
+            polygons.append(cv2.convexHull(around.astype(np.float32))[:, 0].astype(np.float64))
     return polygons
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -92,8 +92,7 @@ def offered(corpus) -> dict[str, Localiser]:
 
 def fitted(localiser: Localiser, corpus) -> Localiser:
     """The localiser with a ``side`` that a small network was made for: outlines are to follow while somebody looks."""
-    side = next((field.default for field in fields(localiser) if field.name == "side"), None)
-    own = getattr(corpus.model, "image_size", None)
+    side, own = getattr(localiser, "side", None), getattr(corpus.model, "image_size", None)
     fits = isinstance(side, int) and isinstance(own, int) and 2 * own < side
     return replace(localiser, side=2 * own) if fits else localiser
 

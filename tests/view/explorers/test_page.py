@@ -35,7 +35,7 @@ def page(corpora):
 
 
 def test_tabs_are_the_registered_explorers_and_the_first_are_ours(page):
-    assert list(page.tabs.options)[:5] == ["Lists", "Heads", "Failures", "Co-attention", "Objects"]
+    assert list(page.tabs.options)[:6] == ["Lists", "Heads", "Failures", "Co-attention", "Objects", "Pixels"]
     assert set(page.tabs.options) == set(names("explorer"))
     assert page.tab == "Lists" and page.state["explorer"]["methods"] == ["CBIR", "PHS"]
     assert page.state["corpus"] == f"{page.corpus.set.name}, mini-vit" and page.state["note"] == ""

@@ -143,7 +143,51 @@ def test_closed_means_silent(gallery):
 
 def test_it_is_one_small_module_that_asks_no_other_site():
     script = static("gallery.js")
-    assert len(script.splitlines()) <= 160 and "import" not in script
+    assert len(script.splitlines()) <= 220 and "import" not in script
     for file in ("gallery.js", "gallery.css", "common.css"):
         assert "http" not in static(file)
     assert len(repr(Gallery())) < 80
+
+
+# ---- outlines
+
+OUTLINE = {"size": (30, 20), "paths": [[0, 0, 5.25, 0, 5, 5]], "kind": "wrong", "words": "IoU 0.20", "alt": "outline wrong"}
+
+
+def test_outlines_come_after_the_pictures_and_go_with_them(gallery):
+    gallery.show([ROW])
+    gallery.outline([[OUTLINE, None]])
+    state = json.loads(json.dumps(gallery.get_state(["outlines", "shown"])))
+    assert state == {"outlines": [[OUTLINE | {"size": [30.0, 20.0], "paths": [[0, 0, 5.2, 0, 5, 5]]}, None]], "shown": 1}, "pictures aren't sent again"
+    gallery.outline([])
+    assert gallery.outlines == []
+    gallery.outline([[OUTLINE, None]])
+    gallery.show([ROW])
+    assert gallery.outlines == []
+
+
+def test_a_click_on_an_outline_is_no_pick(gallery):
+    picked, outlined = [], []
+    gallery.on_pick(picked.append)
+    gallery.on_outline(outlined.append)
+    gallery.show([ROW])
+    gallery.receive({"pick": 7, "row": 0, "item": 0, "outline": True})
+    assert (picked, outlined) == ([], [7])
+    pick(gallery, 7)
+    gallery.receive({"pick": 7, "outline": "yes"})
+    assert (picked, outlined) == ([7, 7], [7])
+
+
+@pytest.mark.parametrize(
+    "outlines, words",
+    [
+        ([[OUTLINE]], r"Outlines of \[1\] pictures don't fit"), ([[OUTLINE, OUTLINE | {"kind": "maybe"}]], "Outline 'maybe' is unknown"),
+        ([[OUTLINE | {"paths": [[1, 2, 3]]}, None]], "two finite numbers"), ([[OUTLINE | {"paths": [[1, float("nan")]]}, None]], "two finite numbers"),
+        ([[OUTLINE | {"size": [1]}, None]], "size of its picture"), ([[OUTLINE | {"onclick": "x"}, None]], "unknown field 'onclick'"),
+    ],
+)  # fmt: skip
+def test_outlines_that_can_t_be_drawn_are_refused(gallery, outlines, words):
+    gallery.show([ROW])
+    with pytest.raises(InputError, match=words):
+        gallery.outline(outlines)
+    assert gallery.outlines == []
