@@ -44,7 +44,9 @@ def test_residuals_and_similarities_by_loops(seed):
     r = aggregation.residuals(*map(torch.from_numpy, (x, words, centres, members))).numpy()
     for region in range(6):
         for word in range(4):
-            total = sum((x[i] - centres[word] for i in range(20) if members[region, i] and words[i] == word), np.zeros(5))
+            total = sum(
+                (x[i] - centres[word] for i in range(20) if members[region, i] and words[i] == word), np.zeros(5)
+            )
             length = np.linalg.norm(total)
             np.testing.assert_allclose(r[region, word], total / length if length else 0 * total, atol=1e-5)
     r = torch.from_numpy(r)
