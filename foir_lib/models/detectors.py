@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -59,6 +60,20 @@ def decode(boxes: Tensor, scores: Tensor, size: tuple[int, int], threshold: floa
     return Detections(boxes[rows].cpu().numpy(), scores[rows].cpu().numpy())
 
 
+class Tokens(NamedTuple):
+    """What OWLv2 says of each of N tokens of a picture: boxes (N, 4) x0, y0, x1, y1 in its pixels, perhaps outside, class embeddings
+    (N, d) of unit length, and shift and scale (N,) of the logits of the class."""
+
+    boxes: Tensor
+    embeddings: Tensor
+    shift: Tensor
+    scale: Tensor
+
+    def logits(self, query: Tensor) -> Tensor:
+        """Logits (N,) that a token shows the class of the embedding ``query`` (d,), as transformers' class head computes them."""
+        return (self.embeddings @ query + self.shift) * self.scale
+
+
 @dataclass(frozen=True, eq=False)
 class Owl:
     """OWLv2 in objectness mode: class-agnostic boxes of a picture, best first.
@@ -88,6 +103,19 @@ class Owl:
         x = self.processor(images=shrunk(picture, TIMES * self.net.config.vision_config.image_size), return_tensors="pt")["pixel_values"].to(self.device)
         boxes, logits = objectness(self.net, x)
         return decode(boxes[0], logits[0].sigmoid(), picture.size, self.threshold, self.iou)[: self.at_most]
+
+
+    @torch.inference_mode()
+    def tokens(self, picture: Image.Image) -> Tokens:
+        """Boxes and class embeddings of all tokens of a picture, on the CPU: what one of them has in common with another picture's."""
+        picture = rgb(picture)
+        x = self.processor(images=shrunk(picture, TIMES * self.net.config.vision_config.image_size), return_tensors="pt")["pixel_values"].to(self.device)
+        maps = self.net.image_embedder(pixel_values=x)[0]
+        features, head = maps.flatten(1, 2), self.net.class_head
+        boxes = box_convert(self.net.box_predictor(features, maps)[0].float(), "cxcywh", "xyxy") * max(picture.size)
+        embeddings = torch.nn.functional.normalize(head.dense0(features)[0], dim=-1, eps=1e-6)
+        shift, scale = head.logit_shift(features)[0, :, 0], head.elu(head.logit_scale(features))[0, :, 0] + 1
+        return Tokens(*(tensor.float().cpu() for tensor in (boxes, embeddings, shift, scale)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,9 @@ from jaxtyping import Bool, Float
 FORMS = Literal["points", "hull", "polygon"]
 
 
-def mask(points: Float[np.ndarray, "m 2"], size: tuple[int, int], form: FORMS = "points", radius: int = 8) -> Bool[np.ndarray, "h w"]:
+def mask(
+    points: Float[np.ndarray, "m 2"], size: tuple[int, int], form: FORMS = "points", radius: int = 8
+) -> Bool[np.ndarray, "h w"]:
     """Pixels of a picture of ``size`` (width, height) that matched points stand for; none for no points.
 
     ``form``: "points", a disc of ``radius`` pixels around each; "hull", their convex hull; "polygon", through them in their order, inside

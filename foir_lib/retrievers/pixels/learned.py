@@ -1,4 +1,4 @@
-"""Localisers by learned matchers: keypoints of ALIKED, DISK or XFeat with LightGlue; EfficientLoFTR, which has no keypoints."""
+"""Learned keypoints, of ALIKED, DISK or XFeat, matched by LightGlue or by their nearest neighbours."""
 
 from dataclasses import dataclass
 from typing import Literal

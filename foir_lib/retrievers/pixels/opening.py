@@ -37,3 +37,10 @@ def place(weights: str | None, what: str, offer: str) -> str:
     if weights is None:
         raise MissingError(f"{what} has no weights here: give weights={offer}, or a folder with its config.json, preprocessor_config.json and safetensors.")
     return weights
+
+
+def at_hand(weights: str | None) -> bool:
+    """Whether the weights are on this machine, so that a menu may offer what needs them."""
+    from foir_lib.models import pretrained  # takes seconds
+
+    return weights is not None and pretrained.stored(weights)

@@ -1,0 +1,47 @@
+"""SAM 2 as a pixel retriever: the query's picture with its mask is the first frame of a video, a database picture the second."""
+
+from dataclasses import dataclass
+
+from foir_lib.methods import correspondence
+from foir_lib.registry import register
+from foir_lib.retrievers.pixels import opening
+from foir_lib.retrievers.pixels.dense import Soft
+
+
+@register("localiser", "SAM2")
+@dataclass(frozen=True)
+class SAM2(Soft):
+    """SAM 2 tracks the query's mask into the database picture (Ravi et al., ICLR 2025); score: the logit that the thing is there.
+
+    Where it is not, by that logit, nothing is shown. ``weights``: a folder, or a name of the hub.
+    """
+
+    weights: str | None = None
+
+    def lacks(self, corpus):
+        return opening.problem(corpus, *self._network(corpus))
+
+    def offered(self, corpus):
+        return opening.at_hand(self.weights) and not self.lacks(corpus)
+
+    def key(self, corpus):
+        return f"{self}, {opening.opened(corpus, *self._network(corpus)).key}"
+
+    def _network(self, corpus):
+        def load():
+            from foir_lib.models.matchers import sam2  # takes seconds
+
+            offer = "'facebook/sam2.1-hiera-tiny' (the hub's, 156 MB, Apache-2.0)"
+            return sam2.load(opening.place(self.weights, "SAM 2", offer), corpus.model.device)
+
+        return ("sam2", self.weights), load
+
+    def soft(self, corpus, part, m, rows):
+        net, size = opening.opened(corpus, *self._network(corpus)), tuple(part.sizes[m].tolist())
+        grid = part.corpus.model.grid_of(size) if hasattr(part.corpus.model, "grid_of") else None
+        query, mask = net.prepared(part.open(m)), part.prompt(m).pixels(size, grid)
+        for row in rows:
+            tracked = net.track(query, mask, net.prepared(corpus.database.open(int(row))))
+            shape = tuple(tracked.logits.shape)
+            probability = correspondence.enlarged(tracked.logits.flatten()[None], shape, tuple(corpus.database.sizes[row].tolist()))[0].sigmoid()
+            yield probability * (tracked.score > 0), tracked.score

@@ -1,0 +1,66 @@
+"""Localisers with real weights on pairs of DAVIS frames: they find the masked thing in the next frame, and not where it isn't."""
+
+import numpy as np
+import pytest
+
+from foir_lib import load_model, load_set, registry
+from foir_lib.bench.experiment import Experiment
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+LEAST = {  # mean IoU of masks with the truth over the pairs: a third of the picture's pixels by chance gives less than 0.1
+    "SP(mask='hull', least=4)": 0.05, "LightGlue(features='xfeat', mask='hull')": 0.3, "LightGlue(mask='hull')": 0.3, "D2R(pool='mean')": 0.15, "D2R": 0.15,
+}  # fmt: skip
+VIDEOS = ("camel", "cows", "blackswan")
+
+
+@pytest.fixture(scope="module")
+def videos(foir_data, tmp_path_factory):
+    """The corpus of three videos' frames, queries of their first frames."""
+    for needed in ("davis-frames", "weights/resnet18_to_layer3.safetensors", "weights/aliked_n16.safetensors"):
+        if not (foir_data / needed).exists():
+            pytest.skip(f"no {needed} in the folder FOIR_DATA")
+    root = tmp_path_factory.mktemp("davis")
+    for part in ("JPEGImages", "Annotations"):
+        (root / part).mkdir()
+        for video in VIDEOS:
+            (root / part / video).mkdir()
+            for file in sorted((foir_data / "davis-frames" / part / video).iterdir())[:3]:
+                (root / part / video / file.name).symlink_to(file)
+    model = load_model("resnet18", weights=foir_data / "weights/resnet18_to_layer3.safetensors", out_index=3)
+    return Experiment(load_set("davis", root=root), model, cache=root / "cache", progress=False)
+
+
+def overlap(answer, truth):
+    """IoU of a mask, or of a box's pixels, with the truth."""
+    pixels = answer.pixels()
+    if pixels is None and answer.box is not None:
+        pixels = np.zeros(truth.shape, bool)
+        x0, y0, x1, y1 = np.round(answer.box).astype(int)
+        pixels[y0:y1, x0:x1] = True
+    return 0.0 if pixels is None else (pixels & truth).sum() / (pixels | truth).sum()
+
+
+@pytest.mark.parametrize("text", LEAST)
+def test_the_thing_is_found_in_the_next_frames(videos, text):
+    protocol, objects, database = videos.set.protocols["instances"], videos.set.objects, videos.set.database["image_id"].to_numpy()
+    localiser = registry.parse("localiser", text)
+    if missing := localiser.lacks(videos.corpus):
+        pytest.skip(missing)
+    own = [protocol.positives(q) for q in range(len(videos))]
+    overlaps = []
+    for q, answers in enumerate(videos.localise(localiser, own, kind="segment")):
+        for row, answer in answers.items():
+            (o,) = np.flatnonzero((objects["image_id"] == database[row]) & (objects["label"] == videos.set.queries["label"][q]))
+            overlaps.append(overlap(answer, videos.set.mask(o).array))
+    assert len(overlaps) == 6 and np.mean(overlaps) > LEAST[text]
+
+
+@pytest.mark.parametrize("text", ["SP", "LightGlue"])
+def test_a_thing_of_the_same_video_has_more_inliers_than_another(videos, text):
+    rows = np.arange(len(videos.set.database))
+    answers = videos.localise(text, [rows] * len(videos), kind="segment")
+    for q, one in enumerate(answers):
+        own = set(videos.set.protocols["instances"].positives(q).tolist())
+        scores = {row: answer.score for row, answer in one.items() if videos.set.database["image_id"][row] != videos.set.queries["image_id"][q]}
+        assert np.mean([scores[row] for row in own]) > np.mean([s for row, s in scores.items() if row not in own])
