@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from foir_lib.methods import aggregation
+from foir_lib.methods.pixels import aggregation
 
 CENTRES = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
 X = torch.tensor([[3.0, 4.0], [0.0, 1.0], [10.0, 2.0]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foir_lib.methods import matched_points
+from foir_lib.methods.pixels import matched_points
 
 SQUARE = np.array([[2.5, 2.5], [7.5, 2.5], [7.5, 7.5], [2.5, 7.5]])
 

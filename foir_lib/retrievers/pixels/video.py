@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from foir_lib.methods import correspondence
+from foir_lib.methods.pixels import correspondence
 from foir_lib.registry import register
 from foir_lib.retrievers.pixels import opening
 from foir_lib.retrievers.pixels.dense import Soft
