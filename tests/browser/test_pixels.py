@@ -22,10 +22,12 @@ LARGEST = """e => {
 }"""
 INSIDE = """e => {
     const path = e.querySelector('.outline .line'), box = path.getBBox(), matrix = path.getScreenCTM();
-    for (let y = 0.5; y < box.height; y += 1) for (let x = 0.5; x < box.width; x += 1) {
-        const at = new DOMPoint(box.x + x, box.y + y);
-        if (path.isPointInFill(at)) { const here = at.matrixTransform(matrix); return [here.x, here.y]; }
-    }
+    const within = (x, y) => path.isPointInFill(new DOMPoint(x, y));
+    for (let far = 10; far >= 0; far -= 1) for (let y = box.y; y < box.y + box.height; y += 1) for (let x = box.x; x < box.x + box.width; x += 1)
+        if ([[0, 0], [far, 0], [-far, 0], [0, far], [0, -far]].every(([dx, dy]) => within(x + dx, y + dy))) {
+            const here = new DOMPoint(x, y).matrixTransform(matrix);
+            return [here.x, here.y];
+        }
 }"""
 
 

@@ -42,7 +42,7 @@ function onOutline(button, x, y) {
   const path = button.querySelector(".outline .line");
   const matrix = path?.getScreenCTM()?.inverse();
   const within = ([dx, dy]) => path.isPointInFill(new DOMPoint(x + dx, y + dy).matrixTransform(matrix));
-  return Boolean(matrix) && button.hasAttribute("data-outlined") && [[0, 0], [REACH, 0], [-REACH, 0], [0, REACH], [0, -REACH]].some(within);
+  return Boolean(matrix) && button.hasAttribute("data-outlined") && [0, REACH, -REACH].some((dx) => [0, REACH, -REACH].some((dy) => within([dx, dy])));
 }
 
 function setImage(img, bytes) {
