@@ -14,7 +14,7 @@ function text(element, value) {
 }
 
 const MARKS = { right: "\u2713 ", wrong: "\u2717 ", unknown: "" };
-const REACH = 4; // pixels of the page
+const REACH = [0, 1, -1, 2, -2, 3, -3, 4, -4]; // pixels of the page around a click: an outline may be smaller than a finger
 const KEYS = "Shift+Enter asks with the outline";
 
 // The outline of one picture: a rim, the line, and below both what can be clicked. Paths hold numbers alone.
@@ -42,7 +42,7 @@ function onOutline(button, x, y) {
   const path = button.querySelector(".outline .line");
   const matrix = path?.getScreenCTM()?.inverse();
   const within = ([dx, dy]) => path.isPointInFill(new DOMPoint(x + dx, y + dy).matrixTransform(matrix));
-  return Boolean(matrix) && button.hasAttribute("data-outlined") && [0, REACH, -REACH].some((dx) => [0, REACH, -REACH].some((dy) => within([dx, dy])));
+  return Boolean(matrix) && button.hasAttribute("data-outlined") && REACH.some((dx) => REACH.some((dy) => within([dx, dy])));
 }
 
 function setImage(img, bytes) {
