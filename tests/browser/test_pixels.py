@@ -16,12 +16,18 @@ SHOWN = """e => [...e.querySelectorAll('[data-item]')].map(i => {
             style ? style.strokeDasharray : '', style ? style.stroke : ''];
 })"""
 LOOKS = {"right": ("none", "rgb(0, 158, 115)"), "wrong": ("6px, 3px", "rgb(193, 18, 31)"), "unknown": ("1.5px, 2.5px", "rgb(0, 114, 178)")}
+LARGEST = """e => {
+    const wide = i => { const box = i.querySelector('.outline .line').getBBox(); return box.width * box.height; };
+    return [...e.querySelectorAll('[data-outlined]')].sort((a, b) => wide(b) - wide(a))[0].dataset.item;
+}"""
 INSIDE = """e => {
     const path = e.querySelector('.outline .line'), box = path.getBBox(), matrix = path.getScreenCTM();
-    for (let y = 0.5; y < box.height; y += 1) for (let x = 0.5; x < box.width; x += 1) {
-        const at = new DOMPoint(box.x + x, box.y + y);
-        if (path.isPointInFill(at)) { const here = at.matrixTransform(matrix); return [here.x, here.y]; }
-    }
+    const within = (x, y) => path.isPointInFill(new DOMPoint(x, y));
+    for (let far = 10; far >= 0; far -= 1) for (let y = box.y; y < box.y + box.height; y += 1) for (let x = box.x; x < box.x + box.width; x += 1)
+        if ([[0, 0], [far, 0], [-far, 0], [0, far], [0, -far]].every(([dx, dy]) => within(x + dx, y + dy))) {
+            const here = new DOMPoint(x, y).matrixTransform(matrix);
+            return [here.x, here.y];
+        }
 }"""
 
 
@@ -38,7 +44,7 @@ def test_outlines_follow_the_list_and_ask(opened, write, front_end, request):
             assert said == ({"right": "✓ ", "wrong": "✗ ", "unknown": ""}[known] + words if words else "")
             assert not kind or (kind == known and (dash, stroke) == LOOKS[known])
         picture(page, f"{request.node.name} list")
-        one = lists.locator("[data-outlined]").first
+        one = lists.locator(f"[data-item='{lists.evaluate(LARGEST)}']")
         row = int(one.get_attribute("data-key"))
         assert "Shift+Enter" in one.get_attribute("aria-description") and "outline" in one.get_attribute("title")
         one.focus()

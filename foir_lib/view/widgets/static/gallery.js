@@ -13,14 +13,13 @@ function text(element, value) {
   element.hidden = !value;
 }
 
-const SVG = "http://www.w3.org/2000/svg";
 const MARKS = { right: "\u2713 ", wrong: "\u2717 ", unknown: "" };
+const REACH = [0, 1, -1, 2, -2, 3, -3, 4, -4]; // pixels of the page around a click: an outline may be smaller than a finger
 const KEYS = "Shift+Enter asks with the outline";
 
 // The outline of one picture: a rim, the line, and below both what can be clicked. Paths hold numbers alone.
 function setOutline(button, outline) {
   const svg = button.querySelector(".outline");
-  svg.replaceChildren();
   const there = Boolean(outline?.paths.length);
   svg.toggleAttribute("hidden", !there);
   button.toggleAttribute("data-outlined", there);
@@ -35,18 +34,15 @@ function setOutline(button, outline) {
   svg.dataset.kind = outline.kind;
   const pairs = (path) => path.map((at, i) => `${i ? (i % 2 ? "," : " ") : ""}${Number(at)}`).join("");
   const d = outline.paths.map((path) => `M${pairs(path)}Z`).join("");
-  for (const name of ["rim", "line"]) {
-    const path = svg.appendChild(document.createElementNS(SVG, "path"));
-    path.setAttribute("class", name);
-    path.setAttribute("d", d);
-  }
+  for (const path of svg.children) path.setAttribute("d", d);
 }
 
-// Whether a point of the page lies within the outline on a picture; some browsers hide what is in a button from clicks.
+// Whether a point of the page lies within the outline on a picture, or nearly; some browsers hide what is in a button from clicks.
 function onOutline(button, x, y) {
   const path = button.querySelector(".outline .line");
-  const matrix = path?.getScreenCTM();
-  return Boolean(matrix) && path.isPointInFill(new DOMPoint(x, y).matrixTransform(matrix.inverse()));
+  const matrix = path?.getScreenCTM()?.inverse();
+  const within = ([dx, dy]) => path.isPointInFill(new DOMPoint(x + dx, y + dy).matrixTransform(matrix));
+  return Boolean(matrix) && button.hasAttribute("data-outlined") && REACH.some((dx) => REACH.some((dy) => within([dx, dy])));
 }
 
 function setImage(img, bytes) {
@@ -60,10 +56,7 @@ function makeItem(parent) {
   const button = make(parent, "button", "item", { type: "button", tabindex: "-1", ...quiet });
   const picture = make(button, "span", "picture");
   make(picture, "img", "", { alt: "", draggable: "false" });
-  const svg = picture.appendChild(document.createElementNS(SVG, "svg"));
-  svg.setAttribute("class", "outline");
-  svg.setAttribute("hidden", "");
-  svg.setAttribute("aria-hidden", "true");
+  picture.insertAdjacentHTML("beforeend", '<svg class="outline" aria-hidden="true" hidden><path class="rim"/><path class="line"/></svg>');
   make(picture, "span", "glyph");
   make(picture, "span", "badge");
   make(make(button, "span", "bar"), "i", "");
