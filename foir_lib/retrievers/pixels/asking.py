@@ -41,9 +41,9 @@ def _key(corpus, localiser, part):
     """What all answers of a localiser depend on beside the pair; None for a picture under the mouse, whose answers aren't kept."""
     inner, model = localiser.inner(corpus), (type(corpus.model), getattr(corpus.model, "opener", type(corpus.model)))
     return {
-        "what": "localisation", "localiser": str(localiser), "set": corpus.database.data, "queries": part.name, "data": part.data,
+        "what": "localisation", "localiser": localiser.key(corpus), "set": corpus.database.data, "queries": part.name, "data": part.data,
         "model": corpus.model.key, "code": code_of(localiser, *inner, localise, type(part), *model, type(corpus.set)),
-        "inner": [str(getattr(one, "key", one)) for one in inner],
+        "inner": [one.key(corpus) if isinstance(one, Localiser) else str(getattr(one, "key", one)) for one in inner],
     }  # fmt: skip
 
 

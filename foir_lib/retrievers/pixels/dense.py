@@ -1,4 +1,4 @@
-"""Dense correspondence of a ViT's patches: labels of the query's patches are carried to those of a database picture."""
+"""Localisers on a ViT's patches: labels of the query's are carried to those of a database picture, or prototypes are compared with them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from foir_lib.detections import Localisation
 from foir_lib.images import rgb
-from foir_lib.methods.pixels import correspondence
+from foir_lib.methods.pixels import correspondence, self_support
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser
 from foir_lib.retrievers.pixels.patches import Patches
@@ -56,6 +56,27 @@ class Dense(Patches, Soft):
                 picture = torch.from_numpy(np.array(rgb(corpus.database.open(int(row))))).permute(2, 0, 1) / 255
                 probability = correspondence.sharpened(probability[None], picture[None])[0]
             yield probability, met(cosines, labels, carried > 0.5)
+
+
+@register("localiser", "SelfSupport")
+@dataclass(frozen=True)
+class SelfSupport(Patches, Soft):
+    """Each patch is foreground or background by the nearer prototype; ``rounds`` of self-support, see :func:`self_support.segmented`.
+
+    ``side``, ``block``, ``model``: see :class:`Patches`. Score: the mean probability of the patches above a half.
+    """
+
+    rounds: int = 1
+
+    def soft(self, corpus, part, m, rows):
+        query, share = self.of_prompt(part, m)
+        query, share = query.flatten(0, 1), share.flatten()
+        for row in rows:
+            tokens = self.tokens(corpus.database, int(row))
+            grid, size = tuple(tokens.shape[:2]), tuple(corpus.database.sizes[row].tolist())
+            (probability,) = self_support.segmented(tokens.flatten(0, 1)[None], query, share, self.rounds)
+            inside = probability[probability > 0.5]
+            yield correspondence.enlarged(probability, grid, size), float(inside.mean()) if len(inside) else 0.0
 
 
 def met(cosines: Tensor, labels: Tensor, inside: Tensor) -> float:

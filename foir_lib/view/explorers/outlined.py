@@ -9,13 +9,12 @@ from foir_lib.text import markup
 from foir_lib.view.explorers import rows
 from foir_lib.view.explorers.base import Explorer
 from foir_lib.view.explorers.comparison import Comparison
-from foir_lib.view.figures.pixels import RIGHT
 from foir_lib.view.widgets import outlines
 from foir_lib.view.widgets.live import Words
 
 NONE = "none"
 LEGEND = Markup(
-    f"Outlines: <b>✓</b> solid, IoU of at least {RIGHT}; <b>✗</b> dashed, less, or nothing of it is there; dotted, nobody knows. Click one to ask with it."
+    "Outlines: <b>✓</b> solid, IoU of at least 0.5; <b>✗</b> dashed, less, or nothing of it is there; dotted, nobody knows. Click one to ask with it."
 )
 
 

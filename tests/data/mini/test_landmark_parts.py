@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foir_lib import load_set
-from foir_lib.data.mini import facades, landmark_parts, landmarks, town
+from foir_lib.data.mini import facades, landmarks, town
 
 NUMBERS = {"seed": 5, "n_landmarks": 6, "n_queries": 6, "n_database": 48}
 
@@ -30,7 +30,7 @@ def test_marks_change_no_colour_and_lie_on_the_facade():
         np.testing.assert_array_equal(marked[..., :5], plain)
         marks = marked[..., 5:]
         assert marks.shape[2] == 3 and set(np.unique(marks)) <= {0, 1} and marks.sum(2).max() <= 1, "what is seen is one part's"
-        for name, mark in zip(landmark_parts.parts_of(facade), np.moveaxis(marks, 2, 0), strict=True):
+        for name, mark in zip(landmarks.parts_of(facade), np.moveaxis(marks, 2, 0), strict=True):
             assert name == "" or mark.any()
 
 
@@ -41,16 +41,16 @@ def test_right_pictures_show_the_part_by_the_grade_of_the_landmark(sets):
     for index in range(NUMBERS["n_database"]):
         _, instances, grades = landmarks.picture(world, NUMBERS["seed"], NUMBERS["n_landmarks"], 1, index)
         for one, grade in zip(instances, grades, strict=True):
-            for name, marks in zip(landmark_parts.parts_of(world.facades[one.landmark]), one.parts, strict=True):
+            for name, marks in zip(landmarks.parts_of(world.facades[one.landmark]), one.parts, strict=True):
                 assert not (marks & ~one.mask).any()
-                if name and marks.sum() >= landmark_parts.LEAST:
+                if name and marks.sum() >= landmarks.LEAST:
                     shown.setdefault((f"{names[one.landmark]}/{name}", grade), []).append(index)
     assert len(rs.queries) > 6 and rs.queries["label"].str.contains("/").all()
     for query, label in enumerate(rs.queries["label"]):
         for protocol in ("easy", "hard"):
             assert rs.protocols[protocol].positives(query).tolist() == sorted(shown.get((label, protocol), []))
         mask, box = rs.mask(rs.queries["object"].iloc[query]), rs.queries["prompt"].iloc[query]
-        assert mask.array.sum() >= 4 * landmark_parts.LEAST and str(mask.box((192, 160))) == str(box)
+        assert mask.array.sum() >= 4 * landmarks.LEAST and str(mask.box((192, 160))) == str(box)
         whole = rs.objects[(rs.objects["image_id"] == rs.queries["image_id"].iloc[query]) & (rs.objects["label"] == label.split("/")[0])]
         assert not (mask.array & ~rs.mask(whole.index[0]).array).any()
     ignored = rs.protocols["medium"].ignored_of(0)

@@ -20,7 +20,7 @@ from foir_lib.prompts import Box, Mask
 
 NAMES = registry.names("localiser")
 ORDER = np.random.default_rng(1).permutation(N).tolist()
-TEXTS = {"regions": "boxes", "of": "CBIR"}  # other values of options that are texts
+TEXTS = {"regions": "boxes", "of": "Dense(k=2)", "Map of": "CBIR", "fused": "1"}  # other values of options that are texts
 PLACES = ("weights", "detector")  # options that name networks: another is another's weights
 
 
@@ -41,7 +41,8 @@ def asked(networks):
         small = {"side": 64, "n_features": 40, "n_words": 6, "least": 3, "score": 0.0}
         options = {field.name: small[field.name] for field in fields(one) if field.name in small}
         options |= {"weights": networks[name]} if name in networks else {}
-        options |= {"OWL": {"detector": "mini-owl"}, "Map": {"of": "PHS(h_on=2)"}, "LightGlue": {"matcher": "mutual"}}.get(name, {})
+        options |= {"OWL": {"detector": "mini-owl"}, "Map": {"of": "PHS(h_on=2)"}, "LightGlue": {"matcher": "mutual"}, "Tiled": {"overlap": 16, "of": "Dense(side=64)"},
+                    "SAM": {"segmenter": "mini-sam", "of": "Dense(side=64)"}}.get(name, {})  # fmt: skip
         return one(**options)
 
     return asked
@@ -160,10 +161,11 @@ def test_a_mask_larger_than_the_picture_is_refused_in_words(tiny, asked, name):
         localiser.locate(corpus, large, 0, np.arange(2))
 
 
-def other_value(field, value):
+def other_value(name, field, value):
     """A value of an option that isn't the one it has."""
-    if field.name in TEXTS:
-        return TEXTS[field.name]
+    for text in (f"{name} {field.name}", field.name):
+        if text in TEXTS:
+            return TEXTS[text]
     kind = get_args(field.type)[0] if isinstance(field.type, UnionType) else field.type
     if get_origin(kind) is Literal:
         return next(one for one in get_args(kind) if one != value)
@@ -179,10 +181,10 @@ OPTIONS = [(name, field) for name in NAMES for field in fields(registry.lookup("
 
 @pytest.mark.parametrize(("name", "field"), OPTIONS, ids=lambda v: getattr(v, "name", v))
 def test_an_option_is_printed_read_again_and_changes_the_key(tiny, asked, name, field):
-    if other_value(field, getattr(asked(name), field.name)) is None:
+    if other_value(name, field, getattr(asked(name), field.name)) is None:
         pytest.skip(f"{field.name} holds no plain value")
     one = asked(name)
-    other = replace(one, **{field.name: other_value(field, getattr(one, field.name))})
+    other = replace(one, **{field.name: other_value(name, field, getattr(one, field.name))})
     assert registry.parse("localiser", str(other)) == other != one
     corpus = tiny.experiment(model_for(tiny, other)).corpus
     assert other.key(corpus) != one.key(corpus)
@@ -191,7 +193,7 @@ def test_an_option_is_printed_read_again_and_changes_the_key(tiny, asked, name, 
 def bad_values(field):
     kind = get_args(field.type)[0] if isinstance(field.type, UnionType) else field.type
     if get_origin(kind) is Literal:
-        return ["nonsense", 2]
+        return ["nonsense", 97]
     return {bool: [1, "yes"], float: [-0.5, np.nan, "1", True], int: [-1, 1.5, "3", True], str: [3, True]}.get(kind, [])
 
 

@@ -17,8 +17,10 @@ from foir_lib.errors import InputError
 from foir_lib.registry import parse
 from foir_lib.retrievers.base import Localiser
 from foir_lib.retrievers.corpus import Corpus
+from foir_lib.view.explorers.outlined import LEGEND
 from foir_lib.view.explorers.pixels import PixelExplorer
 from foir_lib.view.explorers.retrieval import RetrievalExplorer
+from foir_lib.view.figures.pixels import RIGHT
 from foir_lib.view.widgets import outlines
 
 DENSE = "Dense(side=32)"
@@ -230,3 +232,7 @@ def test_close_leaves_nothing_behind(corpus, open_widgets):
 def test_without_a_localiser_the_tab_says_why(tiny, monkeypatch):
     monkeypatch.setattr(registry, "names", lambda kind: [])
     assert "no localiser can ask tiny-vit" in PixelExplorer.lacks(tiny.experiment("vit").corpus)
+
+
+def test_the_legend_names_the_iou_that_counts():
+    assert f"at least {RIGHT};" in LEGEND
