@@ -148,7 +148,8 @@ def reproduce(
     except KeyboardInterrupt:
         sentence = "stopped: what is finished is kept, the same command goes on from there"
         raise typer.Exit(_say(sentence, 130)) from None
-    typer.echo(f"{folder / 'report.html'}")
+    listed = [f"needs data: {name}: {sentence}" for name, sentence in runner.needing_data(tables).items()]
+    typer.echo("\n".join([f"{folder / 'report.html'}", *listed]))
     for name, sentence in failures.items():
         _say(f"failed: {name}: {sentence}", 1)
     raise typer.Exit(1 if failures else 0)

@@ -9,7 +9,7 @@ from foir_lib.bench import published
 from foir_lib.bench.tables.catalogue import find
 from foir_lib.bench.tables.columns import Column, Table
 from foir_lib.data.getting.download import folder
-from foir_lib.data.opening import opener
+from foir_lib.data.opening import needs_root, opener
 from foir_lib.errors import InputError, MissingError, count
 from foir_lib.files import as_path
 from foir_lib.models import devices, zoo
@@ -39,6 +39,12 @@ def rows_of(table: str, dataset: str = "mini", model: str = "mini") -> tuple[lis
         if paper and not names[-1]:
             raise InputError(f"{what}={text!r} names nothing: give mini, paper, or names separated by commas.")
     return names[0], names[1] if spec.models else []
+
+
+def needs_data(table: str) -> str:
+    """Which data set of a table has no stand-in in the mini world, in a sentence's words, or ""."""
+    lacking = [name for name in rows_of(table)[0] if needs_root(place_of(name)[0])]
+    return f"{lacking[0]} has no stand-in in the mini world: foir reproduce {table} --data-root FOLDER" if lacking else ""
 
 
 def columns_of(spec: Table, methods: str = "") -> tuple[Column, ...]:

@@ -18,6 +18,12 @@ def opened(kind: str, name: str, root: str | PathLike | None, options: dict, see
     return opener(kind, name, root, options, seed)()
 
 
+def needs_root(name: str) -> bool:
+    """Whether the benchmark of that name is files in a folder, not made from a seed. Raises InputError for an unknown one."""
+    takes = inspect.signature(registry.lookup("set", name)).parameters
+    return "root" in takes and takes["root"].default is inspect.Parameter.empty
+
+
 def opener(kind: str, name: str, root: str | PathLike | None, options: dict, seed: int | None = None) -> Callable[[], Any]:
     """The function registered as a ``kind`` of that ``name`` with a ``root`` and ``options``, not called yet.
 

@@ -132,8 +132,14 @@ def test_damaged_published_numbers_are_told_before_the_work(nothing, monkeypatch
 
 
 @pytest.mark.parametrize("table", catalogue.EVERY)
-def test_every_table_may_run_as_it_is(table):
-    limits.check({"table": table})
+def test_every_table_may_run_as_it_is_or_needs_data(table, tmp_path, monkeypatch):
+    monkeypatch.delenv("FOIR_DATA", raising=False)
+    if words := limits.needs_data(table):
+        assert table == "px-davis"
+        assert words == "davis has no stand-in in the mini world: foir reproduce px-davis --data-root FOLDER"
+        with pytest.raises(InputError, match="davis needs a root"):
+            limits.check({"table": table})
+    limits.check({"table": table} | ({"data_root": str(tmp_path)} if words else {}))
 
 
 @given(st.sampled_from([*limits.LEAST]), st.integers(-(10**12), 10**12))

@@ -201,14 +201,28 @@ def test_mini_is_every_table_and_nothing_else(notebooks, tmp_path):
 
 
 def test_a_table_is_made_by_the_notebook_of_its_family(notebooks):
-    for family in ("ca", "ra", "mao"):
+    for family in ("ca", "ra", "mao", "px"):
         write_notebook(notebooks / f"{family}.ipynb")
     jobs = runner.plan(["mini"], {}, notebooks)
-    assert [job.table for job in jobs] == list(catalogue.EVERY) and len(jobs) == 17 + 16 + 4 + 4
+    assert [job.table for job in jobs] == [table for table in catalogue.EVERY if table != "px-davis"] and len(jobs) == 17 + 16 + 4 + 4 + 4
     assert all(job.notebook == notebooks / f"{job.table.split('-')[0]}.ipynb" for job in jobs)
-    assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra", "mao"}
+    assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra", "mao", "px"}
     with pytest.raises(InputError, match="did you mean ra-2"):
         runner.plan(["ra-2d"], {}, notebooks)
+
+
+def test_a_table_without_a_stand_in_is_listed_as_in_need_of_data_and_fails_nothing(notebooks, tmp_path):
+    assert runner.needing_data(["mini"], notebooks) == {}  # no notebook of that family here
+    write_notebook(notebooks / "px.ipynb")
+    needing = runner.needing_data(["mini"], notebooks)
+    assert list(needing) == ["px-davis"] and needing["px-davis"].startswith("davis has no stand-in in the mini world")
+    assert "px-davis" not in [job.table for job in runner.plan(["mini"], {}, notebooks)]
+    assert runner.needing_data(["px-davis"], notebooks) == {}
+    assert [job.table for job in runner.plan(["px-davis"], {}, notebooks)] == ["px-davis"]  # by its name it runs, or is refused
+    with pytest.raises(InputError, match="davis needs a root"):
+        runner.reproduce(["px-davis"], {}, tmp_path / "out", notebooks=notebooks)
+    text = Page(tmp_path, needing).write().read_text()
+    assert "Things of videos" in text and "needs data: davis has no stand-in" in text and "0 tables, 0 failed" in text
 
 
 def test_a_parameter_that_some_tables_lack_is_refused_before_anything_runs(notebooks):
@@ -225,7 +239,7 @@ def test_a_parameter_that_some_tables_lack_is_refused_before_anything_runs(noteb
 
 
 def test_the_notebooks_of_all_papers_share_what_the_command_line_offers():
-    read = {name: parameters.read(files.notebooks_root() / "tables" / f"{name}.ipynb") for name in ("phs", "ca", "ra", "mao")}
+    read = {name: parameters.read(files.notebooks_root() / "tables" / f"{name}.ipynb") for name in ("phs", "ca", "ra", "mao", "px")}
     run = inspect.signature(bench_rows.run).parameters
     for name, known in read.items():
         assert {"data_root", "weights", "device", "seed", "methods", "plugin", "training_root", "guest"} <= set(known)

@@ -35,10 +35,11 @@ class Job(NamedTuple):
     values: dict
 
 
-def run_all(jobs: list[Job], folder: Path, fresh: bool) -> dict[str, str]:
-    """Run what isn't done; the report grows, even when interrupted. Returns table -> sentence of those that failed."""
+def run_all(jobs: list[Job], folder: Path, fresh: bool, needing: dict[str, str] | None = None) -> dict[str, str]:
+    """Run what isn't done; the report grows, even when interrupted. ``needing``: tables left out for want of data, listed there. Returns
+    table -> sentence of those that failed."""
     settle(folder)
-    batch = _Batch(folder, fresh, len(jobs))
+    batch = _Batch(folder, fresh, len(jobs), needing)
     done = [job for job in jobs if batch.standing(job)[2]]
     for job in done:
         show(job.table, batch.page, "done before, by the same code and parameters")
@@ -93,9 +94,9 @@ def lanes(jobs: list[Job]) -> list[list[Job]]:
 class _Batch:
     """What the lanes of a run share."""
 
-    def __init__(self, folder, fresh, n):
+    def __init__(self, folder, fresh, n, needing=None):
         self.folder, self.fresh, self.n = folder, fresh, n
-        self.page, self.failures, self.measured, self.earlier = Page(folder), {}, {}, minutes.remembered()
+        self.page, self.failures, self.measured, self.earlier = Page(folder, needing), {}, {}, minutes.remembered()
         self.stopped, self.lock, self.ahead, self.now, self.shown = Event(), Lock(), [], "", None
 
     def run(self, lane, kernel):

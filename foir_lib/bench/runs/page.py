@@ -24,10 +24,11 @@ TEMPLATES = Environment(
 class Page:
     """The report of the folder of a run: ``results``, table -> (rows, stamp), and report.html of them.
 
-    Each ``<table>.json`` that lies in the folder is read once, when the page is created; other files are nobody's results.
+    ``needing``: table -> sentence of those that are only listed, as in need of data. Each ``<table>.json`` that lies in the folder is read once, when the page is created; other files are nobody's results.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, needing: dict[str, str] | None = None):
+        self.needing = needing or {}
         self.folder, self.results, self.damaged, self._sections, self._minutes = Path(folder), {}, {}, {}, {}
         for path in [self.folder / f"{table}.json" for table in EVERY]:
             if path.is_file():
@@ -62,7 +63,7 @@ class Page:
             name=self.folder.resolve().name, failures=failures, running=running, logs=logs,
             n_good=len(names) - len(failures.keys() & set(names)),
             sections={table: self._sections[table] for table in names}, title=title,
-            minutes=self._minutes,
+            minutes=self._minutes, needing=self.needing,
         )  # fmt: skip
         atomic_write(self.folder / "report.html", text)
         return self.folder / "report.html"

@@ -24,7 +24,7 @@ def reproduce(
     ``tables``: ids, each possibly several separated by commas, or "mini" for those of all papers on the mini world.
     ``values``: parameter name -> value (or command-line text). What the folder ``out`` (default ``runs/<names>``) holds
     already, computed by the same code, lock and parameters, stays unless ``fresh``. A table that fails doesn't stop the
-    others. Raises InputError before anything runs for an unknown table or parameter, one that some of the tables lack, a
+    others. Of "mini" those without a stand-in there are left out, see :func:`needing_data`. Raises InputError before anything runs for an unknown table or parameter, one that some of the tables lack, a
     value of a wrong type or that can't be (:func:`foir_lib.bench.limits.check`), or a folder in use.
     """
     values = {name: value for name, value in (values or {}).items() if value is not None}
@@ -40,7 +40,7 @@ def reproduce(
     except filelock.Timeout as error:
         raise InputError(f"Another run is at work in {folder}: wait or choose another --out.") from error
     with held:
-        return folder, run_all(jobs, folder, fresh)
+        return folder, run_all(jobs, folder, fresh, needing_data(tables, notebooks))
 
 
 def plan(tables: list[str], values: dict, notebooks: str | Path | None = None) -> list[Job]:
@@ -54,7 +54,7 @@ def plan(tables: list[str], values: dict, notebooks: str | Path | None = None) -
         raise InputError("There is nothing to reproduce: name mini or tables such as phs-1.")
     if "mini" in names:
         _only_mini(names, values)
-        names = [t for t in EVERY if _notebook(t, root).is_file()]
+        names = [t for t in EVERY if _notebook(t, root).is_file() and not limits.needs_data(t)]
         if not names:
             raise MissingError(f"There are no notebooks of tables in {root}: check the checkout.")
     paths = {name: _notebook(name, root) for name in names if find(name)}  # an unknown one is an error
@@ -66,6 +66,13 @@ def plan(tables: list[str], values: dict, notebooks: str | Path | None = None) -
         filled = parameters.fill(known[path], {**watched, **values, "table": name}, path.name)
         jobs.append(Job(name, path, {k: v for k, v in filled.items() if k != "out"}))
     return jobs
+
+
+def needing_data(tables: list[str], notebooks: str | Path | None = None) -> dict[str, str]:
+    """Table -> sentence of those that "mini" leaves out, because their data set has no stand-in in the mini world."""
+    root = Path(notebooks) if notebooks else notebooks_root() / "tables"
+    every = EVERY if "mini" in tables else ()
+    return {table: words for table in every if _notebook(table, root).is_file() and (words := limits.needs_data(table))}
 
 
 def _for_all(known, values):

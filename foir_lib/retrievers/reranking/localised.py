@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foir_lib.errors import InputError
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Reranker
 from foir_lib.retrievers.pixels import asking
@@ -20,7 +21,10 @@ class Localised(Reranker):
 
     def __post_init__(self):
         super().__post_init__()
-        asking.parsed(self.of)
+        try:
+            asking.parsed(self.of)
+        except InputError as error:
+            raise InputError(f"of={self.of!r} names nothing that localises: {error}") from error
 
     def lacks(self, corpus, retriever):
         return asking.parsed(self.of).lacks(corpus)

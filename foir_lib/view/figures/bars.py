@@ -3,6 +3,8 @@
 ``rows`` are those of a table run: dataset, model, method, metric, published, ours (percent, but for costs).
 """
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -30,6 +32,7 @@ def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
     grouped = len(keys) > len(methods)
     at = {key: i + 0.5 * grouped * methods.index(key[0]) for i, key in enumerate(keys)}
     across, down = (len(datasets), len(metrics)) if len(datasets) > 1 else (len(metrics), 1)
+    crowded = len(datasets) == 1 and across > 2  # the figure's title names the data set, not each panel's
     high = max(at.values())
     with looks.canvas(down * (LINE * (high + 1) + 0.55) + 0.6) as figure:
         panels = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
@@ -38,13 +41,14 @@ def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
             alike = rows[rows["metric"] == name]
             _panel(axes, alike[alike["dataset"] == dataset], at, models)
             unit, comma = "" if name in COSTS or "%" in name else " (%)", ", " if across < 3 else ",\n"
-            axes.set(title=f"{dataset}{comma}{name}{unit}", ylim=(high + 0.6, -0.6))
+            words = fill(f"{name}{unit}", 96 // across) if crowded else f"{dataset}{comma}{name}{unit}"
+            axes.set(title=words, ylim=(high + 0.6, -0.6))
             axes.set_yticks(*zip(*_ticks(at, len(models)), strict=True))
             axes.tick_params(axis="y", length=0)
             values = alike.reindex(columns=["ours", "published", "high"])
             room = 1.45 if values[["ours", "published"]].notna().all(axis=1).any() else 1.18  # for the numbers
             axes.set_xlim(0, room * (np.nanmax(values.to_numpy(float), initial=0) or 1))
-        looks.finish(figure, panels, across, "", "", title)
+        looks.finish(figure, panels, across, "", "", "\n".join(filter(None, (title, datasets[0]))) if crowded else title)
     return figure
 
 

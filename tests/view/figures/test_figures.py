@@ -277,6 +277,18 @@ def legend(figure):
     return [t.get_text() for t in figure.legends[0].get_texts()]
 
 
+def test_bars_of_many_metrics_of_one_set_name_it_once():
+    """Beside each other its name would run into the next panel's."""
+    metrics = ["mAP@50:5:95 D medium", "mAP@50:5:95 S medium", "mAP medium"]
+    rows = pd.DataFrame([{"dataset": "a" * 40, "model": "m", "method": x, "metric": y, "ours": 50.0} for x in "AB" for y in metrics])
+    figure = figures.bars(rows, title="pixels")
+    assert [" ".join(text.split()) for text in titles(figure)] == [f"{name} (%)" for name in metrics]
+    assert figure.get_suptitle() == "pixels\n" + "a" * 40
+    figure.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:]))
+
+
 def test_bars_of_several_models_stand_in_groups():
     rows = table(published=np.nan)
     rows.loc[(rows["method"] == "PHS") & (rows["model"] == MODELS[1]), "published"] = 25.0

@@ -51,12 +51,27 @@ function setImage(img, bytes) {
   if (old) URL.revokeObjectURL(old);
 }
 
+// The drawing that lies over a picture, hidden until there is an outline.
+const SVG = ["http:", "", "www.w3.org", "2000", "svg"].join("/"); // a name, nothing is fetched
+function drawing(picture) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "outline");
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("hidden", "");
+  for (const name of ["rim", "line"]) {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("class", name);
+    svg.append(path);
+  }
+  picture.append(svg);
+}
+
 function makeItem(parent) {
   const quiet = { "data-lm-suppress-shortcuts": "true" }; // or JupyterLab's keys would work here: x cuts the cell
   const button = make(parent, "button", "item", { type: "button", tabindex: "-1", ...quiet });
   const picture = make(button, "span", "picture");
   make(picture, "img", "", { alt: "", draggable: "false" });
-  picture.insertAdjacentHTML("beforeend", '<svg class="outline" aria-hidden="true" hidden><path class="rim"/><path class="line"/></svg>');
+  drawing(picture);
   make(picture, "span", "glyph");
   make(picture, "span", "badge");
   make(make(button, "span", "bar"), "i", "");
