@@ -127,7 +127,8 @@ def localisers(
             _border(second, contours(truth[i]), "white", "-", "black")
             second.set_xlabel("" if truth[i].any() else "isn't there")
             for axes, each in zip(panels, answers.values(), strict=True):
-                _panel(axes, pictures[i], each[i], bool(truth[i].any()), overlap(each[i], truth[i]) if truth[i].any() else None)
+                iou = overlap(each[i], truth[i]) if truth[i].any() else None
+                _panel(axes, pictures[i], each[i], bool(truth[i].any()), iou, scale=min(1.0, side / 1.7))
         for axes, name in zip(lines[0], ["query", "truth", *answers], strict=True):
             axes.set_title(name)
         figure.suptitle(title or "")
@@ -181,12 +182,12 @@ def image_and_pixel_map(rows: pd.DataFrame, title: str | None = None) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, picture: Image.Image, localisation: Localisation, right: bool | None, iou: float | None):
+def _panel(axes: Axes, picture: Image.Image, localisation: Localisation, right: bool | None, iou: float | None, scale: float = 1.0):
     """A picture with the outline found on it, its mark, and its IoU below."""
     parts.show(axes, picture)
     lines, one = polygons(localisation), verdict(right, iou)
     colour, dash, mark = LOOKS[one if lines else None if right is None else not right]
-    _border(axes, lines, colour, dash)
+    _border(axes, lines, colour, dash, scale=scale)
     if mark:
         box = {"facecolor": colour, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
         axes.text(0.04, 0.95, mark, transform=axes.transAxes, va="top", color="white", fontsize=9, bbox=box)
@@ -200,8 +201,8 @@ def words(there: bool, right: bool | None, iou: float | None) -> str:
     return "isn't there" if right is False else "" if iou is None or right is None else f"IoU {iou:.2f}"
 
 
-def _border(axes: Axes, lines: list[np.ndarray], colour: str, dash, rim: str = "white"):
-    """Polygons, above a solid rim that lifts them off the picture."""
+def _border(axes: Axes, lines: list[np.ndarray], colour: str, dash, rim: str = "white", scale: float = 1.0):
+    """Polygons, above a solid rim that lifts them off the picture; ``scale``: of their width."""
     if lines:
-        axes.add_collection(PolyCollection(lines, facecolors="none", edgecolors=rim, linewidths=3))
-        axes.add_collection(PolyCollection(lines, facecolors="none", edgecolors=colour, linewidths=1.6, linestyles=[dash]))
+        axes.add_collection(PolyCollection(lines, facecolors="none", edgecolors=rim, linewidths=3 * scale))
+        axes.add_collection(PolyCollection(lines, facecolors="none", edgecolors=colour, linewidths=1.6 * scale, linestyles=[dash]))
