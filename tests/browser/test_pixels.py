@@ -8,7 +8,7 @@ from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.page import Page
 scenes = load_set("mini-focus", seed=1, n_query=8, n_database=24)
 page = Page(Corpus(scenes, load_model("mini-vit", device="cpu"), progress=False), tabs=["Pixels", "Lists"])
-page.query(5)
+page.query(18)
 page"""
 SHOWN = """e => [...e.querySelectorAll('[data-item]')].map(i => {
     const line = i.querySelector('.outline:not([hidden]) .line'), style = line && getComputedStyle(line);
@@ -59,7 +59,7 @@ def test_outlines_follow_the_list_and_ask(opened, write, front_end, request):
         assert kernel.value("str(page.canvas.asks)") != before and "Mask" in kernel.value("str(page.canvas.asks)")
         kernel.until("not page.explorer.outlines.waiting")
         picture(page, f"{request.node.name} asked")
-        kernel.run("page.query(5)")
+        kernel.run("page.query(18)")
         kernel.until("not page.explorer.outlines.waiting and len(page.explorer.outlines.outlines)")
         other = lists.locator("[data-outlined]").first
         row = int(other.get_attribute("data-key"))
