@@ -73,10 +73,14 @@ class Patches(Localiser):
         pixels = part.prompt(m).pixels(size, (max(size[1] // CLICK, 1), max(size[0] // CLICK, 1)))
         return tokens, torch.from_numpy(np.asarray(patch_shares(pixels, tuple(tokens.shape[:2])), dtype=np.float32))
 
+    def stored(self, part):
+        """Features of the pictures of a part, those of ``block``; see :func:`patches`."""
+        return patches(part, self.side, self.block, self.model_of(part.corpus))
+
     def tokens(self, part, row: int) -> Tensor:
         """Patch tokens (rows, columns, d) float32 of a picture of a part, those of ``fused`` beside them on the same grid."""
         first = self.model_of(part.corpus)
-        one = read(patches(part, self.side, self.block, first), row)
+        one = read(self.stored(part), row)
         others = [read(patches(part, self.side, block, name), row) for name, block in self.others(first)]
         return torch.cat([one, *(on_grid(other, tuple(one.shape[:2])) for other in others)], -1)
 
