@@ -55,7 +55,7 @@ def test_regions_are_averaged_over_cells_and_the_best_are_boxed():
 
 def test_matches_are_lines_between_the_points():
     picture, points = Image.new("RGB", (30, 20)), np.float32([[1, 2], [3, 4]])
-    verified = spatial.Verified(points, points + 1, np.eye(2, 3))
+    verified = spatial.Verified(points, points + 1, np.eye(2, 3), np.array([[0, 0], [1, 1]]))
     figure = drawn(figures.matches(picture, [picture], [verified], right=[True]))
     assert [(a.xy1, a.xy2) for a in figure.artists] == [([1, 2], [2, 3]), ([3, 4], [4, 5])]
     assert figure.axes[1].get_title() == "2 inliers"

@@ -11,8 +11,10 @@ from PIL import Image
 
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
-from foir_lib.detections import Detections
+from foir_lib.detections import Detections, Localisation
 from foir_lib.prompts import Box
+from foir_lib.search.rerank import topological
+from foir_lib.search.rerank.hypergraph import Adopted
 from foir_lib.text import one_line
 from foir_lib.view import figures
 from foir_lib.view.figures import looks
@@ -50,6 +52,9 @@ class Model:
 
 
 MAPS = np.linspace(0, 1, 6)[None]
+MASK = np.pad(np.ones((20, 20), bool), ((5, 15), (5, 35)))
+FOUND = Localisation.of(MASK, 1.0)
+POINTS, PAIRS = np.float32(np.stack(np.divmod(np.arange(16), 4)[::-1], 1) * 10 + 5), np.repeat(np.arange(16)[:, None], 2, 1)
 DRAWN = {
     "bars": lambda name, _: figures.bars(rows(name), title=name),
     "bars of two models": lambda name, _: figures.bars(pd.concat([rows(name), rows("m")]), title=name),
@@ -70,6 +75,14 @@ DRAWN = {
     "detections": lambda name, _: figures.detections(picture(), {name: Detections(np.array([[1, 1, 9, 9]]), np.ones(1))}, name),
     "crop maps": lambda name, _: figures.crop_maps([picture()], {name: MAPS}, MAPS, (2, 3), name),
     "heads": lambda name, _: figures.roi_bars([0.1, 0.5], [True, False], name),
+    "outlines": lambda name, folder: figures.outlines(set_of(folder, name), 0, {name: ([0, 1], [FOUND] * 2, [True, False], None)}, title=name),
+    "localisers": lambda name, _: figures.localisers([(picture(), Box(1, 1, 20, 20))], [picture()], [MASK], {name: [FOUND]}, [name], title=name),
+    "lists and pixels": lambda name, _: figures.image_and_pixel_map(
+        pd.DataFrame({"list": [name], "localiser": [name], "image": [40.0], "pixel": [3.0]}), title=name
+    ),
+    "walk": lambda name, _: figures.walked([picture()], [Adopted(0, np.float32([1, 1, 9, 9]), -1, 0)], title=name),
+    "communities": lambda name, _: figures.communities([picture()] * 2, [0, 0], title=name),
+    "cells": lambda name, _: figures.cells((picture(), picture()), (POINTS, POINTS), PAIRS, topological.largest(POINTS, POINTS, PAIRS), title=name),
 }  # fmt: skip
 
 
@@ -95,6 +108,7 @@ def test_every_figure_with_words_of_data_is_tried():
     others |= {"descriptor_maps", "legrad_layers", "legrad_maps"}  # drawn by heat_maps
     tried = {"bars", "histogram", "relative", "scan", "gains", "prompt", "contact_sheet", "compare_lists", "case"}
     tried |= {"attention_compare", "coattention_maps", "regions", "roi_bars", "heat_maps", "detections", "crop_maps"}
+    tried |= {"outlines", "localisers", "image_and_pixel_map", "walked", "communities", "cells"}
     assert tried | others == set(figures.__all__) and not tried & others
 
 

@@ -54,16 +54,13 @@ function setImage(img, bytes) {
 // The drawing that lies over a picture, hidden until there is an outline.
 const SVG = ["http:", "", "www.w3.org", "2000", "svg"].join("/"); // a name, nothing is fetched
 function drawing(picture) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", "outline");
-  svg.setAttribute("aria-hidden", "true");
-  svg.setAttribute("hidden", "");
-  for (const name of ["rim", "line"]) {
-    const path = document.createElementNS(SVG, "path");
-    path.setAttribute("class", name);
-    svg.append(path);
-  }
-  picture.append(svg);
+  const drawn = (parent, tag, about) => {
+    const element = parent.appendChild(document.createElementNS(SVG, tag));
+    Object.entries(about).forEach(([name, value]) => element.setAttribute(name, value));
+    return element;
+  };
+  const svg = drawn(picture, "svg", { class: "outline", "aria-hidden": "true", hidden: "" });
+  ["rim", "line"].forEach((name) => drawn(svg, "path", { class: name }));
 }
 
 function makeItem(parent) {
