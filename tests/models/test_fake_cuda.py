@@ -109,6 +109,7 @@ def tail(strategy):
 # name: (what is read back from the device, call)
 PATHS = {
     "ViT.tokens": ([], lambda: VIT.tokens(x(), 4)),
+    "ViT.patches": ([], lambda: VIT.patches(torch.zeros(2, 3, 128, 160), 1)),
     "ViT.cls_state": ([], lambda: VIT.cls_state(x())),
     "ViT.cls_state, bias": ([False], lambda: VIT.cls_state(x(), torch.zeros(2, 64))),
     "ViT.cls_state, one bias": ([False], lambda: VIT.cls_state(x(), torch.zeros(64), last=1)),
@@ -208,7 +209,7 @@ ON_CPU = {"clusters.coattended"}  # where the result is handed back on the CPU
 
 HOST = {  # functions of methods that see no tensor of a network, or none on a device
     "decomposition.Groups", "decomposition.box_of", "decomposition.groups", "decomposition.pyramid", "decomposition.tiles",
-    "decomposition.window", "legrad.differentiable",
+    "decomposition.overlapping", "decomposition.window", "legrad.differentiable",
     "baselines.masked", "foveal.bias", "head_selection.random", "noise.noisy", "regional_attention.load",
     "regional_attention.save", "regions.grid", "whitening.fit",
 }  # fmt: skip
