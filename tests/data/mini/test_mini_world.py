@@ -163,7 +163,7 @@ def test_a_set_is_drawn_once_and_reread(cache, monkeypatch):
     monkeypatch.setattr(focus, "scene", None)
     again = load_set("mini-focus-dense", n_query=1, n_database=2)
     assert again.fingerprint == first.fingerprint
-    assert again.settings == {"noise_pixels": 9, "unit": "picture"}
+    assert again.settings == {"patches": "mini-vit", "noise_pixels": 9, "unit": "picture"}
 
 
 def test_a_killed_run_leaves_nothing_that_counts(cache, monkeypatch):

@@ -119,7 +119,7 @@ def cache(tmp_path, monkeypatch):
 def test_a_set_holds_photographs_of_things_and_the_shelves_that_show_them(cache, monkeypatch):
     options = {"n_things": 30, "n_queries": 31, "n_database": 5, "side": 256}
     s = load_set("mini-needles", seed=4, **options)
-    assert s.name == "mini-needles (seed 4, side=256)" and s.unit == "thing" and s.settings == {"unit": "thing", "objects": "mini-owl", "masks": "mini-sam"}
+    assert s.name == "mini-needles (seed 4, side=256)" and s.unit == "thing" and s.settings == {"unit": "thing", "objects": "mini-owl", "masks": "mini-sam", "patches": "mini-vit"}
     assert (s.images["split"] == "query").sum() == 31 and len(s.database) == 5 and len(s.queries) == 31
     assert s.queries["label"][0] == s.queries["label"][30] and s.units[0] == s.units[30], "a thing's second photograph"
     things = needles.world(needles.BENCHMARK, 4, 30)
