@@ -64,8 +64,7 @@ class Localisation:
         """From pixels, bool (height, width); ``box``: the tight one of the mask unless given. An empty mask is nothing."""
         if not mask.any():
             return cls(None, box, score)
-        encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
-        encoded = {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
+        encoded = as_text(rle.encode(np.asfortranarray(mask, dtype=np.uint8)))
         if box is None:
             across, down = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
             box = np.array([across[0], down[0], across[-1] + 1, down[-1] + 1])
@@ -76,20 +75,25 @@ class Localisation:
         """Nothing of the query is there."""
         return cls(None, None, score)
 
-    def within(self, window: tuple[int, int, int, int], size: tuple[int, int]) -> "Localisation":
+    def within(
+        self, window: tuple[int, int, int, int], size: tuple[int, int], shown: tuple[int, int] | None = None
+    ) -> "Localisation":
         """The same in a picture of ``size`` (width, height), of which this one showed the ``window`` x0, y0, x1, y1, at any scale.
 
-        Its run lengths are moved: the larger mask is never held pixel by pixel. Raises InputError for a window outside the picture.
+        ``shown``: width and height at which the window was shown; None: those of the mask. Its run lengths are moved: the larger mask
+        is never held pixel by pixel. Raises InputError for a window outside the picture, and for a box alone of a size that isn't given.
         """
         (x0, y0, x1, y1), (width, height) = window, size
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
             raise InputError(f"The window {tuple(window)} has no area in a picture of {width} x {height}: give x0, y0, x1, y1 inside it.")
-        if self.mask is None:
+        if self.mask is None and self.box is None:
             return self
-        rows, columns = self.mask["size"]
+        if self.mask is None and shown is None:
+            raise InputError("A box without a mask can't be moved into a larger picture: give the size at which its window was shown.")
+        columns, rows = self.mask["size"][::-1] if shown is None else shown
         scale, corner = np.array([(x1 - x0) / columns, (y1 - y0) / rows] * 2), np.array([x0, y0] * 2)
         box = None if self.box is None else self.box * scale + corner
-        return Localisation(_moved(self.pixels(), window, size), box, self.score)
+        return Localisation(None if self.mask is None else _moved(self.pixels(), window, size), box, self.score)
 
     def __bool__(self) -> bool:
         """Whether something is there."""
@@ -98,6 +102,11 @@ class Localisation:
     def pixels(self) -> np.ndarray | None:
         """The mask, bool (height, width), or None."""
         return None if self.mask is None else rle.decode(self.mask).astype(bool)
+
+
+def as_text(encoded: dict) -> dict:
+    """An RLE of pycocotools as plain values, {"size": [height, width], "counts": str}: its letters as text."""
+    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
 
 
 def _moved(pixels, window, size):
@@ -118,5 +127,4 @@ def _moved(pixels, window, size):
     joined = first[1:] == last[:-1]  # a run that goes on in the next column
     bounds = np.stack([first[np.r_[True, ~joined]], last[np.r_[~joined, True]]], 1).ravel()
     counts = np.diff(np.r_[0, bounds, width * height]).tolist()
-    encoded = rle.frPyObjects({"size": [height, width], "counts": counts if counts[-1] else counts[:-1]}, height, width)
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
+    return as_text(rle.frPyObjects({"size": [height, width], "counts": counts if counts[-1] else counts[:-1]}, height, width))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pycocotools import mask as rle
 
+from foir_lib.detections import as_text
 from foir_lib.errors import InputError, parsing
 from foir_lib.images import MAX_PIXELS
 
@@ -35,8 +36,8 @@ def encode(segmentation: list | dict, size: tuple[int, int], what: str) -> dict:
     width, height = size
     shape = checked(segmentation, size, what)
     if isinstance(shape, np.ndarray):
-        return _plain(rle.frPyObjects({"size": [height, width], "counts": shape.tolist()}, height, width))
-    return _plain(rle.merge(rle.frPyObjects(shape, height, width)))
+        return as_text(rle.frPyObjects({"size": [height, width], "counts": shape.tolist()}, height, width))
+    return as_text(rle.merge(rle.frPyObjects(shape, height, width)))
 
 
 def encode_box(box: ArrayLike, size: tuple[int, int]) -> dict:
@@ -45,18 +46,13 @@ def encode_box(box: ArrayLike, size: tuple[int, int]) -> dict:
     x0, y0, x1, y1 = (int(side) for side in (*np.floor(box[:2]), *np.ceil(box[2:])))
     x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
     if x0 >= x1 or y0 >= y1:
-        return _plain(rle.frPyObjects({"size": [height, width], "counts": [width * height]}, height, width))
-    return _plain(rle.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]], dtype=float), height, width)[0])
+        return as_text(rle.frPyObjects({"size": [height, width], "counts": [width * height]}, height, width))
+    return as_text(rle.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]], dtype=float), height, width)[0])
 
 
 def union(masks: Sequence[dict]) -> dict:
     """Compressed RLE of all pixels of some masks, compressed RLE of one size; of a single one itself."""
-    return masks[0] if len(masks) == 1 else _plain(rle.merge(list(masks)))
-
-
-def _plain(encoded):
-    """An RLE of pycocotools with its letters as text."""
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode()}
+    return masks[0] if len(masks) == 1 else as_text(rle.merge(list(masks)))
 
 
 def usable(segmentation: list | dict | None, size: tuple[int, int]) -> bool:

@@ -49,6 +49,10 @@ def test_a_localisation_of_a_part_moves_into_the_whole_picture():
     assert shown == [".........", "...##....", "...##....", "...####..", "...####..", "........."]
     nothing = Localisation.nothing(0.25)
     assert nothing.within((0, 0, 1, 1), (9, 6)) == nothing
+    box = Localisation(None, np.array([1, 0, 2, 1]), 0.5)
+    np.testing.assert_array_equal(box.within((3, 1, 7, 5), (9, 6), (2, 2)).box, [5, 1, 7, 3])
+    with pytest.raises(InputError, match="A box without a mask can't be moved"):
+        box.within((3, 1, 7, 5), (9, 6))
     for window in ((0, 0, 10, 6), (2, 2, 2, 4), (-1, 0, 3, 3)):
         with pytest.raises(InputError, match="no area in a picture of 9 x 6"):
             part.within(window, (9, 6))

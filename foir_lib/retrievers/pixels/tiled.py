@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as rle
 
-from foir_lib.detections import Localisation
+from foir_lib.detections import Localisation, as_text
 from foir_lib.errors import InputError
 from foir_lib.images import rgb
 from foir_lib.methods.decomposition import overlapping, window
@@ -49,7 +49,8 @@ class Tiled(Around):
         tiles = Tiles(corpus.database, row, self.side, self.overlap)
         answers = self.localiser.locate(corpus.over(tiles), part, m, np.arange(len(tiles)))
         size = tuple(corpus.database.sizes[row].tolist())
-        placed = [answer.within(one, size) for answer, one in zip(answers, tiles.windows, strict=True)]
+        shown = map(tuple, tiles.sizes.tolist())
+        placed = [answer.within(one, size, at) for answer, one, at in zip(answers, tiles.windows, shown, strict=True)]
         there = [i for i, answer in enumerate(placed) if answer]
         if not there:
             return Localisation.nothing(max(answer.score for answer in placed))
@@ -59,7 +60,7 @@ class Tiled(Around):
         masks = [placed[i].mask for i in group if placed[i].mask is not None]
         corners = np.stack([placed[i].box for i in group])
         box = np.r_[corners[:, :2].min(0), corners[:, 2:].max(0)]
-        return Localisation(_plain(rle.merge(masks)) if masks else None, box, placed[best].score)
+        return Localisation(as_text(rle.merge(masks)) if masks else None, box, placed[best].score)
 
 
 class Tiles(Pictures):
@@ -123,7 +124,3 @@ def _agreement(one, other, window, beside):
     masks = [rle.merge([answer.mask, both], intersect=True) for answer in (one, other)]
     shared, joined = rle.area(rle.merge(masks, intersect=True)), rle.area(rle.merge(masks))
     return float(shared / joined) if joined else 0.0
-
-
-def _plain(mask):
-    return {"size": [int(side) for side in mask["size"]], "counts": mask["counts"].decode()}

@@ -1,6 +1,6 @@
 """Large pictures searched in tiles: coordinates, agreement, what is in memory; a localiser that sees colours stands inside."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ class Red(Localiser):
     """Red pixels; the score is how many of a red thing's 400 are there, and 1 more where none lies at the border."""
 
     whole: bool = True
+    boxes: bool = False
 
     def locate(self, corpus, part, m, rows):
         answers = []
@@ -31,7 +32,8 @@ class Red(Localiser):
             pixels = np.asarray(corpus.database.open(int(row)))
             inside = (pixels[..., 0] > 128) & (pixels[..., 1] < 100)
             cut = inside[[0, -1]].any() or inside[:, [0, -1]].any()
-            answers.append(Localisation.of(inside, min(inside.sum() / 400, 1.0) + float(self.whole and inside.any() and not cut)))
+            one = Localisation.of(inside, min(inside.sum() / 400, 1.0) + float(self.whole and inside.any() and not cut))
+            answers.append(replace(one, mask=None) if self.boxes else one)
         return answers
 
 
@@ -66,6 +68,13 @@ def test_things_small_and_large_come_back_in_the_pictures_own_coordinates(experi
     whole = answers[2].pixels()
     assert (whole & wall).sum() / (whole | wall).sum() > 0.95 and answers[2].mask["size"] == [200, 300]
     assert not answers[3] and answers[3].score == 0
+
+
+def test_boxes_without_masks_come_back_in_the_pictures_own_coordinates(experiment):
+    (answers,) = experiment.localise(Tiled(of="Red(boxes=True)", side=100, overlap=30), [np.arange(4)])
+    assert answers[0].box.tolist() == [5, 5, 20, 20] and answers[1].box.tolist() == [150, 90, 170, 110]
+    assert answers[2].box == pytest.approx([40, 60, 260, 190], abs=3) and answers[2].mask is None
+    assert not answers[3]
 
 
 def test_tiles_that_agree_answer_together(experiment):

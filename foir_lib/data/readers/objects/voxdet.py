@@ -24,6 +24,7 @@ from foir_lib.data.names import stem
 from foir_lib.data.readers import coco, pictures, reading
 from foir_lib.data.sets import COLUMNS, CORNERS, RetrievalSet
 from foir_lib.data.values import whole
+from foir_lib.detections import as_text
 from foir_lib.errors import InputError, MissingError, count, unknown
 from foir_lib.files import cached
 from foir_lib.folders import below
@@ -113,7 +114,7 @@ def outlines_of(paths: list[str], what: str) -> list[dict | None]:
             pixels = np.asarray(open_image(path))[..., 0]
             if pixels.any():
                 code = rle.encode(np.asfortranarray(pixels > pixels.max() / 2, dtype=np.uint8))
-                return {"size": list(code["size"]), "counts": code["counts"].decode()}
+                return as_text(code)
         return None
 
     def compute():
