@@ -16,7 +16,7 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from foir_lib.errors import InputError
-from foir_lib.prompts import Mask, crop
+from foir_lib.prompts import Box, Mask, crop
 from foir_lib.store import features as store
 from foir_lib.store import keys
 from foir_lib.store.arrays import Arrays, Rows
@@ -65,6 +65,23 @@ class Pictures:
     def mask(self, m):
         """The painted pixels of item ``m``, bool (height, width), or None for another prompt than a mask."""
         return None
+
+    def size(self, m) -> tuple[int, int]:
+        """(width, height) of the picture of item ``m``."""
+        return tuple(self.sizes[m].tolist())
+
+    def grid(self, m) -> tuple[int, int] | None:
+        """(rows, columns) of the model's patches on item ``m``, of which a click's window is made; None where it has none."""
+        grid_of = getattr(self.corpus.model, "grid_of", None)
+        return grid_of and grid_of(self.size(m))
+
+    def pixels(self, m) -> np.ndarray:
+        """The pixels that item ``m`` asks with, bool (height, width): all, where nobody points."""
+        return np.ones(self.size(m)[::-1], bool)
+
+    def box(self, m) -> Box:
+        """The box of :meth:`pixels`."""
+        return Box(0, 0, *self.size(m))
 
     def tensors(self, rows, load=None):
         """Preprocessed pictures of ``rows`` in batches (B, 3, S, S); threads read ahead by one batch, never more."""
@@ -160,9 +177,11 @@ class Prompted(Pictures):
             raise InputError("There is no prompt: click a point, draw a box or paint a mask on the picture.")
         return prompt
 
-    def size(self, m) -> tuple[int, int]:
-        """(width, height) of the picture of item ``m``."""
-        return tuple(self.sizes[m].tolist())
+    def pixels(self, m):
+        return self.prompt(m).pixels(self.size(m), self.grid(m))
+
+    def box(self, m):
+        return self.prompt(m).box(self.size(m), self.grid(m))
 
     def roi(self, rows) -> torch.Tensor:
         """Tokens of some prompts, bool (m, N)."""
@@ -173,7 +192,7 @@ class Prompted(Pictures):
         picture, prompt, model = self.open(m), self._prompt(m), self.corpus.model
         if prompt is None:
             return Cut(picture, None, (0, 0), picture.size)
-        part, corner = crop(picture, prompt, model.grid_of(picture.size) if hasattr(model, "grid_of") else None)
+        part, corner = crop(picture, prompt, self.grid(m))
         factor = min(1.0, getattr(model, "longest", max(picture.size)) / max(picture.size))
         return Cut(part, max(factor * max(part.size), 1.0), corner, picture.size)
 

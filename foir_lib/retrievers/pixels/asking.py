@@ -32,13 +32,14 @@ def localise(corpus, localiser: Localiser | str, part, ids: Sequence[np.ndarray]
     rows = [np.unique(np.asarray(one, dtype=np.int64)) for one in ids]
     if (last := max((int(one[-1]) for one in rows if len(one)), default=-1)) >= len(corpus.database):
         raise InputError(f"The rows to localise name row {last}: the database has {len(corpus.database)}.")
+    # answers on a picture under the mouse aren't kept
     key = _key(corpus, localiser, part) if part.data is not None else None
     with tqdm(total=sum(map(len, rows)), desc=str(localiser), unit="picture", disable=not corpus.progress) as bar:
         return [_of_query(corpus, localiser, part, m, one[one >= 0], key, bar) for m, one in enumerate(rows)]
 
 
 def _key(corpus, localiser, part):
-    """What all answers of a localiser depend on beside the pair; None for a picture under the mouse, whose answers aren't kept."""
+    """What all answers of a localiser depend on beside the pair."""
     inner, model = localiser.inner(corpus), (type(corpus.model), getattr(corpus.model, "opener", type(corpus.model)))
     return {
         "what": "localisation", "localiser": localiser.key(corpus), "set": corpus.database.data, "queries": part.name, "data": part.data,

@@ -74,9 +74,5 @@ def keypoints(part, m: int) -> spatial.Keypoints:
 
 def on_prompt(part, m: int, points: np.ndarray) -> np.ndarray:
     """Which points (k, 2) lie on the pixels of prompt ``m``: rows, rising. All of a part without prompts."""
-    if not part.prompted:
-        return np.arange(len(points))
-    size = part.size(m)
-    pixels = part.prompt(m).pixels(size, part.corpus.model.grid_of(size) if hasattr(part.corpus.model, "grid_of") else None)
-    columns, rows = np.floor(points).astype(int).clip(0, np.array(size) - 1).T
-    return np.flatnonzero(pixels[rows, columns])
+    columns, rows = np.floor(points).astype(int).clip(0, np.array(part.size(m)) - 1).T
+    return np.flatnonzero(part.pixels(m)[rows, columns])

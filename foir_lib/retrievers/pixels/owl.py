@@ -62,9 +62,7 @@ class OWL(Localiser):
     def query(self, part, m: int) -> torch.Tensor:
         """The class embedding (d,) of the token whose box fits prompt ``m`` best."""
         one = read(tokens(part.pictures, detector_of(part.corpus, self.detector)), int(part.image_row[m]))
-        size = tuple(part.sizes[m].tolist())
-        grid = part.corpus.model.grid_of(size) if hasattr(part.corpus.model, "grid_of") else None
-        box = part.prompt(m).box(size, grid)
+        box = part.box(m)
         return one.embeddings[box_iou(torch.tensor([[box.x0, box.y0, box.x1, box.y1]]), one.boxes)[0].argmax()]
 
 

@@ -13,9 +13,6 @@ from foir_lib.prompts import patch_shares
 from foir_lib.retrievers.base import Localiser
 from foir_lib.retrievers.parts import once
 
-CLICK = 16  # pixels of the patches whose window a click stands for
-
-
 DEFAULT = "dinov2-small"  # where neither the corpus's network nor the set's setting names one
 
 
@@ -69,9 +66,7 @@ class Patches(Localiser):
     def of_prompt(self, part, m: int) -> tuple[Tensor, Tensor]:
         """Patch tokens (rows, columns, d) of the picture of prompt ``m``, and the share of the prompt in each patch (rows, columns)."""
         tokens = self.tokens(part.pictures, int(part.image_row[m]))
-        size = part.size(m)
-        pixels = part.prompt(m).pixels(size, (max(size[1] // CLICK, 1), max(size[0] // CLICK, 1)))
-        return tokens, torch.from_numpy(np.asarray(patch_shares(pixels, tuple(tokens.shape[:2])), dtype=np.float32))
+        return tokens, shares(part, m, tokens)
 
     def stored(self, part):
         """Features of the pictures of a part, those of ``block``; see :func:`patches`."""
@@ -90,6 +85,11 @@ def on_grid(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     if tuple(tokens.shape[:2]) == grid:
         return tokens
     return F.interpolate(tokens.permute(2, 0, 1)[None], size=grid, mode="bilinear", align_corners=False)[0].permute(1, 2, 0)
+
+
+def shares(part, m: int, tokens: Tensor) -> Tensor:
+    """The share of prompt ``m`` in the patch of each of the ``tokens`` (rows, columns, d) of its picture, (rows, columns)."""
+    return torch.from_numpy(np.asarray(patch_shares(part.pixels(m), tuple(tokens.shape[:2])), np.float32))
 
 
 def network(corpus, name: str):

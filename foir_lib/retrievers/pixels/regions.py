@@ -11,7 +11,6 @@ from foir_lib.detections import Localisation
 from foir_lib.methods import regions as grids
 from foir_lib.methods import whitening
 from foir_lib.methods.pixels import aggregation
-from foir_lib.prompts import patch_shares
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser
 from foir_lib.retrievers.decomposed import choosing
@@ -88,9 +87,7 @@ class D2R(Localiser):
     def of_prompt(self, part, m: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Local features (rows, columns, d) of the picture of prompt ``m``, and the share of the prompt in the cell of each."""
         cells = patches.read(self.cells(part.pictures), int(part.image_row[m]))
-        size, grid = tuple(part.sizes[m].tolist()), tuple(cells.shape[:2])
-        pixels = part.prompt(m).pixels(size, part.corpus.model.grid_of(size))
-        return cells, torch.from_numpy(np.asarray(patch_shares(pixels, grid), np.float32))
+        return cells, patches.shares(part, m, cells)
 
     def _boxes(self, corpus, row, grid, size):
         if self.regions != GRID:

@@ -96,8 +96,7 @@ def around_prompt(part, m: int, side: int) -> tuple[Pictures, int]:
     size, prompt = part.size(m), part.prompt(m)
     if max(size) <= side:
         return part, m
-    pixels = prompt.pixels(size, part.corpus.model.grid_of(size))
-    corners = prompt.box(size, part.corpus.model.grid_of(size))
+    pixels, corners = part.pixels(m), part.box(m)
     x0, y0, x1, y1 = window((corners.x0, corners.y0, corners.x1, corners.y1), size, side)
     shown = _shown((x1 - x0, y1 - y0), side)
     picture = part.open(m).crop((x0, y0, x1, y1)).resize(shown, Image.Resampling.LANCZOS)

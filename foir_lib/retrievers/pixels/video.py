@@ -37,9 +37,8 @@ class SAM2(Soft):
         return ("sam2", self.weights), load
 
     def soft(self, corpus, part, m, rows):
-        net, size = opening.opened(corpus, *self._network(corpus)), tuple(part.sizes[m].tolist())
-        grid = part.corpus.model.grid_of(size) if hasattr(part.corpus.model, "grid_of") else None
-        query, mask = net.prepared(part.open(m)), part.prompt(m).pixels(size, grid)
+        net = opening.opened(corpus, *self._network(corpus))
+        query, mask = net.prepared(part.open(m)), part.pixels(m)
         for row in rows:
             tracked = net.track(query, mask, net.prepared(corpus.database.open(int(row))))
             shape = tuple(tracked.logits.shape)

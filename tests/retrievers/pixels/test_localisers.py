@@ -16,7 +16,7 @@ from foir_lib import registry
 from foir_lib.bench.experiment import Experiment
 from foir_lib.detections import Localisation
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask
+from foir_lib.prompts import Box, Mask, Point, patch_shares
 
 NAMES = registry.names("localiser")
 ORDER = np.random.default_rng(1).permutation(N).tolist()
@@ -101,6 +101,24 @@ def test_one_picture_under_the_mouse_is_asked_as_in_the_batch(tiny, asked, name)
     for m in (0, 2):
         live = corpus.live(part.open(m), [part.prompt(m)])
         same(localiser.locate(corpus, live, 0, rows), localiser.locate(corpus, part, m, rows))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "Map"])  # whose retriever is asked with a prompt
+def test_whole_pictures_ask_with_all_their_pixels(tiny, asked, name):
+    localiser = asked(name)
+    corpus = tiny.experiment(model_for(tiny, localiser)).corpus
+    part, rows = corpus.queries(whole=True), np.array([4, 0, 3])
+    picture = part.open(2)
+    live = corpus.live(picture, [Mask(np.ones(picture.size[::-1], bool))])
+    same(localiser.locate(corpus, part, 2, rows), localiser.locate(corpus, live, 0, rows))
+
+
+def test_a_click_asks_with_the_window_that_is_drawn(tiny, asked):
+    corpus = tiny.experiment("vit").corpus
+    picture = corpus.database.open(0)
+    _, shares = asked("Dense").of_prompt(corpus.live(picture, [Point(30, 20, 1)]), 0)
+    window = Point(30, 20, 1).pixels(picture.size, corpus.model.grid_of(picture.size))
+    np.testing.assert_allclose(shares, patch_shares(window, tuple(shares.shape)), atol=1e-6)
 
 
 @pytest.fixture(scope="module")
