@@ -91,6 +91,14 @@ def with_settings(processor, digest):
     return processor, f"{digest}, pictures {hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
+def opened(place, model_type: str, kind, processor_kind, wanted: str) -> tuple:
+    """A network of one ``model_type``, what prepares its pictures, and what names both; InputError, with what is ``wanted``, for another one."""
+    if (its_type := config(place).get("model_type")) != model_type:
+        raise InputError(f"{place} is of the kind {its_type!r}: give {wanted}.")
+    net, digest = network(kind, place)
+    return net, *with_settings(processor(processor_kind, place), digest)
+
+
 def frozen(net, device):
     """The network on a device, for asking alone."""
     return net.eval().requires_grad_(False).to(device)

@@ -7,7 +7,6 @@ import torch
 import transformers
 from PIL import Image
 
-from foir_lib.errors import InputError
 from foir_lib.images import rgb
 from foir_lib.models import pretrained
 
@@ -35,9 +34,7 @@ class Loftr:
 
 def load(place: str, device: str | torch.device = "cpu") -> Loftr:
     """From a folder or a name of the hub; raises as :mod:`models.pretrained` does, InputError for another network."""
-    if (kind := pretrained.config(place).get("model_type")) != KIND:
-        raise InputError(f"{place} is of the kind {kind!r}: give an EfficientLoFTR of transformers, such as zju-community/efficientloftr.")
-    net, digest = pretrained.network(transformers.EfficientLoFTRForKeypointMatching, place)
-    processor = pretrained.processor(transformers.EfficientLoFTRImageProcessor, place)
-    processor, key = pretrained.with_settings(processor, digest)
+    kinds = transformers.EfficientLoFTRForKeypointMatching, transformers.EfficientLoFTRImageProcessor
+    wanted = "an EfficientLoFTR of transformers, such as zju-community/efficientloftr"
+    net, processor, key = pretrained.opened(place, KIND, *kinds, wanted)
     return Loftr(pretrained.frozen(net, device), processor, f"EfficientLoFTR {key}", torch.device(device))

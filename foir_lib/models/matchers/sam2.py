@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
-from foir_lib.errors import InputError
 from foir_lib.images import rgb
 from foir_lib.models import pretrained
 
@@ -66,9 +65,6 @@ class Sam2:
 
 def load(place: str, device: str | torch.device = "cpu") -> Sam2:
     """From a folder or a name of the hub; raises as :mod:`models.pretrained` does, InputError for another network."""
-    if (kind := pretrained.config(place).get("model_type")) != KIND:
-        raise InputError(f"{place} is of the kind {kind!r}: give a SAM 2 video model of transformers, such as facebook/sam2.1-hiera-tiny.")
-    net, digest = pretrained.network(transformers.Sam2VideoModel, place)
-    processor = pretrained.processor(transformers.Sam2ImageProcessor, place)
-    processor, key = pretrained.with_settings(processor, digest)
+    wanted = "a SAM 2 video model of transformers, such as facebook/sam2.1-hiera-tiny"
+    net, processor, key = pretrained.opened(place, KIND, transformers.Sam2VideoModel, transformers.Sam2ImageProcessor, wanted)
     return Sam2(pretrained.frozen(net, device), processor, f"SAM 2 video {key}", torch.device(device))

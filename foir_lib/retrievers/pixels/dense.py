@@ -42,12 +42,8 @@ class Dense(Patches, Soft):
     sharpen: bool = False
 
     def soft(self, corpus, part, m, rows):
-        query, labels = self.of_prompt(part, m)
-        query, labels = query.flatten(0, 1), labels.flatten()
-        for row in rows:
-            tokens = self.tokens(corpus.database, int(row))
-            grid, size = tuple(tokens.shape[:2]), tuple(corpus.database.sizes[row].tolist())
-            cosines = correspondence.similarity(tokens.flatten(0, 1), query)
+        for row, (tokens, query, labels, grid, size) in zip(rows, self.pairs(corpus, part, m, rows)):
+            cosines = correspondence.similarity(tokens, query)
             carried = correspondence.carried(cosines, labels[:, None], self.k, self.temperature)[:, 0]
             if self.cycle is not None:
                 carried = carried * (correspondence.cycle_distance(cosines, grid) <= self.cycle)
@@ -69,12 +65,8 @@ class SelfSupport(Patches, Soft):
     rounds: int = 1
 
     def soft(self, corpus, part, m, rows):
-        query, share = self.of_prompt(part, m)
-        query, share = query.flatten(0, 1), share.flatten()
-        for row in rows:
-            tokens = self.tokens(corpus.database, int(row))
-            grid, size = tuple(tokens.shape[:2]), tuple(corpus.database.sizes[row].tolist())
-            (probability,) = self_support.segmented(tokens.flatten(0, 1)[None], query, share, self.rounds)
+        for tokens, query, share, grid, size in self.pairs(corpus, part, m, rows):
+            (probability,) = self_support.segmented(tokens[None], query, share, self.rounds)
             inside = probability[probability > 0.5]
             yield correspondence.enlarged(probability, grid, size), float(inside.mean()) if len(inside) else 0.0
 

@@ -9,7 +9,7 @@ from foir_lib.retrievers.pixels.matching import Matching, on_prompt
 
 @register("localiser", "LoFTR")
 @dataclass(frozen=True)
-class LoFTR(Matching):
+class LoFTR(opening.Opened, Matching):
     """EfficientLoFTR's matches that begin inside the prompt, in one motion (Wang et al., CVPR 2024).
 
     ``score``: a match is surer than this; ``weights``: a folder, or a name of the hub.
@@ -17,15 +17,6 @@ class LoFTR(Matching):
 
     score: float = 0.2
     weights: str | None = None
-
-    def lacks(self, corpus):
-        return opening.problem(corpus, *self._network(corpus))
-
-    def offered(self, corpus):
-        return opening.at_hand(self.weights) and not self.lacks(corpus)
-
-    def key(self, corpus):
-        return f"{self}, {opening.opened(corpus, *self._network(corpus)).key}"
 
     def _network(self, corpus):
         def load():
@@ -37,7 +28,7 @@ class LoFTR(Matching):
         return ("loftr", self.weights), load
 
     def matches(self, corpus, part, m, rows):
-        net, picture = opening.opened(corpus, *self._network(corpus)), part.open(m)
+        net, picture = self.network(corpus), part.open(m)
         for row in rows:
             source, target, scores = net.match(picture, corpus.database.open(int(row)))
             source, target = source[scores > self.score], target[scores > self.score]

@@ -27,6 +27,23 @@ def problem(corpus, what: tuple, load: Callable[[], object]) -> str:
     return corpus.learned(("problem", *what), ask)
 
 
+class Opened:
+    """What LoFTR and SAM 2 share, mixed into localisers with a field ``weights``: ``_network(corpus)`` gives what :func:`opened` takes."""
+
+    def lacks(self, corpus) -> str:
+        return problem(corpus, *self._network(corpus))
+
+    def offered(self, corpus) -> bool:
+        return at_hand(self.weights) and not self.lacks(corpus)
+
+    def key(self, corpus) -> str:
+        return f"{self}, {self.network(corpus).key}"
+
+    def network(self, corpus):
+        """The network, opened once a corpus."""
+        return opened(corpus, *self._network(corpus))
+
+
 def folder(weights: str | None) -> str:
     """Where weights are: what is given, else the folder ``weights`` of the user's data."""
     return weights or str(download.data_root("weights"))

@@ -1,5 +1,6 @@
 """Patch tokens of pictures, stored as float16: what dense matching compares. 2 d bytes a patch: at 448 px and d = 384 0.8 MB a picture of 14 px patches."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,13 @@ class Patches(Localiser):
         """Patch tokens (rows, columns, d) of the picture of prompt ``m``, and the share of the prompt in each patch (rows, columns)."""
         tokens = self.tokens(part.pictures, int(part.image_row[m]))
         return tokens, shares(part, m, tokens)
+
+    def pairs(self, corpus, part, m: int, rows) -> Iterator[tuple]:
+        """For each of the database pictures ``rows``: its tokens (N, d), the query's (M, d), the query's shares (M,), and the picture's grid and size."""
+        query, share = self.of_prompt(part, m)
+        for row in rows:
+            tokens = self.tokens(corpus.database, int(row))
+            yield tokens.flatten(0, 1), query.flatten(0, 1), share.flatten(), tuple(tokens.shape[:2]), corpus.database.size(row)
 
     def stored(self, part):
         """Features of the pictures of a part, those of ``block``; see :func:`patches`."""

@@ -10,22 +10,13 @@ from foir_lib.retrievers.pixels.dense import Soft
 
 @register("localiser", "SAM2")
 @dataclass(frozen=True)
-class SAM2(Soft):
+class SAM2(opening.Opened, Soft):
     """SAM 2 tracks the query's mask into the database picture (Ravi et al., ICLR 2025); score: the logit that the thing is there.
 
     Where it is not, by that logit, nothing is shown. ``weights``: a folder, or a name of the hub.
     """
 
     weights: str | None = None
-
-    def lacks(self, corpus):
-        return opening.problem(corpus, *self._network(corpus))
-
-    def offered(self, corpus):
-        return opening.at_hand(self.weights) and not self.lacks(corpus)
-
-    def key(self, corpus):
-        return f"{self}, {opening.opened(corpus, *self._network(corpus)).key}"
 
     def _network(self, corpus):
         def load():
@@ -37,7 +28,7 @@ class SAM2(Soft):
         return ("sam2", self.weights), load
 
     def soft(self, corpus, part, m, rows):
-        net = opening.opened(corpus, *self._network(corpus))
+        net = self.network(corpus)
         query, mask = net.prepared(part.open(m)), part.pixels(m)
         for row in rows:
             tracked = net.track(query, mask, net.prepared(corpus.database.open(int(row))))

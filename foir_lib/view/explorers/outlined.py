@@ -42,6 +42,16 @@ class Outlined(Explorer):
         self.localiser.layout.display, self.outlined = shown, Words()
         self.gallery.on_outline(lambda row: self.clicked(lambda: self.ask_with(row)))
 
+    def _begin(self):
+        """Show what the panel asks with; closed again where that can't be."""
+        try:
+            self.panel.start()
+            if not self.results and self.panel.canvas.picture is not None:
+                self.show()
+        except FoirError:
+            self.close()
+            raise
+
     def follow(self) -> None:
         """Ask the chosen localiser about the pictures of the lists; they stand meanwhile."""
         localiser, wanted = self.localisers.get(self.localiser.value), self._wanted()

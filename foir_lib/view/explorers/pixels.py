@@ -6,7 +6,7 @@ from ipywidgets import Layout
 from matplotlib.figure import Figure
 
 from foir_lib.data.checks import plain
-from foir_lib.errors import FoirError, InputError, count
+from foir_lib.errors import InputError, count
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser, Retriever
 from foir_lib.text import markup
@@ -50,13 +50,7 @@ class PixelExplorer(Outlined):
         self.panel, self.canvas = panel, panel.canvas
         self._start_outlines(corpus, next(iter(outlines.offered(corpus))) if localiser is None else localiser)
         super().__init__(panel, self._content(k), own)
-        try:
-            panel.start()
-            if not self.results and panel.canvas.picture is not None:
-                self.show()
-        except FoirError:
-            self.close()
-            raise
+        self._begin()
 
     @classmethod
     def lacks(cls, corpus) -> str:

@@ -4,7 +4,7 @@ import ipywidgets
 import numpy as np
 from markupsafe import Markup
 
-from foir_lib.errors import FoirError, count
+from foir_lib.errors import count
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser, Retriever
 from foir_lib.text import markup
@@ -51,13 +51,7 @@ class RetrievalExplorer(Outlined):
         self.panel, self.canvas = panel, panel.canvas
         self._start_outlines(corpus, localiser)
         super().__init__(panel, self._content(k, maps), own)
-        try:
-            panel.start()
-            if not self.results and panel.canvas.picture is not None:
-                self.show()
-        except FoirError:
-            self.close()
-            raise
+        self._begin()
 
     def _content(self, k, maps):
         """The controls and the lists."""
