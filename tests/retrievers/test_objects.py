@@ -15,7 +15,7 @@ from foir_lib.bench.experiment import Experiment
 from foir_lib.detections import Detections
 from foir_lib.errors import InputError
 from foir_lib.methods import legrad, refinement
-from foir_lib.models import segmenters
+from foir_lib.models import pretrained, segmenters
 from foir_lib.prompts import patch_shares
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.decomposed import crops as cut
@@ -375,7 +375,7 @@ def _upper(picture, boxes):
 
 def test_a_menu_offers_nothing_that_a_hub_must_give_first(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(segmenters, "_opened", lambda *options: pytest.fail(f"{options} is asked for"))
-    monkeypatch.setattr(segmenters, "try_to_load_from_cache", lambda place, file: None)
+    monkeypatch.setattr(pretrained, "try_to_load_from_cache", lambda place, file: None)
     plain = Corpus(replace(world(tiny.paths), settings={}), vit(), cache=tmp_path)
     for retriever in (MaO(), MeanCrops(), MaO(objects="boxes"), MaO(objects="sam-grid", masks="own"), MeanCrops(objects="some/owl")):
         assert not retriever.offered(plain)
@@ -383,9 +383,9 @@ def test_a_menu_offers_nothing_that_a_hub_must_give_first(tiny, tmp_path, monkey
         assert retriever.offered(plain)
     assert "CBIR" in offered(plain) and "MaO" not in offered(plain)
     assert not any(map(segmenters.stored, ("owlv2", "sam", "some/owl"))) and all(map(segmenters.stored, ("../gone", "~/x", "/x")))
-    monkeypatch.setattr(segmenters, "try_to_load_from_cache", lambda place, file: f"cache/{file}" if file == "config.json" else None)
+    monkeypatch.setattr(pretrained, "try_to_load_from_cache", lambda place, file: f"cache/{file}" if file == "config.json" else None)
     assert not segmenters.stored("owlv2"), "a fetch that was broken off"
-    monkeypatch.setattr(segmenters, "try_to_load_from_cache", lambda place, file: f"cache/{place}/{file}")
+    monkeypatch.setattr(pretrained, "try_to_load_from_cache", lambda place, file: f"cache/{place}/{file}")
     assert segmenters.stored("owlv2") and segmenters.stored("some/owl") and segmenters.stored("mini-owl") and segmenters.stored(tmp_path)
 
 
