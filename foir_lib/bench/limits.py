@@ -100,8 +100,9 @@ def check(values: dict) -> None:
     devices.choose(values.get("device"))
     if table in published.tables():
         published.published(table)
-    for path in files.values():
-        guests.kind_of(path)
+    for guest, path in files.items():
+        if guests.parted(path)[1] and not any(column.localise for column in spec.columns):
+            raise InputError(f"Nothing is localised in {table}, so the masks of guest {guest!r} have no place there: name px-2.1 or px-2.2.")
     _there(os.path.isfile, weights=weights, detector=values.get("detector"))
     _there(os.path.isfile, **{f"attention {i}": path.strip() for i, path in enumerate((values.get("attention") or "").split(","), 1)})
     _there(os.path.isdir, training_root=values.get("training_root"))
