@@ -64,8 +64,8 @@ class GuestMasks(Localiser):
 
     path: str
 
-    def key(self, corpus):
-        return f"{self}, {checksum(as_path(self.path))}"
+    def inner(self, corpus):
+        return (checksum(masks_file(self.path)),)
 
     def locate(self, corpus, part, m, rows):
         _known(self.path, part)
