@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from foir_lib.errors import FoirError, InputError
+from foir_lib import text
+from foir_lib.errors import FoirError
 
 app = typer.Typer(
     help="Focus-oriented image retrieval: data, models, every table of the papers, measurements.",
@@ -56,7 +57,7 @@ def data_check(
     """Tell what reading a folder or data set leaves out, turns or guesses; nothing is run."""
     from foir_lib.data import checking
 
-    retrieval_set, notices = checking.check(root, name, **_pairs(option or [], {"name": name, "root": root}))
+    retrieval_set, notices = checking.check(root, name, **text.pairs(option or [], {"name": name, "root": root}))
     if len(notices):
         _table(notices)
     counts = ", ".join(f"{len(getattr(retrieval_set, part))} {part}" for part in ("images", "objects", "queries"))
@@ -123,7 +124,7 @@ def reproduce(
     model: Annotated[Text, typer.Option(help="mini, paper, or names; see foir models")] = None,
     weights: Annotated[Text, typer.Option(help="Local weights file of that model.")] = None,
     training_root: Annotated[Text, typer.Option(help="Folder of pictures that PCA and codebook learn from.")] = None,
-    guest: Annotated[Text, typer.Option(metavar="NAME=FILE", help="Another system's rankings or descriptors.")] = None,
+    guest: Annotated[Text, typer.Option(metavar="NAME=FILE", help="Another system's rankings or descriptors, or 'ranks > masks'.")] = None,
     methods: Annotated[Text, typer.Option(metavar="NAMES", help="Columns to show: CBIR, PHS(h_on=3), Mine.")] = None,
     plugin: Annotated[Text, typer.Option(metavar="PATH", help="Python file of your methods, models or sets.")] = None,
     device: Annotated[Text, typer.Option(help="auto (cuda, mps or cpu), cpu, cuda, cuda:1, mps")] = None,
@@ -140,7 +141,7 @@ def reproduce(
     """
     values = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights, "device": device}
     values |= {"training_root": training_root, "guest": guest, "methods": methods, "plugin": plugin, "seed": seed}
-    values |= _pairs(parameter or [], values)
+    values |= text.pairs(parameter or [], values)
     from foir_lib.bench.runs import runner
 
     try:
@@ -153,6 +154,33 @@ def reproduce(
     for name, sentence in failures.items():
         _say(f"failed: {name}: {sentence}", 1)
     raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def cutout(
+    picture: Annotated[str, typer.Argument(help="A photograph that shows the thing.")],
+    box: Annotated[Text, typer.Option(metavar="X0,Y0,X1,Y1", help="Around the thing, in pixels of the photograph.")] = None,
+    point: Annotated[Text, typer.Option(metavar="X,Y", help="On the thing.")] = None,
+    root: Annotated[Text, typer.Option(help="Folder of photographs, or of a data set, that is searched.")] = None,
+    name: Annotated[str, typer.Option("--set", help="Whose layout it has; see foir data list.")] = "folder",
+    option: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any option of its reader.")] = None,
+    method: Annotated[str, typer.Option(help="What ranks; see foir methods.")] = "PHS",
+    localiser: Annotated[str, typer.Option(help="What cuts: Dense, SAM(of='Dense'), Tiled(of='Dense').")] = "Dense",
+    model: Annotated[str, typer.Option(help="See foir models.")] = "mini-vit",
+    weights: Annotated[Text, typer.Option(help="Local weights file of that model.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps")] = "auto",
+    n: Annotated[int, typer.Option("-n", min=1, help="How many of the first results.")] = 20,
+    least: Annotated[float | None, typer.Option(help="Only what is localised by such a score.")] = None,
+    label: Annotated[str, typer.Option(help="What the thing is called.")] = "thing",
+    out: Annotated[str, typer.Option(help="Folder to write.")] = "runs/cutout",
+):
+    """Cut out everywhere: one thing, on all pictures that are found to show it, as RGBA PNGs and a COCO file."""
+    from foir_lib.view import everywhere
+
+    prompt = everywhere.pointed(box, point)
+    searched = everywhere.opened(name, root, text.pairs(option or [], {"name": name, "root": root}))
+    path, n_cut = everywhere.cut(searched, picture, prompt, out, method, localiser, model, weights, device, n, least, label)
+    typer.echo(f"{path}: {n_cut} of the first {min(n, len(searched.database))} results are cut out")
 
 
 @app.command()
@@ -176,7 +204,7 @@ def main(arguments=None):
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(_join_pairs(arguments), prog_name="foir")
+        app(text.joined(arguments), prog_name="foir")
     except FoirError as error:
         if os.environ.get("FOIR_DEBUG") == "1":
             raise
@@ -187,43 +215,13 @@ def main(arguments=None):
 
 
 def _say(sentence, code):
-    from foir_lib.text import one_line
-
-    print(one_line(" ".join(sentence.split()), None), file=sys.stderr)
+    print(text.one_line(" ".join(sentence.split()), None), file=sys.stderr)
     return code
 
 
-def _join_pairs(arguments):
-    """``-p NAME VALUE``, as papermill has it, as the one word ``-pNAME=VALUE`` that typer reads."""
-    joined, rest = [], list(arguments)
-    while rest:
-        word = rest.pop(0)
-        if word == "-p" and len(rest) >= 2 and "=" not in rest[0]:
-            word = f"-p{rest.pop(0)}={rest.pop(0)}"
-        joined.append(word)
-        if word == "--":
-            return joined + rest
-    return joined
-
-
-def _pairs(words, options):
-    """The parameters of ``-p``; InputError for one without a value or given twice, also among ``options``."""
-    pairs = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise InputError(f"-p {word} has no value: write -p {word} VALUE.")
-        if name in pairs or options.get(name) is not None:
-            raise InputError(f"Parameter {name} is given twice: give it once.")
-        pairs[name] = value
-    return pairs
-
-
 def _table(rows):
-    from foir_lib.text import one_line
-
     rows = rows.astype(object).where(rows.notna(), "-")
-    typer.echo(rows.map(lambda cell: one_line(cell) if isinstance(cell, str) else cell).to_string(index=False))
+    typer.echo(rows.map(lambda cell: text.one_line(cell) if isinstance(cell, str) else cell).to_string(index=False))
 
 
 def _entries(entries, how):
@@ -232,10 +230,8 @@ def _entries(entries, how):
 
     from foir_lib.data.getting.archives import readable
     from foir_lib.files import cache_root
-    from foir_lib.text import one_line
-
     rows = [
-        {"kind": e.kind, **{k: one_line(e.key.get(k, "-"), 60) for k in ("what", "model")}, "items": e.n or "-",
+        {"kind": e.kind, **{k: text.one_line(e.key.get(k, "-"), 60) for k in ("what", "model")}, "items": e.n or "-",
          "size": readable(e.bytes), "last used": f"{datetime.fromtimestamp(e.used):%Y-%m-%d %H:%M}", "code": e.state,
          "folder": e.path.name}
         for e in entries

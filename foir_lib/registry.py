@@ -24,7 +24,7 @@ from foir_lib.files import as_path, checksum
 HOMES = {  # kind -> packages whose modules register things of it
     "retriever": ("foir_lib.retrievers",),
     "reranker": ("foir_lib.retrievers", "foir_lib.retrievers.reranking"),
-    "localiser": ("foir_lib.retrievers.pixels",),
+    "localiser": ("foir_lib.retrievers.pixels", "foir_lib.retrievers"),
     "model": ("foir_lib.models",),
     "detector": ("foir_lib.models",),
     "segmenter": ("foir_lib.models",),

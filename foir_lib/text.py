@@ -1,8 +1,12 @@
-"""Text of data where people read it, on a page, in a figure, in a terminal: one line, and nothing in it that does something."""
+"""Text of data where people read it, on a page, in a figure, in a terminal: one line, and nothing in it that does something; and the words
+of a command line."""
 
 import re
+from collections.abc import Collection, Mapping, Sequence
 
 from markupsafe import Markup
+
+from foir_lib.errors import InputError
 
 LABEL, LONGEST, SENTENCE = 60, 200, 1000  # characters of what stands beside others, by itself, and of a sentence
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
@@ -30,3 +34,29 @@ def markup(template: str, *values: object) -> Markup:
 def _isolated(line: str) -> Markup:
     """Text as HTML; what is written from right to left leaves its neighbours where they are."""
     return Markup("<bdi>{}</bdi>" if _RIGHT_TO_LEFT.search(line) else "{}").format(line)
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """``-p NAME VALUE``, as papermill has it, as the one word ``-pNAME=VALUE`` that typer reads."""
+    words, rest = [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "-p" and len(rest) >= 2 and "=" not in rest[0]:
+            word = f"-p{rest.pop(0)}={rest.pop(0)}"
+        words.append(word)
+        if word == "--":
+            return words + rest
+    return words
+
+
+def pairs(words: Collection[str], options: Mapping[str, object]) -> dict[str, str]:
+    """The parameters of ``-p``; InputError for one without a value or given twice, also among ``options``."""
+    values = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"-p {word} has no value: write -p {word} VALUE.")
+        if name in values or options.get(name) is not None:
+            raise InputError(f"Parameter {name} is given twice: give it once.")
+        values[name] = value
+    return values

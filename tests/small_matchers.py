@@ -7,9 +7,9 @@ from safetensors.torch import save_file
 from foir_lib.models.matchers import keypoints
 
 
-def loftr(folder):
+def loftr(folder, seed=0):
     """An EfficientLoFTR of 96 px that takes every mutual match."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = transformers.EfficientLoFTRConfig(
         stage_num_blocks=[1, 1, 1, 1], out_features=[16, 16, 16, 32], hidden_size=32, num_attention_layers=1, num_attention_heads=8,
         coarse_matching_threshold=0.0, coarse_matching_border_removal=0,
@@ -30,9 +30,9 @@ VISION = {
 }  # fmt: skip
 
 
-def sam2(folder):
+def sam2(folder, seed=0):
     """A SAM 2 video model of 128 px."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = transformers.Sam2VideoConfig(
         vision_config=VISION, image_size=128,
         prompt_encoder_config={"hidden_size": 128, "image_size": 128, "patch_size": 16, "mask_input_channels": 4},
@@ -46,11 +46,11 @@ def sam2(folder):
     return str(folder)
 
 
-def matchers(folder):
+def matchers(folder, seed=0):
     """A folder with the files of random ALIKED, DISK, XFeat and LightGlue."""
     import kornia.feature as kornia
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     folder.mkdir(exist_ok=True)
     nets = {"aliked": kornia.ALIKED("aliked-n16"), "disk": kornia.DISK(), "xfeat": kornia.XFeat().net}
     for features, net in nets.items():

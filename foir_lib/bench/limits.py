@@ -34,7 +34,8 @@ def rows_of(table: str, dataset: str = "mini", model: str = "mini") -> tuple[lis
     """
     spec, names = find(table), []
     for what, text, paper in (("dataset", dataset, spec.datasets), ("model", model, spec.models)):
-        mini = list(dict.fromkeys(spec.stand_ins.get(name, name) for name in paper))
+        stand_ins = [spec.stand_ins.get(name, name) for name in paper]
+        mini = list(dict.fromkeys(one for some in stand_ins for one in ([some] if isinstance(some, str) else some)))
         names.append({"paper": list(paper), "mini": mini}.get(text) or registry.split(text))
         if paper and not names[-1]:
             raise InputError(f"{what}={text!r} names nothing: give mini, paper, or names separated by commas.")
@@ -100,8 +101,9 @@ def check(values: dict) -> None:
     devices.choose(values.get("device"))
     if table in published.tables():
         published.published(table)
-    for path in files.values():
-        guests.kind_of(path)
+    for guest, path in files.items():
+        if guests.parted(path)[1] and not any(column.localise for column in spec.columns):
+            raise InputError(f"Nothing is localised in {table}, so the masks of guest {guest!r} have no place there: name px-2.1 or px-2.2.")
     _there(os.path.isfile, weights=weights, detector=values.get("detector"))
     _there(os.path.isfile, **{f"attention {i}": path.strip() for i, path in enumerate((values.get("attention") or "").split(","), 1)})
     _there(os.path.isdir, training_root=values.get("training_root"))

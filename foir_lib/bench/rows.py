@@ -43,8 +43,8 @@ def run(
     ``plugin``: a Python file that registers more. ``h_on``: number of selected heads, or several separated by
     commas; empty is the paper's 5, or for a model with no more than 5 heads every number below. ``training_root``: folder of
     other pictures that PCA and codebook are learned from. ``attention``: weights of regional attention separated by a
-    comma; ``detector``: of torchvision's fasterrcnn_resnet50_fpn; ``guest``: "NAME=path, ..." of :mod:`guests`, compared with
-    the first method on the last of the models. The others: see :class:`Corpus` and :func:`load_model`. Scores are percent,
+    comma; ``detector``: of torchvision's fasterrcnn_resnet50_fpn; ``guest``: "NAME=path, ..." of :mod:`guests`, "NAME=ranks > masks" where
+    tables localise, compared with the first method on the last of the models. The others: see :class:`Corpus` and :func:`load_model`. Scores are percent,
     not rounded. A method that can't be had has no score and a ``note``. Figures have a column ``x``. ``attrs["notices"]``: what
     was noted while data were read, [data set, reason, number, example] each.
     """
@@ -56,7 +56,7 @@ def run(
         for name in datasets:
             retrieval_set = load(name, data_root, seed, len(datasets) > 1)
             noted += [[name, *notice] for notice in retrieval_set.notices]
-            others = [column for guest, path in files.items() for column in _guests(guest, path, retrieval_set)]
+            others = [column for guest, path in files.items() for column in _guests(guest, path, retrieval_set, columns[0])]
             if not models:
                 rows += [{"dataset": name, **row} for row in _objects(retrieval_set)]
                 bar.update()
@@ -124,12 +124,16 @@ def by_heads(column: Column, spec: Table, model, h_on: str = "") -> list[Column]
     return [column.at(value, plain, axis) for value in values]
 
 
-def _guests(name, path, retrieval_set):
-    """Columns of a guest: its ranking, or its descriptors plain, expanded and diffused."""
-    guest = guests.Guest(str(path))
-    if guest.is_ranking(retrieval_set):
-        return [Column(name, guest)]
-    return [Column(name, guest), *(Column(f"{name}+{one.name}", guest, rerank=one) for one in (AlphaQE(), Diffusion()))]
+def _guests(name, path, retrieval_set, first):
+    """Columns of a guest: its ranking, or its descriptors plain, expanded and diffused, and what it localises in them; masks alone
+    are of the list of the table's ``first`` column."""
+    ranks, shows = guests.parted(path)
+    localise = guests.GuestMasks(shows) if shows else None
+    if not ranks:
+        return [replace(first, name=name, localise=localise)]
+    guest, then = guests.Guest(ranks), [None]
+    then += [] if guest.is_ranking(retrieval_set) else [AlphaQE(), Diffusion()]
+    return [Column(f"{name}+{one.name}" if one else name, guest, rerank=one, localise=localise) for one in then]
 
 
 def _rows(spec, experiment, columns, k):

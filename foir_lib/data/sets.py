@@ -70,8 +70,9 @@ class RetrievalSet:
 
     @cached_property
     def units(self) -> np.ndarray:
-        """The :attr:`unit` of each query as a number from 0, int (Q,)."""
-        return pd.factorize(self.queries[UNITS[self.unit]])[0]
+        """The :attr:`unit` of each query as a number from 0, int (Q,); a part, "palace/portal", belongs to its landmark."""
+        names = self.queries[UNITS[self.unit]]
+        return pd.factorize(names.str.partition("/")[0] if self.unit == "landmark" else names)[0]
 
     @cached_property
     def _image_row(self):

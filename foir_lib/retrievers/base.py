@@ -127,15 +127,11 @@ class Reranker(Named):
 class Localiser(Method):
     """Says where pictures show what a query asks for: a mask, a box and a score of each."""
 
-    def key(self, corpus) -> str:
-        """Names it with all that its answers depend on beside the corpus' model and its own code: other networks, their weights."""
-        return str(self)
-
     def locate(self, corpus, part, m: int, rows) -> list[Localisation]:
         """Where each of the database pictures ``rows`` shows what prompt ``m`` of a part asks for."""
         raise NotImplementedError(f"{type(self).__name__} needs a function locate(self, corpus, part, m, rows).")
 
     def inner(self, corpus) -> tuple:
-        """Objects that take part in its answers and stand in no field: another localiser, a segmenter. Their code, and their ``key``
-        where they have one, are named in the key of kept answers."""
+        """What its answers depend on beside its options, its code and the corpus's model: other methods, networks, or texts that name
+        something, as a codebook's digest. Kept answers are named by the code of those that are no text, and by their ``key`` or text."""
         return ()

@@ -1,4 +1,4 @@
-"""Guests: a ranking or descriptors of somebody else's system, from a file, scored like our own methods."""
+"""Guests: a ranking or descriptors, and masks, of somebody else's system, from files, scored like our own methods."""
 
 import os
 import re
@@ -8,11 +8,13 @@ from functools import lru_cache
 import numpy as np
 
 from foir_lib.data.names import match
+from foir_lib.data.readers.pixels import answers
 from foir_lib.data.values import short
+from foir_lib.detections import Localisation
 from foir_lib.errors import InputError, IntegrityError, MissingError, parsing
-from foir_lib.files import as_path, state
+from foir_lib.files import as_path, checksum, state
 from foir_lib.registry import register
-from foir_lib.retrievers.base import Retriever
+from foir_lib.retrievers.base import Localiser, Retriever
 from foir_lib.search import npz
 from foir_lib.store.arrays import Arrays
 
@@ -31,8 +33,8 @@ class Guest(Retriever):
 
     def describe(self, part):
         content = self._content(part.corpus.set)
-        if not part.prompted and part is not part.corpus.database or part.data is None:
-            raise InputError(f"{self.path} knows the queries of {part.corpus.set.name} by their prompts, and no others.")
+        if part is not part.corpus.database:
+            _known(self.path, part)
         if self.is_ranking(part.corpus.set):
             return Arrays({"row": np.arange(len(part))})
         return Arrays({"descriptor": content[0][part.rows] if part is not part.corpus.database else content[1]})
@@ -55,8 +57,30 @@ class Guest(Retriever):
         return _read(as_path(self.path), retrieval_set, state(as_path(self.path)))[part]
 
 
+@register("localiser", "Guest")
+@dataclass(frozen=True)
+class GuestMasks(Localiser):
+    """Somebody else's masks, boxes and scores for the set's queries: the JSON file ``path``, see :mod:`foir_lib.data.readers.pixels.answers`."""
+
+    path: str
+
+    def inner(self, corpus):
+        return (checksum(masks_file(self.path)),)
+
+    def locate(self, corpus, part, m, rows):
+        _known(self.path, part)
+        of_query = _answers(masks_file(self.path), corpus.set, state(as_path(self.path)))[int(part.rows[m])]
+        return [of_query.get(int(row), Localisation.nothing()) for row in rows]
+
+
+def _known(path, part):
+    """InputError for other queries than the set's own by their prompts."""
+    if not part.prompted or part.data is None:
+        raise InputError(f"{path} knows the queries of {part.corpus.set.name} by their prompts, and no others.")
+
+
 def named(text):
-    """``"NAME=path, NAME=path"`` as a dict. Raises InputError for another form, or a name given twice."""
+    """``"NAME=path, NAME=path"`` as a dict; a path may be "ranks > masks", see :func:`parted`. Raises InputError for another form, or a name given twice."""
     paths = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, path = (piece.strip() for piece in part.partition("="))
@@ -64,6 +88,30 @@ def named(text):
             raise InputError(f"Guest {part!r} must be NAME=path, each name once.")
         paths[name] = path
     return paths
+
+
+def parted(path: str) -> tuple[str, str]:
+    """The file of ranks or descriptors and that of masks, of "ranks.npy > masks.json" or either alone; "" for the other.
+
+    Raises MissingError without a file, InputError for another one.
+    """
+    ranks, _, shows = (piece.strip() for piece in path.partition(">"))
+    ranks, shows = ("", ranks) if not shows and ranks.lower().endswith(".json") else (ranks, shows)
+    if ranks or not shows:
+        kind_of(ranks)
+    if shows:
+        masks_file(shows)
+    return ranks, shows
+
+
+def masks_file(path: str | os.PathLike):
+    """The path of a guest's masks. Raises MissingError without the file, InputError for another one."""
+    path = as_path(path)
+    if not os.path.isfile(path):
+        raise MissingError(f"There is no file of a guest's masks at {path}: check the path.")
+    if path.suffix.lower() != ".json":
+        raise InputError(f"{path} is no file of masks: give a JSON list of query, image_id, segmentation or bbox, and score.")
+    return path
 
 
 def kind_of(path: str | os.PathLike) -> str:
@@ -162,3 +210,9 @@ def _once(path, who, rows):
 def _read(path, retrieval_set, time):
     """:func:`read`, once for each state of the file."""
     return read(path, retrieval_set)
+
+
+@lru_cache(4)
+def _answers(path, retrieval_set, time):
+    """:func:`answers.read`, once for each state of the file."""
+    return answers.read(path, retrieval_set)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -25,18 +25,19 @@ COCO, FOLDER = "instances.json", "cutouts"
 
 def cut_out(
     retrieval_set: RetrievalSet, localisations: Mapping[int, Mapping[int, Localisation]], folder: str | PathLike, least: float | None = None,
-    progress: bool = True,
+    progress: bool = True, labels: Sequence[str] | None = None,
 ) -> Path:  # fmt: skip
     """Write the thing of every accepted result into ``folder``; returns the COCO file, ``folder``/instances.json.
 
-    localisations: query -> database row -> where it is; accepted: where something is, by a score of at least ``least``. A PNG below
+    localisations: query -> database row -> where it is; accepted: where something is, by a score of at least ``least``; ``labels``: of each query (None: of the set's). A PNG below
     ``folder``/cutouts is the tight crop of the mask (of a box without one: of the box), alpha 255 inside and 0 elsewhere, no edge is
     softened; its name is made of a digest, whatever the ids are. The COCO file names the pictures, the queries' labels as
     categories, RLE masks, scores, and each cut-out. Every file appears whole or not at all; a PNG that stands is kept. Raises InputError
     for a picture that can't be opened or has another size than its mask, and a disk that can't be written.
     """
-    root, database, labels = as_path(folder), retrieval_set.database, retrieval_set.queries["label"]
-    names = sorted({str(labels.iloc[query]) for query in localisations})
+    root, database = as_path(folder), retrieval_set.database
+    labels = retrieval_set.queries["label"].tolist() if labels is None else labels
+    names = sorted({str(labels[query]) for query in localisations})
     category = {name: number for number, name in enumerate(names, 1)}
     with disk_errors(f"write {root}", "choose another folder"):
         (root / FOLDER).mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,7 @@ def cut_out(
                 picture = picture or retrieval_set.open(image_id)
                 _write(root / FOLDER / name, picture, code, image_id)
             annotations.append({
-                "id": len(annotations) + 1, "image_id": row + 1, "category_id": category[str(labels.iloc[query])], "iscrowd": 0,
+                "id": len(annotations) + 1, "image_id": row + 1, "category_id": category[str(labels[query])], "iscrowd": 0,
                 "bbox": rle.toBbox(code).tolist(), "area": int(rle.area(code)), "segmentation": code, "score": answer.score,
                 "query": int(query), "cutout": f"{FOLDER}/{name}",
             })  # fmt: skip

@@ -89,7 +89,15 @@ def _taking_part(parameters):
     except (KeyError, FoirError):  # the run itself says what is wrong
         return [], ""
     spec = dataclasses.replace(spec, title="", look="", columns=columns)
-    return [*(part for one in columns for part in (one.retriever, one.rerank) if part), *openers], repr((spec, names))
+    methods = [part for one in columns for part in (one.retriever, one.rerank, one.localise) if part]
+    return [*(part for method in methods for part in _inside(method)), *openers], repr((spec, names))
+
+
+def _inside(method):
+    """A method and those that its options name."""
+    yield method
+    for inner in (*getattr(method, "steps", ()), getattr(method, "localiser", None), getattr(method, "retriever", None)):
+        yield from _inside(inner) if inner is not None else ()
 
 
 @cache
@@ -132,13 +140,13 @@ def _versions():
 def _touched(value):
     """The content of the file that ``value`` names, or what the file system tells of all files below a folder; or None.
 
-    Several, "path,path" or "NAME=path,NAME=path", are listed one after the other.
+    Several, "path,path", "NAME=path > path" or "Guest(path='path')", are listed one after the other.
     """
     if not isinstance(value, str):
         return None
     value = os.path.expanduser(value)
     if not os.path.exists(value):  # a list of names may be too long for a path
-        parts = [part.split("=", 1)[-1].strip() for part in value.split(",")] if "," in value or "=" in value else []
+        parts = [part.split("=", 1)[-1].strip(" '\"()") for part in re.split("[,>]", value)] if set(",=>") & set(value) else []
         return [entry for part in parts for entry in _touched(part) or ()] or None
     if not os.path.isdir(value):
         return [(value, checksum(value))]

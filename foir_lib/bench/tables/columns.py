@@ -50,7 +50,7 @@ class Table:
     them. ``localised``: in how many of the first results of a list things are localised, where columns do. ``over``: what a figure's horizontal axis counts ("objects", "objects or more", "h_on", "N, K, T", or "data": the first
     option of each data set), or "".
     ``methods``: where the paper prints them, "across" or "down". ``stand_ins``: name of a data set or model -> the mini
-    world's. ``alone``: systems that the paper alone has stand as published rows.
+    world's, one or several. ``alone``: systems that the paper alone has stand as published rows.
     """
 
     title: str

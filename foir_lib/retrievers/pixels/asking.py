@@ -33,18 +33,19 @@ def localise(corpus, localiser: Localiser | str, part, ids: Sequence[np.ndarray]
     if (last := max((int(one[-1]) for one in rows if len(one)), default=-1)) >= len(corpus.database):
         raise InputError(f"The rows to localise name row {last}: the database has {len(corpus.database)}.")
     # answers on a picture under the mouse aren't kept
-    key = _key(corpus, localiser, part) if part.data is not None else None
+    key = named(corpus, localiser, part) if part.data is not None else None
     with tqdm(total=sum(map(len, rows)), desc=str(localiser), unit="picture", disable=not corpus.progress) as bar:
         return [_of_query(corpus, localiser, part, m, one[one >= 0], key, bar) for m, one in enumerate(rows)]
 
 
-def _key(corpus, localiser, part):
-    """What all answers of a localiser depend on beside the pair."""
+def named(corpus, localiser: Localiser, part) -> dict:
+    """Names all that the answers of a localiser depend on beside the pair: see :meth:`Localiser.inner`."""
     inner, model = localiser.inner(corpus), (type(corpus.model), getattr(corpus.model, "opener", type(corpus.model)))
+    objects = [one for one in inner if not isinstance(one, str)]
     return {
-        "what": "localisation", "localiser": localiser.key(corpus), "set": corpus.database.data, "queries": part.name, "data": part.data,
-        "model": corpus.model.key, "code": code_of(localiser, *inner, localise, type(part), *model, type(corpus.set)),
-        "inner": [one.key(corpus) if isinstance(one, Localiser) else str(getattr(one, "key", one)) for one in inner],
+        "what": "localisation", "localiser": str(localiser), "set": corpus.database.data, "queries": part.name, "data": part.data,
+        "model": corpus.model.key, "code": code_of(localiser, *objects, localise, type(part), *model, type(corpus.set)),
+        "inner": [str(getattr(one, "key", one)) for one in inner],
     }  # fmt: skip
 
 

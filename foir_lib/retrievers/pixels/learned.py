@@ -37,9 +37,8 @@ class LightGlue(Matching):
         loads = [self._extractor] + [self._glue] * (self.matcher == "lightglue")
         return next(filter(None, (opening.problem(corpus, *load(corpus)) for load in loads)), "")
 
-    def key(self, corpus):
-        networks = [self.extractor(corpus)] + ([self.glue(corpus)] if self.matcher == "lightglue" else [])
-        return f"{self}, {', '.join(net.key for net in networks)}"
+    def inner(self, corpus):
+        return self.extractor(corpus), *([self.glue(corpus)] if self.matcher == "lightglue" else [])
 
     def extractor(self, corpus) -> learned.Extractor:
         """The network of keypoints."""

@@ -15,7 +15,6 @@ from foir_lib.methods.pixels import correspondence
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser, Retriever
 from foir_lib.store.arrays import Rows
-from foir_lib.store.keys import code_of
 
 
 @register("localiser", "Map")
@@ -49,8 +48,8 @@ class Map(Localiser):
     def offered(self, corpus):
         return self.retriever.offered(corpus)
 
-    def key(self, corpus):
-        return f"{self}, {code_of(self.retriever)}"
+    def inner(self, corpus):
+        return (self.retriever,)
 
     def locate(self, corpus, part, m, rows):
         rows = np.asarray(rows)

@@ -36,8 +36,8 @@ class Opened:
     def offered(self, corpus) -> bool:
         return at_hand(self.weights) and not self.lacks(corpus)
 
-    def key(self, corpus) -> str:
-        return f"{self}, {self.network(corpus).key}"
+    def inner(self, corpus) -> tuple:
+        return *super().inner(corpus), self.network(corpus)
 
     def network(self, corpus):
         """The network, opened once a corpus."""

@@ -41,8 +41,8 @@ class OWL(Localiser):
     def offered(self, corpus):
         return choosing.at_hand(corpus, self.detector) and not self.lacks(corpus)
 
-    def key(self, corpus):
-        return f"{self}, {detector_of(corpus, self.detector).key}"
+    def inner(self, corpus):
+        return (detector_of(corpus, self.detector),)
 
     def locate(self, corpus, part, m, rows):
         owl, answers = detector_of(corpus, self.detector), []

@@ -57,10 +57,10 @@ class D2R(Localiser):
     def offered(self, corpus):
         return not self.lacks(corpus) if self.regions == GRID else choosing.at_hand(corpus, self.regions) and not self.lacks(corpus)
 
-    def key(self, corpus):
-        detected = f", {decompose(corpus, self.regions).digest}" if self.regions != GRID else ""
-        book = f", {array_digest(self.codebook(corpus).centres)}" if self.pool != "mean" else ""
-        return f"{self}{detected}{book}"
+    def inner(self, corpus):
+        detected = [decompose(corpus, self.regions).digest] if self.regions != GRID else []
+        book = [array_digest(self.codebook(corpus).centres)] if self.pool != "mean" else []
+        return *detected, *book
 
     def locate(self, corpus, part, m, rows):
         query, shares = self.of_prompt(part, m)

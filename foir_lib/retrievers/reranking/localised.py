@@ -1,12 +1,13 @@
 """Re-ranking by what a localiser says: the surer a query's thing is localised, the earlier the picture."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from foir_lib.errors import InputError
 from foir_lib.registry import register
-from foir_lib.retrievers.base import Reranker
+from foir_lib.retrievers.base import Localiser, Reranker
 from foir_lib.retrievers.pixels import asking
 from foir_lib.search.rerank.lists import checked, head_first
 
@@ -22,12 +23,17 @@ class Localised(Reranker):
     def __post_init__(self):
         super().__post_init__()
         try:
-            asking.parsed(self.of)
+            self.localiser  # noqa: B018
         except InputError as error:
             raise InputError(f"of={self.of!r} names nothing that localises: {error}") from error
 
+    @cached_property
+    def localiser(self) -> Localiser:
+        """The localiser that ``of`` names."""
+        return asking.parsed(self.of)
+
     def lacks(self, corpus, retriever):
-        return asking.parsed(self.of).lacks(corpus)
+        return self.localiser.lacks(corpus)
 
     def rerank(self, corpus, retriever, part, query, database, scores, ids):
         scores, ids = checked(scores, ids, len(corpus.database))
@@ -36,7 +42,7 @@ class Localised(Reranker):
         wanted = [first[:0].ravel()] * len(part)
         for m, rows in zip(at, first):
             wanted[m] = rows
-        answers = asking.localise(corpus, self.of, part, wanted)
+        answers = asking.localise(corpus, self.localiser, part, wanted)
         new = np.array([[answers[m][row].score if answers[m][row] else -np.inf for row in rows] for m, rows in zip(at, first.tolist())])
         floor = np.where(np.isfinite(new), new, np.inf).min(initial=0) - 1
         return head_first(scores, ids, np.where(np.isfinite(new), new, floor))

@@ -34,14 +34,16 @@ def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
     across, down = (len(datasets), len(metrics)) if len(datasets) > 1 else (len(metrics), 1)
     crowded = len(datasets) == 1 and across > 2  # the figure's title names the data set, not each panel's
     high = max(at.values())
-    with looks.canvas(down * (LINE * (high + 1) + 0.55) + 0.6) as figure:
+    lines = 2 if across == 2 and not crowded and max(map(len, datasets)) + max(map(len, metrics)) > 42 else 1
+    with looks.canvas(down * (LINE * (high + 1) + 0.42 + 0.13 * lines) + 0.6) as figure:
         panels = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
         places = [(d, m) for m in metrics for d in datasets]
         for axes, (dataset, name) in zip(panels, places, strict=True):
             alike = rows[rows["metric"] == name]
             _panel(axes, alike[alike["dataset"] == dataset], at, models)
-            unit, comma = "" if name in COSTS or "%" in name else " (%)", ", " if across < 3 else ",\n"
-            words = fill(f"{name}{unit}", 96 // across) if crowded else f"{dataset}{comma}{name}{unit}"
+            unit = "" if name in COSTS or "%" in name else " (%)"
+            words = f"{name}{unit}" if crowded else f"{dataset},{' ' if across < 3 else chr(10)}{name}{unit}"
+            words = fill(words, 96 // across) if crowded or across == 2 else words
             axes.set(title=words, ylim=(high + 0.6, -0.6))
             axes.set_yticks(*zip(*_ticks(at, len(models)), strict=True))
             axes.tick_params(axis="y", length=0)

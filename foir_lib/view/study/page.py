@@ -1,5 +1,6 @@
 """The user study as a tab of the page: an anonymous id, 16 questions, a grade; every answer is written when it is given."""
 
+from collections.abc import Sequence
 from os import PathLike
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from foir_lib.bench.experiment import Experiment
 from foir_lib.data.pixels import object_mask
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.detections import Localisation
@@ -18,6 +20,7 @@ from foir_lib.retrievers.pixels import asking
 from foir_lib.text import SENTENCE, one_line
 from foir_lib.view.explorers.base import Explorer
 from foir_lib.view.study.analysis import analysis
+from foir_lib.view.study.human import beside
 from foir_lib.view.study.protocol import CANDIDATES, QUESTIONS, TRUE, plan, questions
 from foir_lib.view.study.record import Record
 from foir_lib.view.widgets.live import Words
@@ -102,6 +105,12 @@ class Study(Explorer):
     def results(self):
         """The table of :func:`analysis` of all answers so far."""
         return analysis(self.record.rows())
+
+    def beside(self, methods: Sequence[str] = ()) -> pd.DataFrame:
+        """People's picks beside what methods choose of the same candidates: :func:`human.beside`."""
+        corpus = self.corpus
+        experiment = Experiment(self.set, corpus.model, corpus.seed, cache=corpus.cache, progress=corpus.progress)
+        return beside(self.record.rows(), self.questions, experiment, methods)
 
     @property
     def state(self) -> dict:

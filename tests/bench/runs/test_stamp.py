@@ -149,3 +149,15 @@ def test_a_layout_without_the_code_of_tables_is_refused(package):
     (package / "bench" / "rows.py").unlink()
     with pytest.raises(MissingError, match=r"There is no Python file at .*rows\.py"):
         stamp.stamp(ROOT / "notebooks" / "tables" / "phs.ipynb", {"device": "cpu"})
+
+
+@pytest.mark.parametrize("text", ["CA > Map(of='CA')", "GeM > SAM(of=\"Tiled(of='Dense')\")", "GeM+SP+Localised(of='Dense') > SP"])
+def test_a_table_is_keyed_by_what_localises_in_it_however_deep_it_is_named(package, text):
+    """Of `SAM(of="Tiled(of='Dense')")` the code of all three, though the options hold texts."""
+    key, drawn = marks("px-2.1", methods=text)
+    module = "maps" if "Map" in text else "dense"
+    edit(package / "retrievers" / "pixels" / "loftr.py")
+    assert marks("px-2.1", methods=text) == (key, drawn), "nobody here asks it"
+    edit(package / "retrievers" / "pixels" / f"{module}.py")
+    changed, same = marks("px-2.1", methods=text)
+    assert changed != key and same == drawn

@@ -46,6 +46,7 @@ def test_right_pictures_show_the_part_by_the_grade_of_the_landmark(sets):
                 if name and marks.sum() >= landmarks.LEAST:
                     shown.setdefault((f"{names[one.landmark]}/{name}", grade), []).append(index)
     assert len(rs.queries) > 6 and rs.queries["label"].str.contains("/").all()
+    assert rs.units.tolist() == [list(dict.fromkeys(label.split("/")[0] for label in rs.queries["label"])).index(label.split("/")[0]) for label in rs.queries["label"]], "parts of one landmark belong together"
     for query, label in enumerate(rs.queries["label"]):
         for protocol in ("easy", "hard"):
             assert rs.protocols[protocol].positives(query).tolist() == sorted(shown.get((label, protocol), []))

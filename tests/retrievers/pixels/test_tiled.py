@@ -1,5 +1,6 @@
 """Large pictures searched in tiles: coordinates, agreement, what is in memory; a localiser that sees colours stands inside."""
 
+import tracemalloc
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 import tiny as small
 from PIL import Image
+from pycocotools import mask as rle
 
 from foir_lib import registry
 from foir_lib.bench.experiment import Experiment
@@ -37,24 +39,31 @@ class Red(Localiser):
         return answers
 
 
+SCENES = {"small": ((40, 30), (5, 5, 20, 20)), "square": ((300, 200), (150, 90, 170, 110)), "wall": ((300, 200), (40, 60, 260, 190)), "none": ((300, 200), None)}
+
+
+def built(folder, scenes):
+    """An experiment whose query is the scene "small"; scenes: name -> size and red box of a grey picture."""
+    rows = []
+    for name, (size, red) in scenes.items():
+        picture = Image.new("RGB", size, (90, 110, 130))
+        if red:
+            picture.paste((200, 10, 10), red)
+        picture.save(folder / f"{name}.png", compress_level=1)
+        rows.append((name, str(folder / f"{name}.png"), *size, "both" if name == "small" else "database"))
+    images = pd.DataFrame(rows, columns=["image_id", "path", "width", "height", "split"])
+    objects = pd.DataFrame([("small", "red", 5, 5, 20, 20, False, None)], columns=["image_id", "label", "x0", "y0", "x1", "y1", "ignore", "segmentation"])
+    queries = pd.DataFrame({"image_id": ["small"], "prompt": [Box(5, 5, 20, 20)], "label": ["red"], "object": [0]})
+    protocols = {"contains": Protocol(("red",), {"red": [1, 2]}, own=np.array([0]), metric="focus")}
+    return Experiment(RetrievalSet("red", images, objects, queries, protocols), small.vit(), cache=folder / "cache", progress=False)
+
+
 @pytest.fixture
 def experiment(tmp_path):
     """A query of 40 x 30 pixels; databases: itself in grey, 300 x 200 with a red square of 20 at (150, 90), 300 x 200 with a red wall 220 wide."""
     with registry.restored():
         registry.register("localiser", "Red")(Red)
-        scenes = {"small": ((40, 30), (5, 5, 20, 20)), "square": ((300, 200), (150, 90, 170, 110)), "wall": ((300, 200), (40, 60, 260, 190)), "none": ((300, 200), None)}
-        rows = []
-        for name, (size, red) in scenes.items():
-            picture = Image.new("RGB", size, (90, 110, 130))
-            if red:
-                picture.paste((200, 10, 10), red)
-            picture.save(tmp_path / f"{name}.png")
-            rows.append((name, str(tmp_path / f"{name}.png"), *size, "both" if name == "small" else "database"))
-        images = pd.DataFrame(rows, columns=["image_id", "path", "width", "height", "split"])
-        objects = pd.DataFrame([("small", "red", 5, 5, 20, 20, False, None)], columns=["image_id", "label", "x0", "y0", "x1", "y1", "ignore", "segmentation"])
-        queries = pd.DataFrame({"image_id": ["small"], "prompt": [Box(5, 5, 20, 20)], "label": ["red"], "object": [0]})
-        protocols = {"contains": Protocol(("red",), {"red": [1, 2]}, own=np.array([0]), metric="focus")}
-        yield Experiment(RetrievalSet("red", images, objects, queries, protocols), small.vit(), cache=tmp_path / "cache", progress=False)
+        yield built(tmp_path, SCENES)
 
 
 def test_things_small_and_large_come_back_in_the_pictures_own_coordinates(experiment):
@@ -124,3 +133,30 @@ def test_what_is_refused(experiment):
     for options, words in (({"overlap": 1024}, "overlap=1024 must be less than side=1024"), ({"side": 0}, "side=0"), ({"of": "Nothing"}, "Nothing")):
         with pytest.raises(InputError, match=words):
             Tiled(**options)
+
+
+@pytest.mark.slow
+def test_pictures_of_10000_pixels_have_outlines_in_their_own_coordinates(tmp_path):
+    """A square of 20 pixels to the pixel, a wall of 6,800 to the ten that one of the smallest scale stands for; no mask is held pixel by pixel."""
+    square, wall = (9_003, 7_001, 9_023, 7_021), (1_500, 900, 8_300, 6_100)
+    scenes = {"small": SCENES["small"], "square": ((10_000, 8_000), square), "wall": ((10_000, 8_000), wall)}
+    with registry.restored():
+        registry.register("localiser", "Red")(Red)
+        experiment, tiled = built(tmp_path, scenes), Tiled(of="Red")
+        tracemalloc.start()
+        (answers,) = experiment.localise(tiled, [np.array([1, 2])])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 10_000 * 8_000, "less than a mask of the picture's size takes"
+        assert answers[1].mask["size"] == answers[2].mask["size"] == [8_000, 10_000]
+        assert answers[1].box.tolist() == list(square) and rle.area(answers[1].mask) == 400 and rle.toBbox(answers[1].mask).tolist() == [9_003, 7_001, 20, 20]
+        x0, y0, x1, y1 = wall
+        true = rle.frPyObjects(np.array([[x0, y0, x1 - x0, y1 - y0]], float), 8_000, 10_000)
+        assert answers[2].box == pytest.approx(wall, abs=10) and rle.iou([answers[2].mask], true, [False])[0, 0] > 0.99
+        # asked with the square on the large picture itself
+        live = experiment.corpus.live(experiment.set.open("square"), [Box(*square)])
+        (part, m) = around_prompt(live, 0, tiled.side)
+        assert part.size(m) == (1024, 1024) and part.pixels(m).sum() == 400
+        assert tiled.locate(experiment.corpus, live, 0, np.array([1]))[0].box.tolist() == list(square)
+        boxes = Tiled(of="Red(boxes=True)").locate(experiment.corpus, live, 0, np.array([1]))[0]
+        assert boxes.mask is None and boxes.box.tolist() == list(square)

@@ -55,6 +55,9 @@ def test_a_person_goes_through_stops_and_goes_on(corpus, tmp_path):
     assert again.state["text"] == "Thank you."
     table = again.results().set_index("what")
     assert table.loc["precision of picks, %", "ours"] == pytest.approx(100 * (3 * 3 + 13 * 2) / 48) and table.loc["helpful, 1 to 7", "ours"] == 6
+    rows = again.beside(["CBIR"])
+    assert rows["method"].tolist() == ["human", "human, with outlines", "human, without outlines", "CBIR"] and rows["n"].tolist() == [16, 8, 8, 16]
+    assert rows["ours"].iloc[0] == pytest.approx(100 * (3 * 3 + 13 * 2) / 48) and 0 <= rows["ours"].iloc[3] <= 100
 
 
 def test_outlines_stand_on_all_candidates_or_on_none(corpus, tmp_path):
