@@ -1,7 +1,7 @@
 """The recogniser: which thing of a memory a region shows, how sure that is, and the one question that would settle it."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -123,27 +123,31 @@ class Recogniser:
         """The :class:`Recognition` of each of several (picture, region), encoded together. InputError for none."""
         if not regions:
             raise InputError("There is nothing to recognise: give at least one (picture, region).")
+        return self.answered([encoder.embed(regions) for encoder in self.encoders], lambda m: seen(*regions[m]), [r for _, r in regions], checked)
+
+    def answered(
+        self, vectors: Sequence[np.ndarray], look: Callable[[int], Image.Image], regions: Sequence[Prompt | None], checked: bool = True
+    ) -> list[Recognition]:
+        """The :class:`Recognition` of m regions from each encoder's ``vectors`` (m, d); ``look(m)``: the crop that checks look at."""
         known = [self.known(encoder) for encoder in self.encoders]
         if not known[0].views:
-            return [Recognition(NEW, (), 0.0, "Nothing is remembered yet: what is it called?", self.encoders[0].name, region=r) for _, r in regions]
-        answers = [one.first(encoder.embed(regions)) for one, encoder in zip(known, self.encoders, strict=True)]
-        sure = np.stack([one.thresholds.confidence(answer) for one, answer in zip(known, answers, strict=True)])
-        taken = control.chosen(sure)
-        return [self._one(regions[m], known[e], answers[e], m, self.encoders[e], checked) for m, e in enumerate(taken)]
+            return [Recognition(NEW, (), 0.0, "Nothing is remembered yet: what is it called?", self.encoders[0].name, region=r) for r in regions]
+        answers = [one.first(v) for one, v in zip(known, vectors, strict=True)]
+        taken = control.chosen(np.stack([one.thresholds.confidence(answer) for one, answer in zip(known, answers, strict=True)]))
+        return [self._one(known[e], answers[e], m, self.encoders[e], look, regions[m], checked) for m, e in enumerate(taken)]
 
-    def _one(self, region, known, answers, m, encoder, checked):
+    def _one(self, known, answers, m, encoder, look, region, checked):
         one = control.First(answers.things[m : m + 1], answers.scores[m : m + 1], answers.views[m : m + 1])
         verdict, sure = str(known.thresholds.verdicts(one)[0]), float(known.thresholds.confidence(one)[0])
         candidates, by, asked = known.candidates(answers, m), "", False
         if verdict == UNSURE and checked and self.checks:
-            asked = True
-            look = seen(*region)
+            asked, shown = True, look(m)
             for check, correction in zip(self.checks, self.corrections(encoder), strict=True):
-                candidates, settled = correction.applied(check, look, candidates, known, self.memory)
+                candidates, settled = correction.applied(check, shown, candidates, known, self.memory)
                 if settled:
                     verdict, by = KNOWN, check.name
                     break
-        return Recognition(verdict, candidates, sure, question(verdict, candidates), encoder.name, by, asked, region[1])
+        return Recognition(verdict, candidates, sure, question(verdict, candidates), encoder.name, by, asked, region)
 
     def corrections(self, encoder: Encoder) -> list[Correction]:
         """What each check must say to be followed, learned on the memory's own unsure views, each left out."""
