@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-NEW_AS_KNOWN = 0.03  # of new things, called known: below the 5 % that are promised
+NEW_AS_KNOWN = 0.02  # of new things, called known: below the 5 % that are promised
 MISSED = 0.02  # of known things, called new
 LEAST = 8  # right answers, and wrong or new ones, from which a confidence can be learned
 SAMPLE = 2000  # views that ask, drawn with a seed
@@ -124,24 +124,29 @@ class Thresholds:
 
 def learn(trial: Trial) -> Thresholds:
     """The :class:`Thresholds` of a memory. Without LEAST right answers and as many wrong or new ones: those of START."""
+    if not trial.known.things.size:
+        return Thresholds(None, 0.5, 0.005, 0)
     answered = trial.again & (trial.known.things[:, 0] >= 0)
     others = trial.new.things[:, 0] >= 0
     x = np.concatenate([trial.known.features[answered], trial.new.features[others]])
     y = np.concatenate([trial.right[answered], np.zeros(others.sum(), bool)])
     if min(y.sum(), (~y).sum()) < LEAST:
         start = Thresholds(None, 0.5, 0.005, len(trial.rows))
-        return replace(start, known=max(0.5, _above(start.confidence(trial.new)[others]))) if others.sum() >= LEAST else start
+        return replace(start, known=max(0.5, _above(start.confidence(trial.new)[others], trial.truth[others]))) if others.sum() >= LEAST else start
     model = LogisticRegression(C=100.0, class_weight="balanced").fit((x - x.mean(0)) / (x.std(0) + 1e-9), y)
     weights = model.coef_[0] / (x.std(0) + 1e-9)
     fitted = Thresholds((float(model.intercept_[0] - weights @ x.mean(0)), *map(float, weights)), 1.0, 0.0, len(trial.rows))
     p = fitted.confidence(trial.new)[others], fitted.confidence(trial.known)[answered & trial.right]
-    known = _above(p[0])
+    known = _above(p[0], trial.truth[others])
     return replace(fitted, known=known, new=min(float(np.quantile(p[1], MISSED, method="lower")), known))
 
 
-def _above(of_new):
-    """The confidence just above that of all but NEW_AS_KNOWN of the new things."""
-    return float(np.nextafter(np.quantile(of_new, 1 - NEW_AS_KNOWN, method="higher"), 2.0))
+def _above(of_new, things):
+    """The confidence just above that of all but NEW_AS_KNOWN of the new ones; of all but fewer where few ``things`` were left out, whose
+    views are alike: with ten, half as many."""
+    n = len(np.unique(things))
+    share = NEW_AS_KNOWN * n / (n + 10)
+    return float(np.nextafter(np.quantile(of_new, 1 - share, method="higher"), 2.0))
 
 
 def chosen(confidences: np.ndarray, floor: float = 0.0) -> np.ndarray:
