@@ -13,6 +13,7 @@ reach, else *unsure*.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 NEW_AS_KNOWN = 0.02  # of new things, called known: below the 5 % that are promised
@@ -132,7 +133,7 @@ def learn(trial: Trial) -> Thresholds:
     y = np.concatenate([trial.right[answered], np.zeros(others.sum(), bool)])
     if min(y.sum(), (~y).sum()) < LEAST:
         start = Thresholds(None, 0.5, 0.005, len(trial.rows))
-        return replace(start, known=max(0.5, _above(start.confidence(trial.new)[others], trial.truth[others]))) if others.sum() >= LEAST else start
+        return replace(start, known=max(0.5, _above(start.confidence(trial.new)[others]))) if others.sum() >= LEAST else start
     model = LogisticRegression(C=100.0, class_weight="balanced").fit((x - x.mean(0)) / (x.std(0) + 1e-9), y)
     weights = model.coef_[0] / (x.std(0) + 1e-9)
     fitted = Thresholds((float(model.intercept_[0] - weights @ x.mean(0)), *map(float, weights)), 1.0, 0.0, len(trial.rows))
@@ -141,12 +142,17 @@ def learn(trial: Trial) -> Thresholds:
     return replace(fitted, known=known, new=min(float(np.quantile(p[1], MISSED, method="lower")), known))
 
 
-def _above(of_new, things):
-    """The confidence just above that of all but NEW_AS_KNOWN of the new ones; of all but fewer where few ``things`` were left out, whose
-    views are alike: with ten, half as many."""
-    n = len(np.unique(things))
-    share = NEW_AS_KNOWN * n / (n + 10)
-    return float(np.nextafter(np.quantile(of_new, 1 - share, method="higher"), 2.0))
+def _above(of_new, things=None):
+    """The confidence above that of all but NEW_AS_KNOWN of the new ones' (n,). Of ``things`` (n,) also above where another thing's surest
+    view is expected in three of four cases (normal in log-odds): views of a thing are alike, so that few things say little."""
+    above = float(np.nextafter(np.quantile(of_new, 1 - NEW_AS_KNOWN, method="higher"), 2.0))
+    if things is None or (n := len(np.unique(things))) < 3:
+        return above
+    clipped = np.clip(of_new, 1e-9, 1 - 1e-9)
+    odds = np.log(clipped / (1 - clipped))
+    surest = np.array([odds[things == thing].max() for thing in np.unique(things)])
+    bound = surest.mean() + stats.t.ppf(0.75, n - 1) * surest.std(ddof=1) * np.sqrt(1 + 1 / n)
+    return max(above, float(1 / (1 + np.exp(-bound))))
 
 
 def chosen(confidences: np.ndarray, floor: float = 0.0) -> np.ndarray:
