@@ -12,6 +12,7 @@ from foir_lib import registry
 from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.limits import check, columns_of, heads_of, place_of, rows_of
+from foir_lib.bench.memory import judged
 from foir_lib.bench.metrics import pixels
 from foir_lib.bench.metrics.focus import average
 from foir_lib.bench.metrics.intervals import against_first
@@ -134,6 +135,8 @@ def _guests(name, path, retrieval_set):
 
 def _rows(spec, experiment, columns, k):
     """Rows of one data set and model, without their common columns."""
+    if spec.judged:
+        return judged.rows(spec.judged, experiment, columns)
     scores, rows = {}, []
     for column in (costs.detecting(spec, experiment, column) for column in columns):
         x = {} if column.x is None else {"x": column.x}

@@ -69,7 +69,7 @@ class Views:
         images, corpus = self.corpus.set.images, self.corpus
         rows, image_row = np.unique(self.pictures, return_inverse=True)
         some = images.iloc[rows]
-        pictures = corpus._pictures("annotated pictures", some, True)
+        pictures = corpus.pictures("annotated pictures", some, True)
         part = Prompted(pictures, f"annotated objects ({len(self)})", self.box, np.arange(len(self)), image_row, corpus.set.content)
         vectors = np.asarray(retriever.describe(part).read("descriptor"), np.float32)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
