@@ -37,7 +37,7 @@ def asked(said: str) -> set[str]:
 
 
 def words(thing) -> set[str]:
-    """All words of a Thing's names and properties."""
+    """All words of the names and properties of a Thing or Card."""
     said = [thing.name, *thing.aliases, *thing.properties, *thing.properties.values()]
     return {word for one in said for word in plain(one).split()}
 

@@ -12,9 +12,10 @@ from foir_lib.images import open_image, rgb
 from foir_lib.memory import names
 from foir_lib.memory.database import crops, tables, vectors
 from foir_lib.memory.database.events import Draft, new_id, now, owned
+from foir_lib.memory.database.fold import Card, Change, as_row
 from foir_lib.memory.database.journal import Journal
 from foir_lib.memory.encoding import Encoder
-from foir_lib.memory.state import Card, Change, Event, Thing, View, as_row
+from foir_lib.memory.state import Event, Thing, View
 from foir_lib.notices import note
 from foir_lib.prompts import Prompt
 
@@ -88,7 +89,7 @@ class Memory:
         def beside(connection, rows):
             if rows and rows[0]["kind"] == "add":
                 connection.execute(sa.insert(tables.crops).values(view=view.id, png=png))
-                vectors.insert(connection, encoder.id, {view.id: vector})
+                vectors.insert(connection, encoder.id, {view.id: vectors.stored(vector)})
 
         self.journal.write(compose, beside)
         return self._thing(said[0])
@@ -163,10 +164,8 @@ class Memory:
     def named(self, text: str) -> list[Thing]:
         """The things so called, by name or alias, else those whose names and properties have all of its words; several: ambiguous."""
         state = self.journal.current()
-        if ids := state.called(text):
-            return [state.thing(id) for id in ids]
         words = names.asked(text)
-        return [thing for thing in state.things() if words and words <= names.words(thing)]
+        return [state.thing(id) for id in state.called(text) or (state.worded(words) if words else [])]
 
     def thing(self, text: str) -> Thing:
         """The one thing so called. Raises InputError for none (with similar names), and for several (with all of them)."""

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from foir_lib.errors import InputError
-from foir_lib.memory.state import Change, State
+from foir_lib.memory.database.fold import Change, State
 
 STEPS = ("undo", "redo")  # events about an event, their target
 PASSIVE = (*STEPS, "conflict", "purged")  # events that change nothing by themselves and can't be undone

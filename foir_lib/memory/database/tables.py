@@ -19,14 +19,13 @@ metadata = sa.MetaData()
 meta = sa.Table("meta", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False))
 events = sa.Table(
     "events", metadata,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("id", sa.Text, nullable=False, unique=True),
     sa.Column("at", sa.Text, nullable=False),
     sa.Column("who", sa.Text, sa.CheckConstraint("who IN ('human', 'machine')"), nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("target", sa.Text),  # the event that this one undoes or redoes
     sa.Column("body", sa.JSON, nullable=False),
-    sqlite_autoincrement=True,
 )  # fmt: skip
 undone = sa.Table(
     "undone", metadata,
@@ -51,8 +50,9 @@ views = sa.Table(
     sa.Column("thing", sa.ForeignKey(things.c.id, deferrable=True, initially="DEFERRED"), nullable=False),
     sa.Column("picture", sa.Text, nullable=False),
     sa.Column("path", sa.Text),
-    sa.Column("size", sa.JSON, nullable=False),
-    sa.Column("box", sa.JSON(none_as_null=True)),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    *(sa.Column(name, sa.Float) for name in ("x0", "y0", "x1", "y1")),  # none of a whole picture
     sa.Column("mask", sa.JSON(none_as_null=True)),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("at", sa.Text, nullable=False),

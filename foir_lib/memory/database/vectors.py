@@ -1,6 +1,6 @@
 """Vectors of all views as one matrix in memory, by encoder; views without one are encoded again."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from foir_lib.prompts import Prompt
 from foir_lib.search import knn
 
 BATCH = 64  # views that are encoded and written at a time
+BLOCK = 2048  # rows of the matrix that are filled at a time
 STORED = np.dtype("<f2")
 
 
@@ -27,17 +28,20 @@ class Vectors:
     def __init__(self, journal: Journal, encoder, shown: Callable[[View], tuple[Image.Image, Prompt | None] | None]):
         self.journal, self.encoder, self.shown = journal, encoder, shown
         self.id = encoder_id(journal, encoder)
-        self._room, self._ids, self._version, self._views = np.zeros((0, 0), np.float32), [], None, []
+        self._room, self._views, self._state, self._step = np.zeros((0, 0), np.float32), [], None, 0
         self._lost = set()  # views that can't be encoded
 
     def current(self) -> tuple[np.ndarray, list[View]]:
         """(matrix (n, d) float32, views), of all views that can be encoded."""
         with self.journal.lock:
             state = self.journal.current()
-            if self._version != (state, state.version):
+            steps = state.steps[self._step :] if state is self._state else [None]
+            if None in steps:
                 self._follow(state.views())
-                self._version = state, state.version
-            return self._room[: len(self._ids)], self._views
+            elif steps:
+                self._follow([*self._views, *filter(None, map(state.view, steps))])
+            self._state, self._step = state, len(state.steps)
+            return self._room[: len(self._views)], self._views
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """(scores, rows), each (q, k), of the nearest views by inner product, exactly; fewer columns where there are fewer views."""
@@ -51,58 +55,42 @@ class Vectors:
         return knn.finish(best, len(views), k)
 
     def _follow(self, views):
-        """Makes the matrix that of ``views``: rows that are there stay, new ones are read, then encoded."""
-        ids, row_of = [view.id for view in views], {id: row for row, id in enumerate(self._ids)}
-        new = [view for view in views if view.id not in row_of]
-        read = self._read([view.id for view in new]) if new else {}
-        read |= self._encode([view for view in new if view.id not in read and view.id not in self._lost])
-        self._views = [view for view in views if view.id in row_of or view.id in read]
-        ids = [view.id for view in self._views]
-        kept = ids[: len(ids) - len(read)]
-        if kept != self._ids or list(read) != ids[len(kept) :]:
-            self._rebuild(ids, row_of, read)
-        elif read:
-            self._append(ids, np.stack(list(read.values())))
-
-    def _append(self, ids, rows):
-        n, d = len(self._ids), rows.shape[1]
-        if len(ids) > len(self._room):
-            room = np.empty((max(len(ids), 2 * n), d), np.float32)
-            room[:n] = self._room[:n] if n else 0
+        """Makes the matrix that of ``views``: rows that are there stay, new ones are read from the file, then encoded."""
+        row_of = {view.id: row for row, view in enumerate(self._views)}
+        new = [view for view in views if view.id not in row_of and view.id not in self._lost]
+        blobs = self._read([view.id for view in new]) if new else {}
+        blobs |= self._encode([view for view in new if view.id not in blobs])
+        views = [view for view in views if view.id in row_of or view.id in blobs]
+        old = np.array([row_of.get(view.id, -1) for view in views], dtype=np.int64)
+        n = int((old >= 0).sum())
+        d = len(next(iter(blobs.values()))) // STORED.itemsize if blobs else self._room.shape[1]
+        if n != len(self._views) or (old[:n] != np.arange(n)).any() or len(views) > len(self._room):
+            room = np.empty((len(views) + (len(views) // 2 if n else 0), d), np.float32)
+            room[: len(views)][old >= 0] = self._room[old[old >= 0]] if n else 0
             self._room = room
-        self._room[n : len(ids)], self._ids = rows, ids
-
-    def _rebuild(self, ids, row_of, read):
-        d = self._room.shape[1] if self._ids else len(next(iter(read.values()))) if read else 0
-        room = np.empty((len(ids), d), np.float32)
-        old = np.array([row_of.get(id, -1) for id in ids], dtype=np.int64)
-        room[old >= 0] = self._room[old[old >= 0]]
-        for row in np.flatnonzero(old < 0):
-            room[row] = read[ids[row]]
-        self._room, self._ids = room, ids
+        fresh = np.flatnonzero(old < 0)
+        for start in range(0, len(fresh), BLOCK):
+            rows = fresh[start : start + BLOCK]
+            self._room[rows] = unit(b"".join(blobs[views[row].id] for row in rows), d)
+        self._views = views
 
     def _read(self, ids):
-        """Vectors in the file, by view, in the order of ``ids``."""
+        """Vectors in the file, as it keeps them, by view."""
         table = tables.embeddings
         query = sa.select(table.c.view, table.c.vector).where(table.c.encoder == self.id)
         with tables.told(self.journal.name), self.journal.engine.connect() as connection:
             if len(ids) <= 500:
                 query = query.where(table.c.view.in_(ids))
-            found = dict(map(tuple, connection.execute(query)))
-        wanted = [id for id in ids if id in found]
-        if not wanted:
-            return {}
-        matrix = np.frombuffer(b"".join(map(found.__getitem__, wanted)), STORED).reshape(len(wanted), -1)
-        return dict(zip(wanted, unit(matrix), strict=True))
+            return dict(map(tuple, connection.execute(query).all()))
 
     def _encode(self, views):
-        """Vectors of views that the file has none of, encoded from what is kept, and written."""
+        """Vectors of views that the file has none of, as it keeps them: encoded from what is kept, and written."""
         made, lost = {}, len(self._lost)
         for start in range(0, len(views), BATCH):
             shown = {view.id: region for view in views[start : start + BATCH] if (region := self.shown(view))}
             self._lost.update(view.id for view in views[start : start + BATCH] if view.id not in shown)
             if shown:
-                rows = dict(zip(shown, unit(self.encoder.embed(list(shown.values())).astype(STORED)), strict=True))
+                rows = dict(zip(shown, map(stored, self.encoder.embed(list(shown.values()))), strict=True))
                 with tables.told(self.journal.name), tables.writing(self.journal.engine) as connection:
                     insert(connection, self.id, rows)
                 made |= rows
@@ -125,17 +113,24 @@ def encoder_id(journal: Journal, encoder) -> int:
             return id
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (n, d) of the file, float16, as float32 of unit length."""
-    vectors = vectors.astype(np.float32)
-    vectors /= np.maximum(np.sqrt(np.einsum("nd,nd->n", vectors, vectors)), 1e-12)[:, None]
-    return vectors
+def stored(vector: np.ndarray) -> bytes:
+    """A vector as the file keeps it."""
+    return np.asarray(vector).astype(STORED).tobytes()
 
 
-def insert(connection: sa.Connection, encoder: int, vectors: dict[str, np.ndarray] | Iterable[tuple[str, Sequence]]) -> None:
+def unit(blobs: bytes, d: int) -> np.ndarray:
+    """Vectors (n, d) of the file as float32 of unit length."""
+    vectors = torch.frombuffer(bytearray(blobs), dtype=torch.float16).reshape(-1, d).float()
+    return torch.nn.functional.normalize(vectors, dim=1).numpy()
+
+
+def insert(connection: sa.Connection, encoder: int, vectors: dict[str, bytes]) -> None:
     """Writes vectors by view; what another program wrote first stays."""
-    vectors, table = dict(vectors), tables.embeddings
-    there = set(connection.scalars(sa.select(table.c.view).where(table.c.encoder == encoder, table.c.view.in_(list(vectors)))))
-    rows = [{"encoder": encoder, "view": id, "vector": np.asarray(v).astype(STORED).tobytes()} for id, v in vectors.items() if id not in there]
+    table, ids = tables.embeddings, list(vectors)
+    there = set()
+    for start in range(0, len(ids), 500):
+        query = sa.select(table.c.view).where(table.c.encoder == encoder, table.c.view.in_(ids[start : start + 500]))
+        there.update(connection.scalars(query))
+    rows = [{"encoder": encoder, "view": id, "vector": vector} for id, vector in vectors.items() if id not in there]
     if rows:
         connection.execute(sa.insert(table), rows)
