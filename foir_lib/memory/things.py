@@ -10,7 +10,7 @@ from PIL import Image
 from foir_lib.errors import InputError, count, number
 from foir_lib.images import open_image, rgb
 from foir_lib.memory import names
-from foir_lib.memory.database import crops, tables, vectors
+from foir_lib.memory.database import crops, purging, tables, vectors
 from foir_lib.memory.database.events import Draft, new_id, now, owned
 from foir_lib.memory.database.fold import Card, Change, as_row
 from foir_lib.memory.database.journal import Journal
@@ -150,6 +150,18 @@ class Memory:
     def redo(self, n: int = 1, *, who: str = "human") -> list[Event]:
         """Makes the last ``n`` undone events valid again, as long as nothing else was said since."""
         return self.journal.steps("redo", count(n, "n"), who)
+
+    def purge(self, what=None) -> tuple[int, int]:
+        """Removes a thing or view (an id, a Thing or View, a name) for good, from the history too; None: all that is forgotten or undone.
+
+        Returns how many (things, views). It can't be undone, and no import brings them back; exports are files of their own.
+        """
+        state, id = self.journal.current(), getattr(what, "id", what)
+        known = id is None or any(id in rows for rows in state.rows.values())
+        ids = [id] if known else state.called(id, forgotten=True) or [self.thing(id).id]
+        if len(ids) > 1:
+            raise names.ambiguous(id, [state.thing(one) for one in ids])
+        return purging.purge(self.journal, None if what is None else set(ids))
 
     # ---- to ask
 

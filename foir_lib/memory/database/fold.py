@@ -191,10 +191,10 @@ class State:
                 live.append(view if thing == view.thing else replace(view, thing=thing))
         return sorted(live, key=_age)
 
-    def called(self, text: str) -> list[str]:
-        """Ids of the things of exactly this name or alias, as :func:`plain` compares."""
+    def called(self, text: str, forgotten: bool = False) -> list[str]:
+        """Ids of the things of exactly this name or alias, as :func:`plain` compares; with ``forgotten`` those too."""
         roots = {self.root(id): None for id in self._names.get(plain(text), ())}
-        return sorted((id for id in roots if self.has(id)), key=lambda id: _age(self.rows["thing"][id]))
+        return sorted((id for id in roots if forgotten or self.has(id)), key=lambda id: _age(self.rows["thing"][id]))
 
     def worded(self, asked: set[str]) -> list[str]:
         """Ids of the things whose names and properties have all of these words, as :func:`names.words` splits them."""

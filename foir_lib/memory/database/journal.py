@@ -28,6 +28,8 @@ class Journal:
         self.engine, self.name, self.lock = tables.engine(address), str(address), RLock()
         with tables.told(self.name), self.engine.connect() as connection:
             self._load(connection)
+        if self._behind:
+            self.refold()
 
     def current(self) -> State:
         """The state, with what other programs have written."""
@@ -96,7 +98,11 @@ class Journal:
         return changes_of(bodies[row["target"]] or {}), row["kind"] == "undo"
 
     def _save(self, connection, rows=()):
-        """Writes events, and the rows of the state that have changed."""
+        """Writes events, and the rows of the state that have changed: all, where its tables were behind."""
+        if self._behind:
+            for table in (tables.views, tables.things):
+                connection.execute(sa.delete(table))
+            self._touched.update((of, id) for of, rows in self.state.rows.items() for id in rows)
         if rows:
             connection.execute(sa.insert(events), rows)
         for kind, group in groupby((row for row in rows if row["kind"] in STEPS), key=lambda row: row["kind"]):
@@ -113,6 +119,7 @@ class Journal:
             if rows:
                 connection.execute(sa.insert(table), rows)
         self._touched.clear()
+        self._behind = False
         tables.set_setting(connection, "folded", self.seq)
 
     def _sync(self, connection):
@@ -131,22 +138,21 @@ class Journal:
         """The state from its own tables or, where they are behind, from all events."""
         self._touched = set()
         self.seq, self.epoch = _position(connection)
-        if tables.setting(connection, "folded") == str(self.seq) or not self.seq:
-            cards, views = (connection.execute(sa.select(table)).all() for table in (tables.things, tables.views))
-            self.state = State(map(_card, cards), map(_view, views))
-        else:
+        self._behind = (tables.setting(connection, "folded") or "0") != str(self.seq)
+        if self._behind:
             self.state = folded(connection)
+            return
+        cards, views = (connection.execute(sa.select(table)).all() for table in (tables.things, tables.views))
+        self.state = State(map(_card, cards), map(_view, views))
 
     def refold(self) -> bool:
         """Makes the state's tables again from the events; whether they were as they should be."""
         with self.lock, tables.told(self.name), tables.writing(self.engine) as connection:
             self._load(connection)
-            before, self.state = self.state, folded(connection)
-            for table in (tables.views, tables.things):
-                connection.execute(sa.delete(table))
-            self._touched = {(of, id) for of, rows in self.state.rows.items() for id in rows}
+            before, self.state = self.state.rows, folded(connection)
+            self._behind = True
             self._save(connection)
-            return before.rows == self.state.rows
+            return before == self.state.rows
 
 
 def folded(connection: sa.Connection) -> State:
@@ -169,7 +175,7 @@ def _undoable(n):
 
 def _redoable(n):
     last = sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0)).where(events.c.kind.not_in(PASSIVE)).scalar_subquery()
-    query = sa.select(events).join(undone, undone.c.event == events.c.id).where(undone.c.by > last)
+    query = sa.select(events).join(undone, undone.c.event == events.c.id).where(undone.c.by > last, events.c.kind.not_in(PASSIVE))
     return query.order_by(undone.c.by.desc()).limit(n)
 
 

@@ -69,8 +69,16 @@ embeddings = sa.Table(
     sa.Column("view", sa.ForeignKey(crops.c.view), primary_key=True),
     sa.Column("vector", sa.LargeBinary, nullable=False),  # float16, little end first
 )  # fmt: skip
+purged = sa.Table("purged", metadata, sa.Column("id", sa.Text, primary_key=True))  # things and views that no import brings back
 
-MIGRATIONS = {}  # version: what makes it the next one, of a connection
+
+def _to_1(connection):
+    """Sides of pictures and boxes are numbers of their own from now on; the state's tables are made again from the events."""
+    connection.execute(sa.schema.DropTable(views, if_exists=True))
+    set_setting(connection, "folded", -1)
+
+
+MIGRATIONS = {0: _to_1}  # version: what makes it the next one, of a connection
 
 
 def engine(address: str | os.PathLike) -> sa.Engine:
