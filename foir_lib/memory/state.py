@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pycocotools import mask as rle
-
+from foir_lib.data import masks
 from foir_lib.prompts import Box, Mask, Prompt
 
 
@@ -31,7 +30,7 @@ class View:
     def region(self) -> Prompt | None:
         """The mask or box in the picture; None: the whole picture."""
         if self.mask is not None:
-            return Mask(rle.decode(self.mask).astype(bool))
+            return Mask(masks.decode(self.mask, self.size, f"View {self.id}"))
         return None if self.box is None else Box(*self.box)
 
     @property

@@ -50,7 +50,8 @@ class Journal:
             try:
                 with tables.writing(self.engine) as connection:
                     self._sync(connection)
-                    rows = [self._append(connection, draft, bodies or {}) for draft in compose(self.state)]
+                    self._pending = dict(bodies or {})
+                    rows = [self._append(connection, draft, self._pending) for draft in compose(self.state)]
                     if beside:
                         beside(connection, rows)
                     self._save(connection, rows)
@@ -59,6 +60,16 @@ class Journal:
                     self._load(connection)
                 raise
             return [_event(row, False) for row in rows]
+
+    def first(self, key: str, value: str) -> str:
+        """The setting ``key`` of the file; it is ``value`` where there was none."""
+        with tables.told(self.name), self.engine.connect() as connection:
+            known = tables.setting(connection, key)
+        if known is None:
+            with tables.told(self.name), tables.writing(self.engine) as connection:
+                if (known := tables.setting(connection, key)) is None:
+                    tables.set_setting(connection, key, value)
+        return known or value
 
     def steps(self, kind: str, n: int, who: str) -> list[Event]:
         """Undoes or redoes up to ``n`` events, the latest first: the events that it was about. InputError without any."""
@@ -76,6 +87,11 @@ class Journal:
         with tables.told(self.name), self.engine.connect() as connection:
             rows = connection.execute(query.order_by(events.c.seq.desc()).limit(n)).mappings().all()
         return [_event(row, row["event"] is not None) for row in reversed(rows)]
+
+    def body_of(self, id: str) -> dict | None:
+        """The body of an event, one that the transaction at hand writes too."""
+        with self.engine.connect() as connection:
+            return self._pending.get(id) or connection.scalar(sa.select(events.c.body).where(events.c.id == id))
 
     # ---- inside a transaction
 

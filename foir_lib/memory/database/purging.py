@@ -8,6 +8,7 @@ from foir_lib.memory.database.events import STEPS, changes_of, new_id, now
 from foir_lib.memory.database.fold import Change, State
 from foir_lib.memory.database.journal import Journal, folded
 from foir_lib.memory.database.tables import events
+from foir_lib.memory.names import ambiguous
 
 
 def purge(journal: Journal, ids: set[str] | None) -> tuple[int, int]:
@@ -37,6 +38,16 @@ def purge(journal: Journal, ids: set[str] | None) -> tuple[int, int]:
                 raise InputError("This can't be purged by itself, later events build on it: forget what was made of it, then purge() all.")
         _overwrite(journal)
     return n
+
+
+def target(state: State, what) -> str | None:
+    """The id of a Thing, a View, an id, or the name of a thing that may be forgotten; None for what is unknown. InputError for several."""
+    id = getattr(what, "id", what)
+    if any(id in rows for rows in state.rows.values()):
+        return id
+    if len(ids := state.called(id, forgotten=True)) > 1:
+        raise ambiguous(id, [state.thing(one) for one in ids])
+    return ids[0] if ids else None
 
 
 def _with_parts(state, ids):
