@@ -61,6 +61,11 @@ class State:
             self.rows["view"][view.id] = view
             self._views[view.thing][view.id] = None
 
+    def is_whole(self) -> bool:
+        """Whether each thing that a row names is there."""
+        things = self.rows["thing"]
+        return things.keys() >= self._views.keys() and things.keys() >= self._merged.keys()
+
     # ---- changes
 
     def value(self, of: str, id: str, name: str) -> object:

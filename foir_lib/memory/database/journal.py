@@ -155,11 +155,15 @@ class Journal:
         self._touched = set()
         self.seq, self.epoch = _position(connection)
         self._behind = (tables.setting(connection, "folded") or "0") != str(self.seq)
-        if self._behind:
-            self.state = folded(connection)
-            return
-        cards, views = (connection.execute(sa.select(table)).all() for table in (tables.things, tables.views))
-        self.state = State(map(_card, cards), map(_view, views))
+        try:
+            if not self._behind:
+                cards, views = (connection.execute(sa.select(table)).all() for table in (tables.things, tables.views))
+                self.state = State(map(_card, cards), map(_view, views))
+                self._behind = not self.state.is_whole()
+            if self._behind:
+                self.state = folded(connection)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise tables.damaged(self.name, f"{type(error).__name__} {error}") from error
 
     def refold(self) -> bool:
         """Makes the state's tables again from the events; whether they were as they should be."""

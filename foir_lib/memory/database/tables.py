@@ -113,13 +113,20 @@ def told(name: str):
         raise
     except sa.exc.DBAPIError as error:
         says = " ".join(str(error.orig).split())
-        if any(words in says for words in ("malformed", "not a database", "unsupported file format")):
-            raise IntegrityError(f"The memory {name} is damaged ({says}): restore a copy, or import its last export into a new file.") from error
+        if any(words in says for words in ("malformed", "not a database", "unsupported file format", "decode", "constraint failed")):
+            raise damaged(name, says) from error
         if "locked" in says or "busy" in says:
             raise InputError(f"The memory {name} is being written by another program for more than {WAIT} s: try again.") from error
         if any(words in says for words in ("disk is full", "disk I/O", "readonly", "unable to open", "No space left")):
             raise InputError(f"The memory {name} can't be written ({says}): {DISK}. What was confirmed before is kept.") from error
         raise InputError(f"The memory {name} can't be used ({says}): check the address and the rights.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, sa.exc.NoSuchTableError) as error:
+        raise damaged(name, str(error)) from error
+
+
+def damaged(name: str, says: str) -> IntegrityError:
+    """What to say of a memory whose bytes aren't what was written."""
+    return IntegrityError(f"The memory {name} is damaged ({says}): restore a copy, or import its last export into a new file.")
 
 
 @contextmanager
@@ -147,7 +154,7 @@ def set_setting(connection: sa.Connection, key: str, value: object) -> None:
 def _server(address):
     try:
         url = sa.make_url(address)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:
         raise InputError(f"The memory's address can't be read: give a file, or {EXAMPLE}.") from error
     if url.get_backend_name() != "postgresql":
         raise InputError(f"A memory can't be kept on {url.get_backend_name()!r}: give a file, or {EXAMPLE}.")
