@@ -3,20 +3,16 @@
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-from small_memory import Colours, picture
+from small_memory import WRITE, Colours, child, picture
 
 from foir_lib import Memory
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.memory.database import tables
 from foir_lib.memory.exchange.jsonl import state_lines
 
-TESTS = Path(__file__).parents[1]
 OLDEST = """
 CREATE TABLE meta (key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (key));
 CREATE TABLE events (seq INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, at TEXT NOT NULL,
@@ -146,27 +142,6 @@ def test_tables_that_dont_fit_their_events_are_made_again(path):
 
 
 # ---- several programs
-
-
-def child(code, path, *arguments, **options):
-    """A process that has a memory ``one`` of the file."""
-    start = f"import sys; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS.parent)!r}]\nfrom small_memory import *; from foir_lib import Memory\n"
-    start += "one = Memory(sys.argv[1], Colours()); print('open', flush=True)\n"
-    command = [sys.executable, "-c", start + code, str(path), *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-    return process
-
-
-WRITE = """
-import time
-slowest, mine = 0, int.from_bytes(sys.argv[2].encode(), "big") * 100_000
-for n in range(int(sys.argv[3])):
-    begin = time.perf_counter()
-    one.add(f"{sys.argv[2]} {n}", picture(mine + n))
-    slowest = max(slowest, time.perf_counter() - begin)
-    print(n, flush=True)
-print(slowest)
-"""
 
 
 @pytest.mark.slow
