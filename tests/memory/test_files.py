@@ -144,15 +144,28 @@ def test_tables_that_dont_fit_their_events_are_made_again(path):
 # ---- several programs
 
 
-@pytest.mark.slow
-def test_two_programs_write_one_file(path):
+def together(path, programs, n):
+    """So many programs add ``n`` things each to one file; the seconds that the slowest of all additions took."""
     here = memory(path)
-    processes = [child(WRITE, path, name, 20) for name in "ab"]
+    processes = [child(WRITE, path, name, n) for name in programs]
     outputs = [process.communicate() for process in processes]
     assert all(process.returncode == 0 for process in processes), outputs
-    names = sorted(f"{name} {n}" for name in "ab" for n in range(20))
+    names = sorted(f"{name} {k}" for name in programs for k in range(n))
     assert sorted(thing.name for thing in here.things()) == names == sorted(thing.name for thing in memory(path).things())
-    assert here.journal.refold() and len(here.vectors()[1]) == 40
+    assert here.journal.refold() and len(here.vectors()[1]) == len(names)
+    return max(float(out.split()[-1]) for out, _ in outputs)
+
+
+@pytest.mark.slow
+def test_two_programs_write_one_file(path):
+    together(path, "ab", 20)
+
+
+@pytest.mark.claims
+def test_three_programs_on_one_file_wait_less_than_a_second(path, record_property):
+    slowest = together(path, "abc", 300)
+    record_property("slowest addition", f"{slowest * 1000:.0f} ms")
+    assert slowest < 1
 
 
 def test_a_writer_is_waited_for_and_readers_go_on(path, monkeypatch):

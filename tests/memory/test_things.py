@@ -8,6 +8,8 @@ from small_memory import Colours, picture
 
 from foir_lib import Box, Mask, Memory
 from foir_lib.errors import InputError
+from foir_lib.memory.database.events import Draft
+from foir_lib.memory.database.fold import Change
 from foir_lib.memory.encoding import Encoder
 
 
@@ -142,6 +144,21 @@ def test_a_human_confirms_a_machines_view_by_saying_it_again(memory):
         memory.add("pot", picture(1), Box(0, 0, 10, 10))
     guess = memory.add("mug", picture(2), who="machine", sure=0.7).views[1]
     assert [(v.who, v.sure) for v in memory.confirm(guess.id).views] == [("human", 0.6), ("human", 1.0)]
+
+
+def test_what_is_refused_leaves_no_trace(memory):
+    """Of several events of one transaction too."""
+    memory.add("mug", picture(1))
+    before, history = memory.journal.current(), memory.history()
+    rows = {of: dict(rows) for of, rows in before.rows.items()}
+    id = memory.thing("mug").id
+    good, bad = Change("thing", id, "name", "mug", "cup"), Change("thing", id, "name", "mug", "pot")
+    for drafts in ([Draft("rename", [good, bad])], [Draft("rename", [good]), Draft("rename", [bad])], [Draft("rename", [good], "machine")]):
+        with pytest.raises(InputError, match="has changed since|a human said so"):
+            memory.journal.write(lambda _, drafts=drafts: drafts)
+        assert memory.journal.current().rows == rows and memory.history() == history and memory.thing("mug").id == id
+    memory.rename("mug", "cup")
+    assert [e.kind for e in memory.history()] == ["add", "rename"] and memory.journal.refold()
 
 
 def test_vectors_follow_what_is_said(memory, tmp_path):

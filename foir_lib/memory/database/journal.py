@@ -47,17 +47,20 @@ class Journal:
         they are known. Raises InputError where a draft is refused; nothing is written then.
         """
         with self.lock, tables.told(self.name):
+            start = None
             try:
                 with tables.writing(self.engine) as connection:
                     self._sync(connection)
+                    start = self.seq
                     self._pending = dict(bodies or {})
                     rows = [self._append(connection, draft, self._pending) for draft in compose(self.state)]
                     if beside:
                         beside(connection, rows)
                     self._save(connection, rows)
             except BaseException:
-                with self.engine.connect() as connection:
-                    self._load(connection)
+                if self.seq != start:  # the state is ahead of the file
+                    with self.engine.connect() as connection:
+                        self._load(connection)
                 raise
             return [_event(row, False) for row in rows]
 
@@ -97,10 +100,10 @@ class Journal:
 
     def _append(self, connection, draft, bodies):
         """Changes the state by an event, and returns its row."""
-        self.seq += 1
-        row = draft.row() | {"seq": self.seq}
+        row = draft.row() | {"seq": self.seq + 1}
         changes, back = self._effect(connection, row, bodies)
         apply(self.state, changes, back, draft.who)
+        self.seq += 1
         self._touched.update((change.of, change.id) for change in changes)
         bodies[row["id"]] = row["body"]
         return row
