@@ -26,16 +26,14 @@ class Memory:
     """Things, their names and views, in a file (or on PostgreSQL, by URL), from which nothing is lost but by :meth:`purge`.
 
     ``model``: a name of `foir models`, a loaded model or an :class:`Encoder`; the file names its own, a new file takes
-    mini-vit. Another one than the file's encodes its views again. Raises InputError for an address that can't be used,
-    IntegrityError for a damaged file.
-    """
+    mini-vit. Another one than the file's encodes its views again. Raises InputError for an address that can't be used, IntegrityError for a damaged file."""
 
     def __init__(self, path: str | os.PathLike, model=None):
         self.journal = Journal(path)
         self._encoder, self._vectors = None, {}
         named = model if isinstance(model, str) else getattr(model, "model", model or "mini-vit")
         known = self.journal.first("model", getattr(named, "name", named))
-        self._model = model or known
+        self._model, self._retriever = model or known, self.journal.first("retriever", str(getattr(model, "retriever", "Crop")))
         if model is None and not self.journal.seq and known == "mini-vit":
             note("new memories by mini-vit, which knows drawings of the mini world only: give model= for photographs", path)
 
@@ -46,7 +44,8 @@ class Memory:
     def encoder(self) -> Encoder:
         """What turns regions into vectors, loaded when first needed."""
         if self._encoder is None:
-            self._encoder = self._model if hasattr(self._model, "embed") and hasattr(self._model, "knows_drawings_only") else Encoder(self._model)
+            ready = hasattr(self._model, "embed") and hasattr(self._model, "knows_drawings_only")
+            self._encoder = self._model if ready else Encoder(self._model, self._retriever)
         return self._encoder
 
     # ---- to say

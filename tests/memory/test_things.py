@@ -207,6 +207,10 @@ def test_a_network_of_the_mini_world_is_the_first_and_says_what_it_knows(tmp_pat
     again = Memory(tmp_path / "m.db")
     assert again.encoder.model.name == "mini-vit" and np.array_equal(again.vectors()[0], matrix)
     assert np.abs(Encoder().embed([(picture(1, (64, 64)), a.views[0].region)]) - matrix).max() < 1e-3
+    other = Memory(tmp_path / "n.db", Encoder("mini-vit", "CBIR"))
+    other.add("a", picture(1, (64, 64)), Box(0, 0, 30, 30))
+    again = Memory(tmp_path / "n.db")  # its retriever is the file's
+    assert again.encoder.key == other.encoder.key and np.array_equal(again.vectors()[0], other.vectors()[0])
 
 
 # ---- any history

@@ -65,8 +65,8 @@ encoders = sa.Table(
 )  # fmt: skip
 embeddings = sa.Table(
     "embeddings", metadata,
+    sa.Column("view", sa.ForeignKey(crops.c.view), primary_key=True),  # first, so that all of an encoder are read in the order of writing
     sa.Column("encoder", sa.ForeignKey(encoders.c.id), primary_key=True),
-    sa.Column("view", sa.ForeignKey(crops.c.view), primary_key=True),
     sa.Column("vector", sa.LargeBinary, nullable=False),  # float16, little end first
 )  # fmt: skip
 purged = sa.Table("purged", metadata, sa.Column("id", sa.Text, primary_key=True))  # things and views that no import brings back
