@@ -1,6 +1,7 @@
 """Vectors of all views as one matrix in memory, by encoder; views without one are encoded again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import sqlalchemy as sa
@@ -56,47 +57,56 @@ class Vectors:
 
     def _follow(self, views):
         """Makes the matrix that of ``views``: rows that are there stay, new ones are read from the file, then encoded."""
+        views = [view for view in views if view.id not in self._lost]
         row_of = {view.id: row for row, view in enumerate(self._views)}
-        new = [view for view in views if view.id not in row_of and view.id not in self._lost]
-        blobs = self._read([view.id for view in new]) if new else {}
-        blobs |= self._encode([view for view in new if view.id not in blobs])
-        views = [view for view in views if view.id in row_of or view.id in blobs]
         old = np.array([row_of.get(view.id, -1) for view in views], dtype=np.int64)
-        n = int((old >= 0).sum())
-        d = len(next(iter(blobs.values()))) // STORED.itemsize if blobs else self._room.shape[1]
-        if n != len(self._views) or (old[:n] != np.arange(n)).any() or len(views) > len(self._room):
-            room = np.empty((len(views) + (len(views) // 2 if n else 0), d), np.float32)
-            room[: len(views)][old >= 0] = self._room[old[old >= 0]] if n else 0
-            self._room = room
-        fresh = np.flatnonzero(old < 0)
-        for start in range(0, len(fresh), BLOCK):
-            rows = fresh[start : start + BLOCK]
-            self._room[rows] = unit(b"".join(blobs[views[row].id] for row in rows), d)
-        self._views = views
+        new = {views[row].id: row for row in np.flatnonzero(old < 0).tolist()}
+        room = None
+        for ids, blobs in chain(self._read(new), self._encode(new, views)):
+            rows = unit(blobs, len(ids))
+            room = self._space(old, rows.shape[1]) if room is None else room
+            room[[new.pop(id) for id in ids]] = rows
+        room = self._space(old, self._room.shape[1]) if room is None else room
+        if new:
+            self._lost.update(new)
+            note(f"views left out that can't be encoded by {self.encoder.name}: neither crop nor picture is left", n=len(new))
+            kept = [row for row, view in enumerate(views) if view.id not in new]
+            room, views = room[kept], [views[row] for row in kept]
+        self._room, self._views = room, views
 
-    def _read(self, ids):
-        """Vectors in the file, as it keeps them, by view."""
+    def _space(self, old, d):
+        """A matrix for rows that were ``old`` ones (-1: new), those filled; the one there is where new rows only follow."""
+        n, m = len(old), len(self._views)
+        if m <= n <= len(self._room) and (old[:m] == np.arange(m)).all():
+            return self._room
+        room = np.empty((n + n // 2 if m else n, d), np.float32)
+        if m:
+            room[:n][old >= 0] = self._room[old[old >= 0]]
+        return room
+
+    def _read(self, new) -> Iterator[tuple[list[str], list[bytes]]]:
+        """Views of ``new`` with their vectors in the file, as it keeps them, some at a time."""
         table = tables.embeddings
         query = sa.select(table.c.view, table.c.vector).where(table.c.encoder == self.id)
+        if len(new) <= 500:
+            query = query.where(table.c.view.in_(list(new)))
         with tables.told(self.journal.name), self.journal.engine.connect() as connection:
-            if len(ids) <= 500:
-                query = query.where(table.c.view.in_(ids))
-            return dict(map(tuple, connection.execute(query).all()))
+            for part in connection.execution_options(yield_per=BLOCK).execute(query).partitions():
+                if wanted := [row for row in part if row[0] in new]:
+                    yield tuple(zip(*wanted))
 
-    def _encode(self, views):
-        """Vectors of views that the file has none of, as it keeps them: encoded from what is kept, and written."""
-        made, lost = {}, len(self._lost)
-        for start in range(0, len(views), BATCH):
-            shown = {view.id: region for view in views[start : start + BATCH] if (region := self.shown(view))}
-            self._lost.update(view.id for view in views[start : start + BATCH] if view.id not in shown)
+    def _encode(self, new, views) -> Iterator[tuple[list[str], list[bytes]]]:
+        """Those of ``views`` still in ``new``, encoded from what is kept, and written."""
+        left, n = [view for view in views if view.id in new], 0
+        for start in range(0, len(left), BATCH):
+            shown = {view.id: region for view in left[start : start + BATCH] if (region := self.shown(view))}
             if shown:
                 rows = dict(zip(shown, map(stored, self.encoder.embed(list(shown.values()))), strict=True))
                 with tables.told(self.journal.name), tables.writing(self.journal.engine) as connection:
                     insert(connection, self.id, rows)
-                made |= rows
-        note(f"views encoded again, by {self.encoder.name}, from kept crops or pictures", n=len(made))
-        note(f"views left out that can't be encoded by {self.encoder.name}: neither crop nor picture is left", n=len(self._lost) - lost)
-        return made
+                n += len(rows)
+                yield list(rows), list(rows.values())
+        note(f"views encoded again, by {self.encoder.name}, from kept crops or pictures", n=n)
 
 
 def encoder_id(journal: Journal, encoder) -> int:
@@ -118,10 +128,11 @@ def stored(vector: np.ndarray) -> bytes:
     return np.asarray(vector).astype(STORED).tobytes()
 
 
-def unit(blobs: bytes, d: int) -> np.ndarray:
-    """Vectors (n, d) of the file as float32 of unit length."""
-    vectors = torch.frombuffer(bytearray(blobs), dtype=torch.float16).reshape(-1, d).float()
-    return torch.nn.functional.normalize(vectors, dim=1).numpy()
+def unit(blobs: Sequence[bytes], n: int) -> np.ndarray:
+    """``n`` vectors of the file as float32 (n, d) of unit length."""
+    vectors = torch.frombuffer(bytearray().join(blobs), dtype=torch.float16).reshape(n, -1).float()
+    vectors /= vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return vectors.numpy()
 
 
 def insert(connection: sa.Connection, encoder: int, vectors: dict[str, bytes]) -> None:
