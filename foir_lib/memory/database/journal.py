@@ -1,5 +1,6 @@
 """A memory's file: its events, each written in one transaction with what follows from it, and the state, kept up to date."""
 
+import gc
 import os
 from collections.abc import Callable, Iterable
 from itertools import groupby
@@ -158,6 +159,8 @@ class Journal:
         self._touched = set()
         self.seq, self.epoch = _position(connection)
         self._behind = (tables.setting(connection, "folded") or "0") != str(self.seq)
+        collecting = gc.isenabled()
+        gc.disable()  # it would look at each of the new rows many times
         try:
             if not self._behind:
                 cards, views = (connection.execute(sa.select(table)).all() for table in (tables.things, tables.views))
@@ -167,6 +170,9 @@ class Journal:
                 self.state = folded(connection)
         except (LookupError, TypeError, AttributeError) as error:
             raise tables.damaged(self.name, f"{type(error).__name__} {error}") from error
+        finally:
+            if collecting:
+                gc.enable()
 
     def refold(self) -> bool:
         """Makes the state's tables again from the events; whether they were as they should be."""
