@@ -1,6 +1,7 @@
 """A memory of named things: what people said and showed, what follows from it, found again by vectors."""
 
 import os
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from foir_lib.memory.database.journal import Journal
 from foir_lib.memory.encoding import Encoder
 from foir_lib.memory.exchange import jsonl, merging, xmp
 from foir_lib.memory.state import Event, Thing, View
-from foir_lib.notices import note
 from foir_lib.prompts import Prompt
 
 
@@ -35,7 +35,7 @@ class Memory:
         known = self.journal.first("model", getattr(named, "name", named))
         self._model, self._retriever = model or known, self.journal.first("retriever", str(getattr(model, "retriever", "Crop")))
         if model is None and not self.journal.seq and known == "mini-vit":
-            note("new memories by mini-vit, which knows drawings of the mini world only: give model= for photographs", path)
+            warnings.warn(f"The new memory {path} takes mini-vit, which knows drawings of the mini world only: give model= for photographs.", stacklevel=2)
 
     def __repr__(self) -> str:
         return f"Memory({self.journal.name!r}): {len(self.things())} things"
