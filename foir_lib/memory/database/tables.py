@@ -2,6 +2,9 @@
 
 import json
 import os
+import random
+import sqlite3
+import time
 from contextlib import contextmanager
 from functools import partial
 
@@ -176,7 +179,20 @@ def _pragmas(connection, _):
 
 
 def _begin(connection):
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("foir_writes") else "BEGIN")
+    """Begins a transaction; one that writes asks for its turn every few milliseconds: SQLite's own waits grow and let others pass."""
+    if not connection.get_execution_options().get("foir_writes"):
+        return connection.exec_driver_sql("BEGIN")
+    raw, end = connection.connection.driver_connection, time.monotonic() + WAIT
+    raw.execute("PRAGMA busy_timeout = 0")
+    while True:
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise sa.exc.OperationalError("BEGIN IMMEDIATE", None, error) from error
+            time.sleep(random.uniform(0.001, 0.004))
+    raw.execute(f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
 
 
 def _prepare(made, name):
