@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from foir_lib.errors import InputError
 
-LONGEST = 10_000  # letters of a name or a value
+LONGEST = 20_000  # letters of a name or a value
+SIMILAR = 60  # letters that are compared for similar names
 ARTICLE = re.compile(r"^(?:the|a|an) (?=\S)")
 WORDLESS = ("one", "thing")  # "the blue one"
 
@@ -37,7 +38,7 @@ def asked(said: str) -> set[str]:
 
 
 def words(thing) -> set[str]:
-    """All words of a Thing's names and properties."""
+    """All words of the names and properties of a Thing or Card."""
     said = [thing.name, *thing.aliases, *thing.properties, *thing.properties.values()]
     return {word for one in said for word in plain(one).split()}
 
@@ -55,7 +56,7 @@ def told(thing) -> str:
 
 def nothing(said: str, things: Iterable) -> InputError:
     """What to answer where no Thing is called so: the nearest names."""
-    names = [name for thing in things for name in (thing.name, *thing.aliases)]
-    close = difflib.get_close_matches(said, names, n=3, cutoff=0.5)
+    names = [name[:SIMILAR] for thing in things for name in (thing.name, *thing.aliases)]
+    close = difflib.get_close_matches(said[:SIMILAR], names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "show it and give it this name first."
     return InputError(f"There is no thing {said!r} in the memory: {hint}")

@@ -1,7 +1,9 @@
 """A memory of named things: what people said and showed, what follows from it, found again by vectors."""
 
 import os
+import warnings
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import sqlalchemy as sa
@@ -10,12 +12,13 @@ from PIL import Image
 from foir_lib.errors import InputError, count, number
 from foir_lib.images import open_image, rgb
 from foir_lib.memory import names
-from foir_lib.memory.database import crops, tables, vectors
+from foir_lib.memory.database import crops, purging, tables, vectors
 from foir_lib.memory.database.events import Draft, new_id, now, owned
+from foir_lib.memory.database.fold import Card, Change, as_row
 from foir_lib.memory.database.journal import Journal
 from foir_lib.memory.encoding import Encoder
-from foir_lib.memory.state import Card, Change, Event, Thing, View, as_row
-from foir_lib.notices import note
+from foir_lib.memory.exchange import jsonl, merging, xmp
+from foir_lib.memory.state import Event, Thing, View
 from foir_lib.prompts import Prompt
 
 
@@ -23,22 +26,16 @@ class Memory:
     """Things, their names and views, in a file (or on PostgreSQL, by URL), from which nothing is lost but by :meth:`purge`.
 
     ``model``: a name of `foir models`, a loaded model or an :class:`Encoder`; the file names its own, a new file takes
-    mini-vit. Another one than the file's encodes its views again. Raises InputError for an address that can't be used,
-    IntegrityError for a damaged file.
-    """
+    mini-vit. Another one than the file's encodes its views again. Raises InputError for an address that can't be used, IntegrityError for a damaged file."""
 
     def __init__(self, path: str | os.PathLike, model=None):
         self.journal = Journal(path)
         self._encoder, self._vectors = None, {}
-        with tables.told(self.journal.name), self.journal.engine.connect() as connection:
-            known = tables.setting(connection, "model")
-        self._model = model or known or "mini-vit"
-        if not known:
-            if model is None:
-                note("new memories by mini-vit, which knows drawings of the mini world only: give model= for photographs", path)
-            name = model if isinstance(model, str) else getattr(model, "model", model or "mini-vit")
-            with tables.told(self.journal.name), tables.writing(self.journal.engine) as connection:
-                tables.set_setting(connection, "model", getattr(name, "name", name))
+        named = model if isinstance(model, str) else getattr(model, "model", model or "mini-vit")
+        known = self.journal.first("model", getattr(named, "name", named))
+        self._model, self._retriever = model or known, self.journal.first("retriever", str(getattr(model, "retriever", "Crop")))
+        if model is None and not self.journal.seq and known == "mini-vit":
+            warnings.warn(f"The new memory {path} takes mini-vit, which knows drawings of the mini world only: give model= for photographs.", stacklevel=2)
 
     def __repr__(self) -> str:
         return f"Memory({self.journal.name!r}): {len(self.things())} things"
@@ -47,7 +44,8 @@ class Memory:
     def encoder(self) -> Encoder:
         """What turns regions into vectors, loaded when first needed."""
         if self._encoder is None:
-            self._encoder = self._model if hasattr(self._model, "embed") and hasattr(self._model, "knows_drawings_only") else Encoder(self._model)
+            ready = hasattr(self._model, "embed") and hasattr(self._model, "knows_drawings_only")
+            self._encoder = self._model if ready else Encoder(self._model, self._retriever)
         return self._encoder
 
     # ---- to say
@@ -88,7 +86,7 @@ class Memory:
         def beside(connection, rows):
             if rows and rows[0]["kind"] == "add":
                 connection.execute(sa.insert(tables.crops).values(view=view.id, png=png))
-                vectors.insert(connection, encoder.id, {view.id: vector})
+                vectors.insert(connection, encoder.id, {view.id: vectors.stored(vector)})
 
         self.journal.write(compose, beside)
         return self._thing(said[0])
@@ -119,11 +117,9 @@ class Memory:
 
     def unmerge(self, id: str, *, who: str = "human") -> Thing:
         """Takes a merge back: ``id`` of the merge's event, or of the thing that was merged into another."""
-        state = self.journal.current()
-        if id not in state.rows["thing"]:
-            merges = [event for event in self.journal.history() if event.id == id and event.kind == "merge"]
-            id = merges[0].body["changes"][0][1] if merges else id
-        card = state.rows["thing"].get(id)
+        said = self.journal.body_of(id) or {}
+        id = said["changes"][-1][1] if "into" in said else id
+        card = self.journal.current().rows["thing"].get(id)
         if card is None or card.into is None:
             raise InputError(f"{id!r} is no merge, or is taken back already: give the id of a merge from history(), or of the thing.")
         return self._set("unmerge", "thing", id, {"into": None}, who)
@@ -150,6 +146,12 @@ class Memory:
         """Makes the last ``n`` undone events valid again, as long as nothing else was said since."""
         return self.journal.steps("redo", count(n, "n"), who)
 
+    def purge(self, what=None) -> tuple[int, int]:
+        """Removes a thing or view (itself, its id or name) for good, from the history too; None: all that is forgotten or undone.
+
+        Returns how many (things, views). It can't be undone, no import brings them back; exports are files of their own."""
+        return purging.purge(self.journal, None if what is None else {purging.target(self.journal.current(), what) or self.thing(what).id})
+
     # ---- to ask
 
     def history(self, n: int | None = 50) -> list[Event]:
@@ -163,10 +165,8 @@ class Memory:
     def named(self, text: str) -> list[Thing]:
         """The things so called, by name or alias, else those whose names and properties have all of its words; several: ambiguous."""
         state = self.journal.current()
-        if ids := state.called(text):
-            return [state.thing(id) for id in ids]
         words = names.asked(text)
-        return [thing for thing in state.things() if words and words <= names.words(thing)]
+        return [state.thing(id) for id in state.called(text) or (state.worded(words) if words else [])]
 
     def thing(self, text: str) -> Thing:
         """The one thing so called. Raises InputError for none (with similar names), and for several (with all of them)."""
@@ -190,19 +190,27 @@ class Memory:
 
     def picture_of(self, view: View) -> Image.Image | None:
         """What a view shows: the kept crop of its region, else cut from its picture; None where neither is left."""
-        with tables.told(self.journal.name), self.journal.engine.connect() as connection:
-            png = connection.scalar(sa.select(tables.crops.c.png).where(tables.crops.c.view == view.id))
-        if png:
-            return crops.opened(png)
-        picture = crops.original(view)
-        return None if picture is None else crops.opened(crops.cut(picture, view.region))
+        return crops.kept(self.journal, view)
 
     def shown(self, view: View) -> tuple[Image.Image, Prompt | None] | None:
         """A view as (picture, region): its whole picture where that still lies unchanged at its path, else the kept crop."""
-        if (picture := crops.original(view)) is not None:
-            return picture, view.region
-        kept = self.picture_of(view)
-        return None if kept is None else (kept, crops.masked(view, kept))
+        return crops.shown(self.journal, view)
+
+    # ---- to give and take
+
+    def export(self, folder) -> None:
+        """Writes the memory into a folder: JSON lines with crops; see :mod:`foir_lib.memory.exchange.jsonl`."""
+        jsonl.export(self.journal, folder)
+
+    def import_(self, source) -> merging.Imported:
+        """Takes over what an exported folder, or another memory's file, has and this one hasn't; conflicts are told, ours stays."""
+        return merging.merge(self.journal, source)
+
+    def sidecars(self, folder) -> list[Path]:
+        """Writes an XMP sidecar with names and regions for each picture with a path."""
+        return xmp.sidecars(self.things(), folder)
+
+    # ---- to ask of pictures and in words
 
     def recognise(self, picture, region: Prompt | None = None, **options):
         """Which thing a region shows; see :mod:`foir_lib.memory.recogniser`."""

@@ -8,6 +8,8 @@ from small_memory import Colours, picture
 
 from foir_lib import Box, Mask, Memory
 from foir_lib.errors import InputError
+from foir_lib.memory.database.events import Draft
+from foir_lib.memory.database.fold import Change
 from foir_lib.memory.encoding import Encoder
 
 
@@ -144,6 +146,21 @@ def test_a_human_confirms_a_machines_view_by_saying_it_again(memory):
     assert [(v.who, v.sure) for v in memory.confirm(guess.id).views] == [("human", 0.6), ("human", 1.0)]
 
 
+def test_what_is_refused_leaves_no_trace(memory):
+    """Of several events of one transaction too."""
+    memory.add("mug", picture(1))
+    before, history = memory.journal.current(), memory.history()
+    rows = {of: dict(rows) for of, rows in before.rows.items()}
+    id = memory.thing("mug").id
+    good, bad = Change("thing", id, "name", "mug", "cup"), Change("thing", id, "name", "mug", "pot")
+    for drafts in ([Draft("rename", [good, bad])], [Draft("rename", [good]), Draft("rename", [bad])], [Draft("rename", [good], "machine")]):
+        with pytest.raises(InputError, match="has changed since|a human said so"):
+            memory.journal.write(lambda _, drafts=drafts: drafts)
+        assert memory.journal.current().rows == rows and memory.history() == history and memory.thing("mug").id == id
+    memory.rename("mug", "cup")
+    assert [e.kind for e in memory.history()] == ["add", "rename"] and memory.journal.refold()
+
+
 def test_vectors_follow_what_is_said(memory, tmp_path):
     assert memory.vectors()[0].shape[0] == 0 and memory.search(np.ones((2, 27)), 3)[0].shape == (2, 0)
     for n in range(5):
@@ -190,6 +207,10 @@ def test_a_network_of_the_mini_world_is_the_first_and_says_what_it_knows(tmp_pat
     again = Memory(tmp_path / "m.db")
     assert again.encoder.model.name == "mini-vit" and np.array_equal(again.vectors()[0], matrix)
     assert np.abs(Encoder().embed([(picture(1, (64, 64)), a.views[0].region)]) - matrix).max() < 1e-3
+    other = Memory(tmp_path / "n.db", Encoder("mini-vit", "CBIR"))
+    other.add("a", picture(1, (64, 64)), Box(0, 0, 30, 30))
+    again = Memory(tmp_path / "n.db")  # its retriever is the file's
+    assert again.encoder.key == other.encoder.key and np.array_equal(again.vectors()[0], other.vectors()[0])
 
 
 # ---- any history

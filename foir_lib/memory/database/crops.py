@@ -5,12 +5,15 @@ import io
 import math
 
 import numpy as np
+import sqlalchemy as sa
 from PIL import Image
 from pycocotools import mask as rle
 
 from foir_lib.detections import as_text
 from foir_lib.errors import FoirError, IntegrityError
 from foir_lib.images import open_image, rgb
+from foir_lib.memory.database import tables
+from foir_lib.memory.database.journal import Journal
 from foir_lib.memory.state import View
 from foir_lib.prompts import Grid, Mask, Point, Prompt, Size, crop
 
@@ -49,6 +52,24 @@ def opened(png: bytes) -> Image.Image:
         return open_image(io.BytesIO(png))
     except FoirError as error:
         raise IntegrityError(f"A kept crop is damaged ({error}): import the memory's last export into a new file.") from error
+
+
+def kept(journal: Journal, view: View) -> Image.Image | None:
+    """What a view shows: the kept crop of its region, else cut from its picture; None where neither is left."""
+    with tables.told(journal.name), journal.engine.connect() as connection:
+        png = connection.scalar(sa.select(tables.crops.c.png).where(tables.crops.c.view == view.id))
+    if png:
+        return opened(png)
+    picture = original(view)
+    return None if picture is None else opened(cut(picture, view.region))
+
+
+def shown(journal: Journal, view: View) -> tuple[Image.Image, Prompt | None] | None:
+    """A view as (picture, region): its whole picture where that still lies unchanged at its path, else the kept crop."""
+    if (picture := original(view)) is not None:
+        return picture, view.region
+    small = kept(journal, view)
+    return None if small is None else (small, masked(view, small))
 
 
 def original(view: View) -> Image.Image | None:

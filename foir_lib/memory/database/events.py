@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from foir_lib.errors import InputError
-from foir_lib.memory.state import Change, State
+from foir_lib.memory.database.fold import Change, State
 
 STEPS = ("undo", "redo")  # events about an event, their target
 PASSIVE = (*STEPS, "conflict", "purged")  # events that change nothing by themselves and can't be undone
@@ -20,11 +20,13 @@ class Draft(NamedTuple):
     who: str = "human"
     target: str | None = None
     said: dict = {}
+    id: str | None = None  # of an event of another memory
+    at: str | None = None
 
-    def row(self, id: str | None = None, at: str | None = None) -> dict:
+    def row(self) -> dict:
         """As a row of the table of events."""
         body = self.said | {"changes": [list(change) for change in self.changes]}
-        return {"id": id or new_id(), "at": at or now(), "who": self.who, "kind": self.kind, "target": self.target, "body": body}
+        return {"id": self.id or new_id(), "at": self.at or now(), "who": self.who, "kind": self.kind, "target": self.target, "body": body}
 
 
 def new_id() -> str:
@@ -42,19 +44,24 @@ def changes_of(body: dict) -> list[Change]:
     return [Change(*change) for change in body.get("changes", ())]
 
 
-def apply(state: State, changes: Iterable[Change], back: bool = False, who: str | None = None) -> None:
-    """Makes changes in their order, or takes them back in the reverse order.
+def apply(state: State, changes: Iterable[Change], back: bool = False, who: str | None = None, lasting: bool = True) -> None:
+    """Makes changes in their order, or takes them back in the reverse order; all or, not ``lasting``, only to see whether they can be.
 
     With ``who`` it raises InputError where a change isn't possible, or not for a machine: what a human said stays as it is
     said. A machine may add rows of its own and change those; a row that a human changed is the human's from then on.
     """
-    changes = list(changes)
-    for change in reversed(changes) if back else changes:
-        if who == "machine" and _is_human(state, change, back):
-            raise InputError(f"A machine can't change the {change.of} {_called(state, change)}: a human said so. Let a human do it.")
-        if who and state.misfit(change, back):
-            raise InputError(f"The {change.of} {_called(state, change)} has changed since: undo or redo what came later first.")
-        state.put(change, back)
+    done, changes = [], list(changes)
+    try:
+        for change in reversed(changes) if back else changes:
+            if who == "machine" and _is_human(state, change, back):
+                raise InputError(f"A machine can't change the {change.of} {_called(state, change)}: a human said so. Let a human do it.")
+            if who and state.misfit(change, back):
+                raise InputError(f"The {change.of} {_called(state, change)} has changed since: undo or redo what came later first.")
+            state.put(change, back)
+            done.append(change)
+    finally:
+        for change in reversed(done) if not lasting or len(done) < len(changes) else ():
+            state.put(change, not back)
 
 
 def _is_human(state, change, back):

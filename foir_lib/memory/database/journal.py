@@ -1,7 +1,9 @@
 """A memory's file: its events, each written in one transaction with what follows from it, and the state, kept up to date."""
 
+import gc
 import os
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from threading import RLock
 
 import sqlalchemy as sa
@@ -9,8 +11,9 @@ import sqlalchemy as sa
 from foir_lib.errors import InputError
 from foir_lib.memory.database import tables
 from foir_lib.memory.database.events import PASSIVE, STEPS, Draft, apply, changes_of
+from foir_lib.memory.database.fold import Card, State, as_row
 from foir_lib.memory.database.tables import events, undone
-from foir_lib.memory.state import Card, Event, State, View, as_row
+from foir_lib.memory.state import Event, View
 
 ROWS = {"thing": tables.things, "view": tables.views}
 
@@ -26,6 +29,8 @@ class Journal:
         self.engine, self.name, self.lock = tables.engine(address), str(address), RLock()
         with tables.told(self.name), self.engine.connect() as connection:
             self._load(connection)
+        if self._behind:
+            self.refold()
 
     def current(self) -> State:
         """The state, with what other programs have written."""
@@ -33,27 +38,42 @@ class Journal:
             self._sync(connection)
             return self.state
 
-    def write(self, compose: Callable[[State], Iterable[Draft]], beside: Callable[[sa.Connection, list[dict]], None] | None = None) -> list[Event]:
-        """Writes the events that ``compose`` drafts of the state as it is now, in one transaction.
+    def write(
+        self, compose: Callable[[State], Iterable[Draft]], beside: Callable[[sa.Connection, list[dict]], None] | None = None,
+        bodies: dict[str, dict] | None = None,
+    ) -> list[Event]:  # fmt: skip
+        """Writes the events that ``compose`` drafts of the state as it is now, in one transaction; the state follows each before the next.
 
-        ``beside(connection, rows)`` writes what belongs to them there too. Raises InputError where a draft is refused;
-        nothing is written then.
+        ``beside(connection, rows)`` writes what belongs to them there too; ``bodies``: of events that are undone or redone, where
+        they are known. Raises InputError where a draft is refused; nothing is written then.
         """
         with self.lock, tables.told(self.name):
+            start = None
             try:
                 with tables.writing(self.engine) as connection:
                     self._sync(connection)
-                    rows = []
-                    for draft in compose(self.state):
-                        rows.append(self._append(connection, draft))
+                    start = self.seq
+                    self._pending = dict(bodies or {})
+                    rows = [self._append(connection, draft, self._pending) for draft in compose(self.state)]
                     if beside:
                         beside(connection, rows)
-                    self._save(connection)
+                    self._save(connection, rows)
             except BaseException:
-                with self.engine.connect() as connection:
-                    self._load(connection)
+                if self.seq != start:  # the state is ahead of the file
+                    with self.engine.connect() as connection:
+                        self._load(connection)
                 raise
             return [_event(row, False) for row in rows]
+
+    def first(self, key: str, value: str) -> str:
+        """The setting ``key`` of the file; it is ``value`` where there was none."""
+        with tables.told(self.name), self.engine.connect() as connection:
+            known = tables.setting(connection, key)
+        if known is None:
+            with tables.told(self.name), tables.writing(self.engine) as connection:
+                if (known := tables.setting(connection, key)) is None:
+                    tables.set_setting(connection, key, value)
+        return known or value
 
     def steps(self, kind: str, n: int, who: str) -> list[Event]:
         """Undoes or redoes up to ``n`` events, the latest first: the events that it was about. InputError without any."""
@@ -62,7 +82,7 @@ class Journal:
             targets = connection.execute(_undoable(n) if kind == "undo" else _redoable(n)).mappings().all()
         if not targets:
             raise InputError(f"There is nothing to {kind}.")
-        self.write(lambda _: [Draft(kind, [], who, row["id"]) for row in targets])
+        self.write(lambda _: [Draft(kind, [], who, row["id"]) for row in targets], bodies={row["id"]: row["body"] for row in targets})
         return [_event(row, kind == "undo") for row in targets]
 
     def history(self, n: int | None = None) -> list[Event]:
@@ -72,38 +92,54 @@ class Journal:
             rows = connection.execute(query.order_by(events.c.seq.desc()).limit(n)).mappings().all()
         return [_event(row, row["event"] is not None) for row in reversed(rows)]
 
+    def body_of(self, id: str) -> dict | None:
+        """The body of an event, one that the transaction at hand writes too."""
+        with self.engine.connect() as connection:
+            return self._pending.get(id) or connection.scalar(sa.select(events.c.body).where(events.c.id == id))
+
     # ---- inside a transaction
 
-    def _append(self, connection, draft):
-        """Inserts an event, and changes state and ``undone`` by it."""
-        row = draft.row()
-        changes, back = self._effect(connection, row)
+    def _append(self, connection, draft, bodies):
+        """Changes the state by an event, and returns its row."""
+        row = draft.row() | {"seq": self.seq + 1}
+        changes, back = self._effect(connection, row, bodies)
         apply(self.state, changes, back, draft.who)
-        self.seq = connection.execute(sa.insert(events).values(row)).inserted_primary_key[0]
-        if draft.kind == "undo":
-            connection.execute(sa.insert(undone).values(event=draft.target, by=self.seq))
-        elif draft.kind == "redo":
-            connection.execute(sa.delete(undone).where(undone.c.event == draft.target))
+        self.seq += 1
         self._touched.update((change.of, change.id) for change in changes)
+        bodies[row["id"]] = row["body"]
         return row
 
-    def _effect(self, connection, row):
+    def _effect(self, connection, row, bodies):
         """What an event changes, and whether it takes that back."""
-        if row["kind"] in STEPS:
-            body = connection.scalar(sa.select(events.c.body).where(events.c.id == row["target"]))
-            return changes_of(body), row["kind"] == "undo"
-        return ([] if row["kind"] in PASSIVE else changes_of(row["body"])), False
+        if row["kind"] not in STEPS:
+            return ([] if row["kind"] in PASSIVE else changes_of(row["body"])), False
+        if row["target"] not in bodies:
+            bodies[row["target"]] = connection.scalar(sa.select(events.c.body).where(events.c.id == row["target"]))
+        return changes_of(bodies[row["target"]] or {}), row["kind"] == "undo"
 
-    def _save(self, connection):
-        """Writes the rows of the state that have changed."""
+    def _save(self, connection, rows=()):
+        """Writes events, and the rows of the state that have changed: all, where its tables were behind."""
+        if self._behind:
+            for table in (tables.views, tables.things):
+                connection.execute(sa.delete(table))
+            self._touched.update((of, id) for of, rows in self.state.rows.items() for id in rows)
+        if rows:
+            connection.execute(sa.insert(events), rows)
+        for kind, group in groupby((row for row in rows if row["kind"] in STEPS), key=lambda row: row["kind"]):
+            steps = [{"event": row["target"], "by": row["seq"]} for row in group]
+            if kind == "undo":
+                connection.execute(sa.insert(undone), steps)
+            else:
+                connection.execute(sa.delete(undone).where(undone.c.event == sa.bindparam("event_")), [{"event_": s["event"]} for s in steps])
         for of in ("view", "thing"):  # views before the things that they name: the reference is checked at the end
             table, ids = ROWS[of], [id for kind, id in self._touched if kind == of]
             for start in range(0, len(ids), 500):
                 connection.execute(sa.delete(table).where(table.c.id.in_(ids[start : start + 500])))
-            rows = [{"id": id, **as_row(self.state.rows[of][id])} for id in ids if id in self.state.rows[of]]
+            rows = [_columns(self.state.rows[of][id]) for id in ids if id in self.state.rows[of]]
             if rows:
                 connection.execute(sa.insert(table), rows)
         self._touched.clear()
+        self._behind = False
         tables.set_setting(connection, "folded", self.seq)
 
     def _sync(self, connection):
@@ -112,29 +148,40 @@ class Journal:
         if epoch != self.epoch or last < self.seq:  # a purge has rewritten events
             return self._load(connection)
         if last > self.seq:
+            bodies = {}
             for row in connection.execute(sa.select(events).where(events.c.seq > self.seq).order_by(events.c.seq)).mappings().all():
-                apply(self.state, *self._effect(connection, row))
+                bodies[row["id"]] = row["body"]
+                apply(self.state, *self._effect(connection, row, bodies))
                 self.seq = row["seq"]
 
     def _load(self, connection):
         """The state from its own tables or, where they are behind, from all events."""
         self._touched = set()
         self.seq, self.epoch = _position(connection)
-        if tables.setting(connection, "folded") == str(self.seq) or not self.seq:
-            self.state = State(map(_card, connection.execute(sa.select(tables.things))), map(_view, connection.execute(sa.select(tables.views))))
-        else:
-            self.state = folded(connection)
+        self._behind = (tables.setting(connection, "folded") or "0") != str(self.seq)
+        collecting = gc.isenabled()
+        gc.disable()  # it would look at each of the new rows many times
+        try:
+            if not self._behind:
+                cards, views = (connection.execute(sa.select(table)).all() for table in (tables.things, tables.views))
+                self.state = State(map(_card, cards), map(_view, views))
+                self._behind = not self.state.is_whole()
+            if self._behind:
+                self.state = folded(connection)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise tables.damaged(self.name, f"{type(error).__name__} {error}") from error
+        finally:
+            if collecting:
+                gc.enable()
 
     def refold(self) -> bool:
         """Makes the state's tables again from the events; whether they were as they should be."""
         with self.lock, tables.told(self.name), tables.writing(self.engine) as connection:
             self._load(connection)
-            before, self.state = self.state, folded(connection)
-            for table in (tables.views, tables.things):
-                connection.execute(sa.delete(table))
-            self._touched = {(of, id) for of, rows in self.state.rows.items() for id in rows}
+            before, self.state = self.state.rows, folded(connection)
+            self._behind = True
             self._save(connection)
-            return before.rows == self.state.rows
+            return before == self.state.rows
 
 
 def folded(connection: sa.Connection) -> State:
@@ -157,7 +204,7 @@ def _undoable(n):
 
 def _redoable(n):
     last = sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0)).where(events.c.kind.not_in(PASSIVE)).scalar_subquery()
-    query = sa.select(events).join(undone, undone.c.event == events.c.id).where(undone.c.by > last)
+    query = sa.select(events).join(undone, undone.c.event == events.c.id).where(undone.c.by > last, events.c.kind.not_in(PASSIVE))
     return query.order_by(undone.c.by.desc()).limit(n)
 
 
@@ -177,5 +224,13 @@ def _card(row):
 
 
 def _view(row):
-    id, thing, picture, path, size, box, mask, who, at, sure, gone = row
-    return View(id, thing, picture, path, tuple(size), box and tuple(box), mask, who, at, sure, gone)
+    id, thing, picture, path, width, height, x0, y0, x1, y1, mask, who, at, sure, gone = row
+    return View(id, thing, picture, path, (width, height), None if x0 is None else (x0, y0, x1, y1), mask, who, at, sure, gone)
+
+
+def _columns(record):
+    """A record as a row of its table."""
+    row = {"id": record.id, **as_row(record)}
+    if isinstance(record, View):
+        row |= dict(zip(("width", "height"), row.pop("size"))) | dict(zip(("x0", "y0", "x1", "y1"), row.pop("box") or [None] * 4))
+    return row

@@ -2,6 +2,9 @@
 
 import json
 import os
+import random
+import sqlite3
+import time
 from contextlib import contextmanager
 from functools import partial
 
@@ -19,14 +22,13 @@ metadata = sa.MetaData()
 meta = sa.Table("meta", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False))
 events = sa.Table(
     "events", metadata,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("id", sa.Text, nullable=False, unique=True),
     sa.Column("at", sa.Text, nullable=False),
     sa.Column("who", sa.Text, sa.CheckConstraint("who IN ('human', 'machine')"), nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("target", sa.Text),  # the event that this one undoes or redoes
     sa.Column("body", sa.JSON, nullable=False),
-    sqlite_autoincrement=True,
 )  # fmt: skip
 undone = sa.Table(
     "undone", metadata,
@@ -51,8 +53,9 @@ views = sa.Table(
     sa.Column("thing", sa.ForeignKey(things.c.id, deferrable=True, initially="DEFERRED"), nullable=False),
     sa.Column("picture", sa.Text, nullable=False),
     sa.Column("path", sa.Text),
-    sa.Column("size", sa.JSON, nullable=False),
-    sa.Column("box", sa.JSON(none_as_null=True)),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    *(sa.Column(name, sa.Float) for name in ("x0", "y0", "x1", "y1")),  # none of a whole picture
     sa.Column("mask", sa.JSON(none_as_null=True)),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("at", sa.Text, nullable=False),
@@ -65,12 +68,20 @@ encoders = sa.Table(
 )  # fmt: skip
 embeddings = sa.Table(
     "embeddings", metadata,
+    sa.Column("view", sa.ForeignKey(crops.c.view), primary_key=True),  # first, so that all of an encoder are read in the order of writing
     sa.Column("encoder", sa.ForeignKey(encoders.c.id), primary_key=True),
-    sa.Column("view", sa.ForeignKey(crops.c.view), primary_key=True),
     sa.Column("vector", sa.LargeBinary, nullable=False),  # float16, little end first
 )  # fmt: skip
+purged = sa.Table("purged", metadata, sa.Column("id", sa.Text, primary_key=True))  # things and views that no import brings back
 
-MIGRATIONS = {}  # version: what makes it the next one, of a connection
+
+def _to_1(connection):
+    """Sides of pictures and boxes are numbers of their own from now on; the state's tables are made again from the events."""
+    connection.execute(sa.schema.DropTable(views, if_exists=True))
+    set_setting(connection, "folded", -1)
+
+
+MIGRATIONS = {0: _to_1}  # version: what makes it the next one, of a connection
 
 
 def engine(address: str | os.PathLike) -> sa.Engine:
@@ -105,13 +116,20 @@ def told(name: str):
         raise
     except sa.exc.DBAPIError as error:
         says = " ".join(str(error.orig).split())
-        if any(words in says for words in ("malformed", "not a database", "unsupported file format")):
-            raise IntegrityError(f"The memory {name} is damaged ({says}): restore a copy, or import its last export into a new file.") from error
+        if any(words in says for words in ("malformed", "not a database", "unsupported file format", "decode", "constraint failed")):
+            raise damaged(name, says) from error
         if "locked" in says or "busy" in says:
             raise InputError(f"The memory {name} is being written by another program for more than {WAIT} s: try again.") from error
         if any(words in says for words in ("disk is full", "disk I/O", "readonly", "unable to open", "No space left")):
             raise InputError(f"The memory {name} can't be written ({says}): {DISK}. What was confirmed before is kept.") from error
         raise InputError(f"The memory {name} can't be used ({says}): check the address and the rights.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, sa.exc.NoSuchTableError) as error:
+        raise damaged(name, str(error)) from error
+
+
+def damaged(name: str, says: str) -> IntegrityError:
+    """What to say of a memory whose bytes aren't what was written."""
+    return IntegrityError(f"The memory {name} is damaged ({says}): restore a copy, or import its last export into a new file.")
 
 
 @contextmanager
@@ -139,7 +157,7 @@ def set_setting(connection: sa.Connection, key: str, value: object) -> None:
 def _server(address):
     try:
         url = sa.make_url(address)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:
         raise InputError(f"The memory's address can't be read: give a file, or {EXAMPLE}.") from error
     if url.get_backend_name() != "postgresql":
         raise InputError(f"A memory can't be kept on {url.get_backend_name()!r}: give a file, or {EXAMPLE}.")
@@ -161,7 +179,20 @@ def _pragmas(connection, _):
 
 
 def _begin(connection):
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("foir_writes") else "BEGIN")
+    """Begins a transaction; one that writes asks for its turn every few milliseconds: SQLite's own waits grow and let others pass."""
+    if not connection.get_execution_options().get("foir_writes"):
+        return connection.exec_driver_sql("BEGIN")
+    raw, end = connection.connection.driver_connection, time.monotonic() + WAIT
+    raw.execute("PRAGMA busy_timeout = 0")
+    while True:
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise sa.exc.OperationalError("BEGIN IMMEDIATE", None, error) from error
+            time.sleep(random.uniform(0.001, 0.004))
+    raw.execute(f"PRAGMA busy_timeout = {int(WAIT * 1000)}")
 
 
 def _prepare(made, name):

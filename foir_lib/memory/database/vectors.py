@@ -1,6 +1,7 @@
 """Vectors of all views as one matrix in memory, by encoder; views without one are encoded again."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from foir_lib.prompts import Prompt
 from foir_lib.search import knn
 
 BATCH = 64  # views that are encoded and written at a time
+BLOCK = 2048  # rows of the matrix that are filled at a time
 STORED = np.dtype("<f2")
 
 
@@ -27,17 +29,20 @@ class Vectors:
     def __init__(self, journal: Journal, encoder, shown: Callable[[View], tuple[Image.Image, Prompt | None] | None]):
         self.journal, self.encoder, self.shown = journal, encoder, shown
         self.id = encoder_id(journal, encoder)
-        self._room, self._ids, self._version, self._views = np.zeros((0, 0), np.float32), [], None, []
+        self._room, self._views, self._state, self._step = np.zeros((0, 0), np.float32), [], None, 0
         self._lost = set()  # views that can't be encoded
 
     def current(self) -> tuple[np.ndarray, list[View]]:
         """(matrix (n, d) float32, views), of all views that can be encoded."""
         with self.journal.lock:
             state = self.journal.current()
-            if self._version != (state, state.version):
+            steps = state.steps[self._step :] if state is self._state else [None]
+            if None in steps:
                 self._follow(state.views())
-                self._version = state, state.version
-            return self._room[: len(self._ids)], self._views
+            elif steps:
+                self._follow([*self._views, *filter(None, map(state.view, steps))])
+            self._state, self._step = state, len(state.steps)
+            return self._room[: len(self._views)], self._views
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """(scores, rows), each (q, k), of the nearest views by inner product, exactly; fewer columns where there are fewer views."""
@@ -51,64 +56,57 @@ class Vectors:
         return knn.finish(best, len(views), k)
 
     def _follow(self, views):
-        """Makes the matrix that of ``views``: rows that are there stay, new ones are read, then encoded."""
-        ids, row_of = [view.id for view in views], {id: row for row, id in enumerate(self._ids)}
-        new = [view for view in views if view.id not in row_of]
-        read = self._read([view.id for view in new]) if new else {}
-        read |= self._encode([view for view in new if view.id not in read and view.id not in self._lost])
-        self._views = [view for view in views if view.id in row_of or view.id in read]
-        ids = [view.id for view in self._views]
-        kept = ids[: len(ids) - len(read)]
-        if kept != self._ids or list(read) != ids[len(kept) :]:
-            self._rebuild(ids, row_of, read)
-        elif read:
-            self._append(ids, np.stack(list(read.values())))
+        """Makes the matrix that of ``views``: rows that are there stay, new ones are read from the file, then encoded."""
+        views = [view for view in views if view.id not in self._lost]
+        row_of = {view.id: row for row, view in enumerate(self._views)}
+        old = np.array([row_of.get(view.id, -1) for view in views], dtype=np.int64)
+        new = {views[row].id: row for row in np.flatnonzero(old < 0).tolist()}
+        room = None
+        for ids, blobs in chain(self._read(new), self._encode(new, views)):
+            rows = unit(blobs, len(ids))
+            room = self._space(old, rows.shape[1]) if room is None else room
+            room[[new.pop(id) for id in ids]] = rows
+        room = self._space(old, self._room.shape[1]) if room is None else room
+        if new:
+            self._lost.update(new)
+            note(f"views left out that can't be encoded by {self.encoder.name}: neither crop nor picture is left", n=len(new))
+            kept = [row for row, view in enumerate(views) if view.id not in new]
+            room, views = room[kept], [views[row] for row in kept]
+        self._room, self._views = room, views
 
-    def _append(self, ids, rows):
-        n, d = len(self._ids), rows.shape[1]
-        if len(ids) > len(self._room):
-            room = np.empty((max(len(ids), 2 * n), d), np.float32)
-            room[:n] = self._room[:n] if n else 0
-            self._room = room
-        self._room[n : len(ids)], self._ids = rows, ids
+    def _space(self, old, d):
+        """A matrix for rows that were ``old`` ones (-1: new), those filled; the one there is where new rows only follow."""
+        n, m = len(old), len(self._views)
+        if m <= n <= len(self._room) and (old[:m] == np.arange(m)).all():
+            return self._room
+        room = np.empty((n + n // 2 if m else n, d), np.float32)
+        if m:
+            room[:n][old >= 0] = self._room[old[old >= 0]]
+        return room
 
-    def _rebuild(self, ids, row_of, read):
-        d = self._room.shape[1] if self._ids else len(next(iter(read.values()))) if read else 0
-        room = np.empty((len(ids), d), np.float32)
-        old = np.array([row_of.get(id, -1) for id in ids], dtype=np.int64)
-        room[old >= 0] = self._room[old[old >= 0]]
-        for row in np.flatnonzero(old < 0):
-            room[row] = read[ids[row]]
-        self._room, self._ids = room, ids
-
-    def _read(self, ids):
-        """Vectors in the file, by view, in the order of ``ids``."""
+    def _read(self, new) -> Iterator[tuple[list[str], list[bytes]]]:
+        """Views of ``new`` with their vectors in the file, as it keeps them, some at a time."""
         table = tables.embeddings
         query = sa.select(table.c.view, table.c.vector).where(table.c.encoder == self.id)
+        if len(new) <= 500:
+            query = query.where(table.c.view.in_(list(new)))
         with tables.told(self.journal.name), self.journal.engine.connect() as connection:
-            if len(ids) <= 500:
-                query = query.where(table.c.view.in_(ids))
-            found = dict(map(tuple, connection.execute(query)))
-        wanted = [id for id in ids if id in found]
-        if not wanted:
-            return {}
-        matrix = np.frombuffer(b"".join(map(found.__getitem__, wanted)), STORED).reshape(len(wanted), -1)
-        return dict(zip(wanted, unit(matrix), strict=True))
+            for part in connection.execution_options(yield_per=BLOCK).execute(query).partitions():
+                if wanted := [row for row in part if row[0] in new]:
+                    yield tuple(zip(*wanted))
 
-    def _encode(self, views):
-        """Vectors of views that the file has none of, encoded from what is kept, and written."""
-        made, lost = {}, len(self._lost)
-        for start in range(0, len(views), BATCH):
-            shown = {view.id: region for view in views[start : start + BATCH] if (region := self.shown(view))}
-            self._lost.update(view.id for view in views[start : start + BATCH] if view.id not in shown)
+    def _encode(self, new, views) -> Iterator[tuple[list[str], list[bytes]]]:
+        """Those of ``views`` still in ``new``, encoded from what is kept, and written."""
+        left, n = [view for view in views if view.id in new], 0
+        for start in range(0, len(left), BATCH):
+            shown = {view.id: region for view in left[start : start + BATCH] if (region := self.shown(view))}
             if shown:
-                rows = dict(zip(shown, unit(self.encoder.embed(list(shown.values())).astype(STORED)), strict=True))
+                rows = dict(zip(shown, map(stored, self.encoder.embed(list(shown.values()))), strict=True))
                 with tables.told(self.journal.name), tables.writing(self.journal.engine) as connection:
                     insert(connection, self.id, rows)
-                made |= rows
-        note(f"views encoded again, by {self.encoder.name}, from kept crops or pictures", n=len(made))
-        note(f"views left out that can't be encoded by {self.encoder.name}: neither crop nor picture is left", n=len(self._lost) - lost)
-        return made
+                n += len(rows)
+                yield list(rows), list(rows.values())
+        note(f"views encoded again, by {self.encoder.name}, from kept crops or pictures", n=n)
 
 
 def encoder_id(journal: Journal, encoder) -> int:
@@ -125,17 +123,25 @@ def encoder_id(journal: Journal, encoder) -> int:
             return id
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (n, d) of the file, float16, as float32 of unit length."""
-    vectors = vectors.astype(np.float32)
-    vectors /= np.maximum(np.sqrt(np.einsum("nd,nd->n", vectors, vectors)), 1e-12)[:, None]
-    return vectors
+def stored(vector: np.ndarray) -> bytes:
+    """A vector as the file keeps it."""
+    return np.asarray(vector).astype(STORED).tobytes()
 
 
-def insert(connection: sa.Connection, encoder: int, vectors: dict[str, np.ndarray] | Iterable[tuple[str, Sequence]]) -> None:
+def unit(blobs: Sequence[bytes], n: int) -> np.ndarray:
+    """``n`` vectors of the file as float32 (n, d) of unit length."""
+    vectors = torch.frombuffer(bytearray().join(blobs), dtype=torch.float16).reshape(n, -1).float()
+    vectors /= vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return vectors.numpy()
+
+
+def insert(connection: sa.Connection, encoder: int, vectors: dict[str, bytes]) -> None:
     """Writes vectors by view; what another program wrote first stays."""
-    vectors, table = dict(vectors), tables.embeddings
-    there = set(connection.scalars(sa.select(table.c.view).where(table.c.encoder == encoder, table.c.view.in_(list(vectors)))))
-    rows = [{"encoder": encoder, "view": id, "vector": np.asarray(v).astype(STORED).tobytes()} for id, v in vectors.items() if id not in there]
+    table, ids = tables.embeddings, list(vectors)
+    there = set()
+    for start in range(0, len(ids), 500):
+        query = sa.select(table.c.view).where(table.c.encoder == encoder, table.c.view.in_(ids[start : start + 500]))
+        there.update(connection.scalars(query))
+    rows = [{"encoder": encoder, "view": id, "vector": vector} for id, vector in vectors.items() if id not in there]
     if rows:
         connection.execute(sa.insert(table), rows)
