@@ -27,7 +27,9 @@ class Encoder:
     def __init__(self, model="mini-vit", retriever: Retriever | str = "Crop", batch_size: int = 32):
         self.model = load_model(model) if isinstance(model, str) else model
         self.retriever = registry.parse("retriever", retriever) if isinstance(retriever, str) else retriever
-        self.corpus = Corpus(SimpleNamespace(name="memory", settings={}), self.model, batch_size=batch_size, progress=False)
+        self.corpus = Corpus(
+            SimpleNamespace(name="memory", settings={}), self.model, batch_size=batch_size, progress=False
+        )
         if lacks := self.retriever.lacks(self.corpus):
             raise InputError(f"{self.retriever} can't encode for a memory: {lacks}.")
         code = keys.code_of(type(self.retriever), type(self.model), getattr(self.model, "opener", type(self.model)))
@@ -55,9 +57,13 @@ class Encoder:
             image_row.append(row_of[id(picture)])
         whole = [Box(0, 0, *pictures[row].size) for row in image_row]
         prompts = [box if region is None else region for (_, region), box in zip(regions, whole, strict=True)]
-        part = Pictures(self.corpus, "live", len(pictures), pictures.__getitem__, None, [p.size for p in pictures], True)
+        part = Pictures(
+            self.corpus, "live", len(pictures), pictures.__getitem__, None, [p.size for p in pictures], True
+        )
         asked = Prompted(part, "live", prompts.__getitem__, np.arange(len(prompts)), np.array(image_row), None)
         vectors = np.asarray(self.retriever.describe(asked).read("descriptor"), dtype=np.float32)
         if vectors.ndim != 2:
-            raise InputError(f"{self.retriever} describes a region by {vectors.shape[1:]} numbers: choose a retriever of one vector.")
+            raise InputError(
+                f"{self.retriever} describes a region by {vectors.shape[1:]} numbers: choose a retriever of one vector."
+            )
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,74 @@
+"""What a sentence that the grammar doesn't read may have meant: by spelling, by a word less, by its form."""
+
+import difflib
+
+from lark import Token
+
+from foir_lib.memory.sentences.intents import Intent, Maybe, Unknown
+from foir_lib.memory.sentences.readings import WORDS, readings
+from foir_lib.memory.sentences.words import keywords, of_rule
+
+EXAMPLES = (
+    "this is the lab's mug", "what is this?", "where is the lab's mug?", "how many mugs are there?", "that's wrong, it's the blue one",
+    "those two are the same", "those two are different", "forget it", "undo", "redo", "show me all of the lab's things",
+    "show me everything", "call it the travel mug", "rename the mug to the cup", "the mug is also called Bluey", "the mug is blue",
+    "the mug belongs to the lab", "is this the lab's mug?", "what do you know about the mug?", "why?", "what did you do?", "help",
+)  # fmt: skip
+ALIKE, TRIES = 0.74, 24  # likeness of a slip to its keyword (ours); parses of one sentence
+NEVER = set(
+    "NOT NEVER NO N SEP IF QUOTED NUMBER WHAT WHERE WHO WHY WHEN HOW".split()
+)  # no sentence is understood by leaving these out
+
+
+def guess(text: str, tokens: list[Token]) -> Intent:
+    """The one intent that a sentence has with a slip mended: as it is if it only reads, else asked back; Unknown if there is none."""
+    if len(tokens) > WORDS:
+        return Unknown(text, EXAMPLES[:1] + EXAMPLES[-1:])
+    for tried in _mended(tokens):
+        found = readings(tried)
+        if len(found) == 1 and not isinstance(found[0], Unknown):
+            return Maybe(found[0]) if found[0].writes else found[0]
+    return Unknown(text, (*_quoted(text, tokens), *forms(text))[:3])
+
+
+def forms(text: str) -> tuple[str, ...]:
+    """The examples nearest to a text."""
+    plain = " ".join(text[:200].lower().split())
+    return tuple(difflib.get_close_matches(plain, EXAMPLES, n=3, cutoff=0.45)) or EXAMPLES[:2]
+
+
+def _mended(tokens):
+    """The words with slips put right: one, all, then one or two words left out."""
+    better = {}
+    for i, token in enumerate(tokens):
+        if 2 < len(token) < 16 and token.type not in NEVER:
+            plain = str(token).lower()
+            close = [k for k in difflib.get_close_matches(plain, keywords(), n=2, cutoff=ALIKE) if k != plain]
+            better[i] = [Token(keywords()[k], k) for k in close]
+    tries = [
+        [*tokens[:i], word, *tokens[i + 1 :]]
+        for i, close in better.items()
+        for word in close
+        if tokens[i].type in ("WORD", "PROPER")
+    ]
+    tries.append([better[i][0] if better.get(i) and t.type in ("WORD", "PROPER") else t for i, t in enumerate(tokens)])
+    tries += [
+        [*tokens[:i], word, *tokens[i + 1 :]]
+        for i, close in better.items()
+        for word in close
+        if tokens[i].type not in ("WORD", "PROPER")
+    ]
+    spare = [token.type not in NEVER for token in tokens]
+    for n in (1, 2):
+        tries += [[*tokens[:i], *tokens[i + n :]] for i in range(len(tokens) - n + 1) if all(spare[i : i + n])]
+    return tries[:TRIES]
+
+
+def _quoted(text, tokens):
+    """The sentence with its end as a name in quotes, where that is read."""
+    named = of_rule("inner")
+    for i, token in enumerate(tokens[1:8], 1):
+        name = text[token.start_pos : tokens[-1].end_pos].strip("\"'“”„«»‘’")
+        if token.type in named and readings([*tokens[:i], Token("QUOTED", name)]):
+            return (f"{text[: token.start_pos]}“{name}”",)
+    return ()
