@@ -35,7 +35,15 @@ class Album:
     "tokens". Everything is kept in the feature store: a second start reads it.
     """
 
-    def __init__(self, retrieval_set: RetrievalSet, memory, objects: str | None = None, recogniser: Recogniser | None = None, cache=None, progress=True):
+    def __init__(
+        self,
+        retrieval_set: RetrievalSet,
+        memory,
+        objects: str | None = None,
+        recogniser: Recogniser | None = None,
+        cache=None,
+        progress=True,
+    ):
         self.set, self.memory = retrieval_set, memory
         self.recogniser = recogniser or recogniser_of(memory)
         corpus = Corpus(retrieval_set, self.recogniser.encoders[0].model, cache=cache, progress=progress)
@@ -53,7 +61,14 @@ class Album:
     def _encoded(self, encoder, cache, progress):
         corpus = Corpus(self.set, encoder.model, cache=cache, progress=progress)
         name = f"regions, {self.objects.digest}"
-        part = Prompted(corpus.database, name, self.boxes.__getitem__, np.arange(len(self)), self.objects.owner, corpus.database.data)
+        part = Prompted(
+            corpus.database,
+            name,
+            self.boxes.__getitem__,
+            np.arange(len(self)),
+            self.objects.owner,
+            corpus.database.data,
+        )
         if not len(self):
             return np.zeros((0, 1), np.float32)
         vectors = np.asarray(encoder.retriever.describe(part).read("descriptor"), np.float32)
@@ -79,10 +94,23 @@ class Album:
 
     def find(self, thing: Thing, unsure: bool = True) -> list[Hit]:
         """Where a thing is: the regions known as it, surest first, then (``unsure``) those that may be it; each once, at most SHOWN."""
-        mine = [hit for hit in self.hits() if hit.recognition.candidates and hit.recognition.candidates[0].thing.id == thing.id]
+        mine = [
+            hit
+            for hit in self.hits()
+            if hit.recognition.candidates and hit.recognition.candidates[0].thing.id == thing.id
+        ]
         order = {KNOWN: 0, UNSURE: 1}
-        kept = [hit for hit in mine if hit.recognition.verdict == KNOWN or (unsure and hit.recognition.verdict == UNSURE)]
-        kept.sort(key=lambda hit: (order[hit.recognition.verdict], -hit.recognition.confidence, -hit.recognition.candidates[0].score, hit.row))
+        kept = [
+            hit for hit in mine if hit.recognition.verdict == KNOWN or (unsure and hit.recognition.verdict == UNSURE)
+        ]
+        kept.sort(
+            key=lambda hit: (
+                order[hit.recognition.verdict],
+                -hit.recognition.confidence,
+                -hit.recognition.candidates[0].score,
+                hit.row,
+            )
+        )
         return _once(kept)[:SHOWN]
 
     def count(self, thing: Thing) -> tuple[int, int]:
@@ -93,7 +121,12 @@ class Album:
 
     def quiz(self, n: int = 20) -> list[Hit]:
         """The ``n`` unsure regions whose answers teach most: the least sure of their things first, one of a thing in turn."""
-        unsure = _once(sorted((h for h in self.hits() if h.recognition.verdict == UNSURE), key=lambda h: abs(h.recognition.confidence - 0.5)))
+        unsure = _once(
+            sorted(
+                (h for h in self.hits() if h.recognition.verdict == UNSURE),
+                key=lambda h: abs(h.recognition.confidence - 0.5),
+            )
+        )
         turns, seen = [], {}
         for hit in unsure:
             id = hit.recognition.candidates[0].thing.id

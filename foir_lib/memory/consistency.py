@@ -39,7 +39,9 @@ class _Views(Check):
         for candidate in candidates:
             views = nearest(candidate, known, without)
             crops = [memory.picture_of(view) for view in views]
-            values.append(max((self.agreement(own, keypoints(crop)) for crop in crops if crop is not None), default=np.nan))
+            values.append(
+                max((self.agreement(own, keypoints(crop)) for crop in crops if crop is not None), default=np.nan)
+            )
         return np.array(values, float)
 
     def agreement(self, a, b) -> int:
@@ -92,7 +94,10 @@ class Properties(Check):
 
     def evidence(self, look, candidates, known, memory, without=None):
         shares = colours.shares(look)
-        said = [next((shares[c] for v in candidate.thing.properties.values() if (c := colours.named(v))), np.nan) for candidate in candidates]
+        said = [
+            next((shares[c] for v in candidate.thing.properties.values() if (c := colours.named(v))), np.nan)
+            for candidate in candidates
+        ]
         return np.array(said, float)
 
 
@@ -124,7 +129,9 @@ class Correction:
     def learned(cls, cases: Sequence[tuple[np.ndarray, int]], least: int = 10) -> "Correction":
         """From cases (evidence (n,), place of the right candidate or -1): the lead that puts most right, by at least two more than
         never moving does; the floor above all of the wrong and new ones. NEVER from fewer than ``least`` right cases, or twice as many wrong ones."""
-        cases = [(np.nan_to_num(evidence, nan=-np.inf), truth) for evidence, truth in cases if np.isfinite(evidence).any()]
+        cases = [
+            (np.nan_to_num(evidence, nan=-np.inf), truth) for evidence, truth in cases if np.isfinite(evidence).any()
+        ]
         right = [(evidence, truth) for evidence, truth in cases if truth >= 0]
         if len(right) < least:
             return cls()
@@ -157,7 +164,11 @@ def moved(evidence: np.ndarray, lead: float) -> int:
 
 def nearest(candidate, known, without=None) -> list:
     """At most VIEWS of a candidate's views, the most like its evidence first; none on the picture of the view ``without``."""
-    rows = [r for r, v in enumerate(known.views) if v.thing == candidate.thing.id and (without is None or v.picture != without.picture)]
+    rows = [
+        r
+        for r, v in enumerate(known.views)
+        if v.thing == candidate.thing.id and (without is None or v.picture != without.picture)
+    ]
     at = {view.id: row for row, view in enumerate(known.views)}[candidate.view.id]
     order = np.argsort(-(known.vectors[rows] @ known.vectors[at]), kind="stable")[:VIEWS]
     return [known.views[rows[i]] for i in order]

@@ -54,7 +54,9 @@ def first(scores: np.ndarray, owners: np.ndarray, n: int = 5) -> First:
     values = np.take_along_axis(best, things, 1)
     views = np.zeros(things.shape, int)
     for place in range(n):
-        views[:, place] = np.where(owners[None] == things[:, place, None], scores, -np.inf).argmax(1) if len(owners) else 0
+        views[:, place] = (
+            np.where(owners[None] == things[:, place, None], scores, -np.inf).argmax(1) if len(owners) else 0
+        )
     none = ~np.isfinite(values)
     return First(np.where(none, -1, things), np.where(none, -1.0, values), np.where(none, -1, views))
 
@@ -76,7 +78,9 @@ class Trial:
         return (self.known.things[:, 0] == self.truth) & self.again
 
 
-def leave_out(vectors: np.ndarray, owners: np.ndarray, pictures: np.ndarray, said: np.ndarray, n: int = 5, seed: int = 0) -> Trial:
+def leave_out(
+    vectors: np.ndarray, owners: np.ndarray, pictures: np.ndarray, said: np.ndarray, n: int = 5, seed: int = 0
+) -> Trial:
     """The :class:`Trial` of v views: unit vectors (v, d), owners (v,) rows of things, pictures (v,) labels, said (v,) bool: by a human.
 
     Views on the same picture are left out together. At most SAMPLE views of humans ask, drawn with ``seed``.
@@ -105,7 +109,9 @@ class Thresholds:
         """(m,) the confidence that the best thing is right, 0 where there is none."""
         x = answers.features
         if self.weights is None:
-            p = np.where(x[:, 0] < START[2], 0.0, np.clip(np.minimum(x[:, 0] / START[0], x[:, 1] / START[1]) / 2, 0.01, 1.0))
+            p = np.where(
+                x[:, 0] < START[2], 0.0, np.clip(np.minimum(x[:, 0] / START[0], x[:, 1] / START[1]) / 2, 0.01, 1.0)
+            )
         else:
             bias, *weights = self.weights
             p = 1 / (1 + np.exp(-np.clip(bias + x @ np.array(weights), -500, 500)))
@@ -130,10 +136,16 @@ def learn(trial: Trial) -> Thresholds:
     y = np.concatenate([trial.right[answered], np.zeros(others.sum(), bool)])
     if min(y.sum(), (~y).sum()) < LEAST:
         start = Thresholds(None, 0.5, 0.005, len(trial.rows))
-        return replace(start, known=max(0.5, _above(start.confidence(trial.new)[others]))) if others.sum() >= LEAST else start
+        return (
+            replace(start, known=max(0.5, _above(start.confidence(trial.new)[others])))
+            if others.sum() >= LEAST
+            else start
+        )
     model = LogisticRegression(C=100.0, class_weight="balanced").fit((x - x.mean(0)) / (x.std(0) + 1e-9), y)
     weights = model.coef_[0] / (x.std(0) + 1e-9)
-    fitted = Thresholds((float(model.intercept_[0] - weights @ x.mean(0)), *map(float, weights)), 1.0, 0.0, len(trial.rows))
+    fitted = Thresholds(
+        (float(model.intercept_[0] - weights @ x.mean(0)), *map(float, weights)), 1.0, 0.0, len(trial.rows)
+    )
     p = fitted.confidence(trial.new)[others], fitted.confidence(trial.known)[answered & trial.right]
     known = _above(p[0])
     return replace(fitted, known=known, new=min(float(np.quantile(p[1], MISSED, method="lower")), known))

@@ -44,7 +44,9 @@ def words(thing) -> set[str]:
 
 def ambiguous(said: str, things: Iterable) -> InputError:
     """What to answer where several Things are called so."""
-    return InputError(f"{said!r} is the name of {len(things)} things: {'; '.join(map(told, things))}. Say which, by id or a property.")
+    return InputError(
+        f"{said!r} is the name of {len(things)} things: {'; '.join(map(told, things))}. Say which, by id or a property."
+    )
 
 
 def told(thing) -> str:

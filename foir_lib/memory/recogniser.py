@@ -79,7 +79,10 @@ class Known:
         things = memory.things()
         row = {thing.id: i for i, thing in enumerate(things)}
         owners = np.array([row[view.thing] for view in views], dtype=int)
-        pictures, said = np.array([view.picture for view in views]), np.array([view.who == "human" for view in views], bool)
+        pictures, said = (
+            np.array([view.picture for view in views]),
+            np.array([view.who == "human" for view in views], bool),
+        )
         trial = control.leave_out(vectors, owners, pictures, said)
         return cls(vectors, views, things, owners, trial, control.learn(trial))
 
@@ -119,22 +122,42 @@ class Recogniser:
         """What ``region`` (None: all) of a picture shows; ``checked``: where the first answer is unsure, checks are asked."""
         return self.recognise_all([(picture, region)], checked)[0]
 
-    def recognise_all(self, regions: Sequence[tuple[Image.Image, Prompt | None]], checked: bool = True) -> list[Recognition]:
+    def recognise_all(
+        self, regions: Sequence[tuple[Image.Image, Prompt | None]], checked: bool = True
+    ) -> list[Recognition]:
         """The :class:`Recognition` of each of several (picture, region), encoded together. InputError for none."""
         if not regions:
             raise InputError("There is nothing to recognise: give at least one (picture, region).")
-        return self.answered([encoder.embed(regions) for encoder in self.encoders], lambda m: seen(*regions[m]), [r for _, r in regions], checked)
+        return self.answered(
+            [encoder.embed(regions) for encoder in self.encoders],
+            lambda m: seen(*regions[m]),
+            [r for _, r in regions],
+            checked,
+        )
 
     def answered(
-        self, vectors: Sequence[np.ndarray], look: Callable[[int], Image.Image], regions: Sequence[Prompt | None], checked: bool = True
+        self,
+        vectors: Sequence[np.ndarray],
+        look: Callable[[int], Image.Image],
+        regions: Sequence[Prompt | None],
+        checked: bool = True,
     ) -> list[Recognition]:
         """The :class:`Recognition` of m regions from each encoder's ``vectors`` (m, d); ``look(m)``: the crop that checks look at."""
         known = [self.known(encoder) for encoder in self.encoders]
         if not known[0].views:
-            return [Recognition(NEW, (), 0.0, "Nothing is remembered yet: what is it called?", self.encoders[0].name, region=r) for r in regions]
+            return [
+                Recognition(
+                    NEW, (), 0.0, "Nothing is remembered yet: what is it called?", self.encoders[0].name, region=r
+                )
+                for r in regions
+            ]
         answers = [one.first(v) for one, v in zip(known, vectors, strict=True)]
-        taken = control.chosen(np.stack([one.thresholds.confidence(answer) for one, answer in zip(known, answers, strict=True)]))
-        return [self._one(known[e], answers[e], m, self.encoders[e], look, regions[m], checked) for m, e in enumerate(taken)]
+        taken = control.chosen(
+            np.stack([one.thresholds.confidence(answer) for one, answer in zip(known, answers, strict=True)])
+        )
+        return [
+            self._one(known[e], answers[e], m, self.encoders[e], look, regions[m], checked) for m, e in enumerate(taken)
+        ]
 
     def _one(self, known, answers, m, encoder, look, region, checked):
         one = control.First(answers.things[m : m + 1], answers.scores[m : m + 1], answers.views[m : m + 1])
@@ -152,7 +175,9 @@ class Recogniser:
     def corrections(self, encoder: Encoder) -> list[Correction]:
         """What each check must say to be followed, learned on the memory's own unsure views, each left out."""
         known, (n, corrections) = self.known(encoder), self._corrections.get(encoder.key, (0, []))
-        if not n * 5 // 6 <= known.thresholds.n <= n * 6 // 5 or not n:  # learned again when the memory has grown by a fifth
+        if (
+            not n * 5 // 6 <= known.thresholds.n <= n * 6 // 5 or not n
+        ):  # learned again when the memory has grown by a fifth
             corrections = [self._learned(check, known) for check in self.checks]
             self._corrections[encoder.key] = known.thresholds.n, corrections
         return corrections
@@ -160,7 +185,9 @@ class Recogniser:
     def _learned(self, check, known):
         cases = []
         for answers, right in ((known.trial.known, True), (known.trial.new, False)):
-            unsure = np.flatnonzero((known.thresholds.verdicts(answers) == UNSURE) & (known.trial.again if right else True))
+            unsure = np.flatnonzero(
+                (known.thresholds.verdicts(answers) == UNSURE) & (known.trial.again if right else True)
+            )
             if len(unsure) > LEARNED_ON:
                 unsure = np.sort(np.random.default_rng(0).choice(unsure, LEARNED_ON, replace=False))
             for m in unsure:
@@ -168,14 +195,20 @@ class Recogniser:
                 look = self.memory.picture_of(view)
                 if look is not None:
                     left = known.candidates(answers, m)
-                    truth = [c.thing.id for c in left].index(view.thing) if right and view.thing in [c.thing.id for c in left] else -1
+                    truth = (
+                        [c.thing.id for c in left].index(view.thing)
+                        if right and view.thing in [c.thing.id for c in left]
+                        else -1
+                    )
                     cases.append((check.evidence(look, left, known, self.memory, without=view), truth))
         return Correction.learned(cases)
 
 
 def seen(picture: Image.Image, region: Prompt | None) -> Image.Image:
     """The part of a picture that is looked at."""
-    return rgb(picture) if region is None else crop(picture, region)[0] if not hasattr(region, "window") else rgb(picture)
+    return (
+        rgb(picture) if region is None else crop(picture, region)[0] if not hasattr(region, "window") else rgb(picture)
+    )
 
 
 def question(verdict: str, candidates: Sequence[Candidate]) -> str:
@@ -206,5 +239,3 @@ def recogniser_of(memory) -> Recogniser:
 def recognise(memory, picture: Image.Image, region: Prompt | None = None, **options) -> Recognition:
     """What a region shows, by the memory's own recogniser; see :meth:`Recogniser.recognise`."""
     return recogniser_of(memory).recognise(picture, region, **options)
-
-

@@ -145,10 +145,14 @@ class State:
         if name == "row":
             record = None if value is None else as_record(of, id, value)
         elif kind == "alias":
-            record = replace(record, aliases=tuple(sorted({*record.aliases, key} if value else {*record.aliases} - {key})))
+            record = replace(
+                record, aliases=tuple(sorted({*record.aliases, key} if value else {*record.aliases} - {key}))
+            )
         elif kind == "property":
             properties = {**record.properties, key: value}
-            record = replace(record, properties={k: properties[k] for k in sorted(properties) if properties[k] is not None})
+            record = replace(
+                record, properties={k: properties[k] for k in sorted(properties) if properties[k] is not None}
+            )
         else:
             record = replace(record, **{name: value})
         if record is not None:
@@ -182,7 +186,10 @@ class State:
 
     def members(self, id: str) -> list[Card]:
         """A thing's card, then those of things merged into it."""
-        return [self.rows["thing"][id], *(card for part in sorted(self._merged.get(id, ())) for card in self.members(part))]
+        return [
+            self.rows["thing"][id],
+            *(card for part in sorted(self._merged.get(id, ())) for card in self.members(part)),
+        ]
 
     def has(self, id: str) -> bool:
         """Whether there is such a thing that is neither forgotten nor part of another."""
@@ -192,9 +199,16 @@ class State:
     def thing(self, id: str) -> Thing:
         """The thing with all that was merged into it: its own name and values first."""
         first, *others = cards = self.members(id)
-        names = {name: None for card in cards for name in card.aliases} | {card.name: None for card in others if not card.gone}
+        names = {name: None for card in cards for name in card.aliases} | {
+            card.name: None for card in others if not card.gone
+        }
         properties = {key: value for card in reversed(cards) for key, value in card.properties.items()}
-        views = [replace(v, thing=id) if v.thing != id else v for card in cards if not card.gone for v in self.views_of(card.id)]
+        views = [
+            replace(v, thing=id) if v.thing != id else v
+            for card in cards
+            if not card.gone
+            for v in self.views_of(card.id)
+        ]
         aliases = tuple(sorted(name for name in names if name != first.name))
         return Thing(id, first.name, aliases, dict(sorted(properties.items())), tuple(sorted(views, key=_age)))
 

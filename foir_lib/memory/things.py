@@ -35,7 +35,10 @@ class Memory:
         self._model = model or known or "mini-vit"
         if not known:
             if model is None:
-                note("new memories by mini-vit, which knows drawings of the mini world only: give model= for photographs", path)
+                note(
+                    "new memories by mini-vit, which knows drawings of the mini world only: give model= for photographs",
+                    path,
+                )
             name = model if isinstance(model, str) else getattr(model, "model", model or "mini-vit")
             with tables.told(self.journal.name), tables.writing(self.journal.engine) as connection:
                 tables.set_setting(connection, "model", getattr(name, "name", name))
@@ -47,12 +50,18 @@ class Memory:
     def encoder(self) -> Encoder:
         """What turns regions into vectors, loaded when first needed."""
         if self._encoder is None:
-            self._encoder = self._model if hasattr(self._model, "embed") and hasattr(self._model, "knows_drawings_only") else Encoder(self._model)
+            self._encoder = (
+                self._model
+                if hasattr(self._model, "embed") and hasattr(self._model, "knows_drawings_only")
+                else Encoder(self._model)
+            )
         return self._encoder
 
     # ---- to say
 
-    def add(self, name: str, picture, region: Prompt | None = None, *, who: str = "human", sure: float = 1.0, path=None) -> Thing:
+    def add(
+        self, name: str, picture, region: Prompt | None = None, *, who: str = "human", sure: float = 1.0, path=None
+    ) -> Thing:
         """Remembers that ``region`` (None: all) of ``picture`` (PIL, or a path) shows the thing called ``name``; a new thing if there is none.
 
         A machine's view that a human says again is the human's. Raises InputError for a name that several things have, and for
@@ -66,7 +75,9 @@ class Memory:
         box, mask = crops.placed(region, picture.size, grid)
         vector = self.encoder.embed([(picture, region)])[0]
         time = now()
-        view = View(new_id(), "", crops.content(picture), path, picture.size, box and tuple(box), mask, who, time, float(sure))
+        view = View(
+            new_id(), "", crops.content(picture), path, picture.size, box and tuple(box), mask, who, time, float(sure)
+        )
         png, encoder = crops.cut(picture, region, grid), self._of(self.encoder)
         said = []
 
@@ -79,8 +90,14 @@ class Memory:
             for same in state.like(view):
                 other = state.thing(state.root(same.thing))
                 if other.id != thing:
-                    raise InputError(f"This region is a view of {other.name!r} already: move that view ({same.id}), merge the two things, or forget it.")
-                return [Draft("confirm", own, who, said={"view": same.id})] if (own := owned(state, "view", same.id, who)) else []
+                    raise InputError(
+                        f"This region is a view of {other.name!r} already: move that view ({same.id}), merge the two things, or forget it."
+                    )
+                return (
+                    [Draft("confirm", own, who, said={"view": same.id})]
+                    if (own := owned(state, "view", same.id, who))
+                    else []
+                )
             changes = [] if ids else [Change("thing", thing, "row", None, as_row(Card(thing, name, who, time)))]
             row = as_row(view) | {"thing": thing}
             return [Draft("add", [*changes, Change("view", view.id, "row", None, row)], who, said={"name": name})]
@@ -103,12 +120,16 @@ class Memory:
 
     def alias(self, thing, name: str, *, forget: bool = False, who: str = "human") -> Thing:
         """Adds a further name, or with ``forget`` takes it away."""
-        return self._set("alias", "thing", self.resolve(thing).id, {f"alias:{names.text(name, 'alias')}": not forget}, who)
+        return self._set(
+            "alias", "thing", self.resolve(thing).id, {f"alias:{names.text(name, 'alias')}": not forget}, who
+        )
 
     def describe(self, thing, key: str, value: str | None, *, who: str = "human") -> Thing:
         """Says a property, such as "colour" and "blue"; None takes it away."""
         value = None if value is None else names.text(value, "value")
-        return self._set("describe", "thing", self.resolve(thing).id, {f"property:{names.text(key, 'property')}": value}, who)
+        return self._set(
+            "describe", "thing", self.resolve(thing).id, {f"property:{names.text(key, 'property')}": value}, who
+        )
 
     def merge(self, a, b, *, who: str = "human") -> Thing:
         """Says that two things are one: ``b`` is part of ``a`` from now on, its names are aliases, until :meth:`unmerge`."""
@@ -125,7 +146,9 @@ class Memory:
             id = merges[0].body["changes"][0][1] if merges else id
         card = state.rows["thing"].get(id)
         if card is None or card.into is None:
-            raise InputError(f"{id!r} is no merge, or is taken back already: give the id of a merge from history(), or of the thing.")
+            raise InputError(
+                f"{id!r} is no merge, or is taken back already: give the id of a merge from history(), or of the thing."
+            )
         return self._set("unmerge", "thing", id, {"into": None}, who)
 
     def move(self, view_id: str, thing, *, who: str = "human") -> Thing:
@@ -133,7 +156,9 @@ class Memory:
         view, state = self._view(view_id), self.journal.current()
         if isinstance(thing, str) and thing not in state.rows["thing"] and not self.named(thing):
             card = Card(new_id(), names.text(thing, "name"), who, now())
-            return self._set("move", "view", view.id, {"thing": card.id}, who, [Change("thing", card.id, "row", None, as_row(card))])
+            return self._set(
+                "move", "view", view.id, {"thing": card.id}, who, [Change("thing", card.id, "row", None, as_row(card))]
+            )
         return self._set("move", "view", view.id, {"thing": self.resolve(thing).id}, who)
 
     def forget(self, id, *, who: str = "human") -> None:
@@ -178,7 +203,9 @@ class Memory:
     def resolve(self, thing) -> Thing:
         """A Thing as it is now, by itself, its id or its name."""
         id, state = getattr(thing, "id", thing), self.journal.current()
-        return state.thing(state.root(id)) if id in state.rows["thing"] and state.has(state.root(id)) else self.thing(id)
+        return (
+            state.thing(state.root(id)) if id in state.rows["thing"] and state.has(state.root(id)) else self.thing(id)
+        )
 
     def vectors(self, encoder=None) -> tuple[np.ndarray, list[View]]:
         """(matrix (n, d) float32, their views), by this memory's encoder or another; views that it hasn't met are encoded."""

@@ -48,7 +48,9 @@ def opened(png: bytes) -> Image.Image:
     try:
         return open_image(io.BytesIO(png))
     except FoirError as error:
-        raise IntegrityError(f"A kept crop is damaged ({error}): import the memory's last export into a new file.") from error
+        raise IntegrityError(
+            f"A kept crop is damaged ({error}): import the memory's last export into a new file."
+        ) from error
 
 
 def original(view: View) -> Image.Image | None:

@@ -24,7 +24,14 @@ class Draft(NamedTuple):
     def row(self, id: str | None = None, at: str | None = None) -> dict:
         """As a row of the table of events."""
         body = self.said | {"changes": [list(change) for change in self.changes]}
-        return {"id": id or new_id(), "at": at or now(), "who": self.who, "kind": self.kind, "target": self.target, "body": body}
+        return {
+            "id": id or new_id(),
+            "at": at or now(),
+            "who": self.who,
+            "kind": self.kind,
+            "target": self.target,
+            "body": body,
+        }
 
 
 def new_id() -> str:
@@ -51,9 +58,13 @@ def apply(state: State, changes: Iterable[Change], back: bool = False, who: str 
     changes = list(changes)
     for change in reversed(changes) if back else changes:
         if who == "machine" and _is_human(state, change, back):
-            raise InputError(f"A machine can't change the {change.of} {_called(state, change)}: a human said so. Let a human do it.")
+            raise InputError(
+                f"A machine can't change the {change.of} {_called(state, change)}: a human said so. Let a human do it."
+            )
         if who and state.misfit(change, back):
-            raise InputError(f"The {change.of} {_called(state, change)} has changed since: undo or redo what came later first.")
+            raise InputError(
+                f"The {change.of} {_called(state, change)} has changed since: undo or redo what came later first."
+            )
         state.put(change, back)
 
 

@@ -33,7 +33,11 @@ class Journal:
             self._sync(connection)
             return self.state
 
-    def write(self, compose: Callable[[State], Iterable[Draft]], beside: Callable[[sa.Connection, list[dict]], None] | None = None) -> list[Event]:
+    def write(
+        self,
+        compose: Callable[[State], Iterable[Draft]],
+        beside: Callable[[sa.Connection, list[dict]], None] | None = None,
+    ) -> list[Event]:
         """Writes the events that ``compose`` drafts of the state as it is now, in one transaction.
 
         ``beside(connection, rows)`` writes what belongs to them there too. Raises InputError where a draft is refused;
@@ -112,7 +116,11 @@ class Journal:
         if epoch != self.epoch or last < self.seq:  # a purge has rewritten events
             return self._load(connection)
         if last > self.seq:
-            for row in connection.execute(sa.select(events).where(events.c.seq > self.seq).order_by(events.c.seq)).mappings().all():
+            for row in (
+                connection.execute(sa.select(events).where(events.c.seq > self.seq).order_by(events.c.seq))
+                .mappings()
+                .all()
+            ):
                 apply(self.state, *self._effect(connection, row))
                 self.seq = row["seq"]
 
@@ -121,7 +129,10 @@ class Journal:
         self._touched = set()
         self.seq, self.epoch = _position(connection)
         if tables.setting(connection, "folded") == str(self.seq) or not self.seq:
-            self.state = State(map(_card, connection.execute(sa.select(tables.things))), map(_view, connection.execute(sa.select(tables.views))))
+            self.state = State(
+                map(_card, connection.execute(sa.select(tables.things))),
+                map(_view, connection.execute(sa.select(tables.views))),
+            )
         else:
             self.state = folded(connection)
 
@@ -156,7 +167,9 @@ def _undoable(n):
 
 
 def _redoable(n):
-    last = sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0)).where(events.c.kind.not_in(PASSIVE)).scalar_subquery()
+    last = (
+        sa.select(sa.func.coalesce(sa.func.max(events.c.seq), 0)).where(events.c.kind.not_in(PASSIVE)).scalar_subquery()
+    )
     query = sa.select(events).join(undone, undone.c.event == events.c.id).where(undone.c.by > last)
     return query.order_by(undone.c.by.desc()).limit(n)
 

@@ -16,7 +16,9 @@ WAIT = 5  # seconds that a writer waits for others
 SERIAL = 7_064_914  # the lock of PostgreSQL that lets one write at a time
 
 metadata = sa.MetaData()
-meta = sa.Table("meta", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False))
+meta = sa.Table(
+    "meta", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
+)
 events = sa.Table(
     "events", metadata,
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
@@ -44,7 +46,9 @@ things = sa.Table(
     sa.Column("into", sa.Text),
     sa.Column("gone", sa.Boolean, nullable=False),
 )  # fmt: skip
-crops = sa.Table("crops", metadata, sa.Column("view", sa.Text, primary_key=True), sa.Column("png", sa.LargeBinary, nullable=False))
+crops = sa.Table(
+    "crops", metadata, sa.Column("view", sa.Text, primary_key=True), sa.Column("png", sa.LargeBinary, nullable=False)
+)
 views = sa.Table(
     "views", metadata,
     sa.Column("id", sa.ForeignKey(crops.c.view), primary_key=True),
@@ -106,11 +110,17 @@ def told(name: str):
     except sa.exc.DBAPIError as error:
         says = " ".join(str(error.orig).split())
         if any(words in says for words in ("malformed", "not a database", "unsupported file format")):
-            raise IntegrityError(f"The memory {name} is damaged ({says}): restore a copy, or import its last export into a new file.") from error
+            raise IntegrityError(
+                f"The memory {name} is damaged ({says}): restore a copy, or import its last export into a new file."
+            ) from error
         if "locked" in says or "busy" in says:
-            raise InputError(f"The memory {name} is being written by another program for more than {WAIT} s: try again.") from error
+            raise InputError(
+                f"The memory {name} is being written by another program for more than {WAIT} s: try again."
+            ) from error
         if any(words in says for words in ("disk is full", "disk I/O", "readonly", "unable to open", "No space left")):
-            raise InputError(f"The memory {name} can't be written ({says}): {DISK}. What was confirmed before is kept.") from error
+            raise InputError(
+                f"The memory {name} can't be written ({says}): {DISK}. What was confirmed before is kept."
+            ) from error
         raise InputError(f"The memory {name} can't be used ({says}): check the address and the rights.") from error
 
 
@@ -145,7 +155,9 @@ def _server(address):
         raise InputError(f"A memory can't be kept on {url.get_backend_name()!r}: give a file, or {EXAMPLE}.")
     name = url.render_as_string(hide_password=True)
     try:
-        made = sa.create_engine(url.set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": WAIT}, json_serializer=JSON)
+        made = sa.create_engine(
+            url.set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": WAIT}, json_serializer=JSON
+        )
         return made, name
     except ImportError as error:
         raise InputError("PostgreSQL needs psycopg: pip install 'psycopg[binary]'.") from error
@@ -173,10 +185,14 @@ def _prepare(made, name):
     if version is None and there and made.dialect.name == "sqlite":
         raise InputError(f"{name} is another program's database: name a new file for the memory.")
     if version is not None and not (version.isdigit() and int(version) < VERSION):
-        raise InputError(f"The memory {name} was written by a newer version ({version}, this one knows {VERSION}): update foir_lib.")
+        raise InputError(
+            f"The memory {name} was written by a newer version ({version}, this one knows {VERSION}): update foir_lib."
+        )
     with writing(made) as connection:
         there = set(sa.inspect(connection).get_table_names())
-        version = int(setting(connection, "version")) if "meta" in there else None  # another process may have been first
+        version = (
+            int(setting(connection, "version")) if "meta" in there else None
+        )  # another process may have been first
         for step in range(VERSION if version is None else version, VERSION):
             MIGRATIONS[step](connection)
         metadata.create_all(connection)

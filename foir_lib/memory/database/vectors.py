@@ -107,7 +107,10 @@ class Vectors:
                     insert(connection, self.id, rows)
                 made |= rows
         note(f"views encoded again, by {self.encoder.name}, from kept crops or pictures", n=len(made))
-        note(f"views left out that can't be encoded by {self.encoder.name}: neither crop nor picture is left", n=len(self._lost) - lost)
+        note(
+            f"views left out that can't be encoded by {self.encoder.name}: neither crop nor picture is left",
+            n=len(self._lost) - lost,
+        )
         return made
 
 
@@ -132,10 +135,18 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def insert(connection: sa.Connection, encoder: int, vectors: dict[str, np.ndarray] | Iterable[tuple[str, Sequence]]) -> None:
+def insert(
+    connection: sa.Connection, encoder: int, vectors: dict[str, np.ndarray] | Iterable[tuple[str, Sequence]]
+) -> None:
     """Writes vectors by view; what another program wrote first stays."""
     vectors, table = dict(vectors), tables.embeddings
-    there = set(connection.scalars(sa.select(table.c.view).where(table.c.encoder == encoder, table.c.view.in_(list(vectors)))))
-    rows = [{"encoder": encoder, "view": id, "vector": np.asarray(v).astype(STORED).tobytes()} for id, v in vectors.items() if id not in there]
+    there = set(
+        connection.scalars(sa.select(table.c.view).where(table.c.encoder == encoder, table.c.view.in_(list(vectors))))
+    )
+    rows = [
+        {"encoder": encoder, "view": id, "vector": np.asarray(v).astype(STORED).tobytes()}
+        for id, v in vectors.items()
+        if id not in there
+    ]
     if rows:
         connection.execute(sa.insert(table), rows)

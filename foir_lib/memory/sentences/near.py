@@ -28,6 +28,10 @@ def guess(text: str, tokens: list[Token]) -> Intent:
         found = readings(tried)
         if len(found) == 1 and not isinstance(found[0], Unknown):
             return Maybe(found[0]) if found[0].writes else found[0]
+    for tried in _shortened(tokens):
+        found = readings(tried)
+        if len(found) == 1 and not (found[0].writes or isinstance(found[0], Maybe | Unknown)):
+            return found[0]
     return Unknown(text, (*_quoted(text, tokens), *forms(text))[:3])
 
 
@@ -38,30 +42,27 @@ def forms(text: str) -> tuple[str, ...]:
 
 
 def _mended(tokens):
-    """The words with slips put right: one, all, then one or two words left out."""
+    """The words with slips put right: one, or all; words that are keywords already come last."""
     better = {}
     for i, token in enumerate(tokens):
         if 2 < len(token) < 16 and token.type not in NEVER:
             plain = str(token).lower()
             close = [k for k in difflib.get_close_matches(plain, keywords(), n=2, cutoff=ALIKE) if k != plain]
             better[i] = [Token(keywords()[k], k) for k in close]
+    free = {i: close for i, close in better.items() if close and tokens[i].type in ("WORD", "PROPER")}
+    tries = [[*tokens[:i], word, *tokens[i + 1 :]] for i, close in free.items() for word in close]
+    tries.append([free[i][0] if i in free else token for i, token in enumerate(tokens)])
+    tries += [[*tokens[:i], word, *tokens[i + 1 :]] for i, close in better.items() if i not in free for word in close]
+    return tries[: TRIES // 2]
+
+
+def _shortened(tokens):
+    """The words without one or two of them."""
+    spare = [token.type not in NEVER and all(one.type != "IF" for one in tokens) for token in tokens]
     tries = [
-        [*tokens[:i], word, *tokens[i + 1 :]]
-        for i, close in better.items()
-        for word in close
-        if tokens[i].type in ("WORD", "PROPER")
+        [*tokens[:i], *tokens[i + n :]] for n in (1, 2) for i in range(len(tokens) - n + 1) if all(spare[i : i + n])
     ]
-    tries.append([better[i][0] if better.get(i) and t.type in ("WORD", "PROPER") else t for i, t in enumerate(tokens)])
-    tries += [
-        [*tokens[:i], word, *tokens[i + 1 :]]
-        for i, close in better.items()
-        for word in close
-        if tokens[i].type not in ("WORD", "PROPER")
-    ]
-    spare = [token.type not in NEVER for token in tokens]
-    for n in (1, 2):
-        tries += [[*tokens[:i], *tokens[i + n :]] for i in range(len(tokens) - n + 1) if all(spare[i : i + n])]
-    return tries[:TRIES]
+    return tries[: TRIES // 2]
 
 
 def _quoted(text, tokens):

@@ -4,7 +4,7 @@ import re
 from dataclasses import asdict
 from functools import lru_cache
 
-from lark import Token, Transformer, Tree
+from lark import Discard, Token, Transformer, Tree
 from lark.exceptions import ParseError
 from lark.visitors import CollapseAmbiguities
 
@@ -165,7 +165,9 @@ MAKE = {  # what becomes of each rule of the grammar, given what became of its p
     "them": lambda *_: THEM, "my": lambda *_: "mine", "owner": _owner, "key": _key, "times": _times, "twice": lambda: 2,
     "name": lambda *names: Name(names[-1]), "perhaps_name": _perhaps(Name),
     "correct": lambda *names: Correct(names[-1]), "perhaps_correct": _perhaps(Correct),
-    "same": _of_two(Same), "perhaps_same": lambda *_: Maybe(Same()), "different": _of_two(Different),
+    "same": _of_two(Same), "perhaps_same": lambda *_: Maybe(Same()),
+    "perhaps_forget": lambda *_: Maybe(Forget()),
+    "noun": lambda *_: Discard, "different": _of_two(Different),
     "forget": lambda thing: Forget(None if thing is THEM else thing), "undo": Undo, "redo": Redo, "alias": Alias, "rename": Rename,
     "shaded": lambda thing, value: Property(thing, "colour", value), "keyed": Property,
     "keyed_it": lambda key, value: Property(None, key, value), "keyed_last": lambda key, thing, value: Property(thing, key, value),
@@ -173,7 +175,7 @@ MAKE = {  # what becomes of each rule of the grammar, given what became of its p
     "perhaps_belongs": lambda thing, owner: Maybe(Property(thing, "belongs to", owner)),
     "made_of": lambda thing, value: Property(thing, "material", value),
     "what": lambda *_: What(), "where": lambda *things: Where(things[-1]), "count": Count, "everything": lambda *_: Show(), "show": Show,
-    "about": _about, "about_it": lambda *_: About(), "ask": lambda *names: Ask(names[-1]), "yes": lambda *_: Yes(), "no": lambda *_: No(),
+    "about": _about, "about_it": lambda *_: About(), "ask": lambda name, *_: Ask(name), "yes": lambda *_: Yes(), "no": lambda *_: No(),
     "why": lambda *_: Why(), "history": lambda *_: History(), "help": lambda *_: Help(), "remark": lambda *_: Unknown(""),
 }  # fmt: skip
 

@@ -11,13 +11,16 @@ _SEP = r"?!.,;:…()\[\]{}—–¿¡。，、？！；："
 _QUOTED = r"\"([^\"]+)\"|“([^“”]+)”|„([^„“”]+)[“”]|«([^«»]+)»|‘((?:[^‘’]|’(?=\w))+)’|(?<!\S)'((?:[^']|'(?=\w))+)'(?!\w)"
 _PIECE = re.compile(rf"{_QUOTED}|([{_SEP}]+)|((?:[^\s{_SEP}]|(?<=\d)[.,:](?=\d))+)")
 _SHORT = {"'s": "is", "'re": "are", "'ve": "have", "'ll": "will", "'d": "would", "'m": "am"}
-_SHORTENED = frozenset("what where who how that this it there here he she i you we they these those".split())
+_SHORTENED = frozenset(
+    "what where who how that this it there here he she i you we they these those one everything".split()
+)
 _NOT = {"ca": "can", "wo": "will", "sha": "shall"}
 _SLIPS = {  # usual ones, each with one meaning only; any other is asked back
     "whats": "what's", "wheres": "where's", "whos": "who's", "thats": "that's", "theres": "there's", "heres": "here's", "dont": "don't",
     "doesnt": "doesn't", "didnt": "didn't", "isnt": "isn't", "wasnt": "wasn't", "arent": "aren't", "cant": "can't", "cannot": "can't",
     "couldnt": "couldn't", "wont": "won't", "youre": "you're", "theyre": "they're", "im": "i'm", "ive": "i've", "u": "you", "r": "are",
-    "pls": "please", "plz": "please", "thx": "thanks", "ty": "thanks", "teh": "the", "waht": "what", "wat": "what", "wher": "where",
+    "pls": "please", "plz": "please", "thx": "thanks", "ty": "thanks", "teh": "the", "waht": "what", "wat": "what",
+    "wats": "what's", "wher": "where",
     "tihs": "this", "thsi": "this", "taht": "that", "wich": "which", "gonna": "going to", "gimme": "give me", "lemme": "let me",
     "wanna": "want to", "dunno": "i don't know", "lets": "let us", "let's": "let us", "'tis": "it is", "isn": "isn't", "thier": "their",
 }  # fmt: skip
@@ -76,7 +79,7 @@ def words(text: str) -> list[Token]:
         else:
             plain = word.replace("’", "'").replace("‘", "'").lower()
             for one in _spelled_out(_SLIPS.get(plain, plain)):
-                tokens.append(Token(_type(one, word, begins or shout), word if one == plain else one, **at))
+                tokens.append(Token(_type(one, word, begins or shout), _letters(one, word, plain, begins), **at))
         begins = False
     return _parted(_its(tokens))
 
@@ -91,6 +94,11 @@ def _spelled_out(word):
         if word.endswith(ending) and word[: -len(ending)] in _SHORTENED:
             return [word[: -len(ending)], full]
     return [word]
+
+
+def _letters(one, word, plain, begins):
+    """A word in its own letters, but the capital that begins a sentence is none of a keyword's own."""
+    return one if one != plain or (begins and word.istitle() and plain in keywords()) else word
 
 
 def _type(plain, word, begins):
