@@ -32,7 +32,9 @@ class Nearest:
         first, *others = best.values()
         verdict = KNOWN if first.score > 0.999 else UNSURE if first.score > 0.9 else NEW
         question = f"Is it {first.thing.name} or {others[0].thing.name}?" if others else f"Is it {first.thing.name}?"
-        return Recognition(verdict, (first, *others), first.score, question if verdict == UNSURE else "", "colours", region=region)
+        return Recognition(
+            verdict, (first, *others), first.score, question if verdict == UNSURE else "", "colours", region=region
+        )
 
 
 @pytest.fixture
@@ -61,7 +63,9 @@ def test_a_thing_is_named_known_again_corrected_and_undone(talk, memory):
     seen = talk.tell("what is this?", other, REGION)
     assert seen.things[0].name == "the lab's mug" and seen.results[0].verdict == KNOWN and not seen.events
     fixed = talk.tell("that's wrong, it's the cup")
-    assert fixed.kind == "done" and names(memory) == ["the lab's mug", "the cup"] and len(memory.thing("cup").views) == 1
+    assert (
+        fixed.kind == "done" and names(memory) == ["the lab's mug", "the cup"] and len(memory.thing("cup").views) == 1
+    )
     assert talk.tell("undo").kind == "done" and names(memory) == ["the lab's mug"]
     assert talk.tell("redo").kind == "done" and names(memory) == ["the lab's mug", "the cup"]
     assert talk.tell("undo the last 2 steps").kind == "done" and not memory.things()
@@ -70,7 +74,9 @@ def test_a_thing_is_named_known_again_corrected_and_undone(talk, memory):
 def test_a_stored_view_moves_when_it_is_corrected(talk, memory):
     talk.tell("this is the mug", plain("red"), REGION)
     reply = talk.tell("no, it's the cup")
-    assert "the cup, not the mug" in reply.text and [len(t.views) for t in memory.things() if t.name == "the cup"] == [1]
+    assert "the cup, not the mug" in reply.text and [len(t.views) for t in memory.things() if t.name == "the cup"] == [
+        1
+    ]
     assert sum(len(t.views) for t in memory.things()) == 1
 
 
@@ -109,7 +115,11 @@ def test_the_blue_one_is_found_by_its_property_and_two_blue_ones_are_asked_about
     talk.tell("the cup is blue")
     before = memory.history()
     asked = talk.tell("this is the blue one", plain("black"), REGION)
-    assert asked.kind == "question" and {t.name for t in asked.things} == {"the mug", "the cup"} and memory.history() == before
+    assert (
+        asked.kind == "question"
+        and {t.name for t in asked.things} == {"the mug", "the cup"}
+        and memory.history() == before
+    )
     assert talk.tell("the cup").events and len(memory.thing("cup").views) == 2
     assert talk.tell("this is the yellow one", plain("white"), REGION).kind == "refused"
 
@@ -133,7 +143,10 @@ def test_a_name_like_a_known_one_is_asked_back(talk, memory):
 
 
 def test_a_bare_word_is_asked_back_once(talk, memory):
-    assert talk.tell("this is rex", plain("red"), REGION).question == "Did you mean: this is “rex”?" and not memory.things()
+    assert (
+        talk.tell("this is rex", plain("red"), REGION).question == "Did you mean: this is “rex”?"
+        and not memory.things()
+    )
     assert talk.tell("yes").kind == "done" and names(memory) == ["rex"]
     assert talk.tell("this is rex", plain("blue"), REGION).kind == "done"
 
@@ -150,7 +163,12 @@ def test_regions_that_are_none(talk, memory):
 
 def test_unknown_names_are_answered_with_the_nearest(talk, memory):
     talk.tell("this is the lab's mug", plain("red"), REGION)
-    for sentence in ("where is the lab's mugg?", "forget the lab's mugs of old", "the lap's mug is blue", "how many cups?"):
+    for sentence in (
+        "where is the lab's mugg?",
+        "forget the lab's mugs of old",
+        "the lap's mug is blue",
+        "how many cups?",
+    ):
         reply = talk.tell(sentence)
         assert reply.kind == "refused" and not reply.events, sentence
     assert "the lab's mug" in talk.tell("where is the lap's mug?").text
@@ -199,7 +217,12 @@ def test_memory_tells_by_itself_and_keeps_the_context(memory):
 
 
 @settings(max_examples=25)
-@given(sentence=st.one_of(st.text(max_size=80), st.sampled_from(["undo", "redo 99", "yes", "no", "why?", "help", "what did you do?", "merge them", "?"])))
+@given(
+    sentence=st.one_of(
+        st.text(max_size=80),
+        st.sampled_from(["undo", "redo 99", "yes", "no", "why?", "help", "what did you do?", "merge them", "?"]),
+    )
+)
 def test_any_sentence_is_answered_and_only_intents_that_write_do(tmp_path_factory, sentence):
     memory = Memory(tmp_path_factory.mktemp("any") / "things.db", small_memory.Colours())
     talk = Conversation(memory, Nearest(memory))

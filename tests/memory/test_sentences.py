@@ -43,23 +43,35 @@ from foir_lib.memory.sentences.words import grammar, keywords, words
 
 with Path(__file__).with_name("sentences.csv").open(encoding="utf-8", newline="") as table:
     ROWS = list(csv.DictReader(table))
-OWN = [row for row in ROWS if row["voice"] == "grammar"]
 
 
-def meant(text):
-    """An intent as text, whether it is done or asked back first."""
-    return str(text).removeprefix("Maybe ")
+@pytest.fixture(scope="module")
+def heard():
+    """What is understood of each row."""
+    return [understand(row["sentence"]) for row in ROWS]
 
 
-@pytest.mark.parametrize("row", OWN, ids=lambda row: row["sentence"])
-def test_a_sentence_of_the_grammars_author_is_read_as_it_is_meant(row):
-    assert str(understand(row["sentence"])) == row["intent"]
+def test_what_the_grammars_author_wrote_is_read_as_it_is_meant(heard):
+    wrong = {
+        row["sentence"]: str(one)
+        for row, one in zip(ROWS, heard, strict=True)
+        if row["voice"] == "grammar" and str(one) != row["intent"]
+    }
+    assert not wrong
 
 
-def test_no_sentence_that_writes_has_a_second_reading():
-    for row in ROWS:
-        found = readings(words(row["sentence"]))
-        assert not understand(row["sentence"]).writes or len(found) == 1, row["sentence"]
+def test_others_sentences_are_understood_and_none_wrongly_in_a_way_that_writes(heard):
+    """Written in other voices, with what they mean, before any was tried; the misses stay. One that is asked back counts as understood."""
+    others = [(row, one) for row, one in zip(ROWS, heard, strict=True) if row["voice"] != "grammar"]
+    assert len(ROWS) >= 300 and len(others) >= len(ROWS) / 2 and len({row["sentence"] for row in ROWS}) == len(ROWS)
+    right = [str(one).removeprefix("Maybe ") == row["intent"] for row, one in others]
+    wrong = [row["sentence"] for (row, one), ok in zip(others, right, strict=True) if one.writes and not ok]
+    assert sum(right) >= 0.9 * len(others) and not wrong, (sum(right), len(others), wrong)
+
+
+def test_no_sentence_that_writes_has_a_second_reading(heard):
+    for row, one in zip(ROWS, heard, strict=True):
+        assert not one.writes or readings(words(row["sentence"])) == [one], row["sentence"]
 
 
 def test_every_intent_has_sentences():
@@ -120,11 +132,13 @@ TOLD = st.one_of(
 )
 
 
+@settings(max_examples=60)
 @given(TOLD)
 def test_an_intent_as_it_is_said_is_heard_as_that_intent(intent):
     assert understand(say(intent)) == intent
 
 
+@settings(max_examples=60)
 @given(PLAIN)
 def test_a_name_in_quotes_is_heard_letter_by_letter_and_a_name_without_never_as_another(name):
     assert understand(f"this is “{name}”") == Name(name)
@@ -143,7 +157,7 @@ ANY = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(ANY)
 @example("")
 @example("\x00\ud800")
@@ -180,14 +194,13 @@ def test_words_keep_their_letters_and_places():
 def test_no_keyword_hides_another_and_each_is_reached():
     terminals = [t.pattern.value for t in grammar().terminals]
     assert Counter(terminals).most_common(1)[0][1] == 1
-    assert all(set(k) <= set(string.ascii_lowercase) for k in terminals), "words() cuts at other marks"
+    assert all(set(k) <= set(string.ascii_lowercase) for k in keywords()), "words() cuts at other marks"
+    assert sum(len(t.pattern.value.split("|")) for t in grammar().terminals) == len(keywords())
 
 
 def test_intents_are_all_in_one_place_and_say_whether_they_write():
     writing = {kind for kind in Intent.__subclasses__() if kind.writes}
     assert writing == {Name, Correct, Same, Different, Forget, Undo, Redo, Alias, Rename, Property, Yes}
-    assert {What, Where, Count, Show, About, Ask, No, Why, History, Help} == set(Intent.__subclasses__()) - writing - {
-        Maybe,
-        Unknown,
-    }
+    reading = {What, Where, Count, Show, About, Ask, No, Why, History, Help}
+    assert reading == set(Intent.__subclasses__()) - writing - {Maybe, Unknown}
     assert intents.Unknown("x") == Unknown("x", ())

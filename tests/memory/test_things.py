@@ -24,7 +24,14 @@ def test_a_thing_is_remembered_with_its_views(memory, tmp_path):
     mug = memory.add("the lab's mug", picture(1), Box(10, 0, 99, 20), sure=0.5)
     assert (mug.name, mug.aliases, mug.properties, len(mug.views)) == ("the lab's mug", (), {}, 1)
     (view,) = mug.views
-    assert (view.size, view.box, view.mask, view.who, view.sure, view.thing) == ((40, 30), (10, 0, 40, 20), None, "human", 0.5, mug.id)
+    assert (view.size, view.box, view.mask, view.who, view.sure, view.thing) == (
+        (40, 30),
+        (10, 0, 40, 20),
+        None,
+        "human",
+        0.5,
+        mug.id,
+    )
     picture(2).save(tmp_path / "p.png")
     triangle = np.tri(30, 40, dtype=bool)
     again = memory.add("The  LAB’s mug", tmp_path / "p.png", Mask(triangle))
@@ -42,7 +49,10 @@ def test_names_resolve_by_name_alias_property_and_words(memory):
         "blue mug": ["the lab's mug"], "colour: blue": ["the lab's mug", "kettle"], "a spoon": [], "the": [],
     }  # fmt: skip
     assert {text: [thing.name for thing in memory.named(text)] for text in found} == found
-    with pytest.raises(InputError, match="'mug' is the name of 2 things: \"the lab's mug\" .colour: blue, 1 views, .*; \"Ann's mug\".*Say which"):
+    with pytest.raises(
+        InputError,
+        match="'mug' is the name of 2 things: \"the lab's mug\" .colour: blue, 1 views, .*; \"Ann's mug\".*Say which",
+    ):
         memory.thing("mug")
     with pytest.raises(InputError, match="no thing 'ketle' in the memory: did you mean 'kettle'"):
         memory.thing("ketle")
@@ -75,7 +85,17 @@ def test_every_change_is_taken_back_and_made_again(memory):
     ]
     with pytest.raises(InputError, match="nothing to undo"):
         memory.undo()
-    assert [event.kind for event in memory.redo(9)] == ["add", "add", "rename", "alias", "describe", "describe", "move", "merge", "forget"]
+    assert [event.kind for event in memory.redo(9)] == [
+        "add",
+        "add",
+        "rename",
+        "alias",
+        "describe",
+        "describe",
+        "move",
+        "merge",
+        "forget",
+    ]
     memory.undo(2)
     assert [event.kind for event in memory.redo()] == ["merge"]
     memory.undo()
@@ -150,16 +170,28 @@ def test_vectors_follow_what_is_said(memory, tmp_path):
         memory.add(f"thing {n}", picture(n), Box(0, 0, 20, 20))
     matrix, views = memory.vectors()
     expected = Colours().embed([(picture(n), Box(0, 0, 20, 20)) for n in range(5)])
-    assert matrix.dtype == np.float32 and np.abs(matrix - expected).max() < 1e-3 and np.allclose(np.linalg.norm(matrix, axis=1), 1, atol=1e-6)
+    assert (
+        matrix.dtype == np.float32
+        and np.abs(matrix - expected).max() < 1e-3
+        and np.allclose(np.linalg.norm(matrix, axis=1), 1, atol=1e-6)
+    )
     scores, rows = memory.search(expected[[3, 1]], 2)
-    assert rows[:, 0].tolist() == [3, 1] and np.allclose(scores, np.sort(expected[[3, 1]] @ expected.T)[:, :-3:-1], atol=1e-3)
+    assert rows[:, 0].tolist() == [3, 1] and np.allclose(
+        scores, np.sort(expected[[3, 1]] @ expected.T)[:, :-3:-1], atol=1e-3
+    )
     memory.forget("thing 1")
-    assert memory.search(expected[[3]], 9)[1].shape == (1, 4) and [v.id for v in memory.vectors()[1]] == [v.id for v in views if v is not views[1]]
+    assert memory.search(expected[[3]], 9)[1].shape == (1, 4) and [v.id for v in memory.vectors()[1]] == [
+        v.id for v in views if v is not views[1]
+    ]
     assert np.array_equal(memory.vectors()[0], matrix[[0, 2, 3, 4]])
     memory.undo()
     memory.merge("thing 0", "thing 1")
     again, views = Memory(tmp_path / "things.db", Colours()).vectors()
-    assert np.array_equal(memory.vectors()[0], matrix) and np.array_equal(again, matrix) and views[1].thing == views[0].thing
+    assert (
+        np.array_equal(memory.vectors()[0], matrix)
+        and np.array_equal(again, matrix)
+        and views[1].thing == views[0].thing
+    )
     assert memory.encoder.embedded == 5
 
 
@@ -173,7 +205,9 @@ def test_another_encoder_sees_what_was_kept(memory, tmp_path):
     assert matrix.shape == (2, 54) and [v.id for v in views] == [v.id for v in memory.vectors()[1]]
     assert np.abs(matrix[:, :27] * 2**0.5 - memory.vectors()[0]).max() < 0.01
     kept, mask = memory.shown(views[1])
-    assert max(kept.size) == 512 and abs(mask.array.mean() - 0.5) < 0.01 and memory.picture_of(views[1]).size == kept.size
+    assert (
+        max(kept.size) == 512 and abs(mask.array.mean() - 0.5) < 0.01 and memory.picture_of(views[1]).size == kept.size
+    )
     whole, box = memory.shown(views[0])
     assert whole.size == (90, 60) and box == Box(10, 10, 70, 50)
     picture(7, (90, 60)).save(tmp_path / "p.png")  # another picture at the same place
@@ -216,7 +250,10 @@ def test_any_history_folds_to_the_state_and_comes_back(steps, tmp_path_factory):
     for (act, *arguments), who in steps:
         if act == "add":
             arguments[1] = picture(arguments[1])
-        human = {of: {id: r for id, r in rows.items() if r.who == "human"} for of, rows in memory.journal.current().rows.items()}
+        human = {
+            of: {id: r for id, r in rows.items() if r.who == "human"}
+            for of, rows in memory.journal.current().rows.items()
+        }
         try:
             getattr(memory, act)(*arguments, who=who)
         except InputError:

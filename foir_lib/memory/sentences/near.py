@@ -1,10 +1,10 @@
-"""What a sentence that the grammar doesn't read may have meant: by spelling, by a word less, by its form."""
+"""What a sentence that the grammar doesn't read may have meant: by spelling, by a part of it, by its form."""
 
 import difflib
 
 from lark import Token
 
-from foir_lib.memory.sentences.intents import Intent, Maybe, Unknown
+from foir_lib.memory.sentences.intents import Intent, Maybe, Unknown, Yes
 from foir_lib.memory.sentences.readings import WORDS, readings
 from foir_lib.memory.sentences.words import keywords, of_rule
 
@@ -14,24 +14,32 @@ EXAMPLES = (
     "show me everything", "call it the travel mug", "rename the mug to the cup", "the mug is also called Bluey", "the mug is blue",
     "the mug belongs to the lab", "is this the lab's mug?", "what do you know about the mug?", "why?", "what did you do?", "help",
 )  # fmt: skip
-ALIKE, TRIES = 0.74, 24  # likeness of a slip to its keyword (ours); parses of one sentence
+ALIKE, TRIES = (
+    0.74,
+    20,
+)  # likeness of a slip to its keyword; further parses of a sentence, fewer of a long one (both ours)
 NEVER = set(
     "NOT NEVER NO N SEP IF QUOTED NUMBER WHAT WHERE WHO WHY WHEN HOW".split()
 )  # no sentence is understood by leaving these out
 
+ASKING = set("WHAT WHERE WHO HOW WHY WHEN WHICH WHOSE".split())
+
 
 def guess(text: str, tokens: list[Token]) -> Intent:
-    """The one intent that a sentence has with a slip mended: as it is if it only reads, else asked back; Unknown if there is none."""
+    """The one intent that a sentence has with a slip mended, or that a part of it has: as it is if it only reads, else asked back."""
     if len(tokens) > WORDS:
         return Unknown(text, EXAMPLES[:1] + EXAMPLES[-1:])
     for tried in _mended(tokens):
         found = readings(tried)
         if len(found) == 1 and not isinstance(found[0], Unknown):
             return Maybe(found[0]) if found[0].writes else found[0]
-    for tried in _shortened(tokens):
+    for tried, rest in _parts(tokens):
         found = readings(tried)
-        if len(found) == 1 and not (found[0].writes or isinstance(found[0], Maybe | Unknown)):
-            return found[0]
+        if len(found) == 1 and not isinstance(found[0], Maybe | Unknown | Yes):
+            if not found[0].writes:
+                return found[0]
+            if not NEVER & {token.type for token in rest}:
+                return Maybe(found[0])
     return Unknown(text, (*_quoted(text, tokens), *forms(text))[:3])
 
 
@@ -53,16 +61,27 @@ def _mended(tokens):
     tries = [[*tokens[:i], word, *tokens[i + 1 :]] for i, close in free.items() for word in close]
     tries.append([free[i][0] if i in free else token for i, token in enumerate(tokens)])
     tries += [[*tokens[:i], word, *tokens[i + 1 :]] for i, close in better.items() if i not in free for word in close]
-    return tries[: TRIES // 2]
+    return tries[: TRIES * 4 // len(tokens)]
 
 
-def _shortened(tokens):
-    """The words without one or two of them."""
-    spare = [token.type not in NEVER and all(one.type != "IF" for one in tokens) for token in tokens]
-    tries = [
-        [*tokens[:i], *tokens[i + n :]] for n in (1, 2) for i in range(len(tokens) - n + 1) if all(spare[i : i + n])
+def _parts(tokens):
+    """The end of a sentence, its begin, then all but one word of it; each with what is left out. None where it says "if"."""
+    if any(token.type == "IF" for token in tokens):
+        return []
+    named = of_rule("inner") | {"QMARK"}
+    parts = [(tokens[i:], tokens[:i]) for i in range(1, len(tokens) - 1)] + [
+        (tokens[:-i], tokens[-i:]) for i in range(1, min(4, len(tokens) - 1))
     ]
-    return tries[: TRIES // 2]
+    spare = [i for i, token in enumerate(tokens) if i and token.type not in NEVER]
+    parts = (
+        parts[:TRIES]
+        + [([*tokens[:i], *tokens[i + 1 :]], [tokens[i], Token("NOT", "")]) for i in spare][: TRIES * 4 // len(tokens)]
+    )
+    return [
+        (p, rest)
+        for p, rest in parts
+        if len(p) > 2 and {t.type for t in p} - named and not ASKING & {t.type for t in rest}
+    ]
 
 
 def _quoted(text, tokens):

@@ -36,7 +36,7 @@ from foir_lib.memory.sentences.intents import (
 )  # fmt: skip
 from foir_lib.memory.sentences.words import grammar, words
 
-WORDS = 40  # outside of quotes: beyond, it is no sentence to a memory
+WORDS = 30  # outside of quotes: beyond, it is no sentence to a memory
 THEM = object()
 NUMBERS = "zero one two three four five six seven eight nine ten".split()
 
@@ -158,7 +158,7 @@ def _perhaps(kind):
 
 
 MAKE = {  # what becomes of each rule of the grammar, given what became of its parts; the others stay trees
-    **dict.fromkeys(["inner", "last", "article", "preposition", "tone", "colour", "one"], _tokens),
+    **dict.fromkeys(["inner", "last", "article", "preposition", "one"], _tokens),
     **dict.fromkeys(["firm", "bare", "mine", "shade", "number"], _text),
     **dict.fromkeys(["any", "thing", "value", "owned"], lambda one: one),
     **dict.fromkeys(["it", "its", "any_thing"], _nothing),

@@ -19,7 +19,7 @@ _SLIPS = {  # usual ones, each with one meaning only; any other is asked back
     "whats": "what's", "wheres": "where's", "whos": "who's", "thats": "that's", "theres": "there's", "heres": "here's", "dont": "don't",
     "doesnt": "doesn't", "didnt": "didn't", "isnt": "isn't", "wasnt": "wasn't", "arent": "aren't", "cant": "can't", "cannot": "can't",
     "couldnt": "couldn't", "wont": "won't", "youre": "you're", "theyre": "they're", "im": "i'm", "ive": "i've", "u": "you", "r": "are",
-    "pls": "please", "plz": "please", "thx": "thanks", "ty": "thanks", "teh": "the", "waht": "what", "wat": "what",
+    "pls": "please", "plz": "please", "btw": "by the way", "thx": "thanks", "ty": "thanks", "teh": "the", "waht": "what", "wat": "what",
     "wats": "what's", "wher": "where",
     "tihs": "this", "thsi": "this", "taht": "that", "wich": "which", "gonna": "going to", "gimme": "give me", "lemme": "let me",
     "wanna": "want to", "dunno": "i don't know", "lets": "let us", "let's": "let us", "'tis": "it is", "isn": "isn't", "thier": "their",
@@ -38,15 +38,20 @@ class _Words(Lexer):
 
 @cache
 def grammar() -> Lark:
-    """The parser of grammar.lark: Earley, all readings kept."""
-    text = Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
+    """The parser of grammar.lark, telling.lark and asking.lark: Earley, all readings kept."""
+    here = Path(__file__).parent
+    text = "\n".join((here / f"{name}.lark").read_text(encoding="utf-8") for name in ("grammar", "telling", "asking"))
     return Lark(text, parser="earley", lexer=_Words, ambiguity="explicit")
 
 
 @cache
 def keywords() -> dict[str, str]:
     """Each keyword of the grammar and the type of its token: "this" -> "THIS"."""
-    return {t.pattern.value: t.name for t in grammar().terminals}
+    return {
+        word: t.name
+        for t in grammar().terminals
+        for word in t.pattern.value.removeprefix("(?:").removesuffix(")").split("|")
+    }
 
 
 @cache
