@@ -61,7 +61,7 @@ def _mended(tokens):
     tries = [[*tokens[:i], word, *tokens[i + 1 :]] for i, close in free.items() for word in close]
     tries.append([free[i][0] if i in free else token for i, token in enumerate(tokens)])
     tries += [[*tokens[:i], word, *tokens[i + 1 :]] for i, close in better.items() if i not in free for word in close]
-    return tries[: TRIES * 4 // len(tokens)]
+    return tries[: TRIES * 4 // max(len(tokens), 1)]
 
 
 def _parts(tokens):
