@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -16,14 +17,17 @@ from foir_lib import registry
 from foir_lib.errors import InputError, IntegrityError, MissingError, count, unknown
 from foir_lib.files import as_path
 from foir_lib.images import rgb
-from foir_lib.models import devices, pretrained
+from foir_lib.models import checkpoints, devices, pretrained
+from foir_lib.models import weights as weights_file
+from foir_lib.models.mini import lmm as mini_lmm
+from foir_lib.models.mini import shipped
 from foir_lib.models.pretrained import frozen, with_settings
 
 LARGEST = 10_000_000  # of a number in config.json: contexts of a million tokens are published, widths are held against the files
 LONGEST = 4000  # letters of a question
 PLAIN = "USER: {images}\n{question} ASSISTANT:"  # LLaVA 1.5's, for a folder without a chat template
 YES, NO = "yes", "no"
-Picture = Image.Image | Sequence[Image.Image]  # several: all of them are shown, in this order, before the question
+Picture = Image.Image | Sequence[Image.Image]  # several: all of them are shown, in this order, before the question; (): none is
 
 
 def load_text_image(name: str | os.PathLike, device: str | torch.device | None = "auto") -> "TextImage":
@@ -49,6 +53,16 @@ def load_text_image(name: str | os.PathLike, device: str | torch.device | None =
     if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
         raise IntegrityError(f"{name} lacks the tokenizer or what prepares pictures: put the network's own files there.")
     return TextImage(frozen(net, device), *with_settings(_fitted(processor, net), digest), device)
+
+
+@registry.register("image-text model", mini_lmm.NAME)
+def _mini_lmm(device: torch.device) -> "TextImage":
+    net, path = mini_lmm.create(), shipped.weights_path(mini_lmm.NAME)
+    state = checkpoints.read(path)
+    state["lm_head.weight"] = state["model.language_model.embed_tokens.weight"]  # they are one
+    weights_file.check(net.state_dict(), state, path, mini_lmm.NAME)
+    net.load_state_dict(state)
+    return TextImage(frozen(net, device), *with_settings(mini_lmm.processor(), weights_file.digest(path)), device, batch=32)
 
 
 def _fitted(processor, net):
@@ -165,23 +179,21 @@ class TextImage:
 
         Padding stands on the right, where no token looks, so a prompt's logits are those it has alone.
         """
-        order = sorted(range(len(questions)), key=lambda row: (self._n_shown(pictures[row]), len(questions[row])))
-        for start in range(0, len(order), self.batch):
-            rows = order[start : start + self.batch]
+        shown = [1 if isinstance(picture, Image.Image) else len(picture) for picture in pictures]
+        order = sorted(range(len(questions)), key=lambda row: (shown[row], len(questions[row])))
+        alike = [list(some) for _, some in groupby(order, key=lambda row: shown[row])]
+        for rows in [some[i : i + self.batch] for some in alike for i in range(0, len(some), self.batch)]:
             inputs = self._inputs([pictures[row] for row in rows], [questions[row] for row in rows])
             last = inputs["attention_mask"].sum(1) - 1
             ends, place = last.unique(return_inverse=True)
             logits = self.net(**inputs, logits_to_keep=ends).logits
             yield rows, logits[torch.arange(len(rows), device=logits.device), place].float()
 
-    def _n_shown(self, picture):
-        return 1 if isinstance(picture, Image.Image) else len(picture)
-
     def _inputs(self, pictures, questions):
         shown = [[rgb(picture)] if isinstance(picture, Image.Image) else list(map(rgb, picture)) for picture in pictures]
         texts = [self.prompt(question, len(some)) for question, some in zip(questions, shown, strict=True)]
         begun = bool(self.tokenizer.bos_token) and texts[0].startswith(self.tokenizer.bos_token)
         inputs = self.processor(
-            images=shown, text=texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=not begun
+            images=shown if any(shown) else None, text=texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=not begun
         )  # fmt: skip
         return inputs.to(self.device)
