@@ -31,7 +31,7 @@ HOMES = {  # kind -> packages whose modules register things of it
     "image-text model": ("foir_lib.models",),
     "set": ("foir_lib.data.mini", "foir_lib.data.readers", "foir_lib.data.readers.objects", "foir_lib.data.readers.pixels"),
     "training set": ("foir_lib.data",),
-    "explorer": ("foir_lib.view.explorers", "foir_lib.view.study"),
+    "explorer": ("foir_lib.view.explorers", "foir_lib.view.memory", "foir_lib.view.study"),
 }
 _entries: dict[str, dict[str, object]] = {kind: {} for kind in HOMES}
 _searched: set[str] = set()
