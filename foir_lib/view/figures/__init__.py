@@ -4,13 +4,14 @@ value of its cell; ``figure.savefig(path)`` writes it.
 
 from foir_lib.view.figures.bars import bars, histogram, roi_bars
 from foir_lib.view.figures.coattention import coattention_maps, local_features
-from foir_lib.view.figures.consistency import cells, communities, matches, walked
+from foir_lib.view.figures.consistency import cells, communities, walked
 from foir_lib.view.figures.curves import curve, relative, scan
 from foir_lib.view.figures.detections import crop_maps, detections
 from foir_lib.view.figures.gains import gains
 from foir_lib.view.figures.heads import attention_maps, compare_methods, compare_sizes, head_maps, heads_of_models
 from foir_lib.view.figures.looks import canvas
-from foir_lib.view.figures.memory import confidences, evidence, learning
+from foir_lib.view.figures.matches import matches
+from foir_lib.view.figures.memory.learning import confidences, evidence, learning
 from foir_lib.view.figures.objects import descriptor_maps, heat_maps, legrad_layers, legrad_maps
 from foir_lib.view.figures.pictures import attention_compare, case, compare_lists, contact_sheet, prompt
 from foir_lib.view.figures.pixels import image_and_pixel_map, localisers, outlines

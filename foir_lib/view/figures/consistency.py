@@ -1,4 +1,4 @@
-"""What pictures agree on: matches in one motion, the graph that was walked, the communities of a list's head, the cells in which matches keep their places."""
+"""What pictures agree on: the graph that was walked, the communities of a list's head, the cells in which matches keep their places."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,6 @@ from PIL import Image
 from foir_lib.errors import InputError
 from foir_lib.search.rerank.hypergraph import Adopted
 from foir_lib.search.rerank.topological import CELLS, Region, around, cells_of, within
-from foir_lib.text import one_line
 from foir_lib.view.figures import parts
 from foir_lib.view.figures.looks import BLUE, COLOURS, GREY, ORANGE, canvas
 
@@ -104,34 +103,4 @@ def cells(pictures: tuple[Image.Image, Image.Image], points: tuple, pairs: np.nd
             for (x, y), cell in zip(at.tolist(), cells_of(at, boxes[side], n).tolist()):
                 axes.annotate(str(cell + 1), (x, y), (3, 2), textcoords="offset points", fontsize=6, path_effects=parts.HALO, zorder=4)
         figure.suptitle(title or f"{keeps.sum()} of {len(both)} matches keep their cell")
-    return figure
-
-
-def matches(
-    picture: Image.Image, candidates: Sequence[Image.Image], verified: Sequence, prompt=None, right: Sequence[bool] | None = None,
-    names: Sequence[str] | None = None, title: str | None = None,
-) -> Figure:  # fmt: skip
-    """The query beside each candidate, with the matches that agree on one motion as lines.
-
-    ``verified``: a :class:`~foir_lib.search.rerank.spatial.Verified` for each candidate; ``right``: bool for each, or None;
-    ``names``: of the candidates.
-    """
-    if len(candidates) != len(verified) or not len(candidates):
-        raise InputError(f"{len(candidates)} candidates and {len(verified)} verifications can't be paired: give one for each.")
-    n = len(candidates)
-    with canvas(2.4 * max(map(parts.tall, (picture, *candidates))) / max(1, n - 1) ** 0.5 + 0.4) as figure:
-        pairs = figure.subplots(1, 2 * n).reshape(n, 2)
-        for i, (candidate, one, (a, b)) in enumerate(zip(candidates, verified, pairs, strict=True)):
-            parts.query(a, picture, prompt)
-            parts.show(b, candidate)
-            if right is not None:
-                parts.frame(b, *parts.VERDICTS[bool(right[i])])
-            b.set_title(f"{one_line(names[i], 40)}: {one.inliers} inliers" if names else f"{one.inliers} inliers", fontsize=7.5)
-            dots = {"s": 4.8, "color": ORANGE, "edgecolors": GREY, "linewidths": 0.3, "zorder": 2}
-            for axes, points in ((a, one.a), (b, one.b)):
-                axes.scatter(*points.T, **dots)
-            for p, q in zip(one.a.tolist(), one.b.tolist(), strict=True):
-                line = ConnectionPatch(p, q, "data", "data", axesA=a, axesB=b, color=ORANGE, linewidth=0.7, alpha=0.8)
-                figure.add_artist(line)
-        figure.suptitle(title or "")
     return figure

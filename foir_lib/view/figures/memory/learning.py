@@ -11,7 +11,7 @@ from foir_lib.errors import InputError
 from foir_lib.memory.consistency import enlarged, keypoints
 from foir_lib.search.rerank import spatial
 from foir_lib.view.figures import looks
-from foir_lib.view.figures.consistency import matches
+from foir_lib.view.figures.matches import matches
 
 BINS = np.linspace(0, 1, 26)  # of a confidence
 SHARES = "called known"  # metric of rows that are no curve
@@ -23,7 +23,7 @@ def learning(rows: pd.DataFrame, title: str | None = None) -> Figure:
     Intervals as in :func:`bars`. Raises InputError where no row names a number of views.
     """
     rows = looks.checked(rows, "method", "metric", "ours")
-    rows = rows.assign(x=rows["method"].str.extract(r"^after (\d+) view", expand=False).astype(float))
+    rows = rows.assign(x=rows["method"].str.extract(r"^after (\d+) ", expand=False).astype(float))
     lines, shares = (
         rows.dropna(subset=["x", "ours"]),
         rows[rows["metric"].str.startswith(SHARES) & rows["ours"].notna()],
