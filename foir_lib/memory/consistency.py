@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from foir_lib.methods import colours
+from foir_lib.memory import colours
 from foir_lib.search.rerank import spatial, topological
 
 SIDE = 256  # pixels of the longer side of a crop in which keypoints are looked for at least: things are small

@@ -1,6 +1,5 @@
 """The recogniser: which thing of a memory a region shows, how sure that is, and the one question that would settle it."""
 
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -193,14 +192,11 @@ def question(verdict: str, candidates: Sequence[Candidate]) -> str:
     return f"Is it {a.name} or {b.name}?"
 
 
-_of: "weakref.WeakKeyDictionary" = weakref.WeakKeyDictionary()
-
-
 def recogniser_of(memory) -> Recogniser:
     """The memory's own recogniser, made once."""
-    if memory not in _of:
-        _of[memory] = Recogniser(memory)
-    return _of[memory]
+    if not hasattr(memory, "recogniser"):
+        memory.recogniser = Recogniser(memory)
+    return memory.recogniser
 
 
 def recognise(memory, picture: Image.Image, region: Prompt | None = None, **options) -> Recognition:

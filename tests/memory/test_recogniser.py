@@ -6,12 +6,12 @@ from PIL import Image
 
 from foir_lib.data import load_set
 from foir_lib.errors import InputError
+from foir_lib.memory import colours
 from foir_lib.memory import recogniser as recognising
 from foir_lib.memory.album import Album
 from foir_lib.memory.consistency import NEVER, Check, Correction, Properties, Retrieval, Spatial, Topological, moved
 from foir_lib.memory.recogniser import Recogniser, question
 from foir_lib.memory.things import Memory
-from foir_lib.methods import colours
 from foir_lib.prompts import Box
 
 N = 10  # things, one of a family

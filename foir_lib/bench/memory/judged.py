@@ -1,6 +1,6 @@
 """Rows of the tables that judge a memory, in the long format of every table."""
 
-from foir_lib.bench.memory import checks, curves
+from foir_lib.bench.memory import checks, curves, interactions
 from foir_lib.bench.memory.views import Views
 from foir_lib.bench.metrics.intervals import against_first, interval
 from foir_lib.bench.metrics.scores import Score
@@ -8,7 +8,7 @@ from foir_lib.errors import unknown
 
 
 def rows(kind: str, experiment, columns) -> list[dict]:
-    """Rows of what a memory is judged by, "views" or "checks": metric (with the encoder and what is remembered), method (what is compared),
+    """Rows of what a memory is judged by, "views", "checks" or "learning": metric (with the encoder and what is remembered), method (what is compared),
     ours (percent), low and high of the difference to the first method; a share has its own interval as a ``note``."""
     if kind not in KINDS:
         raise unknown("kind of judging", kind, KINDS)
@@ -51,4 +51,8 @@ def _checks(experiment, views, retriever):
     return {ALL: checks.corrected(views, retriever, seed=experiment.corpus.seed)}
 
 
-KINDS = {"views": _views, "checks": _checks}
+def _learning(experiment, views, retriever):
+    return {f"by {kind}": curve for kind, curve in interactions.learning(views, retriever, seed=experiment.corpus.seed).items()}
+
+
+KINDS = {"views": _views, "checks": _checks, "learning": _learning}

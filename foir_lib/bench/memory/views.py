@@ -10,7 +10,7 @@ import pandas as pd
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.data.checks import CORNERS
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box
+from foir_lib.prompts import Box, Point, Prompt
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.parts import Prompted
 
@@ -64,13 +64,23 @@ class Views:
         """The picture of view ``m``, PIL."""
         return self.corpus.set.open(self.table["image_id"].iloc[m])
 
-    def vectors(self, retriever) -> np.ndarray:
-        """(n, d) float32, unit length: each view as a retriever describes a prompt; kept in the feature store."""
+    def prompt(self, m: int, kind: str = "box") -> Prompt:
+        """View ``m`` as somebody marks it: its "box", its "mask", or a "point" in the middle of its box. InputError for another kind."""
+        if kind == "point":
+            box = self.box(m)
+            return Point((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+        if kind not in ("box", "mask"):
+            raise InputError(f"Nobody marks by {kind!r}: choose box, mask or point.")
+        return self.box(m) if kind == "box" else self.corpus.set.mask(int(self.table["row"].iloc[m]))
+
+    def vectors(self, retriever, kind: str = "box") -> np.ndarray:
+        """(n, d) float32, unit length: each view, marked by ``kind``, as a retriever describes a prompt; kept in the feature store."""
         images, corpus = self.corpus.set.images, self.corpus
         rows, image_row = np.unique(self.pictures, return_inverse=True)
         some = images.iloc[rows]
         pictures = corpus.pictures("annotated pictures", some, True)
-        part = Prompted(pictures, f"annotated objects ({len(self)})", self.box, np.arange(len(self)), image_row, corpus.set.content)
+        name = f"annotated objects ({len(self)}) by {kind}"
+        part = Prompted(pictures, name, lambda m: self.prompt(m, kind), np.arange(len(self)), image_row, corpus.set.content)
         vectors = np.asarray(retriever.describe(part).read("descriptor"), np.float32)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 

@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 from itertools import groupby
 from threading import RLock
 
@@ -159,20 +160,16 @@ class Journal:
         self._touched = set()
         self.seq, self.epoch = _position(connection)
         self._behind = (tables.setting(connection, "folded") or "0") != str(self.seq)
-        collecting = gc.isenabled()
-        gc.disable()  # it would look at each of the new rows many times
         try:
-            if not self._behind:
-                cards, views = (connection.execute(sa.select(table)).all() for table in (tables.things, tables.views))
-                self.state = State(map(_card, cards), map(_view, views))
-                self._behind = not self.state.is_whole()
-            if self._behind:
-                self.state = folded(connection)
+            with many_rows():
+                if not self._behind:
+                    cards, views = (connection.execute(sa.select(table)).all() for table in (tables.things, tables.views))
+                    self.state = State(map(_card, cards), map(_view, views))
+                    self._behind = not self.state.is_whole()
+                if self._behind:
+                    self.state = folded(connection)
         except (LookupError, TypeError, AttributeError) as error:
             raise tables.damaged(self.name, f"{type(error).__name__} {error}") from error
-        finally:
-            if collecting:
-                gc.enable()
 
     def refold(self) -> bool:
         """Makes the state's tables again from the events; whether they were as they should be."""
@@ -182,6 +179,18 @@ class Journal:
             self._behind = True
             self._save(connection)
             return before == self.state.rows
+
+
+@contextmanager
+def many_rows():
+    """Without collecting garbage, which would look at each of many new rows again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def folded(connection: sa.Connection) -> State:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from foir_lib.memory.database import tables
-from foir_lib.memory.database.journal import Journal
+from foir_lib.memory.database.journal import Journal, many_rows
 from foir_lib.memory.state import View
 from foir_lib.notices import note
 from foir_lib.prompts import Prompt
@@ -38,7 +38,8 @@ class Vectors:
             state = self.journal.current()
             steps = state.steps[self._step :] if state is self._state else [None]
             if None in steps:
-                self._follow(state.views())
+                with many_rows():
+                    self._follow(state.views())
             elif steps:
                 self._follow([*self._views, *filter(None, map(state.view, steps))])
             self._state, self._step = state, len(state.steps)

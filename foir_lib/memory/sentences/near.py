@@ -27,7 +27,7 @@ ASKING = set("WHAT WHERE WHO HOW WHY WHEN WHICH WHOSE".split())
 
 def guess(text: str, tokens: list[Token]) -> Intent:
     """The one intent that a sentence has with a slip mended, or that a part of it has: as it is if it only reads, else asked back."""
-    if len(tokens) > WORDS:
+    if not 0 < len(tokens) <= WORDS:
         return Unknown(text, EXAMPLES[:1] + EXAMPLES[-1:])
     for tried in _mended(tokens):
         found = readings(tried)
@@ -65,23 +65,16 @@ def _mended(tokens):
 
 
 def _parts(tokens):
-    """The end of a sentence, its begin, then all but one word of it; each with what is left out. None where it says "if"."""
+    """The end of a sentence, all but one word of it, its begin; each with what is left out. None where it says "if"."""
     if any(token.type == "IF" for token in tokens):
         return []
-    named = of_rule("inner") | {"QMARK"}
-    parts = [(tokens[i:], tokens[:i]) for i in range(1, len(tokens) - 1)] + [
-        (tokens[:-i], tokens[-i:]) for i in range(1, min(4, len(tokens) - 1))
-    ]
+    parts = [(tokens[i:], tokens[:i]) for i in range(1, len(tokens) - 1)][:TRIES]
     spare = [i for i, token in enumerate(tokens) if i and token.type not in NEVER]
-    parts = (
-        parts[:TRIES]
-        + [([*tokens[:i], *tokens[i + 1 :]], [tokens[i], Token("NOT", "")]) for i in spare][: TRIES * 4 // len(tokens)]
-    )
-    return [
-        (p, rest)
-        for p, rest in parts
-        if len(p) > 2 and {t.type for t in p} - named and not ASKING & {t.type for t in rest}
-    ]
+    parts += [([*tokens[:i], *tokens[i + 1 :]], [Token("NOT", "")]) for i in spare][: TRIES * 4 // len(tokens)]
+    parts += [(tokens[:-i], tokens[-i:]) for i in range(1, min(4, len(tokens) - 1))]
+    named = of_rule("inner") | {"QMARK"}
+    kept = [({t.type for t in part}, {t.type for t in rest}, part, rest) for part, rest in parts if len(part) > 2]
+    return [(part, rest) for types, left, part, rest in kept if types - named and not ASKING & left]
 
 
 def _quoted(text, tokens):

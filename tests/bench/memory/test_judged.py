@@ -68,7 +68,7 @@ def test_unknown_kinds_guests_and_sets_without_regions_are_refused():
 
 
 def test_the_tables_of_memories_have_a_notebook_of_their_own():
-    jobs = runner.plan(["px-memory", "px-checks"], {})
+    jobs = runner.plan(["px-memory", "px-checks", "px-learning"], {})
     assert {job.notebook for job in jobs} == {notebooks_root() / "tables" / "memory.ipynb"}
     assert find("px-2.1").notebook == ""
 

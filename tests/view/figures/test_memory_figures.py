@@ -35,6 +35,9 @@ def test_a_curve_lies_over_the_number_of_views_and_its_intervals_on_the_first_sc
         "views of new things",
         "views of remembered things",
     ]
+    told = table().iloc[:3].replace({"method": {"after 1 view": "after 0 interactions a thing", "after 2 views": "after 1 interaction a thing"}})
+    (alone,) = figures.learning(told.iloc[:2]).axes
+    assert alone.lines[0].get_xdata().tolist() == [0, 1] and alone.get_xlabel() == "interactions a thing"
     with pytest.raises(InputError, match="There is no curve"):
         figures.learning(table().iloc[3:])
 

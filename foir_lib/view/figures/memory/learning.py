@@ -18,51 +18,44 @@ SHARES = "called known"  # metric of rows that are no curve
 
 
 def learning(rows: pd.DataFrame, title: str | None = None) -> Figure:
-    """Rows of a table of memories: left, each accuracy over the number of views in "after k views"; right, what is called known.
+    """Rows of a table of memories: each accuracy over the number in "after k views" or "after k interactions"; beside it what is called known.
 
-    Intervals as in :func:`bars`. Raises InputError where no row names a number of views.
+    Intervals as in :func:`bars`. Raises InputError where no row has such a number.
     """
     rows = looks.checked(rows, "method", "metric", "ours")
     rows = rows.assign(x=rows["method"].str.extract(r"^after (\d+) ", expand=False).astype(float))
-    lines, shares = (
-        rows.dropna(subset=["x", "ours"]),
-        rows[rows["metric"].str.startswith(SHARES) & rows["ours"].notna()],
-    )
+    lines, shares = rows.dropna(subset=["x", "ours"]), rows[rows["metric"].str.startswith(SHARES) & rows["ours"].notna()]
     if not len(lines):
-        raise InputError(
-            "There is no curve: give rows of methods such as 'after 1 view', of a table that judges a memory."
-        )
+        raise InputError("There is no curve: give rows of methods such as 'after 1 view', of a table that judges a memory.")
     with looks.canvas(2.9) as figure:
-        left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+        left, *others = figure.subplots(1, 1 + bool(len(shares)), squeeze=False, width_ratios=[3, 2][: 1 + bool(len(shares))]).ravel()
         for i, (metric, part) in enumerate(lines.groupby("metric", sort=False)):
             look = {key: value for key, value in looks.nth_look(i + 1).items() if key != "hatch"}
             left.plot(part["x"], part["ours"], label=looks.entry(metric), markersize=4.5, **look)
             known = part.dropna(subset=["low", "high"]) if "low" in part else part[:0]
             if len(known):
-                left.vlines(
-                    known["x"], known["low"], known["high"], color=look["color"], alpha=0.5, label=looks.INTERVAL
-                )
-        left.set(
-            xlabel="views remembered of each thing",
-            ylabel="first answers that are right (%)",
-            xticks=sorted(set(lines["x"])),
-            ylim=(0, 101),
-        )
-        names, n = list(dict.fromkeys(shares["method"])), shares["metric"].nunique()
-        for i, (metric, part) in enumerate(shares.groupby("metric", sort=False)):
-            look = looks.nth_look(lines["metric"].nunique() + i + 1)
-            style = {"color": look["color"], "hatch": look["hatch"] or None}
-            places = [names.index(name) + (i - (n - 1) / 2) * 0.8 / n for name in part["method"]]
-            drawn = right.barh(
-                places, part["ours"], 0.75 / n, edgecolor="black", linewidth=0.4, label=looks.entry(metric), **style
-            )
-            right.bar_label(drawn, fmt="%.1f", fontsize=6.5, padding=2)
-        right.set(xlabel="called known (%)", xlim=(0, 118), yticks=range(len(names)))
-        right.set_yticklabels(names)
-        right.invert_yaxis()
-        looks.finish(figure, (left, right), 1, left.get_ylabel(), None, title)
-        right.set_ylabel("")
+                left.vlines(known["x"], known["low"], known["high"], color=look["color"], alpha=0.5, label=looks.INTERVAL)
+        what = "views remembered of each thing" if lines["method"].str.contains(" view").any() else "interactions a thing"
+        left.set(xlabel=what, ylabel="first answers that are right (%)", xticks=sorted(set(lines["x"])), ylim=(0, 101))
+        for axes in others:
+            _shares(axes, shares, lines["metric"].nunique() + 1)
+        looks.finish(figure, (left, *others), 1, left.get_ylabel(), None, title)
+        for axes in others:
+            axes.set_ylabel("")
     return figure
+
+
+def _shares(axes, rows, first) -> None:
+    """A bar for each method and metric of ``rows``, looks from the ``first`` one on."""
+    names, n = list(dict.fromkeys(rows["method"])), rows["metric"].nunique()
+    for i, (metric, part) in enumerate(rows.groupby("metric", sort=False)):
+        look = looks.nth_look(first + i)
+        places = [names.index(name) + (i - (n - 1) / 2) * 0.8 / n for name in part["method"]]
+        style = {"color": look["color"], "hatch": look["hatch"] or None, "edgecolor": "black", "linewidth": 0.4}
+        axes.bar_label(axes.barh(places, part["ours"], 0.75 / n, label=looks.entry(metric), **style), fmt="%.1f", fontsize=6.5, padding=2)
+    axes.set(xlabel="called known (%)", xlim=(0, 118), yticks=range(len(names)))
+    axes.set_yticklabels(names)
+    axes.invert_yaxis()
 
 
 def confidences(right, new, thresholds, title: str | None = None) -> Figure:
