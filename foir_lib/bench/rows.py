@@ -65,7 +65,7 @@ def run(
                 net = load_model(model_name, weights=weights or None, device=device, out_index=out_index)
                 learning = (seed, paths, n_training, attention, detector or None)
                 experiment = _experiment(retrieval_set, net, *learning, batch_size, workers, cache, progress, noise_pixels)
-                about = _about(name, model_name, experiment)
+                about = _about(name, model_name, experiment, spec)
                 wanted = [one for column in columns for one in by_heads(column, spec, experiment.model, h_on)]
                 wanted += others if model_name == models[-1] else []
                 theirs = {column.name: {"model": "guest"} for column in others}
@@ -103,9 +103,9 @@ def _over(spec, name, row):
     return row | {"dataset": base, "method": f"{row['method']} over {option}", "x": x}
 
 
-def _about(name, model_name, experiment):
+def _about(name, model_name, experiment, spec):
     sizes = {"n_queries": len(experiment), "n_database": len(experiment.set.database)}
-    definitions = {p.definition for p in experiment.set.protocols.values() if p.metric == "mAP"}
+    definitions = {p.definition for p in experiment.set.protocols.values() if p.metric == "mAP" and not spec.judged}
     return {"dataset": name, "model": model_name, **sizes} | ({"ap": ", ".join(sorted(definitions))} if definitions else {})
 
 

@@ -168,10 +168,12 @@ def keypoints(look: Image.Image) -> spatial.Keypoints:
     return _keypoints(look.tobytes(), look.size)
 
 
+def enlarged(look: Image.Image) -> Image.Image:
+    """A crop in whose pixels keypoints lie."""
+    factor = max(SIDE / max(look.size), 1.0)
+    return look if factor == 1 else Image.fromarray(cv2.resize(np.array(look), None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC))
+
+
 @lru_cache(maxsize=4096)
 def _keypoints(content, size):
-    pixels = np.frombuffer(content, np.uint8).reshape(size[1], size[0], 3)
-    factor = max(SIDE / max(size), 1.0)
-    if factor > 1:
-        pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    return spatial.keypoints(Image.fromarray(pixels), n_features=300)
+    return spatial.keypoints(enlarged(Image.frombytes("RGB", size, content)), n_features=300)

@@ -8,8 +8,8 @@ from foir_lib.errors import unknown
 
 
 def rows(kind: str, experiment, columns) -> list[dict]:
-    """Rows of what a memory is judged by, "views", "checks" or "learning": method, metric, ours (percent), low and high of the difference to the
-    first of its block (of the block's own value where there is no first to compare with)."""
+    """Rows of what a memory is judged by, "views", "checks" or "learning": metric (with the encoder and what is remembered), method (what is compared),
+    ours (percent), low and high of the difference to the first method; a share has its own interval as a ``note``."""
     if kind not in KINDS:
         raise unknown("kind of judging", kind, KINDS)
     views, found = Views.of(experiment.corpus), []
@@ -22,19 +22,23 @@ def rows(kind: str, experiment, columns) -> list[dict]:
     return found
 
 
-def _block(method, block, scores: dict[str, Score]) -> list[dict]:
+def _block(encoder, block, scores: dict[str, Score]) -> list[dict]:
     metric = next(iter(next(iter(scores.values())).metrics))
-    first, *others = scores
-    paired = block != NOVEL and others and len({len(one.per_query) for one in scores.values()}) == 1
-    bounds = against_first(scores, metric) if paired else {name: interval(one, metric) for name, one in scores.items()}
-    return [
-        {"method": f"{method}, {block}: {name}", "metric": metric, "ours": 100 * one.metrics[metric]}
-        | ({} if name not in bounds else {"low": 100 * bounds[name].low, "high": 100 * bounds[name].high})
-        for name, one in scores.items()
-    ]
+    bounds = {} if block == NOVEL else against_first(scores, metric)
+    found = []
+    for name, one in scores.items():
+        row = {"method": SAID.get(name, name), "metric": f"{metric} ({', '.join(filter(None, (encoder, block)))})", "ours": 100 * one.metrics[metric]}
+        if name in bounds:
+            row |= {"low": 100 * bounds[name].low, "high": 100 * bounds[name].high}
+        if block == NOVEL:
+            low, high = interval(one, metric)
+            row["note"] = f"{encoder}, {row['ours']:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+        found.append(row)
+    return found
 
 
-APART, ALIKE, NOVEL = "one of a family", "look-alikes too", "what is called known"
+SAID = {"remembered": "views of remembered things", "right": "known ones by the right name", "new": "views of new things"}
+APART, ALIKE, NOVEL, ALL = "one of a family", "look-alikes too", "new things", ""
 
 
 def _views(experiment, views, retriever):
@@ -44,7 +48,7 @@ def _views(experiment, views, retriever):
 
 
 def _checks(experiment, views, retriever):
-    return {"unsure answers": checks.corrected(views, retriever, seed=experiment.corpus.seed)}
+    return {ALL: checks.corrected(views, retriever, seed=experiment.corpus.seed)}
 
 
 def _learning(experiment, views, retriever):

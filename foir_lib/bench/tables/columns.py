@@ -51,7 +51,8 @@ class Table:
     option of each data set), or "".
     ``methods``: where the paper prints them, "across" or "down". ``stand_ins``: name of a data set or model -> the mini
     world's. ``alone``: systems that the paper alone has stand as published rows. ``judged``: what of a memory is judged, with the
-    columns' retrievers as its encoders (:mod:`bench.memory.judged`), or "".
+    columns' retrievers as its encoders (:mod:`bench.memory.judged`), or "". ``notebook``: the name of the notebook that makes it, where that
+    isn't the id's first part.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Table:
     stand_ins: dict = field(default_factory=dict)
     alone: bool = False
     judged: str = ""
+    notebook: str = ""
 
 
 def read(family: str) -> dict[str, Table]:
