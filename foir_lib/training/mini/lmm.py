@@ -11,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 
 from foir_lib.errors import count, number
-from foir_lib.methods import reflection
+from foir_lib.methods.memory import reflection
 from foir_lib.models import weights
 from foir_lib.models.mini import lmm, shipped
 from foir_lib.models.zoo import load_model

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from foir_lib.data.mini import facades, focus, render, things
-from foir_lib.methods.reflection import HAS, SAME, SHOWS, WHY, with_article
+from foir_lib.methods.memory.reflection import HAS, SAME, SHOWS, WHY, with_article
 from foir_lib.models.mini import lmm
 from foir_lib.training.mini import views
 from foir_lib.training.mini.views import Picture, Shown
