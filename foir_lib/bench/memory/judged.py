@@ -1,7 +1,7 @@
 """Rows of the tables that judge a memory, in the long format of every table."""
 
 from foir_lib.bench.memory import checks, curves, interactions
-from foir_lib.bench.memory.views import Views
+from foir_lib.bench.memory.views import Views, family
 from foir_lib.bench.metrics.intervals import against_first, interval
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import unknown
@@ -38,12 +38,13 @@ def _block(encoder, block, scores: dict[str, Score]) -> list[dict]:
 
 
 SAID = {"remembered": "views of remembered things", "right": "known ones by the right name", "new": "views of new things"}
-APART, ALIKE, NOVEL, ALL = "one of a family", "look-alikes too", "new things", ""
+APART, ALIKE, EVERY, NOVEL, ALL = "one of a family", "look-alikes too", "all things", "new things", ""
 
 
 def _views(experiment, views, retriever):
-    vectors = views.vectors(retriever)
-    found = {block: curves.after_views(views, vectors, alike, seed=experiment.corpus.seed) for block, alike in ((APART, False), (ALIKE, True))}
+    vectors, labels = views.vectors(retriever), set(views.labels)
+    blocks = {APART: False, ALIKE: True} if len({family(label) for label in labels}) < len(labels) else {EVERY: True}
+    found = {block: curves.after_views(views, vectors, alike, seed=experiment.corpus.seed) for block, alike in blocks.items()}
     return found | {NOVEL: curves.novelty(views, vectors, seed=experiment.corpus.seed)}
 
 
