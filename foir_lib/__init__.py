@@ -11,6 +11,7 @@ _HOMES = {
     "Box": "foir_lib.prompts",
     "ClsState": "foir_lib.models.vit",
     "Mask": "foir_lib.prompts",
+    "Memory": "foir_lib.memory.things",
     "Point": "foir_lib.prompts",
     "RetrievalSet": "foir_lib.data",
     "load_model": "foir_lib.models.zoo",

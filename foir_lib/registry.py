@@ -1,5 +1,5 @@
 """What there is, by name: retrievers, rerankers, localisers, models, detectors, segmenters,
-sets, training sets, explorers; ours and those of plug-ins.
+image-text models, sets, training sets, explorers; ours and those of plug-ins.
 
 A thing registers itself where it is defined, ``@register("retriever", "PHS")``. Ours are found by importing the package of
 their kind when a name is first asked for, those of installed packages by the entry-point group ``foir``, those of a
@@ -28,9 +28,10 @@ HOMES = {  # kind -> packages whose modules register things of it
     "model": ("foir_lib.models",),
     "detector": ("foir_lib.models",),
     "segmenter": ("foir_lib.models",),
+    "image-text model": ("foir_lib.models",),
     "set": ("foir_lib.data.mini", "foir_lib.data.readers", "foir_lib.data.readers.objects", "foir_lib.data.readers.pixels"),
     "training set": ("foir_lib.data",),
-    "explorer": ("foir_lib.view.explorers", "foir_lib.view.study"),
+    "explorer": ("foir_lib.view.explorers", "foir_lib.view.memory", "foir_lib.view.study"),
 }
 _entries: dict[str, dict[str, object]] = {kind: {} for kind in HOMES}
 _searched: set[str] = set()

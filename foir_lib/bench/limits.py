@@ -130,8 +130,8 @@ def _together(table, datasets, models, columns, files, weights):
         raise InputError(f"One weights file can't serve {len(models)} models: name one model.")
     if len(datasets) > 1 and files:
         raise InputError(f"A guest's file can't serve {len(datasets)} data sets: name one data set.")
-    if files and not models:
-        raise InputError(f"{table} counts objects: a guest has no place in it.")
+    if files and (not models or find(table).judged):
+        raise InputError(f"{table} {'judges a memory' if models else 'counts objects'}: a guest has no place in it.")
     if twice := files.keys() & {column.name for column in columns}:
         raise InputError(f"Guest {twice.pop()!r} has the name of a method of the table: name it otherwise.")
 

@@ -12,6 +12,7 @@ from foir_lib import registry
 from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.limits import check, columns_of, heads_of, place_of, rows_of
+from foir_lib.bench.memory import judged
 from foir_lib.bench.metrics import pixels
 from foir_lib.bench.metrics.focus import average
 from foir_lib.bench.metrics.intervals import against_first
@@ -64,7 +65,7 @@ def run(
                 net = load_model(model_name, weights=weights or None, device=device, out_index=out_index)
                 learning = (seed, paths, n_training, attention, detector or None)
                 experiment = _experiment(retrieval_set, net, *learning, batch_size, workers, cache, progress, noise_pixels)
-                about = _about(name, model_name, experiment)
+                about = _about(name, model_name, experiment, spec)
                 wanted = [one for column in columns for one in by_heads(column, spec, experiment.model, h_on)]
                 wanted += others if model_name == models[-1] else []
                 theirs = {column.name: {"model": "guest"} for column in others}
@@ -102,9 +103,9 @@ def _over(spec, name, row):
     return row | {"dataset": base, "method": f"{row['method']} over {option}", "x": x}
 
 
-def _about(name, model_name, experiment):
+def _about(name, model_name, experiment, spec):
     sizes = {"n_queries": len(experiment), "n_database": len(experiment.set.database)}
-    definitions = {p.definition for p in experiment.set.protocols.values() if p.metric == "mAP"}
+    definitions = {p.definition for p in experiment.set.protocols.values() if p.metric == "mAP" and not spec.judged}
     return {"dataset": name, "model": model_name, **sizes} | ({"ap": ", ".join(sorted(definitions))} if definitions else {})
 
 
@@ -138,6 +139,8 @@ def _guests(name, path, retrieval_set, first):
 
 def _rows(spec, experiment, columns, k):
     """Rows of one data set and model, without their common columns."""
+    if spec.judged:
+        return judged.rows(spec.judged, experiment, columns)
     scores, rows = {}, []
     for column in (costs.detecting(spec, experiment, column) for column in columns):
         x = {} if column.x is None else {"x": column.x}

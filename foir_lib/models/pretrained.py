@@ -17,7 +17,7 @@ from foir_lib.models import weights as weights_file
 
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")  # of a network on the hub
 FOREIGN = re.compile('"(auto_map|attn_implementation|experts_implementation)"')  # in a configuration: code from elsewhere
-LARGEST = 10_000  # of any whole number in a configuration but the size of a vocabulary: no published network comes near
+LARGEST = 10_000  # of any whole number in a configuration but the size of a vocabulary: no published OWLv2 or SAM comes near
 DEEPEST = 200  # blocks
 
 
@@ -27,8 +27,8 @@ def stored(place) -> bool:
     return not of_hub or all(isinstance(try_to_load_from_cache(place, file), str) for file in FILES)
 
 
-def config(place) -> dict:
-    """config.json of a folder or of the hub. Raises InputError where it asks for code of its own, or for too much."""
+def config(place, largest: int = LARGEST) -> dict:
+    """config.json of a folder or of the hub. Raises InputError where it asks for code of its own, or for more than ``largest`` of something."""
     with _in_words(place, "config.json"):
         settings, _ = transformers.PreTrainedConfig.get_config_dict(place, local_files_only=as_path(place).is_dir())
     text = json.dumps(settings)
@@ -38,8 +38,8 @@ def config(place) -> dict:
         raise InputError(f"{place} is an adapter of another network (adapter_config.json): merge it, and give that network's folder.")
     numbers = list(_numbers(settings))
     deep = max((value for name, value in numbers if "layers" in name or "depth" in name), default=0)
-    if (most := max((value for _, value in numbers), default=0)) > LARGEST or (most := deep) > DEEPEST:
-        raise InputError(f"{place} asks for a network with {most} of something (config.json): no OWLv2 or SAM is so large.")
+    if (most := max((value for _, value in numbers), default=0)) > largest or (most := deep) > DEEPEST:
+        raise InputError(f"{place} asks for a network with {most} of something (config.json): no published network of its kind is so large.")
     return settings
 
 
@@ -51,15 +51,16 @@ def _numbers(value, name=""):
     elif isinstance(value, list):
         for inner in value:
             yield from _numbers(inner, name)
-    elif isinstance(value, int) and not name.endswith(("vocab_size", "token_id")):
+    elif isinstance(value, int) and not name.endswith(("vocab_size", "token_id", "token_index", "theta")):
         yield name, value
 
 
-def network(kind, place):
-    """A network of transformers, complete and finite, from safetensors alone, and the digest of what it is."""
-    settings = config(place)
+def network(kind, place, largest: int = LARGEST):
+    """A network of transformers, complete and finite, from safetensors alone, and the digest of what it is; ``largest``: of :func:`config`."""
+    settings = config(place, largest)
     with _in_words(place, "config.json"), torch.device("meta"):
-        n_weights = sum(p.numel() for p in kind(kind.config_class.from_dict(settings)).parameters())
+        empty = kind(kind.config_class.from_dict(settings))
+        n_weights = sum(tensor.numel() for tensor in [*empty.parameters(), *empty.buffers()])
     files = list(as_path(place).glob("*.safetensors"))
     if files and n_weights > sum(file.stat().st_size for file in files):
         raise IntegrityError(f"{place} asks for a network of {n_weights:,} weights (config.json), more than its files hold: get them again.")
@@ -80,9 +81,9 @@ def network(kind, place):
 
 
 def processor(kind, place):
-    """What prepares pictures, of a ``kind`` of transformers, from a folder or the hub."""
+    """What prepares pictures, and perhaps text, of a ``kind`` of transformers, from a folder or the hub; no code of others is run."""
     with _in_words(place, "preprocessor_config.json"):
-        return kind.from_pretrained(place, local_files_only=as_path(place).is_dir())
+        return kind.from_pretrained(place, local_files_only=as_path(place).is_dir(), trust_remote_code=False)
 
 
 def with_settings(processor, digest):

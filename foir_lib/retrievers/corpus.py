@@ -66,7 +66,7 @@ class Corpus:
     @cached_property
     def database(self) -> Pictures:
         """The pictures that are searched."""
-        return self._pictures("database", self.set.database, self._rows_in_database is not None)
+        return self.pictures("database", self.set.database, self._rows_in_database is not None)
 
     @cached_property
     def query_pictures(self) -> Pictures:
@@ -74,7 +74,7 @@ class Corpus:
         ids = self.set.queries["image_id"].drop_duplicates()
         if self._rows_in_database is not None:
             return View(self.database, self._rows_in_database[ids.index])
-        return self._pictures("query pictures", self.set.images.set_index("image_id").loc[ids].reset_index(), True)
+        return self.pictures("query pictures", self.set.images.set_index("image_id").loc[ids].reset_index(), True)
 
     @cached_property
     def _rows_in_database(self):
@@ -146,7 +146,8 @@ class Corpus:
         digest = hashlib.sha256(b"".join(held)).hexdigest()
         return Pictures(self, "training", len(paths), lambda row: open_image(paths[row]), digest, sizes)
 
-    def _pictures(self, name, table, with_prompts):
+    def pictures(self, name: str, table: pd.DataFrame, with_prompts: bool = False) -> Pictures:
+        """The pictures of some rows of the set's images as a part of that ``name``; ``with_prompts``: prompts are put on them."""
         ids, open_once = table["image_id"].to_numpy(), lru_cache(2 * self.workers)(self.set.open)  # prompts are neighbours
         sizes = table[["width", "height"]].to_numpy()
         return Pictures(self, name, len(ids), lambda row: open_once(ids[row]), self.set.fingerprint, sizes, with_prompts, ids)

@@ -4,7 +4,10 @@ import pytest
 
 from foir_lib import load_model, load_set, registry
 from foir_lib.bench.experiment import Experiment
-from foir_lib.bench.metrics.intervals import against_first
+from foir_lib.bench.memory import checks, curves
+from foir_lib.bench.memory.views import Views
+from foir_lib.bench.metrics.intervals import against_first, interval
+from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.regions import attentions
 
 pytestmark = pytest.mark.slow
@@ -98,3 +101,47 @@ def test_one_descriptor_of_detected_objects_is_ahead_of_a_global_one(seed, size,
     record_property("mAP", ", ".join(f"{method} {100 * score.map:.1f}" for method, score in scores.items()))
     assert refined >= (5 if size else 10), gains
     assert abs(gains["MaO"]) <= (5 if size else 2) and gains["MaO(lengths='unit')"] <= -3, gains
+
+
+remembered = pytest.mark.parametrize(
+    ("seed", "size"),
+    [(11, {"n_things": 24, "n_queries": 24, "n_database": 40}), *(pytest.param(seed, {}, marks=pytest.mark.claims) for seed in (11, 12, 13))],
+)
+
+
+def views(seed, size):
+    """The things of drawn shelves as views, and what encodes them."""
+    shelves = load_set("mini-needles", seed=seed, **size)
+    return Views.of(Corpus(shelves, load_model("mini-vit", device="cpu"), progress=False)), registry.parse("retriever", "Crop")
+
+
+@remembered
+def test_a_memory_errs_half_as_often_after_five_views_as_after_one(seed, size, record_property):
+    """Among things of which no look-alikes are remembered; among look-alikes it learns too, but less (recorded)."""
+    things, retriever = views(seed, size)
+    vectors = things.vectors(retriever)
+    for alike, name in ((True, "look-alikes too"), (False, "one of a family")):
+        scores = curves.after_views(things, vectors, alike)
+        bounds, (first, last) = against_first(scores, curves.ACCURACY)["after 5 views"], curves.halved(scores)
+        errors = f"error after 1 view {100 * first:.1f}, after 5 {100 * last:.1f}"
+        record_property(name, f"{errors}, less by {100 * (first - last):.1f} [{100 * bounds.low:+.1f}, {100 * bounds.high:+.1f}]")
+    shares = curves.novelty(things, vectors)
+    words = {name: f"{100 * one.metrics[curves.KNOWN]:.1f} {interval(one, curves.KNOWN)}" for name, one in shares.items()}
+    record_property("called known", ", ".join(f"{name} {text}" for name, text in words.items()))
+    assert last < first, scores
+    assert size or (last <= first / 2 and bounds.low > 0), (first, last, bounds)
+
+
+@remembered
+def test_checks_put_first_answers_right_and_spoil_none(seed, size, record_property):
+    """Among look-alikes, at margins that the memory learned of itself; the check in space gains for sure, no check loses."""
+    things, retriever = views(seed, size)
+    scores = checks.corrected(things, retriever)
+    first = scores["first answers"].metrics[checks.ACCURACY]
+    bounds = against_first(scores, checks.ACCURACY)
+    for name, (low, high) in bounds.items():
+        gain = scores[name].metrics[checks.ACCURACY] - first
+        record_property(name, f"{100 * gain:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]")
+        assert high >= 0, (name, bounds)
+    record_property("first answers", f"{100 * first:.1f}")
+    assert size or bounds["spatial check"].low > 0, bounds

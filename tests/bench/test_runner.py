@@ -201,12 +201,13 @@ def test_mini_is_every_table_and_nothing_else(notebooks, tmp_path):
 
 
 def test_a_table_is_made_by_the_notebook_of_its_family(notebooks):
-    for family in ("ca", "ra", "mao", "px"):
+    for family in ("ca", "ra", "mao", "px", "memory"):
         write_notebook(notebooks / f"{family}.ipynb")
     jobs = runner.plan(["mini"], {}, notebooks)
-    assert [job.table for job in jobs] == [table for table in catalogue.EVERY if table != "px-davis"] and len(jobs) == 17 + 16 + 4 + 4 + 4
-    assert all(job.notebook == notebooks / f"{job.table.split('-')[0]}.ipynb" for job in jobs)
-    assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra", "mao", "px"}
+    assert [job.table for job in jobs] == [table for table in catalogue.EVERY if table != "px-davis"] and len(jobs) == 17 + 16 + 4 + 4 + 4 + 3
+    memories = dict.fromkeys(("px-memory", "px-checks", "px-learning"), "memory")
+    assert all(job.notebook == notebooks / f"{memories.get(job.table, job.table.split('-')[0])}.ipynb" for job in jobs)
+    assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra", "mao", "px", "memory"}
     with pytest.raises(InputError, match="did you mean ra-2"):
         runner.plan(["ra-2d"], {}, notebooks)
 
@@ -239,12 +240,13 @@ def test_a_parameter_that_some_tables_lack_is_refused_before_anything_runs(noteb
 
 
 def test_the_notebooks_of_all_papers_share_what_the_command_line_offers():
-    read = {name: parameters.read(files.notebooks_root() / "tables" / f"{name}.ipynb") for name in ("phs", "ca", "ra", "mao", "px")}
+    read = {name: parameters.read(files.notebooks_root() / "tables" / f"{name}.ipynb") for name in ("phs", "ca", "ra", "mao", "px", "memory")}
     run = inspect.signature(bench_rows.run).parameters
     for name, known in read.items():
-        assert {"data_root", "weights", "device", "seed", "methods", "plugin", "training_root", "guest"} <= set(known)
+        assert {"data_root", "weights", "device", "seed", "methods", "plugin", "training_root"} <= set(known)
+        assert ("guest" in known) != (name == "memory"), "what a guest ranked can't be remembered"
         assert {"progress", "out"} <= set(known)
-        assert known["table"].default in catalogue.EVERY and known["table"].default.startswith(name)
+        assert known["table"].default in catalogue.EVERY and known["table"].default.startswith({"memory": "px"}.get(name, name))
         assert known["dataset"].default == known["model"].default == "mini"
         for parameter in known.values():
             if parameter.name not in ("table", "progress", "out"):

@@ -20,7 +20,7 @@ from foir_lib.view.explorers.retrieval import RetrievalExplorer
 
 PACKAGE = Path(__file__).resolve().parents[2] / "foir_lib"
 FLOORS = {"ground": 0, "data": 1, "store": 1, "models": 1, "methods": 1, "training": 2, "search": 3, "retrievers": 4}
-FLOORS |= {"bench": 5, "view": 6, "cli": 7}
+FLOORS |= {"memory": 5, "bench": 6, "view": 7, "cli": 8}
 OUTSIDE, MOST = {"ground", "cli"}, 6
 
 
@@ -124,7 +124,7 @@ def walk(house, *rooms):
 
 
 def test_rooms_are_folders():
-    assert room_of(PACKAGE / "view" / "widgets" / "canvas.py") == "view/widgets" and floor("view/widgets") == 6
+    assert room_of(PACKAGE / "view" / "widgets" / "canvas.py") == "view/widgets" and floor("view/widgets") == 7
     assert room_of(PACKAGE / "prompts.py") == "ground" and room_of(PACKAGE / "cli.py") == "cli"
     assert room_of(__file__) is None
     folders = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}

@@ -85,8 +85,8 @@ def _for_all(known, values):
 
 
 def _notebook(table, root):
-    """The notebook of a table's family: phs-1 stands in phs.ipynb."""
-    return root / f"{table.split('-')[0]}.ipynb"
+    """The notebook of a table's family: phs-1 stands in phs.ipynb, unless the table names another."""
+    return root / f"{find(table).notebook or table.split('-')[0]}.ipynb"
 
 
 def _only_mini(names, values):

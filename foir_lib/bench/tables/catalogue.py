@@ -1,10 +1,10 @@
 """All tables of all papers by their ids."""
 
-from foir_lib.bench.tables import coattention, heads, objects, pixels, regions
+from foir_lib.bench.tables import coattention, heads, memory, objects, pixels, regions
 from foir_lib.bench.tables.columns import Table
 from foir_lib.errors import unknown
 
-EVERY: dict[str, Table] = heads.TABLES | coattention.TABLES | regions.TABLES | objects.TABLES | pixels.TABLES
+EVERY: dict[str, Table] = heads.TABLES | coattention.TABLES | regions.TABLES | objects.TABLES | pixels.TABLES | memory.TABLES
 
 
 def find(table: str) -> Table:

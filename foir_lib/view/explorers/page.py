@@ -12,7 +12,7 @@ from foir_lib.view.explorers.base import Explorer, Part
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets.live import Words, replace_earlier, static
 
-FIRST = ("Lists", "Heads", "Failures", "Co-attention", "Objects", "Pixels")  # the order of our tabs; those of others follow
+FIRST = ("Lists", "Heads", "Failures", "Co-attention", "Objects", "Pixels", "Talk")  # the order of our tabs; those of others follow
 
 
 class Page(Part):

@@ -7,16 +7,19 @@ from matplotlib.patches import ConnectionPatch
 from PIL import Image
 
 from foir_lib.errors import InputError
+from foir_lib.text import one_line
 from foir_lib.view.figures import parts
 from foir_lib.view.figures.looks import GREY, ORANGE, canvas
 
 
 def matches(
-    picture: Image.Image, candidates: Sequence[Image.Image], verified: Sequence, prompt=None, right: Sequence[bool] | None = None
-) -> Figure:
+    picture: Image.Image, candidates: Sequence[Image.Image], verified: Sequence, prompt=None, right: Sequence[bool] | None = None,
+    names: Sequence[str] | None = None, title: str | None = None,
+) -> Figure:  # fmt: skip
     """The query beside each candidate, with the matches that agree on one motion as lines.
 
-    ``verified``: a :class:`~foir_lib.search.rerank.spatial.Verified` for each candidate; ``right``: bool for each, or None.
+    ``verified``: a :class:`~foir_lib.search.rerank.spatial.Verified` for each candidate; ``right``: bool for each, or None;
+    ``names``: of the candidates.
     """
     if len(candidates) != len(verified) or not len(candidates):
         raise InputError(f"{len(candidates)} candidates and {len(verified)} verifications can't be paired: give one for each.")
@@ -28,11 +31,12 @@ def matches(
             parts.show(b, candidate)
             if right is not None:
                 parts.frame(b, *parts.VERDICTS[bool(right[i])])
-            b.set_title(f"{one.inliers} inliers", fontsize=7.5)
+            b.set_title(f"{one_line(names[i], 40)}: {one.inliers} inliers" if names else f"{one.inliers} inliers", fontsize=7.5)
             dots = {"s": 4.8, "color": ORANGE, "edgecolors": GREY, "linewidths": 0.3, "zorder": 2}
             for axes, points in ((a, one.a), (b, one.b)):
                 axes.scatter(*points.T, **dots)
             for p, q in zip(one.a.tolist(), one.b.tolist(), strict=True):
                 line = ConnectionPatch(p, q, "data", "data", axesA=a, axesB=b, color=ORANGE, linewidth=0.7, alpha=0.8)
                 figure.add_artist(line)
+        figure.suptitle(title or "")
     return figure

@@ -27,6 +27,12 @@ def corpora(tmp_path_factory):
     return [Corpus(*pair, cache=cache, progress=False) for pair in pairs]
 
 
+@pytest.fixture(autouse=True)
+def own_cache(corpora, tmp_path, monkeypatch):
+    """The tab Talk writes to a memory of the test's own, never to the user's."""
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path))
+
+
 @pytest.fixture
 def page(corpora):
     page = Page(corpora)
@@ -35,7 +41,7 @@ def page(corpora):
 
 
 def test_tabs_are_the_registered_explorers_and_the_first_are_ours(page):
-    assert list(page.tabs.options)[:6] == ["Lists", "Heads", "Failures", "Co-attention", "Objects", "Pixels"]
+    assert list(page.tabs.options)[:7] == ["Lists", "Heads", "Failures", "Co-attention", "Objects", "Pixels", "Talk"]
     assert set(page.tabs.options) == set(names("explorer"))
     assert page.tab == "Lists" and page.state["explorer"]["methods"] == ["CBIR", "PHS"]
     assert page.state["corpus"] == f"{page.corpus.set.name}, mini-vit" and page.state["note"] == ""
@@ -95,6 +101,18 @@ def test_objects_of_results_are_a_tab_where_a_network_has_attention(page, corpor
     assert page.state["summary"] == explorer.summary and "before → after refinement" in explorer.summary
     page.corpora.value = corpora[1]
     assert page.explorer is None and "mini-cnn has no attention to look with" in page.state["note"]
+
+
+def test_what_was_told_on_one_network_is_known_on_another_and_lies_in_the_cache(page, corpora, tmp_path):
+    page.corpora.value = corpora[1]
+    page.tab = "Talk"
+    assert page.explorer.canvas is page.canvas and page.state["summary"] == "0 things remembered" and page.state["note"] == ""
+    page.ask(BOX)
+    page.explorer.say("this is the town hall")
+    assert page.state["summary"] == "1 thing remembered" and (tmp_path / "things.db").is_file()
+    page.corpora.value = corpora[2]
+    assert page.tab == "Talk" and page.state["explorer"]["things"] == ["the town hall"]
+    assert page.explorer.say("what is this?").things[0].name == "the town hall"
 
 
 def test_another_model_on_the_same_set_answers_the_same_prompt(page, corpora):

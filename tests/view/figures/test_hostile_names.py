@@ -12,6 +12,7 @@ from PIL import Image
 from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.detections import Detections, Localisation
+from foir_lib.memory.control import Thresholds
 from foir_lib.prompts import Box
 from foir_lib.search.rerank import topological
 from foir_lib.search.rerank.hypergraph import Adopted
@@ -83,6 +84,11 @@ DRAWN = {
     "walk": lambda name, _: figures.walked([picture()], [Adopted(0, np.float32([1, 1, 9, 9]), -1, 0)], title=name),
     "communities": lambda name, _: figures.communities([picture()] * 2, [0, 0], title=name),
     "cells": lambda name, _: figures.cells((picture(), picture()), (POINTS, POINTS), PAIRS, topological.largest(POINTS, POINTS, PAIRS), title=name),
+    "learning": lambda name, _: figures.learning(
+        pd.DataFrame({"method": ["after 1 view", name], "metric": [name, f"called known {name}"], "ours": [50.0, 5.0]}), title=name
+    ),
+    "confidences": lambda name, _: figures.confidences([0.9], [0.1], Thresholds(None, 0.5, 0.2, 2), title=name),
+    "evidence": lambda name, _: figures.evidence(picture(), [picture()], [name], title=name),
 }  # fmt: skip
 
 
@@ -108,7 +114,7 @@ def test_every_figure_with_words_of_data_is_tried():
     others |= {"descriptor_maps", "legrad_layers", "legrad_maps"}  # drawn by heat_maps
     tried = {"bars", "histogram", "relative", "scan", "gains", "prompt", "contact_sheet", "compare_lists", "case"}
     tried |= {"attention_compare", "coattention_maps", "regions", "roi_bars", "heat_maps", "detections", "crop_maps"}
-    tried |= {"outlines", "localisers", "image_and_pixel_map", "walked", "communities", "cells"}
+    tried |= {"outlines", "localisers", "image_and_pixel_map", "walked", "communities", "cells", "learning", "confidences", "evidence"}
     assert tried | others == set(figures.__all__) and not tried & others
 
 

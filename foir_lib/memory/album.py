@@ -1,0 +1,127 @@
+"""An album: a folder or set indexed once, thing by thing, so that a memory can be asked about all of its pictures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from foir_lib.data.checks import plain
+from foir_lib.data.sets import RetrievalSet
+from foir_lib.memory.recogniser import KNOWN, UNSURE, Recogniser, Recognition, recogniser_of
+from foir_lib.memory.state import Thing
+from foir_lib.prompts import Box, Mask
+from foir_lib.retrievers.corpus import Corpus
+from foir_lib.retrievers.decomposed.decomposing import TOKENS, decompose
+from foir_lib.retrievers.parts import Prompted
+
+OVERLAP = 0.5  # IoU from which two regions of a picture are the same thing seen twice
+SHOWN = 50  # regions that a question is answered with at most
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A region of an album's picture: its row among all regions, the picture's id, its box in pixels, and what it was recognised as."""
+
+    row: int
+    image_id: int | str
+    box: Box
+    recognition: Recognition
+
+
+class Album:
+    """A :class:`RetrievalSet` whose pictures were decomposed into regions, each encoded once by the memory's encoder and kept.
+
+    ``objects``: what finds regions: "tokens", a detector's name or place, or "boxes" (annotated ones); None: what the set names, else
+    "tokens". Everything is kept in the feature store: a second start reads it.
+    """
+
+    def __init__(self, retrieval_set: RetrievalSet, memory, objects: str | None = None, recogniser: Recogniser | None = None, cache=None, progress=True):
+        self.set, self.memory = retrieval_set, memory
+        self.recogniser = recogniser or recogniser_of(memory)
+        corpus = Corpus(retrieval_set, self.recogniser.encoders[0].model, cache=cache, progress=progress)
+        self.objects = decompose(corpus, objects or corpus.setting("objects", TOKENS))
+        self.boxes = [Box(*box) for box in self.objects.boxes.tolist()]
+        self._vectors = [self._encoded(encoder, cache, progress) for encoder in self.recogniser.encoders]
+        self._answers = None, []
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __repr__(self) -> str:
+        return f"Album ({self.set.name}: {len(self)} regions on {len(self.set.database)} pictures)"
+
+    def _encoded(self, encoder, cache, progress):
+        corpus = Corpus(self.set, encoder.model, cache=cache, progress=progress)
+        name = f"regions, {self.objects.digest}"
+        part = Prompted(corpus.database, name, self.boxes.__getitem__, np.arange(len(self)), self.objects.owner, corpus.database.data)
+        if not len(self):
+            return np.zeros((0, 1), np.float32)
+        vectors = np.asarray(encoder.retriever.describe(part).read("descriptor"), np.float32)
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+    def picture(self, image_id: int | str) -> Image.Image:
+        """A picture of the album."""
+        return self.set.open(image_id)
+
+    def region(self, row: int) -> Box | Mask:
+        """What the decomposition found: a mask on its picture where there is one, else the box."""
+        return Mask(self.objects.pixels(row)) if self.objects.masked[row] else self.boxes[row]
+
+    def hits(self, checked: bool = False) -> list[Hit]:
+        """All regions as the memory recognises them now; recognised again when the memory has changed."""
+        known = self.recogniser.known()
+        if self._answers[0] is not known:
+            answers = self.recogniser.answered(self._vectors, self._look, self.boxes, checked) if len(self) else []
+            ids = self.set.database["image_id"].to_numpy()
+            hits = [Hit(m, plain(ids[owner]), self.boxes[m], answers[m]) for m, owner in enumerate(self.objects.owner)]
+            self._answers = known, hits
+        return self._answers[1]
+
+    def find(self, thing: Thing, unsure: bool = True) -> list[Hit]:
+        """Where a thing is: the regions known as it, surest first, then (``unsure``) those that may be it; each once, at most SHOWN."""
+        mine = [hit for hit in self.hits() if hit.recognition.candidates and hit.recognition.candidates[0].thing.id == thing.id]
+        order = {KNOWN: 0, UNSURE: 1}
+        kept = [hit for hit in mine if hit.recognition.verdict == KNOWN or (unsure and hit.recognition.verdict == UNSURE)]
+        kept.sort(key=lambda hit: (order[hit.recognition.verdict], -hit.recognition.confidence, -hit.recognition.candidates[0].score, hit.row))
+        return _once(kept)[:SHOWN]
+
+    def count(self, thing: Thing) -> tuple[int, int]:
+        """How many regions are known as a thing, and how many more may be it."""
+        found = self.find(thing)
+        known = sum(hit.recognition.verdict == KNOWN for hit in found)
+        return known, len(found) - known
+
+    def quiz(self, n: int = 20) -> list[Hit]:
+        """The ``n`` unsure regions whose answers teach most: the least sure of their things first, one of a thing in turn."""
+        unsure = _once(sorted((h for h in self.hits() if h.recognition.verdict == UNSURE), key=lambda h: abs(h.recognition.confidence - 0.5)))
+        turns, seen = [], {}
+        for hit in unsure:
+            id = hit.recognition.candidates[0].thing.id
+            seen[id] = seen.get(id, 0) + 1
+            turns.append((seen[id], len(turns), hit))
+        return [hit for _, _, hit in sorted(turns, key=lambda turn: turn[:2])][:n]
+
+    def confirm(self, hit: Hit, name: str) -> Thing:
+        """Adds the region as a human's view of the thing called ``name``."""
+        path = self.set.images.set_index("image_id")["path"].loc[hit.image_id]
+        return self.memory.add(name, self.picture(hit.image_id), self.region(hit.row), path=path)
+
+    def _look(self, m):
+        picture = self.picture(plain(self.set.database["image_id"].iloc[self.objects.owner[m]]))
+        box = self.boxes[m]
+        return picture.crop(tuple(round(v) for v in (box.x0, box.y0, max(box.x1, box.x0 + 1), max(box.y1, box.y0 + 1))))
+
+
+def _once(hits):
+    """Hits without those that overlap an earlier one on the same picture."""
+    kept = []
+    for hit in hits:
+        if all(hit.image_id != other.image_id or _iou(hit.box, other.box) < OVERLAP for other in kept):
+            kept.append(hit)
+    return kept
+
+
+def _iou(a, b):
+    width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+    shared = max(width, 0) * max(height, 0)
+    return shared / ((a.x1 - a.x0) * (a.y1 - a.y0) + (b.x1 - b.x0) * (b.y1 - b.y0) - shared)

@@ -1,0 +1,206 @@
+"""The recogniser: which thing of a memory a region shows, how sure that is, and the one question that would settle it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from foir_lib.errors import InputError
+from foir_lib.images import rgb
+from foir_lib.memory import control
+from foir_lib.memory.consistency import Check, Correction, default_checks
+from foir_lib.memory.encoding import Encoder
+from foir_lib.memory.state import Thing, View
+from foir_lib.prompts import Prompt, crop
+
+CANDIDATES = 3  # things that are checked
+LEARNED_ON = 40  # unsure views on which a check's margin is learned
+KNOWN, UNSURE, NEW = "known", "unsure", "new"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A thing that a region may show: ``view`` is the evidence, ``score`` its cosine, ``evidence``: what each check says of it."""
+
+    thing: Thing
+    view: View
+    score: float
+    evidence: dict[str, float] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """An answer. ``verdict``: "known", "unsure" or "new"; ``candidates``, best first; ``confidence`` that the first is right, 0 to 1;
+    ``question``: the one that would settle it, or ""; ``encoder``: whose answer it is; ``by``: the check that settled it, or "";
+    ``asked``: whether checks were asked at all; ``region``: what was looked at."""
+
+    verdict: str
+    candidates: tuple[Candidate, ...]
+    confidence: float
+    question: str
+    encoder: str
+    by: str = ""
+    asked: bool = False
+    region: Prompt | None = field(default=None, hash=False)
+
+    @property
+    def thing(self) -> Thing | None:
+        """The thing that it is, where it is known."""
+        return self.candidates[0].thing if self.verdict == KNOWN else None
+
+    @property
+    def name(self) -> str:
+        """The known thing's name, or ""."""
+        return self.thing.name if self.thing else ""
+
+    def __str__(self) -> str:
+        if self.verdict == KNOWN:
+            return f"{self.name} ({self.confidence:.0%} sure, by {self.by or self.encoder})"
+        return "something new" if self.verdict == NEW else f"not sure: {self.question}"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A memory as one encoder sees it: vectors (n, d), their views, ``things``, ``owners`` (n,) rows of them, and what was learned of it."""
+
+    vectors: np.ndarray
+    views: list[View]
+    things: list[Thing]
+    owners: np.ndarray
+    trial: control.Trial
+    thresholds: control.Thresholds
+
+    @classmethod
+    def of(cls, memory, encoder: Encoder) -> "Known":
+        """What a memory holds, its thresholds learned by leaving each view out."""
+        vectors, views = memory.vectors(encoder)
+        things = memory.things()
+        row = {thing.id: i for i, thing in enumerate(things)}
+        owners = np.array([row[view.thing] for view in views], dtype=int)
+        pictures, said = np.array([view.picture for view in views]), np.array([view.who == "human" for view in views], bool)
+        trial = control.leave_out(vectors, owners, pictures, said)
+        return cls(vectors, views, things, owners, trial, control.learn(trial))
+
+    def first(self, queries: np.ndarray, n: int = CANDIDATES) -> control.First:
+        """First answers to queries (m, d)."""
+        return control.first(queries @ self.vectors.T, self.owners, max(n, 2))
+
+    def candidates(self, answers: control.First, m: int) -> tuple[Candidate, ...]:
+        """The candidates of answer ``m``."""
+        rows = zip(answers.things[m], answers.views[m], answers.scores[m], strict=True)
+        return tuple(Candidate(self.things[t], self.views[v], float(score)) for t, v, score in rows if t >= 0)
+
+
+class Recogniser:
+    """Recognises regions by a memory.
+
+    ``encoders``: several see each region, each with its own vectors and thresholds, and the surest answers (the connector); None: the
+    memory's own. ``checks``: what is asked where that is unsure, one after another; None: :func:`default_checks`. What a check must
+    say to overrule the first answer is learned from the memory; a check that never helps there is never followed.
+    """
+
+    def __init__(self, memory, encoders: Sequence[Encoder] | None = None, checks: Sequence[Check] | None = None):
+        self.memory = memory
+        self.encoders = list(encoders or [memory.encoder])
+        self.checks = list(default_checks() if checks is None else checks)
+        self._known, self._corrections = {}, {}
+
+    def known(self, encoder: Encoder | None = None) -> Known:
+        """The memory as an encoder sees it now; learned again when the memory has changed."""
+        encoder = encoder or self.encoders[0]
+        version = self.memory.journal.current().version, id(self.memory.journal.current())
+        if self._known.get(encoder.key, (None,))[0] != version:
+            self._known[encoder.key] = version, Known.of(self.memory, encoder)
+        return self._known[encoder.key][1]
+
+    def recognise(self, picture: Image.Image, region: Prompt | None = None, checked: bool = True) -> Recognition:
+        """What ``region`` (None: all) of a picture shows; ``checked``: where the first answer is unsure, checks are asked."""
+        return self.recognise_all([(picture, region)], checked)[0]
+
+    def recognise_all(self, regions: Sequence[tuple[Image.Image, Prompt | None]], checked: bool = True) -> list[Recognition]:
+        """The :class:`Recognition` of each of several (picture, region), encoded together. InputError for none."""
+        if not regions:
+            raise InputError("There is nothing to recognise: give at least one (picture, region).")
+        return self.answered([encoder.embed(regions) for encoder in self.encoders], lambda m: seen(*regions[m]), [r for _, r in regions], checked)
+
+    def answered(
+        self, vectors: Sequence[np.ndarray], look: Callable[[int], Image.Image], regions: Sequence[Prompt | None], checked: bool = True
+    ) -> list[Recognition]:
+        """The :class:`Recognition` of m regions from each encoder's ``vectors`` (m, d); ``look(m)``: the crop that checks look at."""
+        known = [self.known(encoder) for encoder in self.encoders]
+        if not known[0].views:
+            return [Recognition(NEW, (), 0.0, "Nothing is remembered yet: what is it called?", self.encoders[0].name, region=r) for r in regions]
+        answers = [one.first(v) for one, v in zip(known, vectors, strict=True)]
+        taken = control.chosen(np.stack([one.thresholds.confidence(answer) for one, answer in zip(known, answers, strict=True)]))
+        return [self._one(known[e], answers[e], m, self.encoders[e], look, regions[m], checked) for m, e in enumerate(taken)]
+
+    def _one(self, known, answers, m, encoder, look, region, checked):
+        one = control.First(answers.things[m : m + 1], answers.scores[m : m + 1], answers.views[m : m + 1])
+        verdict, sure = str(known.thresholds.verdicts(one)[0]), float(known.thresholds.confidence(one)[0])
+        candidates, by, asked = known.candidates(answers, m), "", False
+        if verdict == UNSURE and checked and self.checks:
+            asked, shown = True, look(m)
+            for check, correction in zip(self.checks, self.corrections(encoder), strict=True):
+                candidates, settled = correction.applied(check, shown, candidates, known, self.memory)
+                if settled:
+                    verdict, by = KNOWN, check.name
+                    break
+        return Recognition(verdict, candidates, sure, question(verdict, candidates), encoder.name, by, asked, region)
+
+    def corrections(self, encoder: Encoder) -> list[Correction]:
+        """What each check must say to be followed, learned on the memory's own unsure views, each left out."""
+        known, (n, corrections) = self.known(encoder), self._corrections.get(encoder.key, (0, []))
+        if not n * 5 // 6 <= known.thresholds.n <= n * 6 // 5 or not n:  # learned again when the memory has grown by a fifth
+            corrections = [self._learned(check, known) for check in self.checks]
+            self._corrections[encoder.key] = known.thresholds.n, corrections
+        return corrections
+
+    def _learned(self, check, known):
+        cases = []
+        for answers, right in ((known.trial.known, True), (known.trial.new, False)):
+            unsure = np.flatnonzero((known.thresholds.verdicts(answers) == UNSURE) & (known.trial.again if right else True))
+            if len(unsure) > LEARNED_ON:
+                unsure = np.sort(np.random.default_rng(0).choice(unsure, LEARNED_ON, replace=False))
+            for m in unsure:
+                view = known.views[known.trial.rows[m]]
+                look = self.memory.picture_of(view)
+                if look is not None:
+                    left = known.candidates(answers, m)
+                    truth = [c.thing.id for c in left].index(view.thing) if right and view.thing in [c.thing.id for c in left] else -1
+                    cases.append((check.evidence(look, left, known, self.memory, without=view), truth))
+        return Correction.learned(cases)
+
+
+def seen(picture: Image.Image, region: Prompt | None) -> Image.Image:
+    """The part of a picture that is looked at."""
+    return rgb(picture) if region is None else crop(picture, region)[0] if not hasattr(region, "window") else rgb(picture)
+
+
+def question(verdict: str, candidates: Sequence[Candidate]) -> str:
+    """The one question that would settle it: by a property in which the two best differ, else by their names."""
+    if verdict == KNOWN:
+        return ""
+    if verdict == NEW or not candidates:
+        return "What is it called?"
+    if len(candidates) == 1:
+        return f"Is it {candidates[0].thing.name}?"
+    a, b = (candidate.thing for candidate in candidates[:2])
+    for key in sorted(set(a.properties) & set(b.properties)):
+        if a.properties[key] != b.properties[key]:
+            return f"Is its {key} {a.properties[key]} ({a.name}) or {b.properties[key]} ({b.name})?"
+    return f"Is it {a.name} or {b.name}?"
+
+
+def recogniser_of(memory) -> Recogniser:
+    """The memory's own recogniser, made once."""
+    if not hasattr(memory, "recogniser"):
+        memory.recogniser = Recogniser(memory)
+    return memory.recogniser
+
+
+def recognise(memory, picture: Image.Image, region: Prompt | None = None, **options) -> Recognition:
+    """What a region shows, by the memory's own recogniser; see :meth:`Recogniser.recognise`."""
+    return recogniser_of(memory).recognise(picture, region, **options)
+
+

@@ -1,0 +1,33 @@
+"""Sentences to a memory, understood without any model: words, then grammar.lark, then one intent or none.
+
+What is not surely understood never becomes an intent that writes: two readings, a question where something is told, a slip, a name
+that may be a mere word are asked back (Maybe) or answered by what would have been understood (Unknown).
+"""
+
+from foir_lib.memory.sentences import near
+from foir_lib.memory.sentences.intents import Intent, Maybe, Name, Unknown
+from foir_lib.memory.sentences.readings import readings, say
+from foir_lib.memory.sentences.words import words
+
+LONGEST = 20_000  # letters of a sentence, names in quotes included
+
+
+def understand(text: str) -> Intent:
+    """The one intent of a sentence, Maybe, or Unknown with the nearest sentences; never an error, whatever the text."""
+    tokens = words(text) if len(text) <= LONGEST else []
+    found = readings(tokens)
+    if not found:
+        return near.guess(text, tokens)
+    if len(found) == 1 and isinstance(found[0], Name) and _past(tokens):
+        return Maybe(found[0])
+    if len(found) == 1:
+        return Unknown(text, near.forms(text)) if isinstance(found[0], Unknown) else found[0]
+    if any(one.writes or isinstance(one, Maybe) for one in found):
+        return Unknown(text, tuple(say(one) for one in found if not isinstance(one, Unknown)))
+    return found[0]
+
+
+def _past(tokens):
+    """Whether something *was a* thing: "that was a long meeting" is talk more often than it is a name."""
+    types = [token.type for token in tokens]
+    return any(one == "WAS" and after in ("A", "AN") for one, after in zip(types, types[1:]))

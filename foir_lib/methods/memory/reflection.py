@@ -1,0 +1,15 @@
+"""The sentences of reflection: what an image-text model is asked about a first answer (thesis 3.2), one place for asking and for teaching."""
+
+SHOWS = "Does the picture show {name}?"  # the thesis' question, {name} with its article
+SAME = "Do the two pictures show the same thing?"  # ours, of a stored view and a candidate
+HAS = "Is the {key} of the thing {value}?"  # ours, of a stored property
+WHY = "Does the picture show {name}? Say why."  # ours, for the reason on demand
+ARTICLES = ("a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "this", "that")
+
+
+def with_article(name: str) -> str:
+    """ "a mug", "an orange ring", as in "Does the picture show a/an {name}?"; a name with an article, or of somebody ("the lab's mug"), keeps it."""
+    words = name.split()
+    if not words or words[0].lower() in ARTICLES or words[0].endswith(("'s", "s'", "\u2019s")):
+        return " ".join(words)
+    return f"{'an' if words[0][0].lower() in 'aeiou' else 'a'} {' '.join(words)}"

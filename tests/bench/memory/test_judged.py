@@ -1,0 +1,117 @@
+"""Rows of the tables of memories: compared within their block, told, drawn and saved as any table's."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from foir_lib import load_model, load_set
+from foir_lib.bench import rows
+from foir_lib.bench.memory import checks, curves, judged
+from foir_lib.bench.memory.views import score
+from foir_lib.bench.runs import report, runner, tables_text
+from foir_lib.bench.tables.catalogue import find
+from foir_lib.errors import FoirError, InputError
+from foir_lib.files import notebooks_root
+from foir_lib.view import figures
+
+SMALL = {"dataset": "mini-needles(n_things=24, n_queries=24, n_database=40)", "model": "mini-vit", "progress": False}
+LABELS = np.repeat(["a", "b", "c", "d"], 2)
+
+
+def scores(*shares, name=curves.ACCURACY):
+    """Scores of eight answers of four things, so many of which are right."""
+    return [score(name, np.arange(8) < share, LABELS) for share in shares]
+
+
+def test_a_block_is_compared_with_its_own_first_line_and_shares_with_nothing():
+    first, second, third = scores(4, 8, 4)
+    found = judged._block(
+        "Crop", "one of a family", {"after 1 view": first, "after 2 views": second, "after 3 views": third}
+    )
+    assert [row["metric"] for row in found] == ["accuracy (Crop, one of a family)"] * 3
+    assert [row["ours"] for row in found] == [50, 100, 50] and "low" not in found[0]
+    assert 0 <= found[1]["low"] <= 50 <= found[1]["high"] <= 100 and (found[2]["low"], found[2]["high"]) == (0, 0)
+    shares = dict(zip(("remembered", "right", "new"), scores(8, 4, 0, name=curves.KNOWN), strict=True))
+    told = judged._block("Crop", judged.NOVEL, shares)
+    assert [row["method"] for row in told] == [
+        "views of remembered things",
+        "known ones by the right name",
+        "views of new things",
+    ]
+    assert not any("low" in row for row in told), "a share is no difference to another one"
+    assert told[0]["note"] == "Crop, 100.0 %, 95 % interval 100.0 to 100.0" and told[2]["note"].startswith(
+        "Crop, 0.0 %"
+    )
+
+
+def test_verdicts_count_blocks():
+    blocks = {"Crop": scores(4, 8), "Mask": scores(4, 4)}
+    some = [
+        row
+        for name, pair in blocks.items()
+        for row in judged._block(name, "", dict(zip(("first", "second"), pair, strict=True)))
+    ]
+    table = report.checked(pd.DataFrame(some).assign(dataset="d", model="m", table="px-checks"), "px-checks")
+    assert tables_text.verdicts(table).loc["second"].tolist() == [0, 2, 0], (
+        "two of four things are put right, and no draw of them is sure"
+    )
+    assert list(report.wide(table).columns) == [
+        "d, accuracy (Crop)", "d, accuracy (Crop) vs first", "d, accuracy (Mask)", "d, accuracy (Mask) vs first"
+    ]  # fmt: skip
+
+
+def test_unknown_kinds_guests_and_sets_without_regions_are_refused():
+    with pytest.raises(FoirError, match="kind of judging"):
+        judged.rows("viewz", None, ())
+    with pytest.raises(InputError, match="px-memory judges a memory: a guest has no place in it"):
+        rows.run("px-memory", **SMALL | {"guest": "HOW=nowhere.npy"})
+
+
+def test_the_tables_of_memories_have_a_notebook_of_their_own():
+    jobs = runner.plan(["px-memory", "px-checks", "px-learning"], {})
+    assert {job.notebook for job in jobs} == {notebooks_root() / "tables" / "memory.ipynb"}
+    assert find("px-2.1").notebook == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["px-memory", "px-checks"])
+def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monkeypatch):
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(checks, "MOST", 8)
+    spec, result = find(table), report.checked(rows.run(table, **SMALL), table)
+    assert result["ours"].between(0, 100).all() and "ap" not in result
+    encoders = [column.name for column in spec.columns]
+    if spec.judged == "views":
+        assert list(result["method"])[:4] == [f"after {k} view{'s' * (k > 1)}" for k in curves.AFTER]
+        assert len(result) == len(encoders) * (4 + 4 + 3) and len(report.notes(result)) == 3 * len(encoders)
+        figure = figures.learning(result, title=spec.title)
+    else:
+        assert list(result["method"]) == [
+            "first answers",
+            "properties check",
+            "spatial check",
+            "topological check",
+            "retrieval check",
+            "all checks",
+        ]
+        figure = figures.bars(result, title=spec.title)
+    assert result["low"].notna().sum() == len(encoders) * (6 if spec.judged == "views" else 5)
+    assert tables_text.verdicts(result).to_numpy().sum() == result["low"].notna().sum()
+    report.save(result, table, tmp_path, {"figure": figure})
+    text = (tmp_path / f"{table}.md").read_text()
+    assert spec.title in text and (tmp_path / f"{table}-figure.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_a_method_that_lacks_something_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path))
+    from foir_lib.bench.experiment import Experiment
+    from foir_lib.bench.tables.columns import Column
+
+    experiment = Experiment(
+        load_set("mini-needles", n_things=4, n_queries=4, n_database=4),
+        load_model("mini-vit", device="cpu"),
+        progress=False,
+    )
+    row, *others = judged.rows("views", experiment, [Column.of("GeM"), Column.of("R-MAC")])
+    assert row["ours"] is None and row["note"] and len(others) == 1

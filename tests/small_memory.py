@@ -1,0 +1,56 @@
+"""A memory that needs no network: its encoder sees nine colours of a region; and another program that writes it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from foir_lib.prompts import crop
+
+TESTS = Path(__file__).parent
+
+
+class Colours:
+    """An encoder as a memory takes it: the mean colours of the region's thirds across and down, unit length; ``n``: repeats of those numbers."""
+
+    knows_drawings_only = False
+
+    def __init__(self, name="colours", n=1):
+        self.key = self.name = name
+        self.n, self.embedded = n, 0
+
+    def embed(self, regions):
+        self.embedded += len(regions)
+        parts = [picture.convert("RGB") if region is None else crop(picture, region)[0] for picture, region in regions]
+        small = [np.asarray(part.resize((3, 3), Image.Resampling.BOX), np.float32).ravel() + 1 for part in parts]
+        vectors = np.tile(np.stack(small), self.n)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def picture(seed, size=(40, 30)):
+    """A picture of random colours, in blocks of ten pixels."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (-(-size[1] // 10), -(-size[0] // 10), 3), dtype=np.uint8)
+    return Image.fromarray(blocks.repeat(10, 0).repeat(10, 1)[: size[1], : size[0]])
+
+
+def child(code, path, *arguments, **options):
+    """A process that has a memory ``one`` of the file."""
+    start = f"import sys; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS.parent)!r}]\nfrom small_memory import *; from foir_lib import Memory\n"
+    start += "one = Memory(sys.argv[1], Colours()); print('open', flush=True)\n"
+    command = [sys.executable, "-c", start + code, str(path), *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return process
+
+
+WRITE = """
+import time
+slowest, mine = 0, int.from_bytes(sys.argv[2].encode(), "big") * 100_000
+for n in range(int(sys.argv[3])):
+    begin = time.perf_counter()
+    one.add(f"{sys.argv[2]} {n}", picture(mine + n))
+    slowest = max(slowest, time.perf_counter() - begin)
+    print(n, flush=True)
+print(slowest)
+"""
