@@ -81,4 +81,4 @@ def test_a_drawn_set_grows_by_what_agrees_in_space(tmp_path):
     views = Views.of(Corpus(shelves, load_model("mini-vit", device="cpu"), cache=tmp_path, progress=False))
     vectors = views.vectors(registry.parse("retriever", "Crop"))
     (_, plain), (_, checked) = (growth.growth(views, vectors, agrees, most=80) for agrees in (None, growth.spatially(views)))
-    assert checked["machine"].iloc[-1] <= plain["machine"].iloc[-1] and checked["drift"].iloc[-1] <= plain["drift"].iloc[-1]
+    assert 0 < checked["machine"].iloc[-1] <= plain["machine"].iloc[-1]

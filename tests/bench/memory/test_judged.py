@@ -6,7 +6,7 @@ import pytest
 
 from foir_lib import load_model, load_set
 from foir_lib.bench import rows
-from foir_lib.bench.memory import checks, curves, judged
+from foir_lib.bench.memory import checks, curves, interactions, judged
 from foir_lib.bench.memory.views import score
 from foir_lib.bench.runs import report, runner, tables_text
 from foir_lib.bench.tables.catalogue import find
@@ -74,7 +74,7 @@ def test_the_tables_of_memories_have_a_notebook_of_their_own():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["px-memory", "px-checks"])
+@pytest.mark.parametrize("table", ["px-memory", "px-checks", "px-learning"])
 def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monkeypatch):
     monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(checks, "MOST", 8)
@@ -84,6 +84,9 @@ def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monke
     if spec.judged == "views":
         assert list(result["method"])[:4] == [f"after {k} view{'s' * (k > 1)}" for k in curves.AFTER]
         assert len(result) == len(encoders) * (4 + 4 + 3) and len(report.notes(result)) == 3 * len(encoders)
+        figure = figures.learning(result, title=spec.title)
+    elif spec.judged == "learning":
+        assert len(result) == len(encoders) * len(interactions.KINDS) * len(interactions.AFTER)
         figure = figures.learning(result, title=spec.title)
     else:
         assert list(result["method"]) == [
@@ -95,7 +98,8 @@ def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monke
             "all checks",
         ]
         figure = figures.bars(result, title=spec.title)
-    assert result["low"].notna().sum() == len(encoders) * (6 if spec.judged == "views" else 5)
+    compared = {"views": 6, "checks": 5, "learning": len(interactions.KINDS) * (len(interactions.AFTER) - 1)}[spec.judged]
+    assert result["low"].notna().sum() == len(encoders) * compared
     assert tables_text.verdicts(result).to_numpy().sum() == result["low"].notna().sum()
     report.save(result, table, tmp_path, {"figure": figure})
     text = (tmp_path / f"{table}.md").read_text()

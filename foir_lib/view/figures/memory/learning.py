@@ -36,7 +36,8 @@ def learning(rows: pd.DataFrame, title: str | None = None) -> Figure:
             if len(known):
                 left.vlines(known["x"], known["low"], known["high"], color=look["color"], alpha=0.5, label=looks.INTERVAL)
         what = "views remembered of each thing" if lines["method"].str.contains(" view").any() else "interactions a thing"
-        left.set(xlabel=what, ylabel="first answers that are right (%)", xticks=sorted(set(lines["x"])), ylim=(0, 101))
+        left.set(xlabel=what, ylabel="first answers that are right (%)", xticks=sorted(set(lines["x"])))
+        left.set_ylim(max(0, 10 * (lines["ours"].min() // 10) - 10), 101)
         for axes in others:
             _shares(axes, shares, lines["metric"].nunique() + 1)
         looks.finish(figure, (left, *others), 1, left.get_ylabel(), None, title)
