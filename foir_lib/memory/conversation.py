@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 from foir_lib.errors import FoirError
 from foir_lib.memory import names
-from foir_lib.memory.sentences import understand
+from foir_lib.memory.sentences import hedged, understand
 from foir_lib.memory.sentences.intents import Correct, Intent, Maybe, Name, No, Unknown, Yes
 from foir_lib.memory.sentences.readings import say
 from foir_lib.memory.talk.context import Context, Pending, Reply, Several, listed
@@ -45,7 +45,8 @@ class Conversation:
         """Does an intent, and the one that a yes or a no leads to."""
         for _ in range(3):
             if isinstance(intent, Maybe):
-                if not (isinstance(intent.intent, Name | Correct) and self.context.exact(intent.intent.name)):
+                known = isinstance(intent.intent, Name | Correct) and self.context.exact(intent.intent.name)
+                if not known or hedged(sentence):
                     self.context.pending = Pending(yes=intent.intent)
                     question = f"Did you mean: {say(intent)}?"
                     return Reply(question, "question", question=question)

@@ -230,3 +230,19 @@ def test_any_sentence_is_answered_and_only_intents_that_write_do(tmp_path_factor
     before = memory.history(None)
     reply = talk.tell(sentence)
     assert reply.text and (understand(sentence).writes or memory.history(None) == before)
+
+
+@pytest.mark.parametrize("sentence", ["it might be rex", "maybe it's rex", "I think it's rex", "that was a rex"])
+def test_a_hedge_is_asked_back_even_where_the_name_is_known(talk, memory, sentence):
+    talk.tell("this is the rex", plain("red"), REGION)
+    before = len(memory.history(None))
+    reply = talk.tell(sentence, plain("blue"), REGION)
+    assert reply.kind == "question" and len(memory.history(None)) == before
+    assert talk.tell("yes").kind == "done" and len(memory.thing("rex").views) == 2
+
+
+def test_plurals_meet_their_things(talk):
+    for name, colour in (("the doll's house", "red"), ("the tool box", "blue"), ("my watch", "green")):
+        talk.tell(f"this is {name}", plain(colour), REGION)
+    for plural in ("houses", "boxes", "watches"):
+        assert talk.tell(f"how many {plural} are there?").text.startswith("I know 1 such thing")

@@ -27,6 +27,15 @@ def understand(text: str) -> Intent:
     return found[0]
 
 
+HEDGES = {"MIGHT", "MAY", "COULD", "THINK", "BELIEVE", "GUESS", "SUPPOSE", "BET", "MAYBE", "PERHAPS", "PROBABLY", "POSSIBLY", "LIKELY"}
+
+
+def hedged(text: str) -> bool:
+    """Whether a sentence says itself that it isn't sure ("it might be the lamp"), or speaks of what was a thing."""
+    tokens = words(text) if len(text) <= LONGEST else []
+    return bool(HEDGES & {token.type for token in tokens}) or _past(tokens)
+
+
 def _past(tokens):
     """Whether something *was a* thing: "that was a long meeting" is talk more often than it is a name."""
     types = [token.type for token in tokens]

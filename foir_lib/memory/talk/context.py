@@ -156,9 +156,9 @@ def alike(a: Prompt | None, b: Prompt | None) -> bool:
 
 
 def stem(word: str) -> str:
-    """A word without possessive and plural: "lab's" -> lab, "boxes" -> box."""
+    """A word without possessive and plural, and without a last e, so that "houses" meets "house" and "boxes" "box"."""
     word = re.sub("('s|s')$", "", word)
-    return re.sub("(?<=[sxz])es$|(?<=[cs]h)es$|(?<=[^s'])s$", "", word) if len(word) > 3 else word
+    return re.sub("(?<=[sxz])e$|(?<=[cs]h)e$", "", re.sub("(?<=[^s'])s$", "", word)) if len(word) > 3 else word
 
 
 def listed(words: Sequence[str], joint: str = "and") -> str:
