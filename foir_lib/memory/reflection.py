@@ -11,8 +11,8 @@ from PIL import Image
 
 from foir_lib import files
 from foir_lib.images import rgb
-from foir_lib.methods import reverse_embedding
-from foir_lib.methods.reflection import HAS, SAME, SHOWS, WHY, with_article
+from foir_lib.methods.memory import reverse_embedding
+from foir_lib.methods.memory.reflection import HAS, SAME, SHOWS, WHY, with_article
 from foir_lib.models.text_image import TextImage, load_text_image
 
 LONGEST = 200  # letters of a name that is asked for; what is longer is cut
@@ -124,7 +124,7 @@ def side_by_side(one: Image.Image, other: Image.Image) -> Image.Image:
 def patch_words(model: TextImage, picture: Image.Image, k: int = 3, unit: bool = True) -> list[list[tuple[str, float]]]:
     """The ``k`` words that each vision token of a picture says most, and how much, row by row: reverse embedding.
 
-    Special tokens and those without a letter are left out; ``unit``: cosines. See `methods.reverse_embedding`.
+    Special tokens and those without a letter are left out; ``unit``: cosines. See `methods.memory.reverse_embedding`.
     """
     texts, named = model.vocabulary
     scores = reverse_embedding.logits(model.vision_tokens([picture])[0], model.embedding, unit)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from foir_lib.methods import reflection, reverse_embedding
+from foir_lib.methods.memory import reflection, reverse_embedding
 
 
 def test_products_and_cosines_by_hand():
