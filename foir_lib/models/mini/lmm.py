@@ -9,7 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from torch import nn
 
-from foir_lib.models.mini import vit
+from foir_lib.models.mini import starts, vit
 
 NAME = "mini-lmm"
 TOWER = "mini-vit"  # whose weights the vision tower begins with
@@ -31,7 +31,8 @@ class Stem(nn.Sequential):
 def create(vocabulary: int | None = None) -> "transformers.LlavaForConditionalGeneration":
     """An untrained mini-lmm: mini-vit as a ViTModel, two linear layers, a Llama of DEPTH blocks that reads all patch tokens.
 
-    ``vocabulary``: how many words it knows, as many as the shipped tokenizer unless given.
+    Its attention starts as one that looks for like words and hands them on (see `starts`). ``vocabulary``: how many words it knows,
+    as many as the shipped tokenizer unless given.
     """
     n_words = vocabulary or tokenizer().get_vocab_size()
     width = 16 * vit.SIZES[TOWER]
@@ -53,6 +54,14 @@ def create(vocabulary: int | None = None) -> "transformers.LlavaForConditionalGe
     stem = vit.create(TOWER).patch_embed
     patches.projection = Stem(*stem.backbone, stem.proj)
     net.model.vision_tower.pooler = None  # the language model reads the patches, and nobody else asks
+    eye = torch.eye(WIDTH)
+    with torch.no_grad():
+        net.get_input_embeddings().weight.normal_(0, 0.1)
+        for layer in net.model.language_model.layers:
+            attention = layer.self_attn
+            starts.look_near(attention.q_proj.weight, attention.k_proj.weight, gain=0.7)
+            for part in (attention.v_proj, attention.o_proj):
+                part.weight.add_(0.5 * eye)
     return net
 
 

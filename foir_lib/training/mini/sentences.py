@@ -13,6 +13,7 @@ from foir_lib.training.mini.views import Picture, Shown
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 PLURALS = {"cross": "crosses", "church": "churches", "radio": "radios"}
+SMALL = {"a", "an", "by", "on", "hall", "window", "windows", "roof"}  # words that say nothing of a patch
 GRID = round(lmm.TOKENS**0.5)
 
 
@@ -166,8 +167,14 @@ def cells(picture: Picture) -> list[list[str]]:
         for row in range(GRID):
             for column in range(GRID):
                 if x0 <= column + 0.5 <= x1 and y0 <= row + 0.5 <= y1:
-                    words[row * GRID + column] = [word for word in said if word not in ("a", "an", "by", "on", "hall", "window", "windows", "roof")]
+                    words[row * GRID + column] = [word for word in said if word not in SMALL]
     return words
+
+
+def named() -> set[str]:
+    """Words that a patch may have: forms, colours, patterns, places, and those of details."""
+    texts = [text for names, details in KNOWN.values() for text in [*details, *(f"{n.noun} {n.colour} {n.pattern} {n.place}" for n in names)]]
+    return {word for text in texts for word in text.split()} - SMALL
 
 
 def vocabulary() -> list[str]:

@@ -37,7 +37,7 @@ def patch_words(picture: Image.Image, words: Said, grid: tuple[int, int] | None 
             if score <= faint:
                 continue
             x, y = ((cell % columns) + 0.5) * picture.width / columns, ((cell // columns) + 0.5) * picture.height / rows
-            bright = (score - low) / max(image.norm.vmax - low, 1e-9) > 0.6
+            bright = (score - low) / max(image.norm.vmax - low, 1e-9) > 0.75
             right.text(x, y, word, ha="center", va="center", fontsize=size, color="black" if bright else "white")
         right.set_title("the word that each patch says most")
         parts.colour_bar(figure, image, [right], "cosine with the word", scores)
