@@ -1,14 +1,15 @@
 """Rows of the tables that judge a memory, in the long format of every table."""
 
-from foir_lib.bench.memory import checks, curves, interactions
+from foir_lib.bench.memory import checks, curves, interactions, reflection
 from foir_lib.bench.memory.views import Views, family
 from foir_lib.bench.metrics.intervals import against_first, interval
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import unknown
+from foir_lib.memory.reflection import Reflector
 
 
 def rows(kind: str, experiment, columns) -> list[dict]:
-    """Rows of what a memory is judged by, "views", "checks" or "learning": metric (with the encoder and what is remembered), method (what is compared),
+    """Rows of what a memory is judged by, "views", "checks", "learning" or "reflection": metric (with the encoder and what is remembered), method (what is compared),
     ours (percent), low and high of the difference to the first method; a share has its own interval as a ``note``."""
     if kind not in KINDS:
         raise unknown("kind of judging", kind, KINDS)
@@ -16,6 +17,9 @@ def rows(kind: str, experiment, columns) -> list[dict]:
     for column in columns:
         if missing := experiment.lacks(column.retriever):
             found.append({"method": column.name, "metric": curves.ACCURACY, "ours": None, "note": missing})
+            continue
+        if kind == REFLECTION:
+            found += _reflection(experiment, views, column)
             continue
         for block, scores in KINDS[kind](experiment, views, column.retriever).items():
             found += _block(column.name, block, scores)
@@ -56,4 +60,19 @@ def _learning(experiment, views, retriever):
     return {f"by {kind}": curve for kind, curve in interactions.learning(views, retriever, seed=experiment.corpus.seed).items()}
 
 
-KINDS = {"views": _views, "checks": _checks, "learning": _learning}
+def _reflection(experiment, views, column) -> list[dict]:
+    """Accuracy before and after by mini-lmm, and how well it verifies."""
+    reflected = reflection.reflect(views, column.retriever, Reflector("mini-lmm", device=experiment.model.device), seed=experiment.corpus.seed)
+    scores, said = reflection.scores(reflected)
+    low, high = reflection.verifying(reflected)
+    found = _block(column.name, ALL, scores)
+    for name, value in said.items():
+        row = {"method": "first answers verified", "metric": f"{name} ({column.name})", "ours": 100 * value}
+        if name == "balanced accuracy":
+            row["note"] = f"{column.name}, {100 * value:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+        found.append(row)
+    return found
+
+
+REFLECTION = "reflection"
+KINDS = {"views": _views, "checks": _checks, "learning": _learning, REFLECTION: None}

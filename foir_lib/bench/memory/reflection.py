@@ -7,11 +7,12 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from foir_lib.bench.memory.curves import ACCURACY
 from foir_lib.bench.memory.views import Views, score, split
+from foir_lib.bench.metrics.intervals import DRAWS, LEVELS, weights
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.memory import control
 from foir_lib.memory.recogniser import CANDIDATES, UNSURE, seen
 
-VIEWS, TESTS = 3, 8  # of a thing that are remembered; that ask
+VIEWS, TESTS = 3, 20  # of a thing that are remembered; that ask
 MOST_ASKED = 0.5  # of the pictures, where a controller decides
 
 
@@ -54,6 +55,18 @@ class Reflected:
             "balanced accuracy": float(balanced_accuracy_score(self.first, odds > self.threshold)),
             "AUROC": float(roc_auc_score(self.first, odds)),
         }
+
+
+def verifying(reflected: Reflected, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the balanced accuracy of verifying, things drawn anew."""
+    right, yes = reflected.first, np.nan_to_num(reflected.odds[:, 0], nan=0.0) > reflected.threshold
+    _, thing = np.unique(reflected.truth, return_inverse=True)
+    counts = [np.bincount(thing, weights=of, minlength=thing.max() + 1) for of in (right & yes, right, ~right & ~yes, ~right)]
+    drawn = weights(thing.max() + 1, draws, seed).astype(float)
+    kept, there, denied, wrong = (drawn @ one for one in counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        low, high = np.nanpercentile((kept / there + denied / wrong) / 2, LEVELS)
+    return float(low), float(high)
 
 
 def reflect(views: Views, retriever, reflector, alike: bool = True, n_views: int = VIEWS, seed: int = 0) -> Reflected:

@@ -83,3 +83,10 @@ def test_who_knows_everything_puts_right_what_a_candidate_is_and_asks_at_most_ha
 def test_who_knows_nothing_is_found_out():
     said = reflection.scores(reflection.reflect(Drawn(), None, Knows(noise=1e3)))[1]
     assert abs(said["AUROC"] - 0.5) < 0.15
+
+
+def test_intervals_of_verifying():
+    everything = reflection.reflect(Drawn(), None, Knows())
+    assert reflection.verifying(everything) == (1.0, 1.0)
+    low, high = reflection.verifying(reflection.reflect(Drawn(), None, Knows(noise=1e3)))
+    assert low < 0.5 < high and high - low < 0.4
