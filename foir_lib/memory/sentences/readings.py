@@ -101,18 +101,14 @@ def say(intent: Intent) -> str:
     form, slots = FORMS[type(intent)], asdict(intent)
     if isinstance(intent, Rename) and intent.thing:
         form = "rename {thing} to {name}"
-    if isinstance(intent, Property):
-        form = {
-            "colour": "{thing} is {value}",
-            "belongs to": "{thing} belongs to {value}",
-            "material": "{thing} is made of {value}",
-        }.get(intent.key, form)
-    for mark in ("{}", "“{}”", '"{}"', "«{}»"):
-        text = form.format(
-            **{k: "it" if v is None else v if k in ("key", "n") else mark.format(v) for k, v in slots.items()}
-        )
-        if readings(words(text)) == [intent]:
-            break
+    plain = {"colour": "{thing} is {value}", "belongs to": "{thing} belongs to {value}", "material": "{thing} is made of {value}"}
+    forms = [plain[intent.key], form] if isinstance(intent, Property) and intent.key in plain else [form]
+    for form in forms:
+        for mark in ("{}", "“{}”", '"{}"', "«{}»"):
+            slotted = {k: "it" if v is None else v if k in ("key", "n") else mark.format(v) for k, v in slots.items()}
+            text = form.format(**slotted)
+            if readings(words(text)) == [intent]:
+                return text
     return text
 
 
