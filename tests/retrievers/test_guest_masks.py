@@ -182,6 +182,6 @@ def test_files_by_their_names(tmp_path):
     values = {"table": "ca-1", "guest": f"A={ranks} > {shows}"}
     with pytest.raises(InputError, match="Nothing is localised in ca-1, so the masks of guest 'A' have no place there"):
         limits.check(values)
-    limits.check(values | {"table": "px-2.2"})
+    limits.check(values | {"table": "px-2.2", "dataset": "mini-landmarks"})
     for text in (f"A={ranks} > {shows}", f"GeM > Guest(path='{shows}')"):
         assert str(shows) in [path for path, _ in stamp._touched(text)], "other masks are another run"
