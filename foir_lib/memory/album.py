@@ -7,6 +7,7 @@ from PIL import Image
 
 from foir_lib.data.checks import plain
 from foir_lib.data.sets import RetrievalSet
+from foir_lib.memory.encoding import vectors_of
 from foir_lib.memory.recogniser import KNOWN, UNSURE, Recogniser, Recognition, recogniser_of
 from foir_lib.memory.state import Thing
 from foir_lib.prompts import Box, Mask
@@ -56,8 +57,7 @@ class Album:
         part = Prompted(corpus.database, name, self.boxes.__getitem__, np.arange(len(self)), self.objects.owner, corpus.database.data)
         if not len(self):
             return np.zeros((0, 1), np.float32)
-        vectors = np.asarray(encoder.retriever.describe(part).read("descriptor"), np.float32)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors_of(encoder.retriever, part)
 
     def picture(self, image_id: int | str) -> Image.Image:
         """A picture of the album."""
@@ -67,11 +67,11 @@ class Album:
         """What the decomposition found: a mask on its picture where there is one, else the box."""
         return Mask(self.objects.pixels(row)) if self.objects.masked[row] else self.boxes[row]
 
-    def hits(self, checked: bool = False) -> list[Hit]:
-        """All regions as the memory recognises them now; recognised again when the memory has changed."""
+    def hits(self) -> list[Hit]:
+        """All regions by first answers as the memory recognises them now, no check asked; again when the memory has changed."""
         known = self.recogniser.known()
         if self._answers[0] is not known:
-            answers = self.recogniser.answered(self._vectors, self._look, self.boxes, checked) if len(self) else []
+            answers = self.recogniser.answered(self._vectors, None, self.boxes, checked=False) if len(self) else []
             ids = self.set.database["image_id"].to_numpy()
             hits = [Hit(m, plain(ids[owner]), self.boxes[m], answers[m]) for m, owner in enumerate(self.objects.owner)]
             self._answers = known, hits
@@ -105,12 +105,6 @@ class Album:
         """Adds the region as a human's view of the thing called ``name``."""
         path = self.set.images.set_index("image_id")["path"].loc[hit.image_id]
         return self.memory.add(name, self.picture(hit.image_id), self.region(hit.row), path=path)
-
-    def _look(self, m):
-        picture = self.picture(plain(self.set.database["image_id"].iloc[self.objects.owner[m]]))
-        box = self.boxes[m]
-        return picture.crop(tuple(round(v) for v in (box.x0, box.y0, max(box.x1, box.x0 + 1), max(box.y1, box.y0 + 1))))
-
 
 def _once(hits):
     """Hits without those that overlap an earlier one on the same picture."""

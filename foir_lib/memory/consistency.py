@@ -71,8 +71,7 @@ class Retrieval(Check):
     name = "retrieval"
 
     def evidence(self, look, candidates, known, memory, without=None):
-        at = {view.id: row for row, view in enumerate(known.views)}
-        ask = known.vectors[at[without.id]] if without is not None else memory.encoder.embed([(look, None)])[0]
+        ask = known.vectors[known.row_of[without.id]] if without is not None else known.encoder.embed([(look, None)])[0]
         scores = known.vectors @ ask
         if without is not None:
             scores[[row for row, view in enumerate(known.views) if view.picture == without.picture]] = -np.inf
@@ -158,8 +157,7 @@ def moved(evidence: np.ndarray, lead: float) -> int:
 def nearest(candidate, known, without=None) -> list:
     """At most VIEWS of a candidate's views, the most like its evidence first; none on the picture of the view ``without``."""
     rows = [r for r, v in enumerate(known.views) if v.thing == candidate.thing.id and (without is None or v.picture != without.picture)]
-    at = {view.id: row for row, view in enumerate(known.views)}[candidate.view.id]
-    order = np.argsort(-(known.vectors[rows] @ known.vectors[at]), kind="stable")[:VIEWS]
+    order = np.argsort(-(known.vectors[rows] @ known.vectors[known.row_of[candidate.view.id]]), kind="stable")[:VIEWS]
     return [known.views[rows[i]] for i in order]
 
 

@@ -17,6 +17,14 @@ from foir_lib.retrievers.parts import Pictures, Prompted
 from foir_lib.store import keys
 
 
+def vectors_of(retriever: Retriever, part: Prompted) -> np.ndarray:
+    """Vectors (n, d) float32, unit length, of the prompts of a part. Raises InputError for a retriever of several vectors a prompt."""
+    vectors = np.asarray(retriever.describe(part).read("descriptor"), dtype=np.float32)
+    if vectors.ndim != 2:
+        raise InputError(f"{retriever} describes a region by {vectors.shape[1:]} numbers: choose a retriever of one vector.")
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
 class Encoder:
     """A ``model`` (a name of `foir models`, or a loaded one) and a ``retriever`` whose queries give one vector, "descriptor".
 
@@ -57,7 +65,4 @@ class Encoder:
         prompts = [box if region is None else region for (_, region), box in zip(regions, whole, strict=True)]
         part = Pictures(self.corpus, "live", len(pictures), pictures.__getitem__, None, [p.size for p in pictures], True)
         asked = Prompted(part, "live", prompts.__getitem__, np.arange(len(prompts)), np.array(image_row), None)
-        vectors = np.asarray(self.retriever.describe(asked).read("descriptor"), dtype=np.float32)
-        if vectors.ndim != 2:
-            raise InputError(f"{self.retriever} describes a region by {vectors.shape[1:]} numbers: choose a retriever of one vector.")
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors_of(self.retriever, asked)

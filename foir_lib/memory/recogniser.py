@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -12,7 +13,7 @@ from foir_lib.memory import control
 from foir_lib.memory.consistency import Check, Correction, default_checks
 from foir_lib.memory.encoding import Encoder
 from foir_lib.memory.state import Thing, View
-from foir_lib.prompts import Prompt, crop
+from foir_lib.prompts import Grid, Prompt, crop
 
 CANDIDATES = 3  # things that are checked
 LEARNED_ON = 40  # unsure views on which a check's margin is learned
@@ -64,6 +65,7 @@ class Recognition:
 class Known:
     """A memory as one encoder sees it: vectors (n, d), their views, ``things``, ``owners`` (n,) rows of them, and what was learned of it."""
 
+    encoder: Encoder
     vectors: np.ndarray
     views: list[View]
     things: list[Thing]
@@ -80,7 +82,12 @@ class Known:
         owners = np.array([row[view.thing] for view in views], dtype=int)
         pictures, said = np.array([view.picture for view in views]), np.array([view.who == "human" for view in views], bool)
         trial = control.leave_out(vectors, owners, pictures, said)
-        return cls(vectors, views, things, owners, trial, control.learn(trial))
+        return cls(encoder, vectors, views, things, owners, trial, control.learn(trial))
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """The row of each view, by its id."""
+        return {view.id: row for row, view in enumerate(self.views)}
 
     def first(self, queries: np.ndarray, n: int = CANDIDATES) -> control.First:
         """First answers to queries (m, d)."""
@@ -122,12 +129,17 @@ class Recogniser:
         """The :class:`Recognition` of each of several (picture, region), encoded together. InputError for none."""
         if not regions:
             raise InputError("There is nothing to recognise: give at least one (picture, region).")
-        return self.answered([encoder.embed(regions) for encoder in self.encoders], lambda m: seen(*regions[m]), [r for _, r in regions], checked)
+        return self.answered([encoder.embed(regions) for encoder in self.encoders], self.crops(regions), [r for _, r in regions], checked)
+
+    def crops(self, regions: Sequence[tuple[Image.Image, Prompt | None]]) -> Callable[[int], Image.Image]:
+        """``look(m)`` of :meth:`answered`: the part of a picture that region ``m`` marks; of a click its window of the first encoder's patches."""
+        grid = getattr(self.encoders[0].model, "grid", None)
+        return lambda m: seen(*regions[m], grid)
 
     def answered(
-        self, vectors: Sequence[np.ndarray], look: Callable[[int], Image.Image], regions: Sequence[Prompt | None], checked: bool = True
+        self, vectors: Sequence[np.ndarray], look: Callable[[int], Image.Image] | None, regions: Sequence[Prompt | None], checked: bool = True
     ) -> list[Recognition]:
-        """The :class:`Recognition` of m regions from each encoder's ``vectors`` (m, d); ``look(m)``: the crop that checks look at."""
+        """The :class:`Recognition` of m regions from each encoder's ``vectors`` (m, d); ``look(m)``: the crop that checks look at, where they do."""
         known = [self.known(encoder) for encoder in self.encoders]
         if not known[0].views:
             return [Recognition(NEW, (), 0.0, "Nothing is remembered yet: what is it called?", self.encoders[0].name, region=r) for r in regions]
@@ -172,9 +184,9 @@ class Recogniser:
         return Correction.learned(cases)
 
 
-def seen(picture: Image.Image, region: Prompt | None) -> Image.Image:
-    """The part of a picture that is looked at."""
-    return rgb(picture) if region is None else crop(picture, region)[0] if not hasattr(region, "window") else rgb(picture)
+def seen(picture: Image.Image, region: Prompt | None, grid: Grid | None = None) -> Image.Image:
+    """The part of a picture that is looked at; a click needs the ``grid`` whose patches its window is made of."""
+    return rgb(picture) if region is None else crop(picture, region, grid)[0]
 
 
 def question(verdict: str, candidates: Sequence[Candidate]) -> str:
@@ -202,5 +214,3 @@ def recogniser_of(memory) -> Recogniser:
 def recognise(memory, picture: Image.Image, region: Prompt | None = None, **options) -> Recognition:
     """What a region shows, by the memory's own recogniser; see :meth:`Recogniser.recognise`."""
     return recogniser_of(memory).recognise(picture, region, **options)
-
-

@@ -232,7 +232,7 @@ def test_any_sentence_is_answered_and_only_intents_that_write_do(tmp_path_factor
     assert reply.text and (understand(sentence).writes or memory.history(None) == before)
 
 
-@pytest.mark.parametrize("sentence", ["it might be rex", "maybe it's rex", "I think it's rex", "that was a rex"])
+@pytest.mark.parametrize("sentence", ["it might be rex", "maybe it's rex", "I think it's rex", "that was a rex", "that would be a rex", "it has been a rex"])
 def test_a_hedge_is_asked_back_even_where_the_name_is_known(talk, memory, sentence):
     talk.tell("this is the rex", plain("red"), REGION)
     before = len(memory.history(None))

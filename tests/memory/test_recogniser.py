@@ -10,9 +10,10 @@ from foir_lib.memory import colours
 from foir_lib.memory import recogniser as recognising
 from foir_lib.memory.album import Album
 from foir_lib.memory.consistency import NEVER, Check, Correction, Properties, Retrieval, Spatial, Topological, moved
+from foir_lib.memory.encoding import Encoder
 from foir_lib.memory.recogniser import Recogniser, question
 from foir_lib.memory.things import Memory
-from foir_lib.prompts import Box
+from foir_lib.prompts import Box, Point
 
 N = 10  # things, one of a family
 
@@ -188,8 +189,6 @@ def test_questions(memory):
 
 
 def test_several_encoders_and_the_surest_answers(memory, shelves, views):
-    from foir_lib.memory.encoding import Encoder
-
     encoders = [memory.encoder, Encoder("mini-vit-needles", "Crop")]
     both = Recogniser(memory, encoders, checks=())
     answers = both.recognise_all([(shelves.open(image_id), box) for _, image_id, box in views[::7]])
@@ -223,3 +222,22 @@ def test_an_answer_in_an_album_teaches(tmp_path, shelves, views):
     assert len(thing.views) == before + 1 and thing.views[-1].who == "human"
     again = album.hits()[hit.row].recognition
     assert again.candidates[0].thing.name == views[0][0] and again.candidates[0].score > 0.99
+
+
+def test_votes_are_of_the_encoder_that_answers(memory, shelves, views):
+    other = Encoder("mini-cnn", "GeM")  # vectors of another width than the memory's own
+    known = Recogniser(memory, [other], checks=()).known()
+    _, image_id, box = views[0]
+    look = recognising.seen(shelves.open(image_id), box)
+    candidates = known.candidates(known.first(other.embed([(look, None)])), 0)
+    votes = Retrieval().evidence(look, candidates, known, memory)
+    assert known.vectors.shape[1] == 256 and 0 < votes.sum() <= 1.0001
+
+
+def test_a_click_is_seen_by_its_window(memory, shelves, views):
+    picture, (_, _, box) = shelves.open(views[0][1]), views[0]
+    click = Point((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+    recogniser, (rows, columns) = Recogniser(memory, checks=()), memory.encoder.model.grid
+    look = recogniser.crops([(picture, click), (picture, None)])
+    window = click.box(picture.size, (rows, columns))
+    assert look(0).width == pytest.approx(window.x1 - window.x0, abs=2) and look(0).width < picture.width == look(1).width

@@ -41,9 +41,10 @@ def corrected(views: Views, retriever, checks=None, alike: bool = True, n_things
     with tempfile.TemporaryDirectory() as folder:
         memory = remembered(views, things, encoder, Path(folder) / "things.db")
         columns = {"first answers": []} | {f"{check.name} check": [check] for check in checks} | {"all checks": list(checks)}
-        found = {}
+        vectors, found = [encoder.embed(regions)], {}
         for name, some in columns.items():
-            answers = Recogniser(memory, checks=some).recognise_all(regions)
+            recogniser = Recogniser(memory, checks=some)
+            answers = recogniser.answered(vectors, recogniser.crops(regions), [box for _, box in regions])
             right = np.array([one.candidates[0].thing.name == label for one, label in zip(answers, labels, strict=True)])
             found[name] = score(ACCURACY, right, labels)
         memory.journal.engine.dispose()

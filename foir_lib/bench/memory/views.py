@@ -10,6 +10,7 @@ import pandas as pd
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.data.checks import CORNERS
 from foir_lib.errors import InputError
+from foir_lib.memory.encoding import vectors_of
 from foir_lib.prompts import Box, Point, Prompt
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.parts import Prompted
@@ -81,8 +82,7 @@ class Views:
         pictures = corpus.pictures("annotated pictures", some, True)
         name = f"annotated objects ({len(self)}) by {kind}"
         part = Prompted(pictures, name, lambda m: self.prompt(m, kind), np.arange(len(self)), image_row, corpus.set.content)
-        vectors = np.asarray(retriever.describe(part).read("descriptor"), np.float32)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors_of(retriever, part)
 
 
 def split(views: Views, rng: np.random.Generator, n_views: int, n_test: int, alike: bool) -> list[tuple[str, np.ndarray, np.ndarray]]:

@@ -37,6 +37,6 @@ def hedged(text: str) -> bool:
 
 
 def _past(tokens):
-    """Whether something *was a* thing: "that was a long meeting" is talk more often than it is a name."""
+    """Whether something *was*, had been or would be *a* thing: "that was a long meeting" is talk more often than it is a name."""
     types = [token.type for token in tokens]
-    return any(one == "WAS" and after in ("A", "AN") for one, after in zip(types, types[1:]))
+    return any(one in ("WAS", "WERE", "BEEN", "BE") and after in ("A", "AN") for one, after in zip(types, types[1:]))
