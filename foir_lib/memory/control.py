@@ -20,6 +20,7 @@ NEW_AS_KNOWN = 0.02  # of new things, called known: below the 5 % that are promi
 MISSED = 0.02  # of known things, called new
 LEAST = 8  # right answers, and wrong or new ones, from which a confidence can be learned
 SAMPLE = 2000  # views that ask, drawn with a seed
+CELLS = 5_000_000  # scores in memory at a time: some 200 MB with what is made of them
 START = (0.9, 0.05, 0.6)  # before that: score and margin from which a thing is known, score below which it is new
 
 
@@ -85,12 +86,19 @@ def leave_out(vectors: np.ndarray, owners: np.ndarray, pictures: np.ndarray, sai
     rows = np.flatnonzero(said)
     if len(rows) > SAMPLE:
         rows = np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
-    scores = (vectors[rows] @ vectors.T).astype(np.float64)
-    here = pictures[rows, None] == pictures[None]
-    own = owners[rows, None] == owners[None]
-    known = first(np.where(here, -np.inf, scores), owners, n)
-    new = first(np.where(own, -np.inf, scores), owners, n)
-    return Trial(rows, owners[rows], known, new, (own & ~here).any(1))
+    known, new, again = [], [], []
+    for some in np.array_split(rows, max(1, len(rows) * len(vectors) // CELLS)):
+        scores = (vectors[some] @ vectors.T).astype(np.float64)
+        here, own = pictures[some, None] == pictures[None], owners[some, None] == owners[None]
+        known.append(first(np.where(here, -np.inf, scores), owners, n))
+        new.append(first(np.where(own, -np.inf, scores), owners, n))
+        again.append((own & ~here).any(1))
+    return Trial(rows, owners[rows], _joined(known), _joined(new), np.concatenate(again))
+
+
+def _joined(parts):
+    """First answers one after another."""
+    return First(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("things", "scores", "views")))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ def words(thing) -> set[str]:
     return {word for one in said for word in plain(one).split()}
 
 
+def exactly(said: str, things: Iterable) -> list:
+    """The Things of exactly this name or alias, article and case aside."""
+    return [thing for thing in things if plain(said) in map(plain, (thing.name, *thing.aliases))]
+
+
 def ambiguous(said: str, things: Iterable) -> InputError:
     """What to answer where several Things are called so."""
     return InputError(f"{said!r} is the name of {len(things)} things: {'; '.join(map(told, things))}. Say which, by id or a property.")

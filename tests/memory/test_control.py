@@ -76,6 +76,18 @@ def test_before_there_is_enough_to_learn_from_nothing_similar_to_two_is_known():
     assert control.learn(control.leave_out(np.eye(2, dtype=np.float32), np.arange(2), np.arange(2), np.ones(2, bool))).weights is None
 
 
+def test_in_blocks_as_at_once(monkeypatch):
+    x, owners, pictures = clusters(np.random.default_rng(2), 6)
+    said = np.ones(len(x), bool)
+    whole = control.leave_out(x, owners, pictures, said)
+    monkeypatch.setattr(control, "CELLS", 50)
+    parts = control.leave_out(x, owners, pictures, said)
+    for one, other in ((whole.known, parts.known), (whole.new, parts.new)):
+        np.testing.assert_array_equal(one.things, other.things)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
+    np.testing.assert_array_equal(whole.again, parts.again)
+
+
 def test_views_of_machines_don_t_ask_but_answer():
     x, owners, pictures = clusters(np.random.default_rng(0), 4)
     said = np.arange(len(x)) % 4 < 3

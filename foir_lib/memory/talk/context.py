@@ -146,7 +146,7 @@ class Context:
 
     def exact(self, said: str) -> list[Thing]:
         """The things of exactly this name or alias, article and case aside."""
-        return [t for t in self.memory.things() if names.plain(said) in map(names.plain, (t.name, *t.aliases))]
+        return names.exactly(said, self.memory.things())
 
 
 def alike(a: Prompt | None, b: Prompt | None) -> bool:

@@ -54,7 +54,7 @@ class Quiz:
 
     def _known(self, name):
         """The things of exactly this name."""
-        return [one for one in self.album.memory.things() if names.plain(name) in map(names.plain, (one.name, *one.aliases))]
+        return names.exactly(name, self.album.memory.things())
 
     def _named(self, name):
         if self._known(name):

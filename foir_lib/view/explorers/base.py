@@ -151,6 +151,16 @@ class Explorer(Part):
         """Compute everything, then show it: all or nothing."""
         raise NotImplementedError
 
+    def begin(self, waiting: Callable[[], bool]) -> None:
+        """Open what the panel begins with, and show it where that alone hasn't: ``waiting()``; closed again where that can't be."""
+        try:
+            self.panel.start()
+            if waiting():
+                self.show()
+        except FoirError:
+            self.close()
+            raise
+
     def show_with(self, name: str, value) -> None:
         """:meth:`show` with another value of an attribute; where that fails the old one stays."""
         before = getattr(self, name)

@@ -55,13 +55,7 @@ class ObjectExplorer(Explorer):
         own = panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
         super().__init__(panel, self._content(k, last), own)
-        try:
-            panel.start()
-            if self.results is None and panel.canvas.picture is not None:
-                self.show()
-        except FoirError:
-            self.close()
-            raise
+        self.begin(lambda: self.results is None and panel.canvas.picture is not None)
 
     @classmethod
     def lacks(cls, corpus) -> str:

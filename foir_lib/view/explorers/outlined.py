@@ -44,13 +44,7 @@ class Outlined(Explorer):
 
     def _begin(self):
         """Show what the panel asks with; closed again where that can't be."""
-        try:
-            self.panel.start()
-            if not self.results and self.panel.canvas.picture is not None:
-                self.show()
-        except FoirError:
-            self.close()
-            raise
+        self.begin(lambda: not self.results and self.panel.canvas.picture is not None)
 
     def follow(self) -> None:
         """Ask the chosen localiser about the pictures of the lists; they stand meanwhile."""

@@ -54,12 +54,7 @@ class TalkExplorer(Explorer):
         self.gallery, own = Gallery(), panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
         super().__init__(panel, self._content(), own)
-        try:
-            panel.start()
-            self.show()
-        except FoirError:
-            self.close()
-            raise
+        self.begin(lambda: True)
 
     @classmethod
     def lacks(cls, corpus) -> str:
