@@ -1,15 +1,21 @@
-"""A memory that needs no network: its encoder sees nine colours of a region; and another program that writes it."""
+"""A memory that needs no network: its encoder sees nine colours of a region; one filled by the thousand; and another program that writes it."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import sqlalchemy as sa
 from PIL import Image
 
+from foir_lib.memory.database import tables, vectors
+from foir_lib.memory.database.events import Draft, new_id, now
+from foir_lib.memory.database.fold import Card, Change, as_row
+from foir_lib.memory.state import View
 from foir_lib.prompts import crop
 
 TESTS = Path(__file__).parent
+EACH = 10  # views of a thing
 
 
 class Colours:
@@ -33,6 +39,29 @@ def picture(seed, size=(40, 30)):
     """A picture of random colours, in blocks of ten pixels."""
     blocks = np.random.default_rng(seed).integers(0, 256, (-(-size[1] // 10), -(-size[0] // 10), 3), dtype=np.uint8)
     return Image.fromarray(blocks.repeat(10, 0).repeat(10, 1)[: size[1], : size[0]])
+
+
+def fill(memory, n, d, seed=0):
+    """Adds ``n`` views of random vectors (n, d), a thing for every EACH; returns the vectors."""
+    rng, encoder, made = np.random.default_rng(seed), vectors.encoder_id(memory.journal, memory.encoder), []
+    for start in range(0, n, 1000):
+        drafts, ids = [], []
+        for k in range(start, min(start + 1000, n)):
+            if k % EACH == 0:
+                card = Card(new_id(), f"thing {k // EACH}", "human", now())
+            view = View(new_id(), card.id, f"{k:064x}", f"/photographs/{k}.jpg", (640, 480), (1.0, 2.0, 300.0, 400.0), None, "human", now(), 1.0)
+            changes = [Change("thing", card.id, "row", None, as_row(card))] if k % EACH == 0 else []
+            drafts.append(Draft("add", [*changes, Change("view", view.id, "row", None, as_row(view))]))
+            ids.append(view.id)
+        rows = rng.normal(size=(len(ids), d)).astype(np.float32)
+        made.append(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+        def beside(connection, _, ids=ids, rows=made[-1]):
+            connection.execute(sa.insert(tables.crops), [{"view": id, "png": b""} for id in ids])
+            vectors.insert(connection, encoder, dict(zip(ids, map(vectors.stored, rows))))
+
+        memory.journal.write(lambda _, drafts=drafts: drafts, beside)
+    return np.concatenate(made)
 
 
 def child(code, path, *arguments, **options):

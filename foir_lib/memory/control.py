@@ -16,10 +16,11 @@ import numpy as np
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-NEW_AS_KNOWN = 0.02  # of new things, called known: below the 5 % that are promised
+NEW_AS_KNOWN = 0.01  # of new things left out, called known: far below the 5 % that are promised of others
 MISSED = 0.02  # of known things, called new
 LEAST = 8  # right answers, and wrong or new ones, from which a confidence can be learned
-SAMPLE = 2000  # views that ask, drawn with a seed
+SAMPLE, FEW = 2000, 500  # views that ask, drawn with a seed: at most, and at least of a memory so large that it would take minutes
+SCORES = 50_000_000  # that are computed in some seconds
 CELLS = 5_000_000  # scores in memory at a time: some 200 MB with what is made of them
 START = (0.9, 0.05, 0.6)  # before that: score and margin from which a thing is known, score below which it is new
 
@@ -81,11 +82,11 @@ class Trial:
 def leave_out(vectors: np.ndarray, owners: np.ndarray, pictures: np.ndarray, said: np.ndarray, n: int = 5, seed: int = 0) -> Trial:
     """The :class:`Trial` of v views: unit vectors (v, d), owners (v,) rows of things, pictures (v,) labels, said (v,) bool: by a human.
 
-    Views on the same picture are left out together. At most SAMPLE views of humans ask, drawn with ``seed``.
+    Views on the same picture are left out together. At most SAMPLE views of humans ask, drawn with ``seed``; of a large memory fewer.
     """
-    rows = np.flatnonzero(said)
-    if len(rows) > SAMPLE:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
+    rows, most = np.flatnonzero(said), max(FEW, min(SAMPLE, SCORES // max(len(vectors), 1)))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
     known, new, again = [], [], []
     for some in np.array_split(rows, max(1, len(rows) * len(vectors) // CELLS)):
         scores = (vectors[some] @ vectors.T).astype(np.float64)

@@ -17,6 +17,7 @@ from foir_lib.prompts import Grid, Prompt, crop
 
 CANDIDATES = 3  # things that are checked
 LEARNED_ON = 40  # unsure views on which a check's margin is learned
+CHANGED = 0.01  # of the views: after more changes thresholds are learned again; in a memory of less than a hundred after each
 KNOWN, UNSURE, NEW = "known", "unsure", "new"
 
 
@@ -63,23 +64,26 @@ class Recognition:
 
 @dataclass(frozen=True)
 class Known:
-    """A memory as one encoder sees it: vectors (n, d), their views, ``things``, ``owners`` (n,) rows of them, and what was learned of it."""
+    """A memory as one encoder sees it: vectors (n, d), their views, ``things``, ``owners`` (n,) rows of them, and what was learned of it;
+    ``trial``: None where that was learned when the memory was a little younger."""
 
     encoder: Encoder
     vectors: np.ndarray
     views: list[View]
     things: list[Thing]
     owners: np.ndarray
-    trial: control.Trial
+    trial: control.Trial | None
     thresholds: control.Thresholds
 
     @classmethod
-    def of(cls, memory, encoder: Encoder) -> "Known":
-        """What a memory holds, its thresholds learned by leaving each view out."""
+    def of(cls, memory, encoder: Encoder, thresholds: control.Thresholds | None = None) -> "Known":
+        """What a memory holds; its thresholds, where none are given, learned by leaving each view out."""
         vectors, views = memory.vectors(encoder)
         things = memory.things()
         row = {thing.id: i for i, thing in enumerate(things)}
         owners = np.array([row[view.thing] for view in views], dtype=int)
+        if thresholds is not None:
+            return cls(encoder, vectors, views, things, owners, None, thresholds)
         pictures, said = np.array([view.picture for view in views]), np.array([view.who == "human" for view in views], bool)
         trial = control.leave_out(vectors, owners, pictures, said)
         return cls(encoder, vectors, views, things, owners, trial, control.learn(trial))
@@ -111,15 +115,21 @@ class Recogniser:
         self.memory = memory
         self.encoders = list(encoders or [memory.encoder])
         self.checks = list(default_checks() if checks is None else checks)
-        self._known, self._corrections = {}, {}
+        self._known, self._learned, self._corrections = {}, {}, {}
 
     def known(self, encoder: Encoder | None = None) -> Known:
-        """The memory as an encoder sees it now; learned again when the memory has changed."""
+        """The memory as an encoder sees it now; thresholds are learned again when CHANGED of it has."""
         encoder = encoder or self.encoders[0]
-        version = self.memory.journal.current().version, id(self.memory.journal.current())
-        if self._known.get(encoder.key, (None,))[0] != version:
-            self._known[encoder.key] = version, Known.of(self.memory, encoder)
-        return self._known[encoder.key][1]
+        state = self.memory.journal.current()
+        of, version, known = self._known.get(encoder.key, (None, 0, None))
+        if of is not state or version != state.version:
+            of, learned_at, learned = self._learned.get(encoder.key, (None, 0, None))
+            recent = of is state and state.version - learned_at <= CHANGED * len(learned.views)
+            known = Known.of(self.memory, encoder, learned.thresholds if recent else None)
+            self._known[encoder.key] = state, state.version, known
+            if not recent:
+                self._learned[encoder.key] = self._known[encoder.key]
+        return known
 
     def recognise(self, picture: Image.Image, region: Prompt | None = None, checked: bool = True) -> Recognition:
         """What ``region`` (None: all) of a picture shows; ``checked``: where the first answer is unsure, checks are asked."""
@@ -162,13 +172,14 @@ class Recogniser:
 
     def corrections(self, encoder: Encoder) -> list[Correction]:
         """What each check must say to be followed, learned on the memory's own unsure views, each left out."""
-        known, (n, corrections) = self.known(encoder), self._corrections.get(encoder.key, (0, []))
+        self.known(encoder)
+        known, (n, corrections) = self._learned[encoder.key][-1], self._corrections.get(encoder.key, (0, []))
         if not n * 5 // 6 <= known.thresholds.n <= n * 6 // 5 or not n:  # learned again when the memory has grown by a fifth
-            corrections = [self._learned(check, known) for check in self.checks]
+            corrections = [self._correction(check, known) for check in self.checks]
             self._corrections[encoder.key] = known.thresholds.n, corrections
         return corrections
 
-    def _learned(self, check, known):
+    def _correction(self, check, known):
         cases = []
         for answers, right in ((known.trial.known, True), (known.trial.new, False)):
             unsure = np.flatnonzero((known.thresholds.verdicts(answers) == UNSURE) & (known.trial.again if right else True))

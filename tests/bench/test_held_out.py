@@ -131,6 +131,7 @@ def test_a_memory_errs_half_as_often_after_five_views_as_after_one(seed, size, r
     record_property("called known", ", ".join(f"{name} {text}" for name, text in words.items()))
     assert last < first, scores
     assert size or (last <= first / 2 and bounds.low > 0), (first, last, bounds)
+    assert size or shares["left out"].metrics[curves.KNOWN] <= 0.05, words
 
 
 @remembered

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from small_memory import Colours, fill
 
 from foir_lib.data import load_set
 from foir_lib.errors import InputError
@@ -87,6 +88,23 @@ def test_answers_follow_the_memory(tmp_path, shelves, views):
     assert memory.recognise(*asks).candidates[0].thing.name == b
     memory.undo()
     assert memory.recognise(*asks).candidates[0].thing.name == a
+
+
+def test_thresholds_are_learned_again_when_enough_has_changed(tmp_path):
+    memory = Memory(tmp_path / "m.db", Colours())
+    fill(memory, 200, 8)
+    recogniser = Recogniser(memory, checks=())
+    first, thing = recogniser.known(), memory.things()[3]
+    memory.rename(thing, "another")
+    memory.forget(thing.views[0].id)
+    little = recogniser.known()
+    assert little.thresholds is first.thresholds and little.trial is None and first.trial is not None
+    assert len(little.views) == 199 and little.things[3].name == "another"
+    memory.rename(thing, "a third")
+    assert recogniser.known().thresholds is not first.thresholds and recogniser.known() is recogniser.known()
+    assert recogniser.corrections(memory.encoder) == []
+    memory.undo(3)
+    assert recogniser.known().things[3].name == thing.name and len(recogniser.known().views) == 200
 
 
 def test_a_whole_picture_and_regions_together(memory, shelves, views):

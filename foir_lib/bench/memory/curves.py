@@ -7,7 +7,7 @@ from foir_lib.bench.metrics.scores import Score
 from foir_lib.memory import control
 
 AFTER = (1, 2, 3, 5)
-TESTS, ROUNDS = 6, 8  # views of a thing that ask; memories drawn
+TESTS, ROUNDS, TURNS = 6, 8, 2  # views of a thing that ask; memories drawn; those of which each thing is left out
 HELD = 1 / 3  # of the things are new
 ACCURACY, KNOWN = "accuracy", "called known"
 
@@ -39,29 +39,35 @@ def halved(scores: dict[str, Score]) -> tuple[float, float]:
 
 
 def novelty(views: Views, vectors: np.ndarray, alike: bool = False, n_views: int = 4, rounds: int = ROUNDS, seed: int = 0) -> dict[str, Score]:
-    """What is "called known" at the threshold that a memory of two thirds of the things learns: "remembered" things' views, those among
-    them that are called by the "right" name, and "new" things' views: those of the last third. Units: things."""
-    shares = {"remembered": [], "right": [], "new": []}
-    labels = {name: [] for name in shares}
+    """What is "called known" at the threshold that a memory learns. Of two thirds of the things: "remembered" things' views, those among
+    them that are called by the "right" name, and "new" things' views, those of the last third; of all things but one, each in turn
+    (in TURNS of the rounds): views of the one "left out". Units: things."""
+    said = {"remembered": [], "right": [], "new": [], "left out": []}
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
         things = split(views, rng, n_views, TESTS, alike)
         things = [things[i] for i in rng.permutation(len(things))]
-        held, things = things[: int(HELD * len(things))], things[int(HELD * len(things)) :]
-        rows, owners = np.concatenate([memory for _, memory, _ in things]), np.repeat(np.arange(len(things)), n_views)
-        trial = control.leave_out(vectors[rows], owners, views.pictures[rows], np.ones(len(rows), bool))
-        thresholds = control.learn(trial)
-        tests = np.concatenate([test for *_, test in things])
-        truth = np.concatenate([np.full(len(test), t) for t, (*_, test) in enumerate(things)])
-        answers = control.first(vectors[tests] @ vectors[rows].T, owners)
-        known = thresholds.verdicts(answers) == "known"
-        others = np.concatenate([np.concatenate(one[1:]) for one in held])
-        strange = thresholds.verdicts(control.first(vectors[others] @ vectors[rows].T, owners)) == "known"
-        names = [things[t][0] for t in truth]
-        for name, values, of in (
-            ("remembered", known, names), ("right", np.where(known, answers.things[:, 0] == truth, np.nan), names),
-            ("new", strange, [label for label, *parts in held for _ in np.concatenate(parts)]),
-        ):  # fmt: skip
-            shares[name] += np.asarray(values, float).tolist()
-            labels[name] += list(of)
-    return {name: score(KNOWN, np.array(values), np.array(labels[name])) for name, values in shares.items()}
+        held, rest = things[: int(HELD * len(things))], things[int(HELD * len(things)) :]
+        called = _called(views, vectors, rest)
+        for t, (label, _, test) in enumerate(rest):
+            known, best = called(test)
+            said["remembered"].append((label, known))
+            said["right"].append((label, np.where(known, best == t, np.nan)))
+        said["new"] += [(label, called(np.concatenate(rows))[0]) for label, *rows in held]
+        if turn < TURNS:
+            for t, (label, *rows) in enumerate(things):
+                said["left out"].append((label, _called(views, vectors, things[:t] + things[t + 1 :])(np.concatenate(rows))[0]))
+    labels = {name: np.array([label for label, values in found for _ in values]) for name, found in said.items()}
+    return {name: score(KNOWN, np.concatenate([values for _, values in found]).astype(float), labels[name]) for name, found in said.items()}
+
+
+def _called(views, vectors, things):
+    """What a memory of ``things`` says of rows (m,): whether each is called known, and as which of them."""
+    rows, owners = np.concatenate([memory for _, memory, _ in things]), np.repeat(np.arange(len(things)), [len(memory) for _, memory, _ in things])
+    thresholds = control.learn(control.leave_out(vectors[rows], owners, views.pictures[rows], np.ones(len(rows), bool)))
+
+    def called(some):
+        answers = control.first(vectors[some] @ vectors[rows].T, owners)
+        return thresholds.verdicts(answers) == "known", answers.things[:, 0]
+
+    return called

@@ -41,7 +41,7 @@ def _block(encoder, block, scores: dict[str, Score]) -> list[dict]:
     return found
 
 
-SAID = {"remembered": "views of remembered things", "right": "known ones by the right name", "new": "views of new things"}
+SAID = {"remembered": "views of remembered things", "right": "known ones by the right name", "new": "views of new things, a third of all", "left out": "views of each thing left out"}
 APART, ALIKE, EVERY, NOVEL, ALL = "one of a family", "look-alikes too", "all things", "new things", ""
 
 
