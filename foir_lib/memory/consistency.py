@@ -11,14 +11,18 @@ from functools import lru_cache
 import cv2
 import numpy as np
 from PIL import Image
+from scipy.stats import binomtest
 
 from foir_lib.memory import colours
+from foir_lib.memory.state import Thing
+from foir_lib.methods.memory.reflection import ARTICLES
 from foir_lib.search.rerank import spatial, topological
 
 SIDE = 256  # pixels of the longer side of a crop in which keypoints are looked for at least: things are small
 VIEWS = 2  # of a candidate that are verified, the nearest first
 NEAREST = 10  # views whose votes count
 NEVER = float("inf")
+CHANCE = 0.25  # the sign test's, below which a check is followed
 
 
 class Check:
@@ -97,61 +101,81 @@ class Properties(Check):
 
 @dataclass(frozen=True)
 class Semantic(Check):
-    """An image-text model is asked whether the crop shows the candidate: log-odds of yes (thesis, chapter 3)."""
+    """An image-text model (a :class:`Reflector`) is asked whether the crop shows the candidate: log-odds of yes (thesis, chapter 3)."""
 
     reflector: object
     name = "semantic"
 
     def evidence(self, look, candidates, known, memory, without=None):
-        return np.asarray(self.reflector.verify(look, [candidate.thing.name for candidate in candidates]), float)
+        said = [self.words(candidate.thing) for candidate in candidates]
+        odds, asked = np.full(len(said), np.nan), [place for place, name in enumerate(said) if name]
+        odds[asked] = self.reflector.verify(look, [said[place] for place in asked])
+        return odds
+
+    def words(self, thing: Thing) -> str:
+        """What the model is asked for: the first of a thing's names of which it knows a word, without those that it doesn't; or ""."""
+        for name in (thing.name, *thing.aliases):
+            known = [word for word in name.split() if not self.reflector.lacks(word)]
+            if any(word.lower() not in ARTICLES for word in known):
+                return " ".join(known)
+        return ""
 
 
-def default_checks() -> list[Check]:
-    """What needs no model."""
-    return [Properties(), Spatial(), Topological(), Retrieval()]
+def default_checks(reflector=None) -> list[Check]:
+    """What needs no model, then what a :class:`Reflector` says, where there is one."""
+    return [Properties(), Spatial(), Topological(), Retrieval()] + ([Semantic(reflector)] if reflector else [])
 
 
 @dataclass(frozen=True)
 class Correction:
-    """When a check is followed. ``lead``: the evidence by which another candidate must lead the first (NEVER: it is never moved);
-    ``floor``: the evidence from which it settles an unsure answer."""
+    """When a check is followed. ``lead``: the evidence by which another candidate must lead the first (NEVER: it is never moved so);
+    ``denied``: the evidence up to which a candidate is denied, and the next one's turn (-NEVER: none is); ``floor``: that from which
+    it settles an unsure answer."""
 
     lead: float = NEVER
+    denied: float = -NEVER
     floor: float = NEVER
 
     @classmethod
     def learned(cls, cases: Sequence[tuple[np.ndarray, int]], least: int = 10) -> "Correction":
-        """From cases (evidence (n,), place of the right candidate or -1): the lead that puts most right, by at least two more than
-        never moving does; the floor above all of the wrong and new ones. NEVER from fewer than ``least`` right cases, or twice as many wrong ones."""
-        cases = [(np.nan_to_num(evidence, nan=-np.inf), truth) for evidence, truth in cases if np.isfinite(evidence).any()]
+        """From cases (evidence (n,), place of the right candidate or -1): the lead, or the denial, that puts most right, where it mends so many
+        more than it spoils that chance would in CHANCE of trials; the floor above all of the wrong and new ones. NEVER from fewer than
+        ``least`` right cases, or twice as many wrong ones."""
+        cases = [(evidence, truth) for evidence, truth in cases if np.isfinite(evidence).any()]
         right = [(evidence, truth) for evidence, truth in cases if truth >= 0]
         if len(right) < least:
             return cls()
-        leads = sorted({float(e.max() - e[0]) for e, _ in right if np.isfinite(e.max() - e[0]) and e.max() > e[0]})
-        scored = [(sum(moved(e, lead) == truth for e, truth in right), lead) for lead in leads]
-        best, lead = max(scored, default=(0, NEVER))
-        lead = lead if best >= sum(truth == 0 for _, truth in right) + 2 else NEVER
-        wrong = [e[moved(e, lead)] for e, truth in cases if moved(e, lead) != truth]
+        leads = {float(np.nanmax(e) - e[0]) for e, _ in right if np.nanmax(e) > e[0]}
+        firsts = {float(e[0]) for e, _ in right if np.isfinite(e[0])}
+        ways = [cls(lead=lead) for lead in sorted(leads)] + [cls(denied=denied) for denied in sorted(firsts)]
+        best = max(ways, key=lambda way: sum(way.place(e) == truth for e, truth in right), default=cls())
+        mended = sum(truth == best.place(e) != 0 for e, truth in right)
+        spoilt = sum(truth == 0 != best.place(e) for e, truth in right)
+        if not mended or binomtest(mended, mended + spoilt, alternative="greater").pvalue > CHANCE:
+            best = cls()
+        wrong = [e[best.place(e)] for e, truth in cases if best.place(e) != truth]
         if len(wrong) < 2 * least:
-            return cls(lead)
-        return cls(lead, float(np.nextafter(max(wrong), np.inf)))
+            return best
+        return replace(best, floor=float(np.nextafter(np.nan_to_num(wrong, nan=-np.inf).max(), np.inf)))
+
+    def place(self, evidence: np.ndarray) -> int:
+        """The place of the candidate that is taken by evidence (n,), NaN where there is none: the first, unless another leads it or it is denied."""
+        if self.denied > -NEVER:
+            kept = ~(evidence <= self.denied)  # what can't be asked isn't denied
+            return int(kept.argmax()) if kept.any() else 0
+        filled = np.nan_to_num(evidence, nan=-np.inf)
+        best = int(filled.argmax())
+        with np.errstate(invalid="ignore"):
+            ahead = filled[best] - filled[0]
+        return best if best and ahead >= self.lead else 0
 
     def applied(self, check: Check, look: Image.Image, candidates: tuple, known, memory) -> tuple[tuple, bool]:
         """The candidates in their new order, with the check's evidence, and whether that settles it."""
         evidence = check.evidence(look, candidates, known, memory)
         said = zip(candidates, evidence.tolist(), strict=True)
         candidates = tuple(replace(one, evidence=one.evidence | {check.name: value}) for one, value in said)
-        filled = np.nan_to_num(evidence, nan=-np.inf)
-        place = moved(filled, self.lead)
-        return (candidates[place], *candidates[:place], *candidates[place + 1 :]), bool(filled[place] >= self.floor)
-
-
-def moved(evidence: np.ndarray, lead: float) -> int:
-    """The place of the candidate that is taken: the first, unless another leads it by at least ``lead`` in evidence (n,)."""
-    best = int(evidence.argmax())
-    with np.errstate(invalid="ignore"):
-        ahead = evidence[best] - evidence[0]
-    return best if best and ahead >= lead else 0
+        place = self.place(evidence)
+        return (candidates[place], *candidates[:place], *candidates[place + 1 :]), bool(evidence[place] >= self.floor)
 
 
 def nearest(candidate, known, without=None) -> list:

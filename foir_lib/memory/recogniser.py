@@ -12,6 +12,7 @@ from foir_lib.images import rgb
 from foir_lib.memory import control
 from foir_lib.memory.consistency import Check, Correction, default_checks
 from foir_lib.memory.encoding import Encoder
+from foir_lib.memory.reflection import Reflector
 from foir_lib.memory.state import Thing, View
 from foir_lib.prompts import Grid, Prompt, crop
 
@@ -107,15 +108,24 @@ class Recogniser:
     """Recognises regions by a memory.
 
     ``encoders``: several see each region, each with its own vectors and thresholds, and the surest answers (the connector); None: the
-    memory's own. ``checks``: what is asked where that is unsure, one after another; None: :func:`default_checks`. What a check must
-    say to overrule the first answer is learned from the memory; a check that never helps there is never followed.
+    memory's own. ``checks``: what is asked where that is unsure, one after another; None: :func:`default_checks` with ``reflector``
+    (None: mini-lmm for a memory of drawings, else nobody; a folder, a name or a :class:`Reflector`). What a check must say to overrule
+    the first answer is learned from the memory; a check that never helps there is never followed.
     """
 
-    def __init__(self, memory, encoders: Sequence[Encoder] | None = None, checks: Sequence[Check] | None = None):
+    def __init__(self, memory, encoders: Sequence[Encoder] | None = None, checks: Sequence[Check] | None = None, reflector=None):
         self.memory = memory
         self.encoders = list(encoders or [memory.encoder])
-        self.checks = list(default_checks() if checks is None else checks)
+        self.reflector = reflector
+        if checks is not None:
+            self.checks = list(checks)
         self._known, self._learned, self._corrections = {}, {}, {}
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """What is asked where first answers are unsure; an image-text model is loaded when it is."""
+        model = self.reflector or ("mini-lmm" if self.encoders[0].knows_drawings_only else None)
+        return default_checks(model if isinstance(model, Reflector) else Reflector(model))
 
     def known(self, encoder: Encoder | None = None) -> Known:
         """The memory as an encoder sees it now; thresholds are learned again when CHANGED of it has."""

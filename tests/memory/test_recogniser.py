@@ -10,7 +10,7 @@ from foir_lib.errors import InputError
 from foir_lib.memory import colours
 from foir_lib.memory import recogniser as recognising
 from foir_lib.memory.album import Album
-from foir_lib.memory.consistency import NEVER, Check, Correction, Properties, Retrieval, Spatial, Topological, moved
+from foir_lib.memory.consistency import Check, Correction, Properties, Retrieval, Spatial, Topological
 from foir_lib.memory.encoding import Encoder
 from foir_lib.memory.recogniser import Recogniser, question
 from foir_lib.memory.things import Memory
@@ -124,22 +124,6 @@ class Says(Check):
 
     def evidence(self, look, candidates, known, memory, without=None):
         return np.array([self.values.get(candidate.thing.name, 0.0) for candidate in candidates])
-
-
-def test_leads_and_floors_by_hand():
-    right = [(np.array([0.0, 5.0]), 1)] * 6 + [(np.array([3.0, 4.0]), 0)] * 6
-    wrong = [(np.array([1.0, 2.0]), -1)] * 20
-    learned = Correction.learned([*right, *wrong])
-    assert learned.lead == 5 and 1 < learned.floor < 1.001, "5 puts six right; the wrong ones keep their first, of evidence 1"
-    assert Correction.learned(right[:9]).lead == NEVER and Correction.learned([*right, *wrong[:5]]).floor == NEVER
-    useless = [(np.array([1.0, 2.0]), 0)] * 12
-    assert Correction.learned(useless).lead == NEVER
-    assert Correction.learned([(np.array([np.nan, np.nan]), 0)] * 30) == Correction()
-
-
-def test_what_a_check_moves_by_hand():
-    assert moved(np.array([1.0, 3.0, 2.0]), 2.0) == 1 and moved(np.array([1.0, 3.0]), 2.1) == 0 and moved(np.array([1.0, 9.0]), NEVER) == 0
-    assert moved(np.array([-np.inf, -np.inf]), 1.0) == 0 and moved(np.array([-np.inf, 3.0]), 1.0) == 1
 
 
 def test_a_check_that_leads_moves_the_answer_and_settles_it(memory, shelves, views):

@@ -36,7 +36,7 @@ def test_a_block_is_compared_with_its_own_first_line_and_shares_with_nothing():
     assert [row["method"] for row in told] == [
         "views of remembered things",
         "known ones by the right name",
-        "views of new things",
+        "views of new things, a third of all",
     ]
     assert not any("low" in row for row in told), "a share is no difference to another one"
     assert told[0]["note"] == "Crop, 100.0 %, 95 % interval 100.0 to 100.0" and told[2]["note"].startswith(
@@ -83,7 +83,7 @@ def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monke
     encoders = [column.name for column in spec.columns]
     if spec.judged == "views":
         assert list(result["method"])[:4] == [f"after {k} view{'s' * (k > 1)}" for k in curves.AFTER]
-        assert len(result) == len(encoders) * (4 + 4 + 3) and len(report.notes(result)) == 3 * len(encoders)
+        assert len(result) == len(encoders) * (4 + 4 + 4) and len(report.notes(result)) == 4 * len(encoders)
         figure = figures.learning(result, title=spec.title)
     elif spec.judged == "learning":
         assert len(result) == len(encoders) * len(interactions.KINDS) * len(interactions.AFTER)
