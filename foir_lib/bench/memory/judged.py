@@ -1,15 +1,17 @@
 """Rows of the tables that judge a memory, in the long format of every table."""
 
-from foir_lib.bench.memory import checks, curves, interactions, reflection
+from foir_lib.bench.memory import checks, curves, interactions, reflection, vqa
+from foir_lib.bench.memory.connector import Connector, routed
 from foir_lib.bench.memory.views import Views, family
 from foir_lib.bench.metrics.intervals import against_first, interval
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import unknown
 from foir_lib.memory.reflection import Reflector
+from foir_lib.models.text_image import load_text_image
 
 
 def rows(kind: str, experiment, columns) -> list[dict]:
-    """Rows of what a memory is judged by, "views", "checks", "learning" or "reflection": metric (with the encoder and what is remembered), method (what is compared),
+    """Rows of what a memory is judged by, one of :data:`KINDS`: metric (with the encoder and what is remembered), method (what is compared),
     ours (percent), low and high of the difference to the first method; a share has its own interval as a ``note``."""
     if kind not in KINDS:
         raise unknown("kind of judging", kind, KINDS)
@@ -23,26 +25,36 @@ def rows(kind: str, experiment, columns) -> list[dict]:
             continue
         for block, scores in KINDS[kind](experiment, views, column.retriever).items():
             found += _block(column.name, block, scores)
+            if kind in (VQA, REPLACEMENT, CONNECTOR):
+                found[-len(scores)]["note"] = _interval(f"{column.name}, {block}".removesuffix(", "), *scores.values())
     return found
+
+
+def _interval(name, first, *_):
+    """A share and its own interval, as a sentence."""
+    (metric,) = first.metrics
+    low, high = interval(first, metric)
+    return f"{name}, {100 * first.metrics[metric]:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
 
 
 def _block(encoder, block, scores: dict[str, Score]) -> list[dict]:
     metric = next(iter(next(iter(scores.values())).metrics))
-    bounds = {} if block == NOVEL else against_first(scores, metric)
+    bounds = {} if block in SHARES else against_first(scores, metric)
     found = []
     for name, one in scores.items():
         row = {"method": SAID.get(name, name), "metric": f"{metric} ({', '.join(filter(None, (encoder, block)))})", "ours": 100 * one.metrics[metric]}
         if name in bounds:
             row |= {"low": 100 * bounds[name].low, "high": 100 * bounds[name].high}
-        if block == NOVEL:
-            low, high = interval(one, metric)
-            row["note"] = f"{encoder}, {row['ours']:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+        if block in SHARES:
+            row["note"] = _interval(encoder, one)
         found.append(row)
     return found
 
 
 SAID = {"remembered": "views of remembered things", "right": "known ones by the right name", "new": "views of new things, a third of all", "left out": "views of each thing left out"}
 APART, ALIKE, EVERY, NOVEL, ALL = "one of a family", "look-alikes too", "all things", "new things", ""
+ROUTES = "whose answer is taken"
+SHARES = (NOVEL, ROUTES)  # blocks of shares, of which none is compared with another
 
 
 def _views(experiment, views, retriever):
@@ -74,5 +86,22 @@ def _reflection(experiment, views, column) -> list[dict]:
     return found
 
 
-REFLECTION = "reflection"
-KINDS = {"views": _views, "checks": _checks, "learning": _learning, REFLECTION: None}
+def _connector(experiment, views, retriever):
+    answers, routes = routed(Connector.beside(views, retriever, experiment.corpus.seed), experiment.corpus.seed)
+    return {ALL: answers, ROUTES: routes}
+
+
+def _vqa(experiment, views, retriever):
+    """Questions answered by mini-lmm, without and with the connector's names."""
+    seed, model = experiment.corpus.seed, load_text_image("mini-lmm", experiment.model.device)
+    return vqa.vqa(model, vqa.questions(views, seed=seed), Connector.beside(views, retriever, seed))
+
+
+def _replacement(experiment, views, retriever):
+    """Words in the place of pictures, read by mini-lmm."""
+    seed = experiment.corpus.seed
+    return vqa.replacement(load_text_image("mini-lmm", experiment.model.device), vqa.questions(views, seed=seed), seed)
+
+
+REFLECTION, VQA, REPLACEMENT, CONNECTOR = "reflection", "vqa", "replacement", "connector"
+KINDS = {"views": _views, "checks": _checks, "learning": _learning, REFLECTION: None, VQA: _vqa, REPLACEMENT: _replacement, CONNECTOR: _connector}

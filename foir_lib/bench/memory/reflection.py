@@ -19,7 +19,7 @@ MOST_ASKED = 0.5  # of the pictures, where a controller decides
 @dataclass(frozen=True)
 class Reflected:
     """First answers and what a reflector says of them. names (m, n) of candidates, best first, odds (m, n) log-odds of yes, truth (m,),
-    sure (m,): the first's confidence; threshold of yes, learned from the memory's own views."""
+    sure (m,): the first's confidence; threshold of yes, learned from the memory's own views; rows (m,) of the views that asked."""
 
     names: np.ndarray
     odds: np.ndarray
@@ -27,17 +27,22 @@ class Reflected:
     sure: np.ndarray
     unsure: np.ndarray
     threshold: float
+    rows: np.ndarray | None = None
 
     @property
     def first(self) -> np.ndarray:
         """(m,) whether the first answer is right."""
         return self.names[:, 0] == self.truth
 
-    def reflected(self, asked: np.ndarray) -> np.ndarray:
-        """(m,) whether the answer is right after reflection on those ``asked`` (m,) bool: the first candidate that isn't denied, else the first."""
+    def answers(self, asked: np.ndarray) -> np.ndarray:
+        """(m,) names after reflection on those ``asked`` (m,) bool: the first candidate that isn't denied, else the first."""
         yes = ~(self.odds <= self.threshold)  # what can't be asked isn't denied
-        place = np.where(yes.any(1), yes.argmax(1), 0)
-        return np.where(asked, self.names[np.arange(len(place)), place] == self.truth, self.first)
+        place = np.where(asked & yes.any(1), yes.argmax(1), 0)
+        return self.names[np.arange(len(place)), place]
+
+    def reflected(self, asked: np.ndarray) -> np.ndarray:
+        """(m,) whether :meth:`answers` are right."""
+        return self.answers(asked) == self.truth
 
     def controlled(self) -> np.ndarray:
         """(m,) bool: whom a controller asks: the unsure ones, of more than half of all the least sure."""
@@ -87,7 +92,7 @@ def reflect(views: Views, retriever, reflector, alike: bool = True, n_views: int
     own = np.array([_asked(views, reflector, rows[m], labels[[t, other]]) for m, t, other in _own(trial)])
     cut = threshold(own)
     unsure = thresholds.verdicts(answers) == UNSURE
-    return Reflected(labels[answers.things], odds, labels[truth], thresholds.confidence(answers), unsure, cut)
+    return Reflected(labels[answers.things], odds, labels[truth], thresholds.confidence(answers), unsure, cut, tests)
 
 
 def _asked(views, reflector, row, names):

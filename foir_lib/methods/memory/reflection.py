@@ -4,6 +4,7 @@ SHOWS = "Does the picture show {name}?"  # the thesis' question, {name} with its
 SAME = "Do the two pictures show the same thing?"  # ours, of a stored view and a candidate
 HAS = "Is the {key} of the thing {value}?"  # ours, of a stored property
 WHY = "Does the picture show {name}? Say why."  # ours, for the reason on demand
+NAMED = "Names in picture: {names}. {question}"  # the connector hands over what encoders say (wording ours)
 ARTICLES = ("a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "this", "that")
 
 

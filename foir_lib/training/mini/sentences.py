@@ -143,8 +143,13 @@ def _property(rng, thing, world):
 
 
 def where(thing: Shown) -> str:
-    """Where its centre is: "top left", "middle", "bottom" ..., by thirds."""
-    x0, y0, x1, y1 = thing.box
+    """Where a thing is: :func:`place` of its box."""
+    return place(thing.box)
+
+
+def place(box: Sequence[float]) -> str:
+    """Where the centre of a box is, of a picture of side 1: "top left", "middle", "bottom" ..., by thirds."""
+    x0, y0, x1, y1 = box
     words = [("top", "", "bottom")[min(int(1.5 * (y0 + y1)), 2)], ("left", "", "right")[min(int(1.5 * (x0 + x1)), 2)]]
     return " ".join(filter(None, words)) or "middle"
 
