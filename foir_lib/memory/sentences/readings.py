@@ -12,6 +12,7 @@ from foir_lib.memory.sentences.intents import (
     About,
     Alias,
     Ask,
+    Both,
     Correct,
     Count,
     Different,
@@ -96,6 +97,8 @@ SPECIAL = {
 def say(intent: Intent) -> str:
     """An intent as the plainest sentence that is read as it; names stand in quotes where they must."""
     intent = intent.intent if isinstance(intent, Maybe) else intent
+    if isinstance(intent, Both):
+        return ", then ".join(map(say, intent.intents))
     if intent in SPECIAL:
         return SPECIAL[intent]
     form, slots = FORMS[type(intent)], asdict(intent)
