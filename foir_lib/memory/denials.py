@@ -41,14 +41,19 @@ class Settled:
                 if view.who == "human":
                     self._said[view.picture].append((view.box or (0, 0, *view.size), thing.id))
 
-    def denied(self, picture: str, box: Iterable[float]) -> set[str]:
+    def denied(self, picture: str | None, box: Iterable[float]) -> set[str]:
         """Ids of the things that a region (of the picture of this content) was denied to be."""
-        ids = {id for other, id in self._denied[picture] if iou(box, other) >= OVERLAP and id in self.state.rows["thing"]}
+        ids = {id for other, id in self._denied.get(picture, ()) if iou(box, other) >= OVERLAP and id in self.state.rows["thing"]}
         return {self.state.root(id) for id in ids} - ({said} if (said := self.said(picture, box)) else set())
 
-    def said(self, picture: str, box: Iterable[float]) -> str | None:
+    def speaks_of(self, thing: str) -> bool:
+        """Whether any region was denied to be this thing."""
+        rows = self.state.rows["thing"]
+        return any(id in rows and self.state.root(id) == thing for places in self._denied.values() for _, id in places)
+
+    def said(self, picture: str | None, box: Iterable[float]) -> str | None:
         """The thing that a region was said to be by a human, its id."""
-        best = max(((iou(box, other), id) for other, id in self._said[picture]), default=(0.0, None))
+        best = max(((iou(box, other), id) for other, id in self._said.get(picture, ())), default=(0.0, None))
         return best[1] if best[0] >= OVERLAP else None
 
 

@@ -68,7 +68,9 @@ def test_others_sentences_are_understood_and_none_wrongly_in_a_way_that_writes(h
     The grammar was then widened by what these sentences taught: at their first trial it understood 62 to 67 % of those that
     ask or tell something, and four of all wrote what wasn't meant; of one of these the meaning was seen otherwise afterwards. The
     voice "fresh" is of somebody who knew the intents alone: of those 130 it understood 117 at their first trial (90 %; nine of them name
-    the same by another slot, plural or key) and wrote two that weren't meant, both of which are asked back since.
+    the same by another slot, plural or key) and wrote two that weren't meant, both of which are asked back since. The voice "blind" at
+    the table's end was written before another widening: of its 72 sentences 32 (44 %) were understood at their first trial, and one wrote what
+    wasn't meant ("you know what this is", heard as a yes); no question is heard as a yes since.
     """
     others = [(row, one) for row, one in zip(ROWS, heard, strict=True) if row["voice"] != "grammar"]
     assert len(ROWS) >= 300 and len(others) >= len(ROWS) / 2 and len({row["sentence"] for row in ROWS}) == len(ROWS)

@@ -8,7 +8,7 @@ from lark import Token
 
 from foir_lib.memory.sentences import near
 from foir_lib.memory.sentences.compound import compound
-from foir_lib.memory.sentences.intents import Intent, Maybe, Name, Unknown
+from foir_lib.memory.sentences.intents import Intent, Maybe, Name, Unknown, Yes
 from foir_lib.memory.sentences.readings import readings, say
 from foir_lib.memory.sentences.words import words
 
@@ -21,6 +21,8 @@ def understand(text: str) -> Intent:
     found = readings(tokens)
     if not found:
         return compound(text, tokens) or near.guess(text, tokens)
+    if len(found) > 1:
+        found = [one for one in found if not isinstance(one, Yes)] or found  # "you know what this is": who asks hasn't said yes
     if len(found) == 1 and isinstance(found[0], Name) and _past(tokens):
         return Maybe(found[0])
     if len(found) == 1:

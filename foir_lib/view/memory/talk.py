@@ -11,6 +11,7 @@ from foir_lib.data.checks import plain
 from foir_lib.detections import Localisation
 from foir_lib.errors import FoirError, InputError
 from foir_lib.files import cache_root
+from foir_lib.memory.album import SHOWN as MOST
 from foir_lib.memory.album import Album, Hit
 from foir_lib.memory.conversation import Conversation
 from foir_lib.memory.recogniser import KNOWN, Recogniser, Recognition
@@ -31,6 +32,7 @@ from foir_lib.view.widgets.thumbs import encoded
 
 SPOKEN, SHOWN, SIDE = 12, 12, 160  # exchanges and pieces of evidence on the page, pixels of a picture
 WELCOME = "Mark a thing and say what it is: “this is the lab's mug”. Then ask: “what is this?”, “where is the lab's mug?”, “undo”, “help”."
+QUIZ = ("quiz", "quiz me", "quiz please")
 EXAMPLE, ANSWERS = "this is the lab's mug", "y, n, or a name"  # in the empty line
 
 
@@ -49,7 +51,7 @@ class TalkExplorer(Explorer):
         self.corpus, self._objects = corpus, objects
         self.memory = memory if isinstance(memory, Memory) else Memory(memory or _own(), corpus.model)
         self.recogniser = Recogniser(self.memory)
-        self.conversation = Conversation(self.memory, self.recogniser, model, self._find)
+        self.conversation = Conversation(self.memory, self.recogniser, model, self._find, MOST)
         self.spoken, self.evidence, self._album, self._quiz = [], [], None, None
         self.gallery, own = Gallery(), panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
@@ -97,7 +99,10 @@ class TalkExplorer(Explorer):
         return super().state | {"said": said, "things": [thing.name for thing in self.memory.things()], "quiz": len(self._quiz or ())}
 
     def say(self, sentence: str) -> Reply:
-        """Says a sentence about what is marked, or answers the quiz, as the line does; the answer stands below with its evidence."""
+        """Says a sentence about what is marked, or answers the quiz, as the line does; the answer stands below with its evidence. "quiz" begins one."""
+        if sentence.strip(" .!?").casefold() in QUIZ:
+            self.quiz()
+            return self.spoken[-1][1]
         with self.saying():
             reply = self._quiz.answer(sentence) if self._quiz else None
             if reply is None:
