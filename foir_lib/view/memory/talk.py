@@ -141,8 +141,10 @@ class TalkExplorer(Explorer):
         self.line.placeholder = ANSWERS if self._quiz else EXAMPLE
         names = {thing.id: thing.name for thing in things}
         title = "evidence" if self.evidence else ""
-        self.gallery.show([{"title": title, "items": [self._item(i, one, names) for i, one in enumerate(self.evidence)], "empty": ""}])
-        self.gallery.outline([[self._outline(one) for one in self.evidence]] if self.evidence else [])
+        seen = [self._seen(one) for one in self.evidence]
+        items = [self._item(i, one, looks, names) for i, (one, looks) in enumerate(zip(self.evidence, seen, strict=True))]
+        self.gallery.show([{"title": title, "items": items, "empty": ""}])
+        self.gallery.outline([list(map(self._outline, self.evidence, seen))] if self.evidence else [])
 
     def _lines(self, sentence, reply):
         """A sentence and its answer as HTML."""
@@ -175,9 +177,9 @@ class TalkExplorer(Explorer):
         self.show()
 
     def _seen(self, one):
-        """The picture of a piece of evidence, or None where it isn't here any more."""
+        """A piece of evidence as (picture, its region on it or None); None where neither picture nor crop is here any more."""
         try:
-            return self.album.picture(one.image_id) if isinstance(one, Hit) else self.memory.picture_of(one)
+            return (self.album.picture(one.image_id), self.album.region(one.row)) if isinstance(one, Hit) else self.memory.shown(one)
         except FoirError:
             return None
 
@@ -187,22 +189,24 @@ class TalkExplorer(Explorer):
         with suppress(FoirError):  # the picture is gone; the view beside it isn't
             self.panel.ask(self.album.region(self._quiz.hit.row), self._quiz.hit.image_id)
 
-    def _item(self, place, one, names):
-        picture = self._seen(one)
+    def _item(self, place, one, seen, names):
         if isinstance(one, Hit):
             mark, first = "" if one.recognition.verdict == KNOWN else "? ", one.recognition.candidates[0]
             words = f"{mark}{names.get(first.thing.id, first.thing.name)}\n{one.recognition.confidence:.0%} · picture {plain(one.image_id)}"
         else:
             words = f"{names.get(one.thing, '')}\n{'shown' if one.who == 'human' else 'found by itself'}, {one.at[:10]}"
-        words += "" if picture else "\nthe picture is gone"
-        return {"key": place, "image": encoded(picture, SIDE) if picture else b"", "caption": words, "alt": words}
+        words += "" if seen else "\nthe picture is gone"
+        return {"key": place, "image": encoded(seen[0], SIDE) if seen else b"", "caption": words, "alt": words}
 
-    def _outline(self, one):
-        if not isinstance(one, Hit) or (picture := self._seen(one)) is None:
+    def _outline(self, one, seen):
+        """The region of a piece of evidence on its picture; None where only a crop is left, which is the region."""
+        if seen is None or seen[1] is None:
             return None
-        region, known = self.album.region(one.row), one.recognition.verdict == KNOWN
-        found = Localisation.of(region.array, 1.0) if isinstance(region, Mask) else Localisation(None, np.array(astuple(region)), 1.0)
-        drawn, words = outlined(found, picture.size), "known" if known else "unsure"
+        picture, region = seen
+        known = not isinstance(one, Hit) or one.recognition.verdict == KNOWN
+        found = Localisation.of(region.pixels(picture.size), 1.0) if isinstance(region, Mask) else Localisation(None, np.array(astuple(region)), 1.0)
+        drawn = outlined(found, picture.size)
+        words = "shown" if isinstance(one, View) else "known" if known else "unsure"
         paths = [path.ravel().tolist() for path in drawn.paths]
         return {"size": drawn.size, "paths": paths, "kind": "right" if known else "unknown", "words": words, "alt": words}
 
