@@ -111,7 +111,7 @@ class Conversation:
 
     def _state(self, intent) -> bool:
         """Whether "is it full?" asks for a state rather than for a thing: no thing is called so, nor nearly so."""
-        if not isinstance(intent, Ask) or not intent.name.islower() or names.plain(intent.name) != intent.name:
+        if not isinstance(intent, Ask) or intent.name in self.context.memory.journal.current().rows["thing"] or not intent.name.islower() or names.plain(intent.name) != intent.name:
             return False
         surely = isinstance(next(iter(readings(words(f"this is {intent.name}"))), None), Name)
         return not surely and not self.context.named(intent.name) and not names.near(intent.name, self.context.memory.things())

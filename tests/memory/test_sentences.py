@@ -70,7 +70,8 @@ def test_others_sentences_are_understood_and_none_wrongly_in_a_way_that_writes(h
     voice "fresh" is of somebody who knew the intents alone: of those 130 it understood 117 at their first trial (90 %; nine of them name
     the same by another slot, plural or key) and wrote two that weren't meant, both of which are asked back since. The voice "blind" at
     the table's end was written before another widening: of its 72 sentences 32 (44 %) were understood at their first trial, and one wrote what
-    wasn't meant ("you know what this is", heard as a yes); no question is heard as a yes since.
+    wasn't meant ("you know what this is", heard as a yes); no question is heard as a yes since; of its
+    last 40, written after that, 33 (82 %) at their first, and none wrote what wasn't meant.
     """
     others = [(row, one) for row, one in zip(ROWS, heard, strict=True) if row["voice"] != "grammar"]
     assert len(ROWS) >= 300 and len(others) >= len(ROWS) / 2 and len({row["sentence"] for row in ROWS}) == len(ROWS)

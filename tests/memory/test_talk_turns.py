@@ -8,6 +8,7 @@ from small_memory import REGION, Nearest, names, plain
 from foir_lib import Memory
 from foir_lib.memory.conversation import Conversation
 from foir_lib.memory.denials import deny, settled
+from foir_lib.memory.recogniser import UNSURE, Candidate, Recognition
 from foir_lib.prompts import Box
 
 
@@ -192,3 +193,21 @@ def test_it_is_nothing_once_it_was_taken_back(two, memory):
 @pytest.mark.parametrize("quotes", ["“{}”", "„{}“", "„{}”", "«{}»", "»{}«", "”{}”", "「{}」", "『{}』", "《{}》", "‹{}›", "›{}‹", "‚{}‘", '"{}"', "＂{}＂"])
 def test_quotes_of_any_language_hold_a_name(talk, memory, quotes):
     assert talk.tell(f"this is {quotes.format('the end')}", plain("red"), REGION).kind == "done" and names(memory) == ["the end"]
+
+
+def test_a_yes_to_a_choice_asks_which_and_the_nearest_name_is_taken_by_a_yes(two, memory):
+    two.context.recognise = lambda *_: Recognition(UNSURE, tuple(Candidate(t, t.views[0], 0.9) for t in memory.things()), 0.5, "Is it the mug or the cup?", "colours")
+    assert two.tell("what is this?", plain("#f80404"), Box(2, 2, 18, 18)).kind == "question"
+    assert two.tell("yes").question == "Which one: the mug or the cup?" and two.tell("the second").things[0].name == "the cup"
+    two.context.recognise = Nearest(memory).recognise
+    two.tell("this is the kettle", plain("blue"), REGION)
+    two.tell("is this the ketle?")
+    assert "the kettle" in two.tell("yes").text
+
+
+def test_it_is_the_region_that_was_asked_about_though_nobody_knows_what_it_is(two, memory):
+    two.tell("what is this?", plain("green"))
+    before = kinds(memory)
+    assert two.tell("it is yellow").kind == "refused" and kinds(memory) == before
+    assert two.tell("what is this?").question == "What is it called?" and two.tell("the tray").kind == "done"
+    assert two.tell("it is yellow").kind == "done" and two.tell("how many yellow things do you know?").text == "I know 1 such thing: the tray."

@@ -101,6 +101,8 @@ class Context:
         self.recognition = denials.without(self.recognise(self.picture, self.region), self.denied())
         if self.recognition.thing:
             self.mention(self.recognition.thing)
+        else:
+            self.fresh = True  # "it" is this region, of which isn't known what it is
         return self.recognition
 
     def denied(self) -> set[str]:
@@ -141,7 +143,7 @@ class Context:
 
     def it(self) -> Thing:
         """The thing that "it" is: what a region just marked shows, else what was last spoken of. InputError for none."""
-        if self.fresh and self.marked:
+        if self.fresh and (self.marked or self.recognition is not None):
             stored = self.view()
             thing = self.memory.resolve(stored.thing) if stored else self.recognised().thing
             if thing is None:

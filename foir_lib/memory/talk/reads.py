@@ -87,7 +87,7 @@ def show(c: Context, said: Show) -> Reply:
     """Things by owner, property or kind; all things."""
     things = tuple(c.memory.things() if said.of is None else c.named(said.of))
     if not things and said.of is not None:
-        raise c.nobody(said.of)
+        return Reply(f"I know nothing of “{said.of}”: no name, owner or property says so.")
     c.mention(*things)
     if not things:
         return Reply("I know nothing yet: mark something and say what it is.")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from foir_lib.memory.names import said_of, sentence_of
 from foir_lib.memory.recogniser import KNOWN
 from foir_lib.memory.state import Event, Thing
+from foir_lib.text import LABEL, one_line
 
 OPENINGS = ("the ", "a ", "an ", "my ", "our ", "your ", "his ", "her ", "their ", "all ")
 
@@ -27,7 +28,7 @@ def begun(text: str) -> str:
 def thing_said(thing: Thing) -> str:
     """A thing among others: its name, what was said of it, and how many views there are."""
     said = [*(said_of(*one) for one in thing.properties.items()), n_of(len(thing.views), "view")]
-    return f"{thing.name} ({', '.join(said)})"
+    return f"{one_line(thing.name, LABEL)} ({one_line(', '.join(said))})"
 
 
 def found(results: Sequence, most: int | None = None) -> str:

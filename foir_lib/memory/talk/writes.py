@@ -35,7 +35,7 @@ def name(c: Context, said: Name | Correct | Rename) -> Reply:
     """Stores the region as a view of the thing so called, or of a new one; a region that was another thing's moves."""
     if c.picture is None:
         raise InputError("There is no picture yet: open one, mark a region, then say what it is.")
-    if not c.marked:
+    if not c.marked and c.recognition is None:
         c.marked, c.pending = True, Pending(yes=said)
         return Reply("Nothing is marked. Is it the whole picture?", "question", question="Is it the whole picture?")
     called = target(c, said)
@@ -180,6 +180,9 @@ def describe(c: Context, said: Property) -> Reply:
 def yes(c: Context, _: Yes) -> Reply | Intent:
     """What a question asked for; without one, nothing."""
     waiting, c.pending = c.pending, None
+    if waiting and waiting.choices and not waiting.yes:
+        c.pending, question = waiting, f"Which one: {listed([thing.name for thing in waiting.choices], 'or')}?"
+        return Reply(question, "question", waiting.choices, question=question)
     return (
         waiting.yes
         if waiting and waiting.yes

@@ -21,7 +21,7 @@ from foir_lib.memory.talk.quiz import Quiz
 from foir_lib.memory.things import Memory
 from foir_lib.prompts import Mask
 from foir_lib.registry import register
-from foir_lib.text import SENTENCE, markup, one_line
+from foir_lib.text import markup
 from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets.gallery import Gallery
@@ -149,9 +149,9 @@ class TalkExplorer(Explorer):
     def _lines(self, sentence, reply):
         """A sentence and its answer as HTML."""
         if sentence:
-            yield markup('<p class="foir-you">{}</p>', one_line(sentence, SENTENCE))
+            yield markup('<p class="foir-you">{}</p>', sentence)
         by = markup("<b>the model says</b> ") if reply.by_model else ""
-        yield markup('<p class="foir-me foir-{}">{}{}</p>', reply.kind, by, one_line(reply.text, SENTENCE))
+        yield markup('<p class="foir-me foir-{}">{}{}</p>', reply.kind, by, reply.text)
 
     def _pressed(self, work):
         """A button's work; the next sentence can be typed at once."""
