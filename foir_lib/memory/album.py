@@ -1,12 +1,18 @@
 """An album: a folder or set indexed once, thing by thing, so that a memory can be asked about all of its pictures."""
 
-from dataclasses import dataclass
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from foir_lib.data.checks import plain
 from foir_lib.data.sets import RetrievalSet
+from foir_lib.errors import FoirError
+from foir_lib.memory.database.crops import content
+from foir_lib.memory.denials import OVERLAP, deny, iou, settled, without
 from foir_lib.memory.encoding import vectors_of
 from foir_lib.memory.recogniser import KNOWN, UNSURE, Recogniser, Recognition, recogniser_of
 from foir_lib.memory.state import Thing
@@ -15,7 +21,6 @@ from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.decomposed.decomposing import TOKENS, decompose
 from foir_lib.retrievers.parts import Prompted
 
-OVERLAP = 0.5  # IoU from which two regions of a picture are the same thing seen twice
 SHOWN = 50  # regions that a question is answered with at most
 
 
@@ -43,7 +48,8 @@ class Album:
         self.objects = decompose(corpus, objects or corpus.setting("objects", TOKENS))
         self.boxes = [Box(*box) for box in self.objects.boxes.tolist()]
         self._vectors = [self._encoded(encoder, cache, progress) for encoder in self.recogniser.encoders]
-        self._answers = None, []
+        self._answers, self._contents = (None, []), {}
+        self._paths = dict(zip(map(plain, self.set.images["image_id"]), map(str, self.set.images["path"])))
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -62,6 +68,15 @@ class Album:
     def picture(self, image_id: int | str) -> Image.Image:
         """A picture of the album."""
         return self.set.open(image_id)
+
+    def content(self, image_id: int | str) -> str | None:
+        """What names a picture in the memory; None where it isn't there any more, or can't be read."""
+        if image_id not in self._contents or not os.path.isfile(self._paths[image_id]):
+            try:
+                self._contents[image_id] = content(self.picture(image_id))
+            except FoirError:
+                return None
+        return self._contents[image_id]
 
     def region(self, row: int) -> Box | Mask:
         """What the decomposition found: a mask on its picture where there is one, else the box."""
@@ -82,6 +97,9 @@ class Album:
         mine = [hit for hit in self.hits() if hit.recognition.candidates and hit.recognition.candidates[0].thing.id == thing.id]
         order = {KNOWN: 0, UNSURE: 1}
         kept = [hit for hit in mine if hit.recognition.verdict == KNOWN or (unsure and hit.recognition.verdict == UNSURE)]
+        known = settled(self.memory)
+        if known.speaks_of(thing.id):
+            kept = [hit for hit in kept if thing.id not in known.denied(self.content(hit.image_id), astuple(hit.box))]
         kept.sort(key=lambda hit: (order[hit.recognition.verdict], -hit.recognition.confidence, -hit.recognition.candidates[0].score, hit.row))
         return _once(kept)[:SHOWN]
 
@@ -92,30 +110,44 @@ class Album:
         return known, len(found) - known
 
     def quiz(self, n: int = 20) -> list[Hit]:
-        """The ``n`` unsure regions whose answers teach most: the least sure of their things first, one of a thing in turn."""
+        """The ``n`` unsure regions whose answers teach most: the least sure of their things first, one of a thing in turn.
+
+        Regions that people named, what was denied of one, and pictures that are gone are not asked again.
+        """
         unsure = _once(sorted((h for h in self.hits() if h.recognition.verdict == UNSURE), key=lambda h: abs(h.recognition.confidence - 0.5)))
         turns, seen = [], {}
         for hit in unsure:
             id = hit.recognition.candidates[0].thing.id
             seen[id] = seen.get(id, 0) + 1
             turns.append((seen[id], len(turns), hit))
-        return [hit for _, _, hit in sorted(turns, key=lambda turn: turn[:2])][:n]
+        asked = self._open(hit for _, _, hit in sorted(turns, key=lambda turn: turn[:2]))
+        return [hit for hit, _ in zip(asked, range(n))]
+
+    def _open(self, hits) -> Iterator[Hit]:
+        """Those hits whose picture is there and of which something is left to ask, with the candidates that weren't denied."""
+        known = settled(self.memory)
+        for hit in hits:
+            picture, box = self.content(hit.image_id), astuple(hit.box)
+            if picture and not known.said(picture, box):
+                left = without(hit.recognition, known.denied(picture, box))
+                if left.verdict == UNSURE:
+                    yield replace(hit, recognition=left)
 
     def confirm(self, hit: Hit, name: str) -> Thing:
         """Adds the region as a human's view of the thing called ``name``."""
-        path = self.set.images.set_index("image_id")["path"].loc[hit.image_id]
-        return self.memory.add(name, self.picture(hit.image_id), self.region(hit.row), path=path)
+        return self.memory.add(name, self.picture(hit.image_id), self.region(hit.row), path=self._paths[hit.image_id])
+
+    def deny(self, hit: Hit, thing: Thing) -> None:
+        """Notes that the region isn't that thing."""
+        deny(self.memory, self.picture(hit.image_id), self.region(hit.row), thing)
+
 
 def _once(hits):
     """Hits without those that overlap an earlier one on the same picture."""
-    kept = []
+    kept, of = [], defaultdict(list)
     for hit in hits:
-        if all(hit.image_id != other.image_id or _iou(hit.box, other.box) < OVERLAP for other in kept):
+        box = astuple(hit.box)
+        if all(iou(box, other) < OVERLAP for other in of[hit.image_id]):
+            of[hit.image_id].append(box)
             kept.append(hit)
     return kept
-
-
-def _iou(a, b):
-    width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-    shared = max(width, 0) * max(height, 0)
-    return shared / ((a.x1 - a.x0) * (a.y1 - a.y0) + (b.x1 - b.x0) * (b.y1 - b.y0) - shared)

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from foir_lib.errors import InputError
 
 LONGEST = 20_000  # letters of a name or a value
-SIMILAR = 60  # letters that are compared for similar names
+SIMILAR, ALIKE = 60, 0.6  # letters that are compared for similar names, and how alike those are that are named
 ARTICLE = re.compile(r"^(?:the|a|an) (?=\S)")
+HEARD = {"mine": "yours", "ours": "yours", "yours": "mine", "theirs": "theirs"}  # owners as the listener says them
 WORDLESS = ("one", "thing")  # "the blue one"
 
 
@@ -61,7 +62,50 @@ def told(thing) -> str:
 
 def nothing(said: str, things: Iterable) -> InputError:
     """What to answer where no Thing is called so: the nearest names."""
-    names = [name[:SIMILAR] for thing in things for name in (thing.name, *thing.aliases)]
-    close = difflib.get_close_matches(said[:SIMILAR], names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "show it and give it this name first."
+    close = [repr(thing.name[:SIMILAR]) for thing in near(said, things)]
+    hint = f"did you mean {' or '.join(close)}?" if close else "show it and give it this name first."
     return InputError(f"There is no thing {said!r} in the memory: {hint}")
+
+
+def sentence_of(name: str, key: str, value: str) -> str:
+    """A property as a sentence: "the mug belongs to the lab", "the colour of the mug is blue"."""
+    if key == "belongs to":
+        return f"{name} is {HEARD[value]}" if value in HEARD else f"{name} belongs to {value}"
+    return f"{name} is made of {value}" if key == "material" else f"the {key} of {name} is {value}"
+
+
+def said_of(key: str, value: str) -> str:
+    """A property in a list: "colour blue", "belongs to the lab", "yours" where the speaker said "mine"."""
+    return HEARD[value] if key == "belongs to" and value in HEARD else f"{key} {value}"
+
+
+def near(said: str, things: Iterable, n: int = 3) -> list:
+    """Things, nearest first, of whose names or aliases ``said`` may be a slip, article and case aside."""
+    close, asks = {}, plain(said)[:SIMILAR]
+    for thing in things:
+        for name in (thing.name, *thing.aliases):
+            if (ratio := difflib.SequenceMatcher(None, asks, plain(name)[:SIMILAR]).ratio()) >= ALIKE:
+                close[thing.id] = max((ratio, thing), close.get(thing.id, (0, thing)), key=lambda one: one[0])
+    return [thing for _, thing in sorted(close.values(), key=lambda one: -one[0])[:n]]
+
+
+def slips(said: str, things: Iterable) -> list:
+    """Things one of whose names differs from ``said`` in one slip of one longer word without digits: "the lab's mugg"."""
+    return [thing for thing in things if any(_slip(plain(said).split(), plain(name).split()) for name in (thing.name, *thing.aliases))]
+
+
+def _slip(a, b):
+    other = [(x, y) for x, y in zip(a, b) if x != y]
+    if len(a) != len(b) or len(other) != 1:
+        return False
+    x, y = other[0]
+    longer = min(len(x), len(y)) >= 3 and max(len(x), len(y)) >= 4 and not any(letter.isdigit() for letter in x + y)
+    swapped = len(x) == len(y) and sorted(x) == sorted(y) and sum(p != q for p, q in zip(x, y)) == 2
+    return longer and (swapped or _one_letter(x, y))
+
+
+def _one_letter(x, y):
+    """Whether one letter was added, left out or taken for another inside of a word that begins alike."""
+    short, long = sorted((x, y), key=len)
+    i = next((i for i, (p, q) in enumerate(zip(short, long)) if p != q), len(short))
+    return i > 0 and len(long) - len(short) <= 1 and short[i + (len(long) == len(short)) :] == long[i + 1 :]

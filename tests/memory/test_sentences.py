@@ -16,6 +16,7 @@ from foir_lib.memory.sentences.intents import (
     About,
     Alias,
     Ask,
+    Both,
     Correct,
     Count,
     Different,
@@ -67,7 +68,10 @@ def test_others_sentences_are_understood_and_none_wrongly_in_a_way_that_writes(h
     The grammar was then widened by what these sentences taught: at their first trial it understood 62 to 67 % of those that
     ask or tell something, and four of all wrote what wasn't meant; of one of these the meaning was seen otherwise afterwards. The
     voice "fresh" is of somebody who knew the intents alone: of those 130 it understood 117 at their first trial (90 %; nine of them name
-    the same by another slot, plural or key) and wrote two that weren't meant, both of which are asked back since.
+    the same by another slot, plural or key) and wrote two that weren't meant, both of which are asked back since. The voice "blind" at
+    the table's end was written before another widening: of its 72 sentences 32 (44 %) were understood at their first trial, and one wrote what
+    wasn't meant ("you know what this is", heard as a yes); no question is heard as a yes since; of its
+    last 40, written after that, 33 (82 %) at their first, and none wrote what wasn't meant.
     """
     others = [(row, one) for row, one in zip(ROWS, heard, strict=True) if row["voice"] != "grammar"]
     assert len(ROWS) >= 300 and len(others) >= len(ROWS) / 2 and len({row["sentence"] for row in ROWS}) == len(ROWS)
@@ -78,12 +82,12 @@ def test_others_sentences_are_understood_and_none_wrongly_in_a_way_that_writes(h
 
 def test_no_sentence_that_writes_has_a_second_reading(heard):
     for row, one in zip(ROWS, heard, strict=True):
-        assert not one.writes or readings(words(row["sentence"])) == [one], row["sentence"]
+        assert not one.writes or isinstance(one, Both) or readings(words(row["sentence"])) == [one], row["sentence"]
 
 
 def test_every_intent_has_sentences():
     spoken = {row["intent"].removeprefix("Maybe ").partition(":")[0] for row in ROWS}
-    assert spoken == {kind.__name__ for kind in Intent.__subclasses__()} - {"Maybe"}
+    assert spoken >= {kind.__name__ for kind in Intent.__subclasses__()} - {"Maybe", "Both"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -134,7 +138,7 @@ TOLD = st.one_of(
     *(
         st.builds(kind, *(SLOTS.get(slot.name, PLAIN) for slot in fields(kind)))
         for kind in Intent.__subclasses__()
-        if kind not in (Maybe, Unknown)
+        if kind not in (Maybe, Both, Unknown)
     )
 )
 
@@ -187,7 +191,7 @@ def test_any_text_gives_an_intent_soon_and_never_an_error(text):
     heard = understand(text)
     assert time.thread_time() - began < 5, "it hangs"
     assert isinstance(heard, Intent) and isinstance(hash(heard), int) and str(heard)
-    if heard.writes:
+    if heard.writes and not isinstance(heard, Both):
         assert len(readings(words(text))) == 1
 
 
@@ -206,8 +210,8 @@ def test_no_keyword_hides_another_and_each_is_reached():
 
 
 def test_intents_are_all_in_one_place_and_say_whether_they_write():
-    writing = {kind for kind in Intent.__subclasses__() if kind.writes}
+    writing = {kind for kind in Intent.__subclasses__() if kind.writes} - {Both}
     assert writing == {Name, Correct, Same, Different, Forget, Undo, Redo, Alias, Rename, Property, Yes}
     reading = {What, Where, Count, Show, About, Ask, No, Why, History, Help}
-    assert reading == set(Intent.__subclasses__()) - writing - {Maybe, Unknown}
+    assert reading == set(Intent.__subclasses__()) - writing - {Maybe, Both, Unknown}
     assert intents.Unknown("x") == Unknown("x", ())

@@ -9,6 +9,7 @@ from foir_lib.errors import InputError
 from foir_lib.memory.database.fold import Change, State
 
 STEPS = ("undo", "redo")  # events about an event, their target
+DENIED = "deny"  # an event that changes no row, and can be undone; its body says of what: picture, box, thing
 PASSIVE = (*STEPS, "conflict", "purged")  # events that change nothing by themselves and can't be undone
 
 

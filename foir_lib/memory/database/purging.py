@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from foir_lib.errors import InputError
 from foir_lib.memory.database import tables
-from foir_lib.memory.database.events import STEPS, changes_of, new_id, now
+from foir_lib.memory.database.events import DENIED, STEPS, changes_of, new_id, now
 from foir_lib.memory.database.fold import Change, State
 from foir_lib.memory.database.journal import Journal, folded
 from foir_lib.memory.database.tables import events
@@ -75,7 +75,8 @@ def _rewrite(connection, state, rows, gone, dropped):
     for row in rows:
         changes = changes_of(row["body"])
         kept = [] if row["id"] in dropped else list(filter(None, (_without(state, change, gone, homeless) for change in changes)))
-        if changes and kept != changes:
+        about_gone = row["kind"] == DENIED and (row["id"] in dropped or row["body"].get("thing") in gone["thing"])
+        if changes and kept != changes or about_gone:
             body = {"changes": [list(change) for change in kept]} if kept else {}
             new.append({"id_": row["id"], "kind": row["kind"] if kept else "purged", "body": body})
     if new:

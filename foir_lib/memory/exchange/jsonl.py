@@ -14,14 +14,14 @@ from foir_lib.errors import FoirError, InputError, IntegrityError, MissingError
 from foir_lib.files import as_path, atomic_write, disk_errors
 from foir_lib.memory import names
 from foir_lib.memory.database import crops, tables
-from foir_lib.memory.database.events import PASSIVE, STEPS
+from foir_lib.memory.database.events import DENIED, PASSIVE, STEPS
 from foir_lib.memory.database.fold import Change, State, as_row
 from foir_lib.memory.database.journal import Journal
 from foir_lib.prompts import Box
 
 VERSION = 1
 FILES = ("things.jsonl", "events.jsonl", "memory.json")
-KINDS = ("add", "confirm", "rename", "alias", "describe", "merge", "unmerge", "move", "forget", *PASSIVE)
+KINDS = ("add", "confirm", "rename", "alias", "describe", "merge", "unmerge", "move", "forget", DENIED, *PASSIVE)
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 When = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$")]
 Who = Literal["human", "machine"]

@@ -4,8 +4,11 @@ What is not surely understood never becomes an intent that writes: two readings,
 that may be a mere word are asked back (Maybe) or answered by what would have been understood (Unknown).
 """
 
+from lark import Token
+
 from foir_lib.memory.sentences import near
-from foir_lib.memory.sentences.intents import Intent, Maybe, Name, Unknown
+from foir_lib.memory.sentences.compound import compound
+from foir_lib.memory.sentences.intents import Intent, Maybe, Name, Unknown, Yes
 from foir_lib.memory.sentences.readings import readings, say
 from foir_lib.memory.sentences.words import words
 
@@ -17,7 +20,9 @@ def understand(text: str) -> Intent:
     tokens = words(text) if len(text) <= LONGEST else []
     found = readings(tokens)
     if not found:
-        return near.guess(text, tokens)
+        return compound(text, tokens) or near.guess(text, tokens)
+    if len(found) > 1:
+        found = [one for one in found if not isinstance(one, Yes)] or found  # "you know what this is": who asks hasn't said yes
     if len(found) == 1 and isinstance(found[0], Name) and _past(tokens):
         return Maybe(found[0])
     if len(found) == 1:
@@ -40,3 +45,24 @@ def _past(tokens):
     """Whether something *was*, had been or would be *a* thing: "that was a long meeting" is talk more often than it is a name."""
     types = [token.type for token in tokens]
     return any(one in ("WAS", "WERE", "BEEN", "BE") and after in ("A", "AN") for one, after in zip(types, types[1:]))
+
+
+UNDECIDED = {"KNOW", "MIND", "SKIP", "STOP", "CANCEL", "FORGET", "SURE", "MEAN"}
+
+
+def denies(text: str) -> bool:
+    """Whether a No says that it isn't so ("no", "not that one"), rather than "I don't know", "never mind" or "stop"."""
+    return not UNDECIDED & {token.type for token in words(text[:LONGEST])}
+
+
+NAMELESS = set("idk whatever nothing hm hmm hmmm uh um er nvm later pass next me you i none unknown dunno huh meh eh lol wtf omg beats clue".split())
+
+
+def bare(text: str) -> str | None:
+    """The name that a sentence is and nothing else, as in an answer to "what is it called?"; None where it isn't surely one."""
+    tokens = words(text) if len(text) <= LONGEST else []
+    found = readings([Token("THIS", "this"), Token("IS", "is"), *tokens]) if tokens else []
+    told = found[0].intent if len(found) == 1 and isinstance(found[0], Maybe) else found[0] if len(found) == 1 else None
+    if not isinstance(told, Name) or any(token.type == "QMARK" for token in tokens):
+        return None
+    return None if NAMELESS & set(told.name.casefold().split()) else told.name

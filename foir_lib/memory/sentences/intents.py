@@ -111,7 +111,7 @@ class Yes(Intent):
 
 @dataclass(frozen=True)
 class No(Intent):
-    """An answer is rejected; what it is instead isn't said, so nothing is written."""
+    """An answer is rejected: that is noted of the region; what it is instead isn't said, so no thing changes."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,20 @@ class Maybe(Intent):
 
     def __str__(self) -> str:
         return f"Maybe {self.intent}"
+
+
+@dataclass(frozen=True)
+class Both(Intent):
+    """ "This is my mug and it is blue": several things to do, one after another."""
+
+    intents: tuple[Intent, ...]
+
+    @property
+    def writes(self) -> bool:
+        return any(intent.writes for intent in self.intents)
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.intents))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from foir_lib.memory.sentences.intents import (
     About,
     Alias,
     Ask,
+    Both,
     Correct,
     Count,
     Different,
@@ -96,6 +97,8 @@ SPECIAL = {
 def say(intent: Intent) -> str:
     """An intent as the plainest sentence that is read as it; names stand in quotes where they must."""
     intent = intent.intent if isinstance(intent, Maybe) else intent
+    if isinstance(intent, Both):
+        return ", then ".join(map(say, intent.intents))
     if intent in SPECIAL:
         return SPECIAL[intent]
     form, slots = FORMS[type(intent)], asdict(intent)
@@ -164,7 +167,7 @@ MAKE = {  # what becomes of each rule of the grammar, given what became of its p
     "same": _of_two(Same), "perhaps_same": lambda *_: Maybe(Same()),
     "perhaps_forget": lambda *_: Maybe(Forget()),
     "noun": lambda *_: Discard, "different": _of_two(Different),
-    "forget": lambda thing: Forget(None if thing is THEM else thing), "undo": Undo, "redo": Redo, "alias": Alias, "rename": Rename,
+    "forget": lambda thing: Forget(None if thing is THEM else thing), "undo": Undo, "redo": Redo, "alias": Alias, "alias_of": lambda name, thing: Alias(thing, name), "rename": Rename,
     "shaded": lambda thing, value: Property(thing, "colour", value), "keyed": Property,
     "keyed_it": lambda key, value: Property(None, key, value), "keyed_last": lambda key, thing, value: Property(thing, key, value),
     "belongs": lambda thing, owner: Property(thing, "belongs to", owner), "owns": lambda owner, thing: Property(thing, "belongs to", owner),

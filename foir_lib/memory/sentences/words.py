@@ -8,8 +8,9 @@ from lark import Lark, Token
 from lark.lexer import Lexer
 
 _SEP = r"?!.,;:…()\[\]{}—–¿¡。，、？！；："
-_QUOTED = r"\"([^\"]+)\"|“([^“”]+)”|„([^„“”]+)[“”]|«([^«»]+)»|‘((?:[^‘’]|’(?=\w))+)’|(?<!\S)'((?:[^']|'(?=\w))+)'(?!\w)"
+_QUOTED = r"\"([^\"]+)\"|“([^“”]+)”|„([^„“”]+)[“”]|«([^«»]+)»|»([^«»]+)«|”([^”]+)”|「([^「」]+)」|『([^『』]+)』|《([^《》]+)》|＂([^＂]+)＂|‹([^‹›]+)›|›([^‹›]+)‹|‚([^‚‘’]+)[‘’]|‘((?:[^‘’]|’(?=\w))+)’|(?<!\S)'((?:[^']|'(?=\w))+)'(?!\w)"
 _PIECE = re.compile(rf"{_QUOTED}|([{_SEP}]+)|((?:[^\s{_SEP}]|(?<=\d)[.,:](?=\d))+)")
+_BREAK = re.compile(r"[.;!?]+\s+(?:(?:and|then)\s+)*|,?\s+(?:and\s+then|and\s+also|and|then)\s+|,\s+then\s+", re.IGNORECASE)
 _SHORT = {"'s": "is", "'re": "are", "'ve": "have", "'ll": "will", "'d": "would", "'m": "am"}
 _SHORTENED = frozenset(
     "what where who how that this it there here he she i you we they these those one everything".split()
@@ -87,6 +88,13 @@ def words(text: str) -> list[Token]:
                 tokens.append(Token(_type(one, word, begins or shout), _letters(one, word, plain, begins), **at))
         begins = False
     return _parted(_its(tokens))
+
+
+def breaks(text: str) -> list[tuple[int, int]]:
+    """Where a sentence may be two: the places (begin, end) of "and", "then" and of marks that end a sentence, outside of quotes."""
+    quoted = [(t.start_pos, t.end_pos) for t in words(text) if t.type == "QUOTED"]
+    places = [found.span() for found in _BREAK.finditer(text)]
+    return [(a, b) for a, b in places if a > 0 and b < len(text) and not any(x < b and a < y for x, y in quoted)]
 
 
 def _spelled_out(word):

@@ -9,14 +9,15 @@ from PIL import Image
 
 from foir_lib.errors import InputError
 from foir_lib.images import rgb
-from foir_lib.memory import names
+from foir_lib.memory import denials, names
 from foir_lib.memory.database import crops
 from foir_lib.memory.recogniser import Recognition
 from foir_lib.memory.sentences.intents import Intent
 from foir_lib.memory.state import Event, Thing, View
+from foir_lib.memory.talk.told import listed
 from foir_lib.prompts import Mask, Prompt
 
-UNDO = 'Say "undo" to take it back.'
+UNDO = "Say “undo” to take it back."
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,17 @@ class Reply:
 
 @dataclass(frozen=True)
 class Pending:
-    """A question that was asked: what a yes does, what a no does, and the things that it may be, one of which answers it."""
+    """A question that was asked: what a yes does, what a no does, and the things that it may be, one of which answers it.
+
+    ``about``: the things that a no denies of the region; ``naming``: the question is what the region is called.
+    """
 
     yes: Intent | None = None
     no: Intent | None = None
     choices: tuple[Thing, ...] = ()
     chosen: Callable[[Thing], Intent] | None = None
+    about: tuple[Thing, ...] = ()
+    naming: bool = False
 
 
 class Several(Exception):
@@ -52,6 +58,15 @@ class Several(Exception):
         self.said, self.things = said, tuple(things)
 
 
+class Nobody(InputError):
+    """A name that no thing has; ``things``: those whose names it may be a slip of, nearest first."""
+
+    def __init__(self, said: str, things: Sequence[Thing]):
+        self.said, self.things = said, tuple(things)
+        end = f"did you mean {listed([thing.name for thing in things], 'or')}?" if things else "show it and give it this name first."
+        super().__init__(f"I know nothing called “{said}”: {end}")
+
+
 @dataclass
 class Context:
     """The memory spoken to, ``recognise(picture, region)``, ``find(thing)`` over an album (None: there is none), and what was said."""
@@ -59,6 +74,7 @@ class Context:
     memory: object
     recognise: Callable[..., Recognition]
     find: Callable[[Thing], Sequence] | None = None
+    most: int | None = None  # results of ``find`` at most, where it says so
     picture: Image.Image | None = None
     region: Prompt | None = None
     marked: bool = False
@@ -82,10 +98,25 @@ class Context:
         """What the region that is looked at shows. InputError where there is no picture."""
         if self.picture is None:
             raise InputError("There is no picture yet: open one and mark a region, then ask again.")
-        self.recognition = self.recognise(self.picture, self.region)
+        self.recognition = denials.without(self.recognise(self.picture, self.region), self.denied())
         if self.recognition.thing:
             self.mention(self.recognition.thing)
+        else:
+            self.fresh = True  # "it" is this region, of which isn't known what it is
         return self.recognition
+
+    def denied(self) -> set[str]:
+        """Ids of the things that the region was said not to show."""
+        known = denials.settled(self.memory)
+        if not known.denials:
+            return set()
+        picture = rgb(self.picture)
+        return known.denied(crops.content(picture), denials.place(self.memory, picture, self.region))
+
+    def deny(self, *things: Thing) -> None:
+        """Notes that the region doesn't show these things."""
+        for thing in things:
+            denials.deny(self.memory, rgb(self.picture), self.region, thing)
 
     def view(self) -> View | None:
         """The stored view of exactly this region, if it is one."""
@@ -112,14 +143,17 @@ class Context:
 
     def it(self) -> Thing:
         """The thing that "it" is: what a region just marked shows, else what was last spoken of. InputError for none."""
-        if self.fresh and self.marked:
+        if self.fresh and (self.marked or self.recognition is not None):
             stored = self.view()
             thing = self.memory.resolve(stored.thing) if stored else self.recognised().thing
             if thing is None:
                 raise InputError("I don't know what is marked: say what it is first.")
             self.mention(thing)
-        if things := self.last(1):
-            return things[0]
+        state = self.memory.journal.current()
+        if self.spoken and (last := self.spoken[0]) in state.rows["thing"] and state.has(state.root(last)):
+            return state.thing(state.root(last))
+        if self.spoken:
+            raise InputError("What we spoke of last isn't there any more: name the thing, or mark it and say what it is.")
         raise InputError("I don't know what you speak of: name the thing, or mark it and say what it is.")
 
     def named(self, said: str) -> list[Thing]:
@@ -140,9 +174,13 @@ class Context:
         if len(found) > 1:
             raise Several(said, found)
         if not found:
-            raise names.nothing(said, self.memory.things())
+            raise self.nobody(said)
         self.mention(found[0])
         return found[0]
+
+    def nobody(self, said: str) -> Nobody:
+        """What to raise where no thing is called so."""
+        return Nobody(said, names.near(said, self.memory.things()))
 
     def exact(self, said: str) -> list[Thing]:
         """The things of exactly this name or alias, article and case aside."""
@@ -159,8 +197,3 @@ def stem(word: str) -> str:
     """A word without possessive and plural, and without a last e, so that "houses" meets "house" and "boxes" "box"."""
     word = re.sub("('s|s')$", "", word)
     return re.sub("(?<=[sxz])e$|(?<=[cs]h)e$", "", re.sub("(?<=[^s'])s$", "", word)) if len(word) > 3 else word
-
-
-def listed(words: Sequence[str], joint: str = "and") -> str:
-    """ "a, b and c"."""
-    return f" {joint} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

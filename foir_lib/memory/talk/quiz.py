@@ -3,17 +3,20 @@
 from foir_lib.errors import FoirError, InputError
 from foir_lib.memory import names
 from foir_lib.memory.album import Album, Hit
-from foir_lib.memory.sentences import understand
+from foir_lib.memory.sentences import denies, understand
 from foir_lib.memory.sentences.intents import Correct, Maybe, Name, No, Unknown, Yes
-from foir_lib.memory.talk.context import UNDO, Reply, listed
+from foir_lib.memory.talk.context import UNDO, Reply
+from foir_lib.memory.talk.told import begun, listed, n_of
 
+SKIP = ("skip", "next", "pass", "later", "?", "dunno", "idk")
 STOP = ("stop", "end", "quit", "enough", "cancel")
 
 
 class Quiz:
     """Asks about the ``n`` regions of an album whose answers teach most; its length is how many are left.
 
-    A name that is known is written at once, another one after a yes; what is no answer is left to the conversation.
+    A name that is known is written at once, another one after a yes; a no is noted, and isn't asked of that region again; "skip" notes
+    nothing. What is no answer is left to the conversation. A picture that is gone by now is left out.
     """
 
     def __init__(self, album: Album, n: int = 20):
@@ -43,11 +46,13 @@ class Quiz:
         exact = self._known(said)
         if said.casefold() in STOP:
             self.hits = []
-            return Reply(f"All right: {self.answered} of them {'was' if self.answered == 1 else 'were'} answered.")
+            return Reply(f"All right: {n_of(self.answered, 'answer')}.")
+        if said.casefold().strip(" .!") in SKIP:
+            return self._next("I leave that one.", 0)
         if isinstance(intent, Yes):
             return self._confirm(self._called or self.hit.recognition.candidates[0].thing.name)
         if isinstance(intent, No):
-            return self._called_back() if self._called else self._next("Not that, then.")
+            return self._called_back() if self._called else self._denied(denies(text))
         if exact or isinstance(inner, Name | Correct | Unknown):
             return self._named(said if exact or isinstance(inner, Unknown) else inner.name)
         return None
@@ -74,10 +79,27 @@ class Quiz:
             thing = self.album.confirm(self.hit, name)
         except FoirError as error:
             self._called = ""
-            return Reply(str(error), "refused")
-        reply = self._next(f"That is {thing.name}, of which I know {len(thing.views)} view{'s' * (len(thing.views) != 1)} now. {UNDO}")
+            if self._known(name)[1:]:
+                return Reply(f"{n_of(len(self._known(name)), 'thing')} are called “{name}”: rename one of them first, or skip this.", "refused")
+            return self._gone(error)
+        reply = self._next(f"That is {thing.name}, of which I know {n_of(len(thing.views), 'view')} now. {UNDO}")
         return Reply(reply.text, "done", (thing,))
 
-    def _next(self, text):
-        self.hits, self.answered, self._called = self.hits[1:], self.answered + 1, ""
-        return Reply(text if self.hits else f"{text} That was the last one.")
+    def _denied(self, surely):
+        """Notes a no; of "skip" and "I don't know" nothing."""
+        thing = self.hit.recognition.candidates[0].thing
+        if not surely:
+            return self._next("I leave that one.", 0)
+        try:
+            self.album.deny(self.hit, thing)
+        except FoirError as error:
+            return self._gone(error)
+        return self._next(f"Not {thing.name}, then.")
+
+    def _gone(self, error):
+        """What the album or the memory refuses is left out where it will never do; its picture isn't where it was, most often."""
+        return Reply(self._next(f"I leave that one out: {error}", 0).text, "refused")
+
+    def _next(self, text, answers=1):
+        self.hits, self.answered, self._called = self.hits[1:], self.answered + answers, ""
+        return Reply(begun(text) if self.hits else f"{text} That was the last one.")

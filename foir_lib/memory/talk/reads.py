@@ -1,10 +1,15 @@
 """What a conversation answers to sentences that only ask."""
 
 from foir_lib.memory import names
-from foir_lib.memory.recogniser import KNOWN, NEW
+from foir_lib.memory.recogniser import KNOWN, NEW, Recognition
 from foir_lib.memory.sentences.intents import About, Ask, Count, Help, History, Name, Show, What, Where, Why
 from foir_lib.memory.sentences.near import EXAMPLES
-from foir_lib.memory.talk.context import Context, Pending, Reply, listed
+from foir_lib.memory.state import Thing
+from foir_lib.memory.talk.context import Context, Pending, Reply
+from foir_lib.memory.talk.told import event_said, found, listed, n_of, thing_said
+
+LISTED = 20  # things that one answer names at most
+STEPS = 10  # events that are told
 
 
 def what(c: Context, _: What) -> Reply:
@@ -12,41 +17,45 @@ def what(c: Context, _: What) -> Reply:
     seen = c.recognised()
     things = tuple(candidate.thing for candidate in seen.candidates)
     if seen.verdict == KNOWN:
-        c.pending = Pending(yes=Name(seen.thing.id))
-        return Reply(
-            f"That is {seen.name}: {_because(seen)}. Is that right?", "answer", things[:1], (seen,), "Is that right?"
-        )
+        c.pending = Pending(yes=Name(seen.thing.id), about=things[:1])
+        return Reply(f"That is {seen.name}, {_because(seen)}. Is that right?", "answer", things[:1], (seen,), "Is that right?")
     if seen.verdict == NEW or not things:
+        c.pending = Pending(naming=True)
         return Reply("That is new to me. What is it called?", "question", things, (seen,), "What is it called?")
-    c.pending = Pending(
-        Name(things[0].id) if len(things) == 1 else None, None, things[:2], lambda thing: Name(thing.id)
-    )
-    return Reply(f"I'm not sure. {seen.question}", "question", things[:2], (seen,), seen.question)
+    return Reply(f"I'm not sure. {unsure(c, seen)}", "question", things[:2], (seen,), seen.question)
+
+
+def unsure(c: Context, seen: Recognition) -> str:
+    """The question about a region that isn't surely known, which is asked from now on."""
+    things = tuple(candidate.thing for candidate in seen.candidates[:2])
+    c.pending = Pending(Name(things[0].id) if len(things) == 1 else None, None, things, lambda thing: Name(thing.id), about=things)
+    return seen.question
 
 
 def ask(c: Context, said: Ask) -> Reply:
     """Whether the region shows that thing."""
-    thing, seen = c.thing(said.name), c.recognised()
+    thing = c.thing(said.name)
+    seen, denied = c.recognised(), thing.id in c.denied()
     rank = next((i for i, candidate in enumerate(seen.candidates) if candidate.thing.id == thing.id), None)
-    if seen.verdict == KNOWN and rank == 0:
-        text = f"Yes, that is {thing.name}: {_because(seen)}."
+    if denied:
+        text = f"You told me that this isn't {thing.name}. If it is, say yes."
+    elif seen.verdict == KNOWN and rank == 0:
+        text = f"Yes, that is {thing.name}, {_because(seen)}."
     elif seen.verdict == KNOWN:
-        text = f"No, I'd say that is {seen.name}: {_because(seen)}."
+        text = f"No, I'd say that is {seen.name}, {_because(seen)}. If it is {thing.name}, say “it's {thing.name}”."
     elif seen.verdict == NEW or rank is None:
-        text = f"I don't think that it is {thing.name}. If it is, say so."
+        text = f"I don't think that it is {thing.name}. If it is, say yes."
     else:
         text = f"It may be {thing.name}, but I'm not sure. Is it?"
     c.mention(thing)
-    c.pending = Pending(yes=Name(thing.id))
-    return Reply(
-        text, "question" if text.endswith("?") else "answer", (thing,), (seen,), "Is it?" if text.endswith("?") else ""
-    )
+    other = seen.verdict == KNOWN and rank != 0 and not denied
+    c.pending = None if other else Pending(yes=Name(thing.id), about=(thing,))
+    asked = "Is it?" if text.endswith("?") else ""
+    return Reply(text, "question" if asked else "answer", (thing,), (seen,), asked)
 
 
 def _because(seen):
-    return (
-        f"{seen.confidence:.0%} sure, by {seen.by or seen.encoder}, as in the view of {seen.candidates[0].view.at[:10]}"
-    )
+    return f"{seen.confidence:.0%} sure: like its view of {seen.candidates[0].view.at[:10]}, says {seen.by or seen.encoder}"
 
 
 def where(c: Context, said: Where) -> Reply:
@@ -54,45 +63,36 @@ def where(c: Context, said: Where) -> Reply:
     thing = c.thing(said.name)
     if c.find is None:
         paths = listed(list(dict.fromkeys(view.path for view in thing.views if view.path))[:5])
-        text = f"{thing.name} was shown to me in {_n(len({v.picture for v in thing.views}), 'picture')}{f': {paths}' if paths else ''}. Open an album to search it."
-        return Reply(text, things=(thing,), results=thing.views)
+        shown = n_of(len({view.picture for view in thing.views}), "picture")
+        return Reply(f"{thing.name} was shown to me in {shown}{f': {paths}' if paths else ''}. Open an album to search it.", things=(thing,), results=thing.views)
     results = tuple(c.find(thing))
-    return Reply(f"{thing.name}: {_found(results)}.", things=(thing,), results=results)
+    return Reply(f"{thing.name}: {found(results, c.most)}.", things=(thing,), results=results)
 
 
 def count(c: Context, said: Count) -> Reply:
     """How many things are so called, and how many regions of the album show them."""
     things = tuple(c.memory.things() if said.name is None else c.named(said.name))
     if not things and said.name is not None:
-        raise names.nothing(said.name, c.memory.things())
+        if like := names.near(said.name, c.memory.things()):
+            raise c.nobody(said.name)
+        return Reply(f"None that I know: I was shown nothing called “{said.name}”.", things=tuple(like))
     c.mention(*things)
-    results = tuple(result for thing in things for result in c.find(thing)) if c.find else ()
-    text = f"I know {_n(len(things), 'such thing' if said.name else 'thing')}{': ' if things else ''}{listed([t.name for t in things[:20]])}."
-    return Reply(f"{text} In the album: {_found(results)}." if c.find else text, things=things, results=results)
-
-
-def _found(results):
-    sure = [r for r in results if getattr(getattr(r, "recognition", None), "verdict", KNOWN) == KNOWN]
-    pictures = len({getattr(r, "image_id", i) for i, r in enumerate(results)})
-    text = (
-        f"{_n(len(sure), 'region')}, {len(results) - len(sure)} more unsure"
-        if len(sure) < len(results)
-        else _n(len(sure), "region")
-    )
-    return f"{text}, on {_n(pictures, 'picture')}" if results else "nothing found"
+    results = tuple(result for thing in things for result in c.find(thing)) if c.find else tuple(thing.views[-1] for thing in things if thing.views)
+    others = f" and {len(things) - LISTED} more" if len(things) > LISTED else ""
+    text = f"I know {n_of(len(things), 'such thing' if said.name else 'thing')}{': ' if things else ''}{listed([t.name for t in things[:LISTED]])}{others}."
+    return Reply(f"{text} In the album: {found(results, c.most)}." if c.find else text, things=things, results=results)
 
 
 def show(c: Context, said: Show) -> Reply:
     """Things by owner, property or kind; all things."""
     things = tuple(c.memory.things() if said.of is None else c.named(said.of))
     if not things and said.of is not None:
-        raise names.nothing(said.of, c.memory.things())
+        return Reply(f"I know nothing of “{said.of}”: no name, owner or property says so.")
     c.mention(*things)
-    text = (
-        f"{_n(len(things), 'thing')}: {listed([names.told(thing) for thing in things[:50]])}."
-        if things
-        else "I know nothing yet: mark something and say what it is."
-    )
+    if not things:
+        return Reply("I know nothing yet: mark something and say what it is.")
+    others = f" and {len(things) - LISTED} more" if len(things) > LISTED else ""
+    text = f"{n_of(len(things), 'thing')}: {listed([thing_said(thing) for thing in things[:LISTED]])}{others}."
     return Reply(text, things=things, results=tuple(thing.views[-1] for thing in things if thing.views))
 
 
@@ -100,12 +100,16 @@ def about(c: Context, said: About) -> Reply:
     """A thing's names, properties and views."""
     if said.name is None and c.picture is not None and not c.spoken:
         c.recognised()
-    thing = c.thing(said.name)
+    return card(c.thing(said.name))
+
+
+def card(thing: Thing) -> Reply:
+    """What is known of a thing."""
     parts = [f"also called {listed(thing.aliases)}"] if thing.aliases else []
-    parts += [f"{key}: {value}" for key, value in thing.properties.items()]
+    parts += [names.said_of(key, value) for key, value in thing.properties.items()]
     machine = sum(view.who != "human" for view in thing.views)
-    parts.append(_n(len(thing.views), "view") + (f", {machine} of them by myself" if machine else ""))
-    return Reply(f"{thing.name}; {'; '.join(parts)}.", things=(thing,), results=thing.views)
+    parts.append(n_of(len(thing.views), "view") + (f", {machine} of them by myself" if machine else ""))
+    return Reply(f"{thing.name}: {'; '.join(parts)}.", things=(thing,), results=thing.views)
 
 
 def why(c: Context, _: Why) -> Reply:
@@ -113,52 +117,39 @@ def why(c: Context, _: Why) -> Reply:
     seen = c.recognition
     if seen is None or not seen.candidates:
         return Reply("I have compared nothing yet: mark a region and ask what it is.")
-    scores = listed([f"{one.thing.name} at {one.score:.2f}" for one in seen.candidates])
-    checks = "".join(
-        f" {name} says {value:.2f} of {one.thing.name}."
-        for one in seen.candidates
-        for name, value in one.evidence.items()
-    )
-    settled = f" {seen.by} settled it." if seen.by else ""
-    text = (
-        f"{seen.encoder} compared it with the views: likeness to {scores}; {seen.confidence:.0%} sure.{checks}{settled}"
-    )
+    scores = listed([f"{one.score:.2f} to {one.thing.name}" for one in seen.candidates])
+    said = [(name, value, one.thing.name) for one in seen.candidates for name, value in one.evidence.items()]
+    checks = "".join(f" The {name} check gives {value:.2f} to {thing}." for name, value, thing in said)
+    settled = f" The {seen.by} check settled it." if seen.by else ""
+    text = f"I compared it by {seen.encoder} with the views that I was shown: its likeness is {scores}. I'm {seen.confidence:.0%} sure.{checks}{settled}"
     return Reply(text, things=tuple(one.thing for one in seen.candidates), results=(seen,))
 
 
 def history(c: Context, _: History) -> Reply:
     """What was written last."""
-    events = c.memory.history(10)
-    return Reply("; ".join(map(event_said, events)) + "." if events else "Nothing was written yet.", events=())
+    events = c.memory.history(STEPS)
+    if not events:
+        return Reply("Nothing was written yet.")
+    said = dict(zip((event.id for event in events), steps_said(c, events), strict=True))
+    lines, day = [], ""
+    for event in events:
+        at = event.at[11:16] if event.at[:10] == day else f"{event.at[:10]} {event.at[11:16]} UTC"
+        day = event.at[:10]
+        lines.append(f"{said[event.id]}{', taken back since' if event.undone else ''} ({at})")
+    return Reply(f"The latest last: {'; '.join(lines)}.")
 
 
-def event_said(event) -> str:
-    """An event in a few words."""
-    name = (
-        f" {event.body['said']['name']!r}"
-        if isinstance(event.body.get("said"), dict) and "name" in event.body["said"]
-        else ""
-    )
-    return f"{event.kind}{name} by {event.who}, {event.at[:16]}{' (undone)' if event.undone else ''}"
+def steps_said(c: Context, events) -> list[str]:
+    """Events as a person would say them."""
+    before = {event.id: event for event in c.memory.history(1000)}
+    return [event_said(event, c.memory.journal.current(), before) for event in events]
 
 
 def help(c: Context, _: Help) -> Reply:
     """What can be said."""
-    return Reply("You can say: " + "; ".join(EXAMPLES) + ".")
-
-
-def _n(n, word):
-    return f"{n} {word}{'s' * (n != 1)}"
+    return Reply("You can say: " + "; ".join(f"“{one}”" for one in EXAMPLES) + ".")
 
 
 READS = {
-    What: what,
-    Ask: ask,
-    Where: where,
-    Count: count,
-    Show: show,
-    About: about,
-    Why: why,
-    History: history,
-    Help: help,
-}
+    What: what, Ask: ask, Where: where, Count: count, Show: show, About: about, Why: why, History: history, Help: help,
+}  # fmt: skip

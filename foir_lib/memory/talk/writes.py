@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from foir_lib.errors import InputError
 from foir_lib.memory import names
+from foir_lib.memory.recogniser import UNSURE
 from foir_lib.memory.sentences.intents import (
     Alias,
     Correct,
@@ -20,8 +21,9 @@ from foir_lib.memory.sentences.intents import (
     Yes,
 )
 from foir_lib.memory.state import Thing
-from foir_lib.memory.talk.context import UNDO, Context, Pending, Reply, Several, listed
-from foir_lib.memory.talk.reads import event_said
+from foir_lib.memory.talk.context import UNDO, Context, Pending, Reply, Several
+from foir_lib.memory.talk.reads import steps_said, unsure
+from foir_lib.memory.talk.told import listed, n_of
 
 
 def done(text: str, *things: Thing) -> Reply:
@@ -33,7 +35,7 @@ def name(c: Context, said: Name | Correct | Rename) -> Reply:
     """Stores the region as a view of the thing so called, or of a new one; a region that was another thing's moves."""
     if c.picture is None:
         raise InputError("There is no picture yet: open one, mark a region, then say what it is.")
-    if not c.marked:
+    if not c.marked and c.recognition is None:
         c.marked, c.pending = True, Pending(yes=said)
         return Reply("Nothing is marked. Is it the whole picture?", "question", question="Is it the whole picture?")
     called = target(c, said)
@@ -45,13 +47,15 @@ def name(c: Context, said: Name | Correct | Rename) -> Reply:
         thing = c.memory.move(stored.id, called)
         c.mention(thing)
         return done(f"Put right: that is {thing.name}, not {was.name}.", thing)
+    if stored is not None and stored.who == "human":
+        return Reply(f"I know that already: this is {called.name}.", things=(called,))
     new = isinstance(called, str)
     thing = c.memory.add(called if new else called.name, c.picture, c.region)
     c.mention(thing)
     if new:
         return done(f"I'll know it as {thing.name}.", thing)
     return done(
-        f"That is {thing.name}, then: I know {len(thing.views)} view{'s' * (len(thing.views) != 1)} of it now.", thing
+        f"That is {thing.name}, then: I know {n_of(len(thing.views), 'view')} of it now.", thing
     )
 
 
@@ -62,17 +66,17 @@ def target(c: Context, said: Intent) -> Thing | str | Reply:
         raise Several(said.name, known)
     if known:
         return known[0]
-    like = c.memory.named(said.name)
+    like = c.memory.named(said.name) or names.slips(said.name, c.memory.things())
     if names.plain(said.name).split()[-1:] == ["one"]:  # "the blue one" is one of those that are known
         if not like:
-            raise names.nothing(said.name, c.memory.things())
+            raise c.nobody(said.name)
         if len(like) > 1:
             raise Several(said.name, like)
         return like[0]
     if like and said.name != c.insisted:
         c.pending = Pending(
             yes=replace(said, name=like[0].id),
-            no=said,
+            no=said,  # said once more, it is another thing
             choices=tuple(like),
             chosen=lambda thing: replace(said, name=thing.id),
         )
@@ -134,9 +138,9 @@ def undo(c: Context, said: Undo | Redo) -> Reply:
     """Takes the last steps back, or makes them valid again."""
     back = isinstance(said, Undo)
     events = (c.memory.undo if back else c.memory.redo)(said.n)
-    steps = [event_said(event).removesuffix(" (undone)") for event in events]
-    more = f" and {len(steps) - 5} more" if len(steps) > 5 else ""
-    other = 'Say "redo" to do it again.' if back else UNDO
+    steps, c.fresh = steps_said(c, events), True
+    more = f"; and {len(steps) - 5} more" if len(steps) > 5 else ""
+    other = "Say “redo” to do it again." if back else UNDO
     return Reply(
         f"{'Taken back' if back else 'Done again'}: {'; '.join(steps[:5])}{more}. {other}", "done", events=tuple(events)
     )
@@ -167,13 +171,18 @@ def describe(c: Context, said: Property) -> Reply:
     thing = c.thing(said.thing)
     before = thing.properties.get(said.key)
     thing = c.memory.describe(thing, said.key, said.value)
-    instead = f", no longer {before}" if before not in (None, said.value) else ""
-    return done(f"{thing.name}: {said.key} {said.value}{instead}.", thing)
+    if before == said.value:
+        return Reply(f"I know that already: {names.sentence_of(thing.name, said.key, said.value)}.", things=(thing,))
+    instead = f", no longer {before}" if before else ""
+    return done(f"Noted: {names.sentence_of(thing.name, said.key, said.value)}{instead}.", thing)
 
 
 def yes(c: Context, _: Yes) -> Reply | Intent:
     """What a question asked for; without one, nothing."""
     waiting, c.pending = c.pending, None
+    if waiting and waiting.choices and not waiting.yes:
+        c.pending, question = waiting, f"Which one: {listed([thing.name for thing in waiting.choices], 'or')}?"
+        return Reply(question, "question", waiting.choices, question=question)
     return (
         waiting.yes
         if waiting and waiting.yes
@@ -182,22 +191,28 @@ def yes(c: Context, _: Yes) -> Reply | Intent:
 
 
 def no(c: Context, _: No) -> Reply | Intent:
-    """The other answer to a question; after an answer about a region, what is it then."""
+    """The other answer to a question; what was denied of a region is noted, and the next candidate asked, or what it is."""
     waiting, c.pending = c.pending, None
-    if waiting and waiting.no:
+    if waiting is None:
+        return Reply("All right. If I have something wrong, say “undo”, or what it is: “no, it's …”.")
+    if waiting.no:
         return waiting.no
-    if c.recognition is not None or waiting:
-        others = [candidate.thing for candidate in c.recognition.candidates[1:2]] if c.recognition else []
-        if others and waiting and waiting.yes:
-            c.pending = Pending(yes=Correct(others[0].id))
-            return Reply(
-                f"Is it {others[0].name}, then? If not, say what it is.",
-                "question",
-                tuple(others),
-                question=f"Is it {others[0].name}, then?",
-            )
-        return Reply("All right, nothing was written. What is it, then?", "question", question="What is it, then?")
-    return Reply("All right, nothing was written.")
+    if not waiting.about:
+        return Reply("All right, nothing was written.")
+    c.deny(*waiting.about)
+    denied = f"Not {listed([thing.name for thing in waiting.about], 'or')}, then: I won't ask that of this region again."
+    seen = c.recognised()
+    if seen.verdict == UNSURE:
+        question = unsure(c, seen)
+        return Reply(f"{denied} {question}", "question", tuple(one.thing for one in seen.candidates[:2]), (seen,), question)
+    c.pending = Pending(naming=True)
+    return Reply(f"{denied} What is it?", "question", question="What is it?")
+
+
+def undecided(c: Context) -> Reply:
+    """Neither yes nor no: the question is left."""
+    c.pending = None
+    return Reply("All right, I leave it; nothing was written.")
 
 
 WRITES = {

@@ -11,6 +11,7 @@ from foir_lib.data.checks import plain
 from foir_lib.detections import Localisation
 from foir_lib.errors import FoirError, InputError
 from foir_lib.files import cache_root
+from foir_lib.memory.album import SHOWN as MOST
 from foir_lib.memory.album import Album, Hit
 from foir_lib.memory.conversation import Conversation
 from foir_lib.memory.recogniser import KNOWN, Recogniser, Recognition
@@ -20,7 +21,7 @@ from foir_lib.memory.talk.quiz import Quiz
 from foir_lib.memory.things import Memory
 from foir_lib.prompts import Mask
 from foir_lib.registry import register
-from foir_lib.text import SENTENCE, markup, one_line
+from foir_lib.text import markup
 from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets.gallery import Gallery
@@ -31,6 +32,7 @@ from foir_lib.view.widgets.thumbs import encoded
 
 SPOKEN, SHOWN, SIDE = 12, 12, 160  # exchanges and pieces of evidence on the page, pixels of a picture
 WELCOME = "Mark a thing and say what it is: “this is the lab's mug”. Then ask: “what is this?”, “where is the lab's mug?”, “undo”, “help”."
+QUIZ = ("quiz", "quiz me", "quiz please")
 EXAMPLE, ANSWERS = "this is the lab's mug", "y, n, or a name"  # in the empty line
 
 
@@ -49,7 +51,7 @@ class TalkExplorer(Explorer):
         self.corpus, self._objects = corpus, objects
         self.memory = memory if isinstance(memory, Memory) else Memory(memory or _own(), corpus.model)
         self.recogniser = Recogniser(self.memory)
-        self.conversation = Conversation(self.memory, self.recogniser, model, self._find)
+        self.conversation = Conversation(self.memory, self.recogniser, model, self._find, MOST)
         self.spoken, self.evidence, self._album, self._quiz = [], [], None, None
         self.gallery, own = Gallery(), panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
@@ -97,7 +99,10 @@ class TalkExplorer(Explorer):
         return super().state | {"said": said, "things": [thing.name for thing in self.memory.things()], "quiz": len(self._quiz or ())}
 
     def say(self, sentence: str) -> Reply:
-        """Says a sentence about what is marked, or answers the quiz, as the line does; the answer stands below with its evidence."""
+        """Says a sentence about what is marked, or answers the quiz, as the line does; the answer stands below with its evidence. "quiz" begins one."""
+        if sentence.strip(" .!?").casefold() in QUIZ:
+            self.quiz()
+            return self.spoken[-1][1]
         with self.saying():
             reply = self._quiz.answer(sentence) if self._quiz else None
             if reply is None:
@@ -136,15 +141,17 @@ class TalkExplorer(Explorer):
         self.line.placeholder = ANSWERS if self._quiz else EXAMPLE
         names = {thing.id: thing.name for thing in things}
         title = "evidence" if self.evidence else ""
-        self.gallery.show([{"title": title, "items": [self._item(i, one, names) for i, one in enumerate(self.evidence)], "empty": ""}])
-        self.gallery.outline([[self._outline(one) for one in self.evidence]] if self.evidence else [])
+        seen = [self._seen(one) for one in self.evidence]
+        items = [self._item(i, one, looks, names) for i, (one, looks) in enumerate(zip(self.evidence, seen, strict=True))]
+        self.gallery.show([{"title": title, "items": items, "empty": ""}])
+        self.gallery.outline([list(map(self._outline, self.evidence, seen))] if self.evidence else [])
 
     def _lines(self, sentence, reply):
         """A sentence and its answer as HTML."""
         if sentence:
-            yield markup('<p class="foir-you">{}</p>', one_line(sentence, SENTENCE))
+            yield markup('<p class="foir-you">{}</p>', sentence)
         by = markup("<b>the model says</b> ") if reply.by_model else ""
-        yield markup('<p class="foir-me foir-{}">{}{}</p>', reply.kind, by, one_line(reply.text, SENTENCE))
+        yield markup('<p class="foir-me foir-{}">{}{}</p>', reply.kind, by, reply.text)
 
     def _pressed(self, work):
         """A button's work; the next sentence can be typed at once."""
@@ -170,9 +177,9 @@ class TalkExplorer(Explorer):
         self.show()
 
     def _seen(self, one):
-        """The picture of a piece of evidence, or None where it isn't here any more."""
+        """A piece of evidence as (picture, its region on it or None); None where neither picture nor crop is here any more."""
         try:
-            return self.album.picture(one.image_id) if isinstance(one, Hit) else self.memory.picture_of(one)
+            return (self.album.picture(one.image_id), self.album.region(one.row)) if isinstance(one, Hit) else self.memory.shown(one)
         except FoirError:
             return None
 
@@ -182,22 +189,24 @@ class TalkExplorer(Explorer):
         with suppress(FoirError):  # the picture is gone; the view beside it isn't
             self.panel.ask(self.album.region(self._quiz.hit.row), self._quiz.hit.image_id)
 
-    def _item(self, place, one, names):
-        picture = self._seen(one)
+    def _item(self, place, one, seen, names):
         if isinstance(one, Hit):
             mark, first = "" if one.recognition.verdict == KNOWN else "? ", one.recognition.candidates[0]
             words = f"{mark}{names.get(first.thing.id, first.thing.name)}\n{one.recognition.confidence:.0%} · picture {plain(one.image_id)}"
         else:
             words = f"{names.get(one.thing, '')}\n{'shown' if one.who == 'human' else 'found by itself'}, {one.at[:10]}"
-        words += "" if picture else "\nthe picture is gone"
-        return {"key": place, "image": encoded(picture, SIDE) if picture else b"", "caption": words, "alt": words}
+        words += "" if seen else "\nthe picture is gone"
+        return {"key": place, "image": encoded(seen[0], SIDE) if seen else b"", "caption": words, "alt": words}
 
-    def _outline(self, one):
-        if not isinstance(one, Hit) or (picture := self._seen(one)) is None:
+    def _outline(self, one, seen):
+        """The region of a piece of evidence on its picture; None where only a crop is left, which is the region."""
+        if seen is None or seen[1] is None:
             return None
-        region, known = self.album.region(one.row), one.recognition.verdict == KNOWN
-        found = Localisation.of(region.array, 1.0) if isinstance(region, Mask) else Localisation(None, np.array(astuple(region)), 1.0)
-        drawn, words = outlined(found, picture.size), "known" if known else "unsure"
+        picture, region = seen
+        known = not isinstance(one, Hit) or one.recognition.verdict == KNOWN
+        found = Localisation.of(region.pixels(picture.size), 1.0) if isinstance(region, Mask) else Localisation(None, np.array(astuple(region)), 1.0)
+        drawn = outlined(found, picture.size)
+        words = "shown" if isinstance(one, View) else "known" if known else "unsure"
         paths = [path.ravel().tolist() for path in drawn.paths]
         return {"size": drawn.size, "paths": paths, "kind": "right" if known else "unknown", "words": words, "alt": words}
 

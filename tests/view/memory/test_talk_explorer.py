@@ -102,6 +102,28 @@ def test_evidence_of_an_answer_is_outlined_and_opens(talk):
         assert talk.panel.image_id == last.image_id and str(talk.canvas.asks) == str(talk.album.region(last.row))
 
 
+@pytest.mark.parametrize("sentence", ["what is this?", "where is the mug?", "how many mugs are there?", "show me everything", "what do you know about the mug?", "the mug"])
+def test_every_answer_about_things_carries_outlines_on_their_pictures(talk, sentence):
+    marked(talk, 2)
+    reply = talk.say(sentence)
+    assert reply.results and talk.evidence and len(talk.gallery.outlines[0]) == len(talk.evidence)
+    for one, outline in zip(talk.evidence, talk.gallery.outlines[0], strict=True):
+        box = one.box if isinstance(one.box, Box) else Box(*one.box)
+        x, y = np.reshape(outline["paths"][0], (-1, 2)).T
+        assert (x.min(), y.min(), x.max(), y.max()) == pytest.approx((box.x0, box.y0, box.x1, box.y1), abs=2) and tuple(outline["size"]) != (box.x1 - box.x0, box.y1 - box.y0)
+
+
+def test_a_no_in_a_quiz_is_not_asked_again_and_the_word_alone_begins_one(talk):
+    assert talk.say("quiz").question.startswith("Is that") and talk.state["said"][-1][0] == "quiz"
+    hit, before = talk._quiz.hit, len(talk.memory.history(None))
+    thing = hit.recognition.candidates[0].thing
+    assert talk.say("n").text == f"Not {thing.name}, then." and len(talk.memory.history(None)) == before + 1
+    talk.say("skip")
+    assert len(talk.memory.history(None)) == before + 1
+    talk.say("stop")
+    assert thing.id not in [h.recognition.candidates[0].thing.id for h in talk.album.quiz(100) if h.row == hit.row]
+
+
 def test_a_view_opens_in_its_picture_and_as_its_crop_where_that_was_deleted(talk):
     talk.say("show me everything")
     (cup, mug), picture = talk.evidence, Path(talk.evidence[1].path)
@@ -183,7 +205,7 @@ def test_the_last_answer_ends_a_quiz_and_without_unsure_regions_there_is_none(ta
     talk.say("n")
     assert talk.say("no").text.endswith("That was the last one.") and talk.state["quiz"] == 0 and talk.line.placeholder == EXAMPLE
     talk.quiz()
-    assert talk.say("stop").text == "All right: 0 of them were answered." and talk.state["quiz"] == 0
+    assert talk.say("stop").text == "All right: 0 answers." and talk.state["quiz"] == 0
     monkeypatch.setattr(talk.album, "quiz", lambda n: [])
     with pytest.raises(InputError, match="Nothing is unsure"):
         talk.quiz()
