@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from foir_lib.bench.memory.views import Views, score, split
+from foir_lib.bench.memory.views import Views, score, split, task
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.memory import control
 
@@ -21,13 +21,11 @@ def after_views(views: Views, vectors: np.ndarray, alike: bool = False, after=AF
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
         things = split(views, rng, max(after), TESTS, alike)
-        tests = np.concatenate([test for *_, test in things])
-        truth = np.concatenate([np.full(len(test), t) for t, (*_, test) in enumerate(things)])
-        labels += [label for label, _, test in things for _ in test]
         for k in after:
-            rows = np.concatenate([memory[:k] for _, memory, _ in things])
-            answers = control.first(vectors[tests] @ vectors[rows].T, np.repeat(np.arange(len(things)), k), 2)
-            right[k] += (answers.things[:, 0] == truth).tolist()
+            one = task(things, k)
+            answers = control.first(vectors[one.tests] @ vectors[one.rows].T, one.owners, 2)
+            right[k] += (answers.things[:, 0] == one.truth).tolist()
+        labels += one.labels[one.truth].tolist()
     labels = np.array(labels)
     return {f"after {k} view{'s' * (k > 1)}": score(ACCURACY, np.array(right[k]), labels) for k in after}
 
@@ -47,19 +45,17 @@ def novelty(views: Views, vectors: np.ndarray, alike: bool = False, n_views: int
         rng = np.random.default_rng([seed, turn])
         things = split(views, rng, n_views, TESTS, alike)
         things = [things[i] for i in rng.permutation(len(things))]
-        held, things = things[: int(HELD * len(things))], things[int(HELD * len(things)) :]
-        rows, owners = np.concatenate([memory for _, memory, _ in things]), np.repeat(np.arange(len(things)), n_views)
+        held, one = things[: int(HELD * len(things))], task(things[int(HELD * len(things)) :])
+        rows, owners = one.rows, one.owners
         trial = control.leave_out(vectors[rows], owners, views.pictures[rows], np.ones(len(rows), bool))
         thresholds = control.learn(trial)
-        tests = np.concatenate([test for *_, test in things])
-        truth = np.concatenate([np.full(len(test), t) for t, (*_, test) in enumerate(things)])
-        answers = control.first(vectors[tests] @ vectors[rows].T, owners)
+        answers = control.first(vectors[one.tests] @ vectors[rows].T, owners)
         known = thresholds.verdicts(answers) == "known"
-        others = np.concatenate([np.concatenate(one[1:]) for one in held])
+        others = np.concatenate([np.concatenate(parts) for _, *parts in held])
         strange = thresholds.verdicts(control.first(vectors[others] @ vectors[rows].T, owners)) == "known"
-        names = [things[t][0] for t in truth]
+        names = one.labels[one.truth]
         for name, values, of in (
-            ("remembered", known, names), ("right", np.where(known, answers.things[:, 0] == truth, np.nan), names),
+            ("remembered", known, names), ("right", np.where(known, answers.things[:, 0] == one.truth, np.nan), names),
             ("new", strange, [label for label, *parts in held for _ in np.concatenate(parts)]),
         ):  # fmt: skip
             shares[name] += np.asarray(values, float).tolist()

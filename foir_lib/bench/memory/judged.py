@@ -1,6 +1,9 @@
 """Rows of the tables that judge a memory, in the long format of every table."""
 
-from foir_lib.bench.memory import checks, curves, interactions, reflection
+import numpy as np
+
+from foir_lib.bench.memory import checks, curves, growth, interactions, reflection
+from foir_lib.bench.memory.gate import Agreement
 from foir_lib.bench.memory.views import Views, family
 from foir_lib.bench.metrics.intervals import against_first, interval
 from foir_lib.bench.metrics.scores import Score
@@ -9,7 +12,7 @@ from foir_lib.memory.reflection import Reflector
 
 
 def rows(kind: str, experiment, columns) -> list[dict]:
-    """Rows of what a memory is judged by, "views", "checks", "learning" or "reflection": metric (with the encoder and what is remembered), method (what is compared),
+    """Rows of what a memory is judged by, one of KINDS: metric (with the encoder and what is remembered), method (what is compared),
     ours (percent), low and high of the difference to the first method; a share has its own interval as a ``note``."""
     if kind not in KINDS:
         raise unknown("kind of judging", kind, KINDS)
@@ -17,26 +20,24 @@ def rows(kind: str, experiment, columns) -> list[dict]:
     for column in columns:
         if missing := experiment.lacks(column.retriever):
             found.append({"method": column.name, "metric": curves.ACCURACY, "ours": None, "note": missing})
-            continue
-        if kind == REFLECTION:
-            found += _reflection(experiment, views, column)
-            continue
-        for block, scores in KINDS[kind](experiment, views, column.retriever).items():
-            found += _block(column.name, block, scores)
+        else:
+            found += KINDS[kind](experiment, views, column)
     return found
 
 
 def _block(encoder, block, scores: dict[str, Score]) -> list[dict]:
+    """A line for each score, with the interval of its difference to the first; shares have their own in a note."""
     metric = next(iter(next(iter(scores.values())).metrics))
-    bounds = {} if block == NOVEL else against_first(scores, metric)
+    bounds = {} if metric in SHARES else against_first(scores, metric)
     found = []
     for name, one in scores.items():
         row = {"method": SAID.get(name, name), "metric": f"{metric} ({', '.join(filter(None, (encoder, block)))})", "ours": 100 * one.metrics[metric]}
         if name in bounds:
             row |= {"low": 100 * bounds[name].low, "high": 100 * bounds[name].high}
-        if block == NOVEL:
+        if metric in SHARES:
             low, high = interval(one, metric)
-            row["note"] = f"{encoder}, {row['ours']:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+            about = ", ".join(filter(None, (encoder, block if block != NOVEL else "")))
+            row["note"] = f"{about}, {row['ours']:.1f} %" + ("" if np.isnan(low) else f", 95 % interval {100 * low:.1f} to {100 * high:.1f}")
         found.append(row)
     return found
 
@@ -45,19 +46,37 @@ SAID = {"remembered": "views of remembered things", "right": "known ones by the 
 APART, ALIKE, EVERY, NOVEL, ALL = "one of a family", "look-alikes too", "all things", "new things", ""
 
 
-def _views(experiment, views, retriever):
-    vectors, labels = views.vectors(retriever), set(views.labels)
+SHARES = (curves.KNOWN, growth.WRONG)  # metrics that compare nothing
+
+
+def _views(experiment, views, column):
+    vectors, labels, seed = views.vectors(column.retriever), set(views.labels), experiment.corpus.seed
     blocks = {APART: False, ALIKE: True} if len({family(label) for label in labels}) < len(labels) else {EVERY: True}
-    found = {block: curves.after_views(views, vectors, alike, seed=experiment.corpus.seed) for block, alike in blocks.items()}
-    return found | {NOVEL: curves.novelty(views, vectors, seed=experiment.corpus.seed)}
+    found = [row for block, alike in blocks.items() for row in _block(column.name, block, curves.after_views(views, vectors, alike, seed=seed))]
+    return found + _block(column.name, NOVEL, curves.novelty(views, vectors, seed=seed))
 
 
-def _checks(experiment, views, retriever):
-    return {ALL: checks.corrected(views, retriever, seed=experiment.corpus.seed)}
+def _checks(experiment, views, column):
+    return _block(column.name, ALL, checks.corrected(views, column.retriever, seed=experiment.corpus.seed))
 
 
-def _learning(experiment, views, retriever):
-    return {f"by {kind}": curve for kind, curve in interactions.learning(views, retriever, seed=experiment.corpus.seed).items()}
+def _learning(experiment, views, column):
+    found = interactions.learning(views, column.retriever, seed=experiment.corpus.seed)
+    return [row for kind, curve in found.items() for row in _block(column.name, f"by {kind}", curve)]
+
+
+def _growth(experiment, views, column):
+    """Accuracy and machine views that are wrong, by what passes by; where families are remembered, look-alikes too."""
+    vectors, agreement, found = views.vectors(column.retriever), Agreement(views), []
+    alike = len({family(label) for label in views.labels}) < len(set(views.labels))
+    for passes in (growth.STRANGERS, growth.LOOKALIKES, growth.REMEMBERED) if alike else (growth.STRANGERS,):
+        block = f"{passes} pass by" if passes != growth.REMEMBERED else "all are remembered"
+        grown = growth.growth(views, vectors, passes, agreement, seed=experiment.corpus.seed)
+        found += _block(column.name, block, growth.filled(grown.accuracy))
+        ends = grown.table.set_index("name")["stopped"]
+        for row in _block(column.name, block, grown.wrong) if grown.wrong else ():
+            found.append(row | {"note": row["note"] + ("; taken back, growth ends" if ends[row["method"]] else "")})
+    return found
 
 
 def _reflection(experiment, views, column) -> list[dict]:
@@ -74,5 +93,4 @@ def _reflection(experiment, views, column) -> list[dict]:
     return found
 
 
-REFLECTION = "reflection"
-KINDS = {"views": _views, "checks": _checks, "learning": _learning, REFLECTION: None}
+KINDS = {"views": _views, "checks": _checks, "learning": _learning, "growth": _growth, "reflection": _reflection}

@@ -74,7 +74,7 @@ def test_the_tables_of_memories_have_a_notebook_of_their_own():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["px-memory", "px-checks", "px-learning"])
+@pytest.mark.parametrize("table", ["px-memory", "px-checks", "px-learning", "px-growth"])
 def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monkeypatch):
     monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(checks, "MOST", 8)
@@ -84,6 +84,11 @@ def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monke
     if spec.judged == "views":
         assert list(result["method"])[:4] == [f"after {k} view{'s' * (k > 1)}" for k in curves.AFTER]
         assert len(result) == len(encoders) * (4 + 4 + 3) and len(report.notes(result)) == 3 * len(encoders)
+        figure = figures.learning(result, title=spec.title)
+    elif spec.judged == "growth":
+        accuracy = result[result["metric"].str.startswith("accuracy")]
+        assert len(accuracy) == 3 * 5 and list(accuracy["method"])[:2] == ["before", "after 25 % of the stream"]
+        assert len(report.notes(result)) == len(result) - len(accuracy), "a share has its interval in a sentence"
         figure = figures.learning(result, title=spec.title)
     elif spec.judged == "learning":
         assert len(result) == len(encoders) * len(interactions.KINDS) * len(interactions.AFTER)
@@ -98,7 +103,7 @@ def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monke
             "all checks",
         ]
         figure = figures.bars(result, title=spec.title)
-    compared = {"views": 6, "checks": 5, "learning": len(interactions.KINDS) * (len(interactions.AFTER) - 1)}[spec.judged]
+    compared = {"views": 6, "checks": 5, "learning": len(interactions.KINDS) * (len(interactions.AFTER) - 1), "growth": 12}[spec.judged]
     assert result["low"].notna().sum() == len(encoders) * compared
     assert tables_text.verdicts(result).to_numpy().sum() == result["low"].notna().sum()
     report.save(result, table, tmp_path, {"figure": figure})
