@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from foir_lib.bench.memory import checks, curves, growth, interactions, reflection
+from foir_lib.bench.memory import change, checks, curves, growth, interactions, reflection
 from foir_lib.bench.memory.gate import Agreement
 from foir_lib.bench.memory.views import Views, family
 from foir_lib.bench.metrics.intervals import against_first, interval
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import unknown
+from foir_lib.memory.consistency import Semantic, default_checks
 from foir_lib.memory.reflection import Reflector
 
 
@@ -46,7 +47,7 @@ SAID = {"remembered": "views of remembered things", "right": "known ones by the 
 APART, ALIKE, EVERY, NOVEL, ALL = "one of a family", "look-alikes too", "all things", "new things", ""
 
 
-SHARES = (curves.KNOWN, growth.WRONG)  # metrics that compare nothing
+SHARES = (curves.KNOWN, growth.WRONG, checks.RIGHT, checks.SPOILT)  # metrics that compare nothing
 
 
 def _views(experiment, views, column):
@@ -57,7 +58,13 @@ def _views(experiment, views, column):
 
 
 def _checks(experiment, views, column):
-    return _block(column.name, ALL, checks.corrected(views, column.retriever, seed=experiment.corpus.seed))
+    """Accuracy by each check and all, and what each puts right and spoils; the semantic one by mini-lmm, which asks for what it has words for."""
+    asks = Reflector("mini-lmm", device=experiment.model.device)
+    scores = checks.corrected(views, column.retriever, [*default_checks(), Semantic(asks)], seed=experiment.corpus.seed)
+    found = _block(column.name, ALL, scores)
+    if all(asks.lacks(label) for label in set(views.labels)):
+        found[-2]["note"] = f"{column.name}, mini-lmm has no words for these names, so that it says nothing"
+    return found + [row for shares in checks.turned(scores).values() if shares for row in _block(column.name, ALL, shares)]
 
 
 def _learning(experiment, views, column):
@@ -93,4 +100,15 @@ def _reflection(experiment, views, column) -> list[dict]:
     return found
 
 
-KINDS = {"views": _views, "checks": _checks, "learning": _learning, "growth": _growth, "reflection": _reflection}
+def _change(experiment, views, column):
+    """Accuracy under both conditions by each learner; what it took, in a note."""
+    changed, found = change.change(views, column.retriever, seed=experiment.corpus.seed), []
+    for (learner, condition), scores in changed.accuracy.items():
+        found += _block(f"{column.name}, {learner}", f"{condition} condition", scores)
+        if condition == "new":
+            took = ", ".join(f"{one:.2f}" for one in changed.seconds[learner].values())
+            found[-1]["note"] = f"{column.name}, {learner}: {took} s to learn and answer, by new views"
+    return found
+
+
+KINDS = {"views": _views, "checks": _checks, "learning": _learning, "growth": _growth, "change": _change, "reflection": _reflection}

@@ -15,7 +15,7 @@ from foir_lib.view.figures.matches import matches
 
 BINS = np.linspace(0, 1, 26)  # of a confidence
 SHARES = "called known"  # metric of rows that are no curve
-AXES = {" view": "views remembered of each thing", "of the stream": "stream that has passed by (%)", "": "interactions a thing"}
+AXES = {" new view": "new views of each thing", " view": "views remembered of each thing", "of the stream": "stream that has passed by (%)", "": "interactions a thing"}
 
 
 def learning(rows: pd.DataFrame, title: str | None = None) -> Figure:
