@@ -68,7 +68,8 @@ def _checks(experiment, views, column):
 
 
 def _learning(experiment, views, column):
-    found = interactions.learning(views, column.retriever, seed=experiment.corpus.seed)
+    kinds = [kind for kind in interactions.KINDS if kind != "mask" or views.masked]
+    found = interactions.learning(views, column.retriever, kinds, seed=experiment.corpus.seed)
     return [row for kind, curve in found.items() for row in _block(column.name, f"by {kind}", curve)]
 
 

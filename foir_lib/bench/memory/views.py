@@ -57,6 +57,11 @@ class Views:
         """(n,) numbers of pictures."""
         return self.table["picture"].to_numpy()
 
+    @cached_property
+    def masked(self) -> bool:
+        """Whether every view has a mask."""
+        return all(isinstance(one, (list, tuple, dict)) and len(one) > 0 for one in self.table["segmentation"])
+
     def box(self, m: int) -> Box:
         """The box of view ``m``."""
         return Box(*self.table.loc[m, CORNERS].tolist())
