@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 LEAST = {  # mean IoU of masks with the truth over the six pairs
     "SP(mask='hull', least=4)": 0.02, "LightGlue(features='xfeat', mask='hull')": 0.2, "LightGlue(mask='hull')": 0.2, "D2R(pool='mean')": 0.1,
 }  # fmt: skip
-DEIT = "deit_tiny_patch16_224"
+NET = "deit_tiny_patch16_224"
 VIDEOS = ("camel", "cows", "blackswan")
 
 
@@ -103,11 +103,11 @@ def test_all_pairs_of_davis(foir_data, tmp_path, text, record_property):
 @pytest.mark.parametrize("dataset", ["davis(n_frames=8)", pytest.param("davis", marks=pytest.mark.claims)])
 def test_a_memory_learns_the_things_of_videos(dataset, foir_data, tmp_path, record_property):
     """Of a video's frames one begins, six ask, and what is left (one of eight, three of ten) comes by: more interactions change nothing."""
-    for needed in ("davis-frames", f"weights/{DEIT}.safetensors"):
+    for needed in ("davis-frames", f"weights/{NET}.safetensors"):
         if not (foir_data / needed).exists():
             pytest.skip(f"no {needed} in the folder FOIR_DATA")
-    where = {"data_root": str(foir_data / "davis-frames"), "weights": str(foir_data / "weights" / f"{DEIT}.safetensors")}
-    found = rows.run("px-learning", dataset, DEIT, **where, device="cpu", progress=False, cache=str(tmp_path))
+    where = {"data_root": str(foir_data / "davis-frames"), "weights": str(foir_data / "weights" / f"{NET}.safetensors")}
+    found = rows.run("px-learning", dataset, NET, **where, device="cpu", progress=False, cache=str(tmp_path))
     assert found["ours"].between(0, 100).all() and found["metric"].nunique() == len(interactions.KINDS)
     for metric, part in found.groupby("metric", sort=False):
         words = [f"{row.ours:.1f}" + ("" if row.low != row.low else f" ({row.low:+.1f} to {row.high:+.1f})") for row in part.itertuples()]
