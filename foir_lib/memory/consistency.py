@@ -14,7 +14,6 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from foir_lib.memory import colours
-from foir_lib.memory.state import Thing
 from foir_lib.methods.memory.reflection import ARTICLES
 from foir_lib.search.rerank import spatial, topological
 
@@ -107,14 +106,14 @@ class Semantic(Check):
     name = "semantic"
 
     def evidence(self, look, candidates, known, memory, without=None):
-        said = [self.words(candidate.thing) for candidate in candidates]
+        said = [self.words(candidate.thing.name, *candidate.thing.aliases) for candidate in candidates]
         odds, asked = np.full(len(said), np.nan), [place for place, name in enumerate(said) if name]
         odds[asked] = self.reflector.verify(look, [said[place] for place in asked])
         return odds
 
-    def words(self, thing: Thing) -> str:
-        """What the model is asked for: the first of a thing's names of which it knows a word, without those that it doesn't; or ""."""
-        for name in (thing.name, *thing.aliases):
+    def words(self, *names: str) -> str:
+        """What the model is asked for: the first of a thing's ``names`` of which it knows a word, without those that it doesn't; or ""."""
+        for name in names:
             known = [word for word in name.split() if not self.reflector.lacks(word)]
             if any(word.lower() not in ARTICLES for word in known):
                 return " ".join(known)

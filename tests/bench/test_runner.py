@@ -204,8 +204,9 @@ def test_a_table_is_made_by_the_notebook_of_its_family(notebooks):
     for family in ("ca", "ra", "mao", "px", "memory"):
         write_notebook(notebooks / f"{family}.ipynb")
     jobs = runner.plan(["mini"], {}, notebooks)
-    assert [job.table for job in jobs] == [table for table in catalogue.EVERY if table != "px-davis"] and len(jobs) == 17 + 16 + 4 + 4 + 4 + 7
-    memories = dict.fromkeys(("px-memory", "px-checks", "px-learning", "px-reflection", "px-connector", "px-vqa", "px-replacement"), "memory")
+    assert [job.table for job in jobs] == [table for table in catalogue.EVERY if table != "px-davis"] and len(jobs) == 17 + 16 + 4 + 4 + 4 + 10
+    named = "memory checks learning growth facades change reflection connector vqa replacement"
+    memories = {f"px-{name}": "memory" for name in named.split()}
     assert all(job.notebook == notebooks / f"{memories.get(job.table, job.table.split('-')[0])}.ipynb" for job in jobs)
     assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra", "mao", "px", "memory"}
     with pytest.raises(InputError, match="did you mean ra-2"):

@@ -1,10 +1,13 @@
-"""Localisers with real weights on pairs of DAVIS frames: they find the masked thing in the next frame, and not where it isn't."""
+"""Localisers with real weights on pairs of DAVIS frames: they find the masked thing in the next frame, and not where it isn't;
+and a memory that a simulated user teaches the things of videos (px-learning)."""
 
 import numpy as np
 import pytest
 
 from foir_lib import load_model, load_set, registry
+from foir_lib.bench import rows
 from foir_lib.bench.experiment import Experiment
+from foir_lib.bench.memory import interactions
 from foir_lib.bench.metrics import intervals
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -12,6 +15,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 LEAST = {  # mean IoU of masks with the truth over the six pairs
     "SP(mask='hull', least=4)": 0.02, "LightGlue(features='xfeat', mask='hull')": 0.2, "LightGlue(mask='hull')": 0.2, "D2R(pool='mean')": 0.1,
 }  # fmt: skip
+NET = "deit_tiny_patch16_224"
 VIDEOS = ("camel", "cows", "blackswan")
 
 
@@ -93,3 +97,20 @@ def test_all_pairs_of_davis(foir_data, tmp_path, text, record_property):
     record_property("mIoU S of the first ten videos and of the others", "{:.1f} {:.1f}".format(*halves))
     expected, off = ALL[text]
     assert score.metrics["mIoU S"] == pytest.approx(expected, abs=off)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("dataset", ["davis(n_frames=8)", pytest.param("davis", marks=pytest.mark.claims)])
+def test_a_memory_learns_the_things_of_videos(dataset, foir_data, tmp_path, record_property):
+    """Of a video's frames one begins, six ask, and what is left (one of eight, three of ten) comes by: more interactions change nothing."""
+    for needed in ("davis-frames", f"weights/{NET}.safetensors"):
+        if not (foir_data / needed).exists():
+            pytest.skip(f"no {needed} in the folder FOIR_DATA")
+    where = {"data_root": str(foir_data / "davis-frames"), "weights": str(foir_data / "weights" / f"{NET}.safetensors")}
+    found = rows.run("px-learning", dataset, NET, **where, device="cpu", progress=False, cache=str(tmp_path))
+    assert found["ours"].between(0, 100).all() and found["metric"].nunique() == len(interactions.KINDS)
+    for metric, part in found.groupby("metric", sort=False):
+        words = [f"{row.ours:.1f}" + ("" if row.low != row.low else f" ({row.low:+.1f} to {row.high:+.1f})") for row in part.itertuples()]
+        record_property(metric, f"after {', '.join(row.method.split()[1] for row in part.itertuples())} interactions a thing: {', '.join(words)}")
+    boxes = found[found["metric"] == "accuracy (Crop, by box)"]["ours"].tolist()
+    assert boxes[0] > 50 and boxes[-1] >= boxes[0] - 2 and boxes[-2] == boxes[-1], boxes

@@ -15,6 +15,7 @@ from foir_lib.memory.things import Memory
 
 VIEWS = 4  # of each thing that are remembered
 MOST = 24  # things
+FIRST, RIGHT, SPOILT = "first answers", "put right", "spoilt"
 
 
 def remembered(views: Views, things, encoder: Encoder, path: Path) -> Memory:
@@ -40,7 +41,7 @@ def corrected(views: Views, retriever, checks=None, alike: bool = True, n_things
     regions = [(views.picture(row), views.box(row)) for _, row in tests]
     with tempfile.TemporaryDirectory() as folder:
         memory = remembered(views, things, encoder, Path(folder) / "things.db")
-        columns = {"first answers": []} | {f"{check.name} check": [check] for check in checks} | {"all checks": list(checks)}
+        columns = {FIRST: []} | {f"{check.name} check": [check] for check in checks} | {"all checks": list(checks)}
         vectors, found = [encoder.embed(regions)], {}
         for name, some in columns.items():
             recogniser = Recogniser(memory, checks=some)
@@ -48,4 +49,16 @@ def corrected(views: Views, retriever, checks=None, alike: bool = True, n_things
             right = np.array([one.candidates[0].thing.name == label for one, label in zip(answers, labels, strict=True)])
             found[name] = score(ACCURACY, right, labels)
         memory.journal.engine.dispose()
+    return found
+
+
+def turned(scores: dict[str, Score]) -> dict[str, dict[str, Score]]:
+    """"put right" and "spoilt" -> each check's share of the wrong, and of the right, first answers that it turned, of :func:`corrected`. Units: things."""
+    tables = {name: one.per_query for name, one in scores.items()}
+    first, found = tables[FIRST][ACCURACY].to_numpy() > 0, {RIGHT: {}, SPOILT: {}}
+    for name, table in tables.items():
+        now = table[ACCURACY].to_numpy() > 0
+        for kind, of, turns in ((RIGHT, ~first, now), (SPOILT, first, ~now)):
+            if name != FIRST and of.any():
+                found[kind][name] = score(kind, turns[of], table["label"].to_numpy()[of])
     return found

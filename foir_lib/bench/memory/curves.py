@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from foir_lib.bench.memory.views import Views, score, split
+from foir_lib.bench.memory.views import Views, score, split, task
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.memory import control
 
@@ -21,13 +21,11 @@ def after_views(views: Views, vectors: np.ndarray, alike: bool = False, after=AF
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
         things = split(views, rng, max(after), TESTS, alike)
-        tests = np.concatenate([test for *_, test in things])
-        truth = np.concatenate([np.full(len(test), t) for t, (*_, test) in enumerate(things)])
-        labels += [label for label, _, test in things for _ in test]
         for k in after:
-            rows = np.concatenate([memory[:k] for _, memory, _ in things])
-            answers = control.first(vectors[tests] @ vectors[rows].T, np.repeat(np.arange(len(things)), k), 2)
-            right[k] += (answers.things[:, 0] == truth).tolist()
+            one = task(things, k)
+            answers = control.first(vectors[one.tests] @ vectors[one.rows].T, one.owners, 2)
+            right[k] += (answers.things[:, 0] == one.truth).tolist()
+        labels += one.labels[one.truth].tolist()
     labels = np.array(labels)
     return {f"after {k} view{'s' * (k > 1)}": score(ACCURACY, np.array(right[k]), labels) for k in after}
 
@@ -63,7 +61,8 @@ def novelty(views: Views, vectors: np.ndarray, alike: bool = False, n_views: int
 
 def _called(views, vectors, things):
     """What a memory of ``things`` says of rows (m,): whether each is called known, and as which of them."""
-    rows, owners = np.concatenate([memory for _, memory, _ in things]), np.repeat(np.arange(len(things)), [len(memory) for _, memory, _ in things])
+    one = task(things)
+    rows, owners = one.rows, one.owners
     thresholds = control.learn(control.leave_out(vectors[rows], owners, views.pictures[rows], np.ones(len(rows), bool)))
 
     def called(some):

@@ -1,116 +1,107 @@
 """Growth of a memory over an unlabelled stream without any human: what it takes in, how much of it is wrong, and when it must stop.
 
-A view of the stream becomes a *machine view* of the thing that it is called where the answer is known, at thresholds learned from humans' views
-alone, and what else is asked agrees. A thing has at most ``limit`` views: the machine view that says least goes first, humans' views never. After
-each part of the stream the humans' views are asked again, each left out: where fewer of them are right than before anything came in, the part is
-taken back and the growth ends.
+A view of the stream becomes a *machine view* of the thing that it is called where the margin says "known" and all checks agree: each finds more
+matches with that thing than with the second, and at least as many as its floor, which the humans' views teach (:class:`Correction`). A thing has
+at most ``limit`` views: the machine view that says least goes first, humans' views never.
+
+What would harm is a look-alike that nobody named: no view of the memory tells what it lacks, so that margins and floors pass it, and the humans'
+views, asked again, are still right. But it agrees less with them than they do among each other. So after each part of the stream two things are
+asked, of humans' views alone, and where one of them is sure (95 % interval, things drawn anew) every machine view is taken back and growth ends:
+
+    agreement   matches of machine views with the humans' of their thing, divided by those of the humans' with each other, is below 1
+    left out    fewer humans' views are right, each left out, with the machine's views than without
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from foir_lib.bench.memory.curves import ACCURACY, TESTS
-from foir_lib.bench.memory.views import Views, score, split
+from foir_lib.bench.memory.curves import ACCURACY, HELD, TESTS
+from foir_lib.bench.memory.gate import Agreement, Gate, Grown
+from foir_lib.bench.memory.views import Views, family, score, split, task
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.memory import control
-from foir_lib.memory.consistency import keypoints
-from foir_lib.memory.recogniser import seen
-from foir_lib.search.rerank import spatial
 
-LIMIT, PARTS = 8, 4  # views of a thing; parts of the stream
-Agrees = Callable[[int, int, int], bool]  # (row that asks, row of the best view, row of the second thing's best view or -1)
+LIMIT, PARTS, HUMANS = 8, 4, 3  # views of a thing; parts of the stream; humans' views of a thing
+STRANGERS, LOOKALIKES, REMEMBERED = "strangers", "look-alikes", "remembered"
+BEFORE, WRONG = "before", "wrong machine views"
+
+
+def after(part: int, parts: int = PARTS) -> str:
+    """What the memory is called after a part of the stream; 0: before it."""
+    return f"after {100 * part // parts} % of the stream" if part else BEFORE
+
+
+def filled(accuracy: dict[str, Score], parts: int = PARTS) -> dict[str, Score]:
+    """The accuracies with those of the parts that came after the end of growth: the memory's as it was left."""
+    last = accuracy[list(accuracy)[-1]]
+    return {after(part, parts): accuracy.get(after(part, parts), last) for part in range(parts + 1)}
 
 
 @dataclass(frozen=True)
-class Grown:
-    """A memory: ``rows`` (n,) of a set's views, ``owners`` (n,) things they are remembered as, ``human`` (n,) bool: who said so."""
+class Growth:
+    """What became of a memory: "before", "after 25 % of the stream", ... -> ``accuracy`` of the first answer on the same test views, and
+    ``wrong``, which machine views were (units: things). ``table``: a row for each: seen, machine (views let in), wrong (share),
+    agreement and left_out with their intervals, stopped (and all of them taken back)."""
 
-    rows: np.ndarray
-    owners: np.ndarray
-    human: np.ndarray
-
-    def with_view(self, row: int, owner: int, vectors: np.ndarray, limit: int) -> "Grown":
-        """The memory with a machine view more, and within ``limit`` views of that thing as far as machine views can go."""
-        grown = Grown(np.append(self.rows, row), np.append(self.owners, owner), np.append(self.human, False))
-        mine = np.flatnonzero(grown.owners == owner)
-        machine = mine[~grown.human[mine]]
-        if len(mine) <= limit or not len(machine):
-            return grown
-        alike = vectors[grown.rows[machine]] @ vectors[grown.rows[mine]].T
-        alike[machine[:, None] == mine] = -np.inf
-        keep = np.arange(len(grown.rows)) != machine[alike.max(1).argmax()]
-        return Grown(grown.rows[keep], grown.owners[keep], grown.human[keep])
-
-    def left_out(self, vectors: np.ndarray, pictures: np.ndarray) -> control.Trial:
-        """The humans' views asked again, each left out."""
-        return control.leave_out(vectors[self.rows], self.owners, pictures[self.rows], self.human)
-
-    def drift(self, truth: np.ndarray) -> float:
-        """Share of machine views that show another thing than they are remembered as; ``truth``: things of all rows. 0 without any."""
-        wrong = (truth[self.rows] != self.owners)[~self.human]
-        return float(wrong.mean()) if len(wrong) else 0.0
+    accuracy: dict[str, Score]
+    wrong: dict[str, Score]
+    table: pd.DataFrame
 
 
-def spatially(views: Views, least: int = 0) -> Agrees:
-    """What agrees where the crop has more matches in one motion with the best view than ``least``, and than with the second thing's."""
-
-    def inliers(row, other):
-        return spatial.verify(*(keypoints(seen(views.picture(m), views.box(m))) for m in (row, other))).inliers
-
-    def agrees(row, best, second):
-        matched = inliers(row, best)
-        return matched > least and (second < 0 or matched > inliers(row, second))
-
-    return agrees
-
-
-def taken_in(grown: Grown, part: np.ndarray, vectors: np.ndarray, thresholds: control.Thresholds, agrees: Agrees | None, limit: int) -> Grown:
-    """The memory after the rows ``part`` of a stream, one after another."""
-    for row in part.tolist():
-        answer = control.first(vectors[[row]] @ vectors[grown.rows].T, grown.owners, 2)
-        if thresholds.verdicts(answer)[0] != "known":
-            continue
-        best, *others = (int(grown.rows[v]) if v >= 0 else -1 for v in answer.views[0])
-        if agrees is None or agrees(row, best, others[0] if others else -1):
-            grown = grown.with_view(row, int(answer.things[0, 0]), vectors, limit)
-    return grown
+def streamed(views: Views, passes: str, rng: np.random.Generator, n_views: int = HUMANS) -> tuple[list, np.ndarray]:
+    """(things as of :func:`split`, rows of the stream in random order), by what ``passes``: views of two thirds of the families, one thing of each
+    remembered, and of the others ("strangers"), of their look-alikes too ("look-alikes"); or of things all remembered ("remembered")."""
+    things = split(views, rng, n_views, TESTS, passes == REMEMBERED)
+    if passes != REMEMBERED:
+        things = [things[i] for i in rng.permutation(len(things))][int(HELD * len(things)) :]
+    own = {label for label, *_ in things}
+    families = {family(label) for label in own}
+    wanted = {
+        STRANGERS: lambda label: label in own or family(label) not in families,
+        LOOKALIKES: lambda label: True,
+        REMEMBERED: lambda label: label in own,
+    }[passes]
+    used = np.concatenate([np.concatenate(rows) for _, *rows in things])
+    rows = np.setdiff1d([row for row, label in enumerate(views.labels) if wanted(label)], used)
+    return things, rng.permutation(rows)
 
 
 def growth(
-    views: Views, vectors: np.ndarray, agrees: Agrees | None = None, n_views: int = 3, alike: bool = False,
-    limit: int = LIMIT, parts: int = PARTS, most: int | None = None, seed: int = 0,
-) -> tuple[dict[str, Score], pd.DataFrame]:  # fmt: skip
-    """"before", "after 40 views", ... -> accuracy of the first answer on the same test views (units: things), and a row for each of them:
-    seen, machine (views), drift, left_out (accuracy of humans' views), stopped.
+    views: Views, vectors: np.ndarray, passes: str = STRANGERS, agreement: Agreement | None = None, n_views: int = HUMANS,
+    limit: int = LIMIT, parts: int = PARTS, most: int | None = None, stops: bool = True, seed: int = 0,
+) -> Growth:  # fmt: skip
+    """The :class:`Growth` of a memory of ``n_views`` humans' views of each thing, over the first ``most`` rows of :func:`streamed`, in ``parts``.
 
-    The stream: all other views of the set, those of things that nobody named too, in random order, at most ``most``.
+    ``agreement``: by what checks views agree, with what was looked at already; ``stops``: whether harm ends growth.
     """
-    rng = np.random.default_rng([seed, 0])
-    things = split(views, rng, n_views, TESTS, alike)
-    number = {label: t for t, (label, *_) in enumerate(things)}
-    truth = np.array([number.get(label, -1) for label in views.labels])
-    tests = np.concatenate([test for *_, test in things])
-    rows = np.concatenate([rows for _, rows, _ in things])
-    stream = rng.permutation(np.setdiff1d(np.arange(len(views.labels)), np.r_[rows, tests]))[:most]
-    grown = Grown(rows, truth[rows], np.ones(len(rows), bool))
-    begin = grown.left_out(vectors, views.pictures)
-    thresholds, floor, scores, table, n = control.learn(begin), begin.right.mean(), {}, [], 0
+    things, stream = streamed(views, passes, np.random.default_rng([seed, 0]), n_views)
+    stream, one, n = stream[:most], task(things), 0
+    truth = pd.Series(range(len(things)), index=one.labels).reindex(views.labels, fill_value=-1).to_numpy()
+    humans = Grown(one.rows, one.owners, np.ones(len(one.rows), bool))
+    gate, grown = Gate(humans, vectors, views.pictures, agreement or Agreement(views)), humans
+    found = Growth({}, {}, pd.DataFrame())
+    table = []
 
-    def judge(name, stopped=False):
-        answers = control.first(vectors[tests] @ vectors[grown.rows].T, grown.owners, 2)
-        scores[name] = score(ACCURACY, answers.things[:, 0] == truth[tests], views.labels[tests])
-        left_out = grown.left_out(vectors, views.pictures).right.mean()
-        table.append({"seen": n, "machine": int((~grown.human).sum()), "drift": grown.drift(truth), "left_out": left_out, "stopped": stopped})
+    def judge(name, memory, stopped):
+        answers = control.first(vectors[one.tests] @ vectors[memory.rows].T, memory.owners, 2)
+        found.accuracy[name] = score(ACCURACY, answers.things[:, 0] == one.truth, one.labels[one.truth])
+        wrong = grown.wrong(truth)
+        if len(wrong):
+            found.wrong[name] = score(WRONG, wrong, one.labels[grown.owners[~grown.human]])
+        share = float(wrong.mean()) if len(wrong) else np.nan
+        table.append((name, n, len(wrong), share, *gate.agrees(grown), *gate.forgets(grown), stopped))
 
-    judge("before")
-    for part in np.array_split(stream, parts):
-        after, n = taken_in(grown, part, vectors, thresholds, agrees, limit), n + len(part)
-        harmed = after.left_out(vectors, views.pictures).right.mean() < floor
-        grown = grown if harmed else after
-        judge(f"after {n} views", harmed)
+    judge(after(0), grown, False)
+    for number, part in enumerate(np.array_split(stream, parts), 1):
+        for row in part.tolist():
+            if (thing := gate.lets_in(row, grown)) >= 0:
+                grown = grown.with_view(row, thing, vectors, limit)
+        n += len(part)
+        harmed = stops and gate.harmed(grown)
+        judge(after(number, parts), humans if harmed else grown, harmed)
         if harmed:
             break
-    return scores, pd.DataFrame(table)
+    columns = ["name", "seen", "machine", "wrong", "agreement", "agreement low", "agreement high", "left out", "left out low", "left out high", "stopped"]
+    return Growth(found.accuracy, found.wrong, pd.DataFrame(table, columns=columns))

@@ -11,7 +11,7 @@ Everything begins with one view of each thing, marked by a box. Then views come 
 import numpy as np
 
 from foir_lib.bench.memory.curves import ACCURACY, TESTS
-from foir_lib.bench.memory.views import Views, score, split
+from foir_lib.bench.memory.views import Views, score, split, task
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.memory import control
 
@@ -30,18 +30,15 @@ def learning(
     for turn in range(rounds):
         rng = np.random.default_rng([seed, turn])
         things = split(views, rng, 1 + TESTS, max(after), alike)  # first: one to begin with and the tests; then what comes by
-        begin, tests = np.array([rows[0] for _, rows, _ in things]), np.concatenate([rows[1:] for _, rows, _ in things])
-        truth = np.concatenate([np.full(len(rows) - 1, t) for t, (_, rows, _) in enumerate(things)])
-        stream = np.concatenate([rows for *_, rows in things])
-        owner = np.concatenate([np.full(len(rows), t) for t, (*_, rows) in enumerate(things)])
-        order = rng.permutation(len(stream))
-        labels += [things[t][0] for t in truth]
+        begin, comes = task([(label, rows[:1], rows[1:]) for label, rows, _ in things]), task(things)
+        order = rng.permutation(len(comes.tests))
+        labels += begin.labels[begin.truth].tolist()
         for kind in kinds:
-            user = User(kind, marks[kind], tests_by[begin], stream[order], owner[order])
+            user = User(kind, marks[kind], tests_by[begin.rows], comes.tests[order], comes.truth[order])
             for n in after:
                 user.interact(n * len(things))
-                answers = control.first(tests_by[tests] @ user.vectors.T, user.owners, 2)
-                right[kind][n] += (answers.things[:, 0] == truth).tolist()
+                answers = control.first(tests_by[begin.tests] @ user.vectors.T, user.owners, 2)
+                right[kind][n] += (answers.things[:, 0] == begin.truth).tolist()
     labels = np.array(labels)
     return {
         kind: {f"after {n} interaction{'s' * (n != 1)} a thing": score(ACCURACY, np.array(values), labels) for n, values in curve.items()}

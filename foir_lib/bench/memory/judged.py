@@ -1,17 +1,21 @@
 """Rows of the tables that judge a memory, in the long format of every table."""
 
-from foir_lib.bench.memory import checks, curves, interactions, reflection, vqa
-from foir_lib.bench.memory.connector import Connector, routed
+import numpy as np
+
+from foir_lib.bench.memory import change, checks, curves, growth, interactions, reflection, vqa
+from foir_lib.bench.memory.connector import ROUTED, Connector, routed
+from foir_lib.bench.memory.gate import Agreement
 from foir_lib.bench.memory.views import Views, family
 from foir_lib.bench.metrics.intervals import against_first, interval
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import unknown
+from foir_lib.memory.consistency import Semantic, default_checks
 from foir_lib.memory.reflection import Reflector
 from foir_lib.models.text_image import load_text_image
 
 
 def rows(kind: str, experiment, columns) -> list[dict]:
-    """Rows of what a memory is judged by, one of :data:`KINDS`: metric (with the encoder and what is remembered), method (what is compared),
+    """Rows of what a memory is judged by, one of KINDS: metric (with the encoder and what is remembered), method (what is compared),
     ours (percent), low and high of the difference to the first method; a share has its own interval as a ``note``."""
     if kind not in KINDS:
         raise unknown("kind of judging", kind, KINDS)
@@ -19,57 +23,84 @@ def rows(kind: str, experiment, columns) -> list[dict]:
     for column in columns:
         if missing := experiment.lacks(column.retriever):
             found.append({"method": column.name, "metric": curves.ACCURACY, "ours": None, "note": missing})
-            continue
-        if kind == REFLECTION:
-            found += _reflection(experiment, views, column)
-            continue
-        for block, scores in KINDS[kind](experiment, views, column.retriever).items():
-            found += _block(column.name, block, scores)
-            if kind in (VQA, REPLACEMENT, CONNECTOR):
-                found[-len(scores)]["note"] = _interval(f"{column.name}, {block}".removesuffix(", "), *scores.values())
+        else:
+            found += KINDS[kind](experiment, views, column)
     return found
 
 
-def _interval(name, first, *_):
-    """A share and its own interval, as a sentence."""
-    (metric,) = first.metrics
-    low, high = interval(first, metric)
-    return f"{name}, {100 * first.metrics[metric]:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
-
-
 def _block(encoder, block, scores: dict[str, Score]) -> list[dict]:
+    """A line for each score, with the interval of its difference to the first; shares have their own in a note."""
     metric = next(iter(next(iter(scores.values())).metrics))
-    bounds = {} if block in SHARES else against_first(scores, metric)
+    bounds = {} if metric in SHARES else against_first(scores, metric)
     found = []
     for name, one in scores.items():
         row = {"method": SAID.get(name, name), "metric": f"{metric} ({', '.join(filter(None, (encoder, block)))})", "ours": 100 * one.metrics[metric]}
         if name in bounds:
             row |= {"low": 100 * bounds[name].low, "high": 100 * bounds[name].high}
-        if block in SHARES:
-            row["note"] = _interval(encoder, one)
+        if metric in SHARES:
+            row["note"] = _interval(encoder, block if block != NOVEL else "", one)
         found.append(row)
+    return found
+
+
+def _interval(encoder, block, one: Score) -> str:
+    """A share and its own interval, as a sentence."""
+    (metric,) = one.metrics
+    low, high = interval(one, metric)
+    said = f"{', '.join(filter(None, (encoder, block)))}, {100 * one.metrics[metric]:.1f} %"
+    return said + ("" if np.isnan(low) else f", 95 % interval {100 * low:.1f} to {100 * high:.1f}")
+
+
+def _shares(encoder, blocks: dict[str, dict[str, Score]]) -> list[dict]:
+    """Blocks whose first line has its own interval in a note."""
+    found = []
+    for block, scores in blocks.items():
+        found += _block(encoder, block, scores)
+        found[-len(scores)]["note"] = _interval(encoder, block, next(iter(scores.values())))
     return found
 
 
 SAID = {"remembered": "views of remembered things", "right": "known ones by the right name", "new": "views of new things, a third of all", "left out": "views of each thing left out"}
 APART, ALIKE, EVERY, NOVEL, ALL = "one of a family", "look-alikes too", "all things", "new things", ""
 ROUTES = "whose answer is taken"
-SHARES = (NOVEL, ROUTES)  # blocks of shares, of which none is compared with another
+SHARES = (curves.KNOWN, growth.WRONG, checks.RIGHT, checks.SPOILT, ROUTED)  # metrics that compare nothing
 
 
-def _views(experiment, views, retriever):
-    vectors, labels = views.vectors(retriever), set(views.labels)
+def _views(experiment, views, column):
+    vectors, labels, seed = views.vectors(column.retriever), set(views.labels), experiment.corpus.seed
     blocks = {APART: False, ALIKE: True} if len({family(label) for label in labels}) < len(labels) else {EVERY: True}
-    found = {block: curves.after_views(views, vectors, alike, seed=experiment.corpus.seed) for block, alike in blocks.items()}
-    return found | {NOVEL: curves.novelty(views, vectors, seed=experiment.corpus.seed)}
+    found = [row for block, alike in blocks.items() for row in _block(column.name, block, curves.after_views(views, vectors, alike, seed=seed))]
+    return found + _block(column.name, NOVEL, curves.novelty(views, vectors, seed=seed))
 
 
-def _checks(experiment, views, retriever):
-    return {ALL: checks.corrected(views, retriever, seed=experiment.corpus.seed)}
+def _checks(experiment, views, column):
+    """Accuracy by each check and all, and what each puts right and spoils; the semantic one by mini-lmm, which asks for what it has words for."""
+    semantic = Semantic(Reflector("mini-lmm", device=experiment.model.device))
+    scores = checks.corrected(views, column.retriever, [*default_checks(), semantic], seed=experiment.corpus.seed)
+    found = _block(column.name, ALL, scores)
+    if not any(semantic.words(label) for label in set(views.labels)):
+        found[-2]["note"] = f"{column.name}, mini-lmm has no words for these names, so that it says nothing"
+    return found + [row for shares in checks.turned(scores).values() if shares for row in _block(column.name, ALL, shares)]
 
 
-def _learning(experiment, views, retriever):
-    return {f"by {kind}": curve for kind, curve in interactions.learning(views, retriever, seed=experiment.corpus.seed).items()}
+def _learning(experiment, views, column):
+    kinds = [kind for kind in interactions.KINDS if kind != "mask" or views.masked]
+    found = interactions.learning(views, column.retriever, kinds, seed=experiment.corpus.seed)
+    return [row for kind, curve in found.items() for row in _block(column.name, f"by {kind}", curve)]
+
+
+def _growth(experiment, views, column):
+    """Accuracy and machine views that are wrong, by what passes by; where families are remembered, look-alikes too."""
+    vectors, agreement, found = views.vectors(column.retriever), Agreement(views), []
+    alike = len({family(label) for label in views.labels}) < len(set(views.labels))
+    for passes in (growth.STRANGERS, growth.LOOKALIKES, growth.REMEMBERED) if alike else (growth.STRANGERS,):
+        block = f"{passes} pass by" if passes != growth.REMEMBERED else "all are remembered"
+        grown = growth.growth(views, vectors, passes, agreement, seed=experiment.corpus.seed)
+        found += _block(column.name, block, growth.filled(grown.accuracy))
+        ends = grown.table.set_index("name")["stopped"]
+        for row in _block(column.name, block, grown.wrong) if grown.wrong else ():
+            found.append(row | {"note": row["note"] + ("; taken back, growth ends" if ends[row["method"]] else "")})
+    return found
 
 
 def _reflection(experiment, views, column) -> list[dict]:
@@ -86,22 +117,35 @@ def _reflection(experiment, views, column) -> list[dict]:
     return found
 
 
-def _connector(experiment, views, retriever):
-    answers, routes = routed(Connector.beside(views, retriever, experiment.corpus.seed), experiment.corpus.seed)
-    return {ALL: answers, ROUTES: routes}
+def _change(experiment, views, column):
+    """Accuracy under both conditions by each learner; what it took, in a note."""
+    changed, found = change.change(views, column.retriever, seed=experiment.corpus.seed), []
+    for (learner, condition), scores in changed.accuracy.items():
+        found += _block(f"{column.name}, {learner}", f"{condition} condition", scores)
+        if condition == "new":
+            took = ", ".join(f"{one:.2f}" for one in changed.seconds[learner].values())
+            found[-1]["note"] = f"{column.name}, {learner}: {took} s to learn and answer, by new views"
+    return found
 
 
-def _vqa(experiment, views, retriever):
+def _connector(experiment, views, column):
+    answers, routes = routed(Connector.beside(views, column.retriever, experiment.corpus.seed), experiment.corpus.seed)
+    return _shares(column.name, {ALL: answers, ROUTES: routes})
+
+
+def _vqa(experiment, views, column):
     """Questions answered by mini-lmm, without and with the connector's names."""
     seed, model = experiment.corpus.seed, load_text_image("mini-lmm", experiment.model.device)
-    return vqa.vqa(model, vqa.questions(views, seed=seed), Connector.beside(views, retriever, seed))
+    return _shares(column.name, vqa.vqa(model, vqa.questions(views, seed=seed), Connector.beside(views, column.retriever, seed)))
 
 
-def _replacement(experiment, views, retriever):
+def _replacement(experiment, views, column):
     """Words in the place of pictures, read by mini-lmm."""
     seed = experiment.corpus.seed
-    return vqa.replacement(load_text_image("mini-lmm", experiment.model.device), vqa.questions(views, seed=seed), seed)
+    return _shares(column.name, vqa.replacement(load_text_image("mini-lmm", experiment.model.device), vqa.questions(views, seed=seed), seed))
 
 
-REFLECTION, VQA, REPLACEMENT, CONNECTOR = "reflection", "vqa", "replacement", "connector"
-KINDS = {"views": _views, "checks": _checks, "learning": _learning, REFLECTION: None, VQA: _vqa, REPLACEMENT: _replacement, CONNECTOR: _connector}
+KINDS = {
+    "views": _views, "checks": _checks, "learning": _learning, "growth": _growth, "change": _change, "reflection": _reflection,
+    "connector": _connector, "vqa": _vqa, "replacement": _replacement,
+}  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from foir_lib.bench.memory.curves import ACCURACY
-from foir_lib.bench.memory.views import Views, score, split
+from foir_lib.bench.memory.views import Views, score, split, task
 from foir_lib.bench.metrics.intervals import DRAWS, LEVELS, weights
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.memory import control
@@ -81,10 +81,8 @@ def reflect(views: Views, retriever, reflector, alike: bool = True, n_views: int
     """
     vectors = views.vectors(retriever)
     things = split(views, np.random.default_rng([seed, 0]), n_views, TESTS, alike)
-    labels = np.array([label for label, *_ in things])
-    rows, owners = np.concatenate([memory for _, memory, _ in things]), np.repeat(np.arange(len(things)), n_views)
-    tests = np.concatenate([test for *_, test in things])
-    truth = np.concatenate([np.full(len(test), t) for t, (*_, test) in enumerate(things)])
+    one = task(things)
+    labels, rows, owners, tests, truth = one.labels, one.rows, one.owners, one.tests, one.truth
     trial = control.leave_out(vectors[rows], owners, views.pictures[rows], np.ones(len(rows), bool))
     thresholds = control.learn(trial)
     answers = control.first(vectors[tests] @ vectors[rows].T, owners, CANDIDATES)

@@ -57,6 +57,11 @@ class Views:
         """(n,) numbers of pictures."""
         return self.table["picture"].to_numpy()
 
+    @cached_property
+    def masked(self) -> bool:
+        """Whether every view has a mask."""
+        return all(isinstance(one, (list, tuple, dict)) and len(one) > 0 for one in self.table["segmentation"])
+
     def box(self, m: int) -> Box:
         """The box of view ``m``."""
         return Box(*self.table.loc[m, CORNERS].tolist())
@@ -103,6 +108,28 @@ def split(views: Views, rng: np.random.Generator, n_views: int, n_test: int, ali
         if len(rows) > n_views:
             chosen.append((label, rows[:n_views], rows[n_views : n_views + n_test]))
     return chosen
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of a memory of things ``labels`` (n,): ``rows`` (v,) are remembered as things ``owners`` (v,), ``tests`` (m,) ask for ``truth`` (m,)."""
+
+    labels: np.ndarray
+    rows: np.ndarray
+    owners: np.ndarray
+    tests: np.ndarray
+    truth: np.ndarray
+
+
+def task(things: list[tuple[str, np.ndarray, np.ndarray]], k: int | None = None) -> Task:
+    """The :class:`Task` of what :func:`split` gives; the first ``k`` rows of each thing are remembered, None: all."""
+
+    def joined(parts):
+        number = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        return (np.concatenate(parts) if parts else np.zeros(0, int)), number
+
+    rows, tests = [rows[:k] for _, rows, _ in things], [test for *_, test in things]
+    return Task(np.array([label for label, *_ in things]), *joined(rows), *joined(tests))
 
 
 def score(name: str, right: np.ndarray, labels: np.ndarray) -> Score:

@@ -1,7 +1,7 @@
 """Draws the landmarks of the mini world: facades put together from parts, with numpy alone.
 
 A family shares colours, masonry, proportions and windows; its members differ in the arrangement of a
-few parts, so they are look-alikes of each other. Colours and choices stand in facades.json. As in `render`, only
+few parts, so they are look-alikes of each other. Colours and choices stand in worlds/facades.json. As in `render`, only
 + - * / sqrt, floor, min, max and comparisons touch pixels, so that every machine draws the same pictures.
 """
 

@@ -15,8 +15,8 @@ Rng = np.random.Generator
 
 
 def numbers(name: str) -> dict:
-    """Colours, sizes and chances of a part of the world: the JSON file ``name`` beside this one."""
-    return json.loads(Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8"))
+    """Colours, sizes and chances of a part of the world: the JSON file ``name`` in the folder worlds."""
+    return json.loads((Path(__file__).with_name("worlds") / f"{name}.json").read_text(encoding="utf-8"))
 
 
 WORLD = numbers("focus")

@@ -74,7 +74,7 @@ def test_the_tables_of_memories_have_a_notebook_of_their_own():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["px-memory", "px-checks", "px-learning"])
+@pytest.mark.parametrize("table", ["px-memory", "px-checks", "px-learning", "px-growth"])
 def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monkeypatch):
     monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(checks, "MOST", 8)
@@ -85,20 +85,28 @@ def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monke
         assert list(result["method"])[:4] == [f"after {k} view{'s' * (k > 1)}" for k in curves.AFTER]
         assert len(result) == len(encoders) * (4 + 4 + 4) and len(report.notes(result)) == 4 * len(encoders)
         figure = figures.learning(result, title=spec.title)
+    elif spec.judged == "growth":
+        accuracy = result[result["metric"].str.startswith("accuracy")]
+        assert len(accuracy) == 3 * 5 and list(accuracy["method"])[:2] == ["before", "after 25 % of the stream"]
+        assert len(report.notes(result)) == len(result) - len(accuracy), "a share has its interval in a sentence"
+        figure = figures.learning(result, title=spec.title)
     elif spec.judged == "learning":
         assert len(result) == len(encoders) * len(interactions.KINDS) * len(interactions.AFTER)
         figure = figures.learning(result, title=spec.title)
     else:
-        assert list(result["method"]) == [
+        assert list(dict.fromkeys(result["method"])) == [
             "first answers",
             "properties check",
             "spatial check",
             "topological check",
             "retrieval check",
+            "semantic check",
             "all checks",
         ]
+        shares = result[result["metric"].str.contains("put right|spoilt")]
+        assert len(shares) == 2 * 6 and shares["note"].str.contains("95 %").all()
         figure = figures.bars(result, title=spec.title)
-    compared = {"views": 6, "checks": 5, "learning": len(interactions.KINDS) * (len(interactions.AFTER) - 1)}[spec.judged]
+    compared = {"views": 6, "checks": 6, "learning": len(interactions.KINDS) * (len(interactions.AFTER) - 1), "growth": 12}[spec.judged]
     assert result["low"].notna().sum() == len(encoders) * compared
     assert tables_text.verdicts(result).to_numpy().sum() == result["low"].notna().sum()
     report.save(result, table, tmp_path, {"figure": figure})
@@ -119,3 +127,13 @@ def test_a_method_that_lacks_something_says_so(tmp_path, monkeypatch):
     )
     row, *others = judged.rows("views", experiment, [Column.of("GeM"), Column.of("R-MAC")])
     assert row["ours"] is None and row["note"] and len(others) == 1
+
+
+def test_what_checks_turn_by_hand():
+    """Six answers of three things: the first are right in 1, 1, 0, 0, 0, 1; a check in 1, 0, 1, 0, 0, 1."""
+    labels = np.repeat(["a", "b", "c"], 2)
+    first, check = (score(curves.ACCURACY, np.array(right), labels) for right in ([1, 1, 0, 0, 0, 1], [1, 0, 1, 0, 0, 1]))
+    turned = checks.turned({checks.FIRST: first, "spatial check": check})
+    right, spoilt = (turned[kind]["spatial check"] for kind in (checks.RIGHT, checks.SPOILT))
+    assert right.metrics == {"put right": 1 / 3} and spoilt.metrics == {"spoilt": 1 / 3}
+    assert right.per_query["label"].tolist() == ["b", "b", "c"] and spoilt.per_query["label"].tolist() == ["a", "a", "c"]

@@ -15,6 +15,7 @@ from foir_lib.view.figures.matches import matches
 
 BINS = np.linspace(0, 1, 26)  # of a confidence
 SHARES = "called known"  # metric of rows that are no curve
+AXES = {" new view": "new views of each thing", " view": "views remembered of each thing", "of the stream": "stream that has passed by (%)", "": "interactions a thing"}
 
 
 def learning(rows: pd.DataFrame, title: str | None = None) -> Figure:
@@ -35,8 +36,8 @@ def learning(rows: pd.DataFrame, title: str | None = None) -> Figure:
             known = part.dropna(subset=["low", "high"]) if "low" in part else part[:0]
             if len(known):
                 left.vlines(known["x"], known["low"], known["high"], color=look["color"], alpha=0.5, label=looks.INTERVAL)
-        what = "views remembered of each thing" if lines["method"].str.contains(" view").any() else "interactions a thing"
-        left.set(xlabel=what, ylabel="first answers that are right (%)", xticks=sorted(set(lines["x"])))
+        what = next(said for word, said in AXES.items() if lines["method"].str.contains(word).any())
+        left.set(xlabel=what, ylabel="right answers, wrong views (%)" if lines["metric"].str.startswith("wrong").any() else "first answers that are right (%)", xticks=sorted(set(lines["x"])))
         left.set_ylim(max(0, 10 * (lines["ours"].min() // 10) - 10), 101)
         for axes in others:
             _shares(axes, shares, lines["metric"].nunique() + 1)
