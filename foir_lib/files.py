@@ -99,13 +99,13 @@ def atomic_path(path):
             temporary.unlink(missing_ok=True)
 
 
-def try_place(path) -> Path:
-    """``path`` as Path, if a file can be written there, else InputError: to ask before work that takes long. Nothing is left."""
+def try_place(path, remedy: str = DISK) -> Path:
+    """``path`` as Path, if a file can be written there, else InputError with the ``remedy``: to ask before work that takes long. Nothing is left."""
     path = as_path(path)
     if not path.name:
         raise InputError(f"{str(path)!r} is no name of a file: give one.")
     temporary = temporary_beside(path)
-    with disk_errors(f"write {path}", DISK):
+    with disk_errors(f"write {path}", remedy):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "")
         path.parent.mkdir(parents=True, exist_ok=True)

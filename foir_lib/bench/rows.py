@@ -13,7 +13,7 @@ from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.limits import check, columns_of, heads_of, place_of, rows_of
 from foir_lib.bench.memory import judged
-from foir_lib.bench.metrics import pixels
+from foir_lib.bench.metrics import changes, pixels
 from foir_lib.bench.metrics.focus import average
 from foir_lib.bench.metrics.intervals import against_first
 from foir_lib.bench.metrics.scores import Score, metric_of
@@ -168,7 +168,8 @@ def _rows(spec, experiment, columns, k):
 def _scored(experiment, spec, column, k):
     if column.localise is None:
         return experiment.score(column.retriever, k, column.rerank, **column.how)
-    return experiment.pixel_score(column.retriever, column.localise, spec.localised, column.rerank, **column.how)
+    scores = experiment.pixel_score(column.retriever, column.localise, spec.localised, column.rerank, **column.how)
+    return changes.split(scores, experiment.corpus) if any(metric.startswith(changes.SHARE) for metric in spec.metrics) else scores
 
 
 def _percent(interval):

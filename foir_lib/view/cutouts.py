@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -20,12 +20,12 @@ from foir_lib.errors import InputError
 from foir_lib.files import as_path, atomic_path, atomic_write, disk_errors, remove_stale
 from foir_lib.text import SENTENCE, one_line
 
-COCO, FOLDER = "instances.json", "cutouts"
+COCO, FOLDER, REMEDY = "instances.json", "cutouts", "choose another folder"
 
 
 def cut_out(
     retrieval_set: RetrievalSet, localisations: Mapping[int, Mapping[int, Localisation]], folder: str | PathLike, least: float | None = None,
-    progress: bool = True, labels: Sequence[str] | None = None,
+    progress: bool = True, labels: Sequence[str] | None = None, advanced: Callable[[int, int], object] = lambda done, n: None,
 ) -> Path:  # fmt: skip
     """Write the thing of every accepted result into ``folder``; returns the COCO file, ``folder``/instances.json.
 
@@ -33,13 +33,14 @@ def cut_out(
     ``folder``/cutouts is the tight crop of the mask (of a box without one: of the box), alpha 255 inside and 0 elsewhere, no edge is
     softened; its name is made of a digest, whatever the ids are. The COCO file names the pictures, the queries' labels as
     categories, RLE masks, scores, and each cut-out. Every file appears whole or not at all; a PNG that stands is kept. Raises InputError
-    for a picture that can't be opened or has another size than its mask, and a disk that can't be written.
+    for a picture that can't be opened or has another size than its mask, and a disk that can't be written. ``advanced(done, n)`` is called
+    before the first picture and after each; what it raises ends the work, and the COCO file stays as it was.
     """
     root, database = as_path(folder), retrieval_set.database
     labels = retrieval_set.queries["label"].tolist() if labels is None else labels
     names = sorted({str(labels[query]) for query in localisations})
     category = {name: number for number, name in enumerate(names, 1)}
-    with disk_errors(f"write {root}", "choose another folder"):
+    with disk_errors(f"write {root}", REMEDY):
         (root / FOLDER).mkdir(parents=True, exist_ok=True)
     remove_stale(root / FOLDER)
     by_row = {}  # each picture is opened once
@@ -48,6 +49,7 @@ def cut_out(
             if answer and (least is None or answer.score >= least):
                 by_row.setdefault(int(row), []).append((query, answer))
     images, annotations = [], []
+    advanced(0, len(by_row))
     for row, found in tqdm(sorted(by_row.items()), desc="cut out", unit="picture", disable=not progress):
         image_id, path, width, height = database[["image_id", "path", "width", "height"]].iloc[row]
         images.append({"id": row + 1, "image_id": str(plain(image_id)), "file_name": Path(path).name, "width": int(width), "height": int(height)})
@@ -66,6 +68,7 @@ def cut_out(
                 "bbox": rle.toBbox(code).tolist(), "area": int(rle.area(code)), "segmentation": code, "score": answer.score,
                 "query": int(query), "cutout": f"{FOLDER}/{name}",
             })  # fmt: skip
+        advanced(len(images), len(by_row))
     categories = [{"id": number, "name": name} for name, number in category.items()]
     content = {"info": {"description": one_line(f"{retrieval_set.name}: cut out", SENTENCE)}, "images": images, "annotations": annotations, "categories": categories}
     atomic_write(root / COCO, json.dumps(content))

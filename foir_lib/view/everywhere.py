@@ -11,7 +11,7 @@ from foir_lib.models.zoo import load_model
 from foir_lib.prompts import Box, Point
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.pixels import asking
-from foir_lib.view.cutouts import COCO, cut_out
+from foir_lib.view.cutouts import COCO, REMEDY, cut_out
 from foir_lib.view.explorers.comparison import Comparison, parsed
 
 
@@ -26,7 +26,7 @@ def cut(
     MissingError for what can't be read, asked or written, before anything is computed where that can be known.
     """
     count(n, "n"), least is None or number(least, "least")
-    try_place(as_path(folder) / COCO)
+    try_place(as_path(folder) / COCO, REMEDY)
     shown = open_image(as_path(picture))
     prompt.box(shown.size, (1, 1))  # or it says that it lies outside
     corpus = Corpus(retrieval_set, load_model(model, weights=weights or None, device=device), cache=cache, progress=progress)

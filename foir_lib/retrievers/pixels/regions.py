@@ -1,6 +1,7 @@
 """Detect to retrieve: of a picture's regions the one whose local features are most like those of the query."""
 
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from foir_lib.store.keys import code_of
 
 GRID = "grid"
 N_WORDS = {"vlad": 64, "asmk": 1024}
+PICTURES = 128  # whose features with their words stay at hand: many queries ask about the same ones
 SAMPLED = 200_000  # local features that words are learned from, at most
 
 
@@ -65,16 +67,17 @@ class D2R(Localiser):
     def locate(self, corpus, part, m, rows):
         query, shares = self.of_prompt(part, m)
         inside = shares >= min(0.5, float(shares.max()))  # of a prompt below half a cell, the cells that it covers most
-        asking = self._pooled(corpus, query, inside.flatten()[None])
+        asking = [x if x is None else x[inside.flatten()] for x in self._local(corpus, query.flatten(0, 1))]
         stored = self.cells(corpus.database)
+        local = corpus.learned(("cells and words", self, corpus.database), lambda: lru_cache(PICTURES)(partial(self._of_picture, corpus)))
         answers = []
         for row in rows:
-            cells, size = patches.read(stored, int(row)), corpus.database.sizes[row]
-            boxes = self._boxes(corpus, int(row), cells.shape[:2], size)
+            grid, size = tuple(stored.read("grid", [int(row)])[0].tolist()), corpus.database.sizes[row]
+            boxes = self._boxes(corpus, int(row), grid, size)
             if not len(boxes):
                 answers.append(Localisation.nothing())
                 continue
-            alike = self._alike(asking, self._pooled(corpus, cells, members(boxes, cells.shape[:2], size)))
+            alike = self._alike(corpus, asking, local(int(row)), members(boxes, grid, size))
             best = int(alike.argmax())
             score = float(alike[best])
             answers.append(Localisation(None, boxes[best], score) if score > 0 else Localisation.nothing(score))
@@ -96,17 +99,27 @@ class D2R(Localiser):
         squares = np.array([(x, y, x + side, y + side) for y, x, side in grids.grid(*grid, self.scales)], np.float32)
         return squares * pitch
 
-    def _pooled(self, corpus, cells, inside):
-        x = cells.flatten(0, 1)
-        if self.pool == "mean":
-            return aggregation.means(x, inside)
-        book = self.codebook(corpus)
-        words = torch.from_numpy(book.assign(x)).long()
-        projected = torch.from_numpy(np.asarray(book.pca(x), np.float32))
-        return aggregation.residuals(projected, words, torch.from_numpy(book.centres), inside)
+    def _of_picture(self, corpus, row):
+        return self._local(corpus, patches.read(self.cells(corpus.database), row).flatten(0, 1))
 
-    def _alike(self, query, regions):
-        return regions @ query[0] if self.pool == "mean" else getattr(aggregation, self.pool)(query, regions)
+    def _local(self, corpus, x):
+        """Features (N, d), projected where words are used, and the word of each (N,), or None."""
+        if self.pool == "mean":
+            return x, None
+        book = self.codebook(corpus)
+        return torch.from_numpy(np.asarray(book.pca(x), np.float32)), torch.from_numpy(book.assign(x)).long()
+
+    def _alike(self, corpus, query, picture, inside):
+        """How alike each region ``inside`` (R, N) of a picture's features is to the query's, all of them."""
+        every = torch.ones(1, len(query[0]), dtype=torch.bool)
+        if self.pool == "mean":
+            return aggregation.means(picture[0], inside) @ aggregation.means(query[0], every)[0]
+        centres, at = torch.from_numpy(self.codebook(corpus).centres), torch.cat([query[1], picture[1]])
+        if self.pool == "asmk":  # of its many words most are in neither, where all is zero
+            words, at = at.unique(return_inverse=True)
+            centres = centres[words]
+        pooled = (aggregation.residuals(x, one, centres, some) for (x, _), one, some in zip((query, picture), at.split([len(query[0]), len(picture[0])]), (every, inside)))
+        return getattr(aggregation, self.pool)(*pooled)
 
     def codebook(self, corpus) -> inverted_file.Codebook:
         """The words, learned once a corpus and stored in a file."""

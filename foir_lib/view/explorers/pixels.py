@@ -18,6 +18,7 @@ from foir_lib.view.explorers.outlined import NONE, Outlined
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets import outlines
 from foir_lib.view.widgets.canvas import PromptCanvas
+from foir_lib.view.widgets.cutting import Cutting, Results
 from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.live import Words
 
@@ -29,8 +30,8 @@ class PixelExplorer(Outlined):
     """The first ``k`` results of a ``method`` with the outlines that a ``localiser`` finds on them; both are objects or texts.
 
     By default the first methods that can be had. A click on a result is :meth:`open_result`, a click on an outline (Shift+Enter on its picture)
-    :meth:`ask_with`; on the open result the outline can be mended by hand before it asks. Without a running event loop outlines
-    come when :meth:`wait` is called.
+    :meth:`ask_with`; on the open result the outline can be mended by hand before it asks; ``cutting`` writes what is outlined on the list
+    into a folder. Without a running event loop outlines come when :meth:`wait` is called.
     """
 
     def __init__(
@@ -62,20 +63,21 @@ class PixelExplorer(Outlined):
         self.k = self.control("Dropdown", "results (k)", self.show, options=sorted({5, 10, 12, 20, int(k)}), value=int(k))
         self.words, self.result = Words(), PromptCanvas(label="result", tool="brush")
         self.query_button = self.button("ask with this outline", self.ask_with, tooltip="Makes what is marked on the result the query")
+        self.cutting = Cutting(self._to_cut)
         self.gallery.on_pick(lambda row: self.clicked(lambda: self.open_result(row)))
         self.gallery.add_class("foir-line")
         self.result.on_change(self._mended)
         self._below = ipywidgets.VBox([self.words, self.result, self.query_button], layout=Layout(display="none", max_width="480px"))
-        return [wrapped(self.method, self.localiser, self.k), self.gallery, self.outlined, self._below]
+        return [wrapped(self.method, self.localiser, self.k), self.gallery, self.outlined, self.cutting, self._below]
 
     def __repr__(self):
         return f"PixelExplorer ({self.corpus.set.name}, {self.corpus.model.name}, {self._method}, outlines by {self.localiser.value or NONE})"
 
     @property
     def state(self) -> dict:
-        """As of any explorer with outlines; and the method, its list, the open row and what is said of it."""
+        """As of any explorer with outlines; and the method, its list, the open row, what is said of it and of cutting out."""
         listed = [row for table in self.results.values() for row in table["row"].tolist()]
-        return super().state | {"method": str(self._method), "list": listed, "opened": self.opened, "words": self.words.text}
+        return super().state | {"method": str(self._method), "list": listed, "opened": self.opened, "words": self.words.text, "cutting": self.cutting.words.text}
 
     def open_result(self, row: int) -> None:
         """Open a row of the database, as a click on a result does. Raises InputError where there is none."""
@@ -125,6 +127,7 @@ class PixelExplorer(Outlined):
         self.follow()
 
     def leave(self) -> None:
+        self.cutting.stop()
         self.comparison.close()
         super().leave()
 
@@ -140,6 +143,15 @@ class PixelExplorer(Outlined):
     def _outline(self):
         super()._outline()
         self.quietly(self._settle)
+
+    def _to_cut(self):
+        """The outlines on the list, as they are now."""
+        if self.outlines.waiting:
+            raise InputError(f"{self.localiser.value} is still looking at the results: wait for their outlines.")
+        listed = [row for table in self.results.values() for row in table["row"].tolist()]
+        here = self.outlines.outlines if self.localiser.value else {}
+        answers = {row: here[row].localisation for row in listed if row in here}
+        return Results(self.corpus.set, answers, self.panel.label or "thing", len(listed))
 
     def _settle(self):
         """The open result, its outline and words."""

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.metrics.intervals import against_first
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.bench.tables.columns import Column
 from foir_lib.errors import InputError
+from foir_lib.text import markup
 from foir_lib.view.study.protocol import TRUE, Question
 
 METRIC = "precision of picks"
+HEADS = ("who picks", "right, of three picks", "difference to people (95 % interval)", "questions", "answers")
 HUMAN = {"human": (0, 1), "human, with outlines": (1,), "human, without outlines": (0,)}  # row -> which answers it is of
 
 
@@ -46,6 +49,17 @@ def beside(answers: pd.DataFrame, questions: Sequence[Question], experiment: Exp
     for name, interval in bounds.items():
         rows.append({"method": name, "ours": 100 * scores[name].map, "low": 100 * interval.low, "high": 100 * interval.high, "n": len(asked)})
     return pd.DataFrame(rows, columns=["method", "ours", "low", "high", "n", "answers"])
+
+
+def table(rows: pd.DataFrame) -> Markup:
+    """Rows of :func:`beside` as a table of a page."""
+    lines = []
+    for one in rows.to_dict("records"):
+        apart = "" if pd.isna(one["low"]) else f"{one['ours'] - rows['ours'].iloc[0]:+.1f} points ({one['low']:+.1f} to {one['high']:+.1f})"
+        cells = (one["method"], f"{one['ours']:.1f} %", apart, one["n"], "" if pd.isna(one["answers"]) else int(one["answers"]))
+        lines.append(markup("<tr>{}</tr>", Markup("").join(markup('<td style="padding:2px 12px 2px 0">{}</td>', str(cell)) for cell in cells)))
+    heads = Markup("").join(markup('<th scope="col" style="text-align:left;padding:2px 12px 2px 0">{}</th>', head) for head in HEADS)
+    return markup('<table data-foir="people"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', heads, Markup("").join(lines))
 
 
 def _chosen(experiment, questions, asked, text):

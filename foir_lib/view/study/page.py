@@ -15,19 +15,23 @@ from foir_lib.data.sets import RetrievalSet
 from foir_lib.detections import Localisation
 from foir_lib.errors import InputError
 from foir_lib.files import cache_root
-from foir_lib.registry import register
+from foir_lib.registry import register, split
 from foir_lib.retrievers.pixels import asking
-from foir_lib.text import SENTENCE, one_line
-from foir_lib.view.explorers.base import Explorer
+from foir_lib.text import SENTENCE, markup, one_line
+from foir_lib.view.explorers.base import Explorer, wrapped
+from foir_lib.view.explorers.comparison import offered
 from foir_lib.view.study.analysis import analysis
-from foir_lib.view.study.human import beside
+from foir_lib.view.study.human import beside, table
 from foir_lib.view.study.protocol import CANDIDATES, QUESTIONS, TRUE, plan, questions
 from foir_lib.view.study.record import Record
+from foir_lib.view.widgets import outlines
 from foir_lib.view.widgets.live import Words
 from foir_lib.view.widgets.picks import Picks
 from foir_lib.view.widgets.thumbs import encoded
 
 LONGEST = 480
+METHODS = ("CBIR", "PHS", "GeM", "CA")  # beside people, the first two that can be had
+GUESS = f"Guessing has {100 * TRUE // CANDIDATES} %. A method picks the {TRUE} of the {CANDIDATES} that it puts first, or that its localiser is surest of."
 WELCOME = (
     f"{QUESTIONS} questions. Each shows a thing and {CANDIDATES} pictures: pick the {TRUE} that show the same thing. Half of the questions "
     "outline what was found in each picture. Time counts from when the pictures appear. Your answers are stored on this computer under a "
@@ -57,9 +61,15 @@ class Study(Explorer):
         self._finish = self.button("Send", lambda: self.grade(int(self._grade.value or 0)))
         self._entry, self._end = ipywidgets.HBox([self._id, self._start]), ipywidgets.VBox([self._grade, self._finish])
         self._end.layout.display = "none"
+        self._methods = ipywidgets.Text(_first(corpus), description="methods", style={"description_width": "initial"}, layout={"width": "360px"})
+        self._ask_methods = self.button("compare", self.compare, tooltip="Lets the methods pick of the same candidates")
+        self._human, self._people = Words(), ipywidgets.VBox([Words("Right picks of all people so far, and what methods pick:")])
+        self._people.children = [*self._people.children, wrapped(self._methods, self._ask_methods), self._human]
+        self._people.add_class("foir-people")
         self.picks.on_submit(lambda picks, seconds: self.clicked(lambda: self.answer(picks, seconds)))
-        super().__init__(None, [self._words, self._entry, self.picks, self._end, self._note], False)
+        super().__init__(None, [self._words, self._entry, self.picks, self._end, self._people, self._note], False)
         self.picks.show()
+        self._show_people()
 
     @classmethod
     def tab(cls, corpus, panel):
@@ -112,6 +122,13 @@ class Study(Explorer):
         experiment = Experiment(self.set, corpus.model, corpus.seed, cache=corpus.cache, progress=corpus.progress)
         return beside(self.record.rows(), self.questions, experiment, methods)
 
+    def compare(self, methods: str | None = None) -> None:
+        """Show people's picks beside what methods choose (names separated by commas; None: those in the field). Raises InputError as :func:`human.beside`."""
+        with self.saying():
+            if methods is not None:
+                self._methods.value = methods
+            self._human.value = self._table(split(self._methods.value))
+
     @property
     def state(self) -> dict:
         """What is shown, as plain values: id, group, question and whether it has outlines (None: none is open), answered, text."""
@@ -119,6 +136,7 @@ class Study(Explorer):
         return {
             "participant": self.participant, "group": self.group, "question": number, "outlined": outlined,
             "answered": len(self.record.answered(self.participant)), "text": self._words.text, "note": self._note.text,
+            "people": self._human.text if self._people.layout.display is None else "",
         }  # fmt: skip
 
     def show(self) -> None:
@@ -132,7 +150,21 @@ class Study(Explorer):
             graded = "helpful" in self.record.answered(self.participant)
             self._end.layout.display = "none" if graded else None
             self._words.value = "Thank you." if graded else "Did outlines help you find the pictures? 1: not at all, 7: very much."
+        self._show_people()
         self.summary = f"{self.participant}: {done} of {QUESTIONS} answered"
+
+    def _show_people(self):
+        """The rows of people, once there are picks, and while nobody is asked: what others picked is no hint."""
+        picks = len(self.record.rows()["outlined"].dropna()) and not self.todo
+        self._people.layout.display = None if picks else "none"
+        if picks:
+            try:
+                self._human.value = self._table()
+            except InputError as error:  # picks of another set or seed
+                self._human.value = str(error)
+
+    def _table(self, methods=()):
+        return markup("{}<p>{}</p>", table(self.beside(methods)), GUESS)
 
     def _say(self, error):
         self._note.value = one_line(error or "", SENTENCE)
@@ -160,6 +192,12 @@ class Study(Explorer):
             answers = asking.localise(self.corpus, self.localiser, part, wanted)[question.query]
             return [answers[row] for row in question.candidates]
         return [true_outline(self.set, query, row) for query, row in zip(question.drawn_for, question.candidates)]
+
+
+def _first(corpus):
+    """Methods by default: two that rank, and what localises in the list of the first."""
+    methods = [name for name in METHODS if name in offered(corpus)][:2]
+    return ", ".join(methods + [f"{methods[0]} > {name}" for name in list(outlines.offered(corpus))[:1] if methods])
 
 
 def true_outline(rs: RetrievalSet, query: int, row: int) -> Localisation:

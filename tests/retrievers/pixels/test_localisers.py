@@ -20,7 +20,7 @@ from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, Point, patch_shares
 from foir_lib.retrievers.pixels import asking
 
-NAMES = [name for name in registry.names("localiser") if name != "Guest"]  # who knows one set's queries alone
+NAMES = [name for name in registry.names("localiser") if name not in ("Guest", "Truth")]  # who know one set's queries alone
 ORDER = np.random.default_rng(1).permutation(N).tolist()
 TEXTS = {"regions": "boxes", "of": "Dense(k=2)", "Map of": "CBIR", "fused": "1"}  # other values of options that are texts
 PLACES = ("weights", "detector")  # options that name networks: another is another's weights

@@ -1,8 +1,11 @@
 """The study's page: a person's way through it, a stopped one that goes on, outlines of right and wrong pictures alike."""
 
+import html
 import io
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny as small
 from PIL import Image
@@ -28,7 +31,7 @@ def opened(image):
 
 def test_a_person_goes_through_stops_and_goes_on(corpus, tmp_path):
     study = Study(corpus, tmp_path / "study.csv")
-    assert study.state["question"] is None and not study.picks.images
+    assert study.state["question"] is None and not study.picks.images and study.state["people"] == ""
     person = study.begin()
     order = plan(study.group)
     for number, outlined in order[:3]:
@@ -40,9 +43,10 @@ def test_a_person_goes_through_stops_and_goes_on(corpus, tmp_path):
     assert study.state["note"] == "2 pictures are picked: pick exactly 3." and study.state["answered"] == 3
     for nonsense in ({}, {"picks": "012", "seconds": 3}, {"picks": [0, 1, 99], "seconds": 3}, {"picks": [0, 1, 2], "seconds": "x"}):
         study.picks.receive(nonsense)
-    assert study.state["answered"] == 3
+    assert study.state["answered"] == 3 and study.state["people"] == "", "while somebody is asked"
     study.close()
     again = Study(corpus, tmp_path / "study.csv")
+    assert "human100.0 %33human, with" in again.state["people"]
     with pytest.raises(InputError, match="Nobody has answered as"):
         again.begin("ffffffff")
     assert again.begin(person) == person and again.state["question"] == order[3][0]
@@ -91,3 +95,39 @@ def test_it_is_a_tab_of_the_page_and_says_what_it_lacks(corpus, town):
     assert page.explorer is not None and page.state["note"] == "" and "16 questions" in page.explorer.state["text"]
     assert "things have 3 pictures" in Study.lacks(town.corpus)
     page.close()
+
+
+def test_people_stand_beside_methods_on_the_page(corpus, tmp_path):
+    study = Study(corpus, tmp_path / "study.csv")
+    with pytest.raises(InputError, match="Nobody has answered yet"):
+        study.compare()
+    study.begin()
+    for number, _ in plan(study.group):
+        study.answer(sorted(study.questions[number].true), 4.0)
+    assert study.state["people"].startswith("who picks") and "CBIR" not in study.state["people"]
+    (methods,) = (one for one in descendants(study) if getattr(one, "description", "") == "methods")
+    (button,) = (one for one in descendants(study) if getattr(one, "description", "") == "compare")
+    assert methods.value.startswith("CBIR, PHS, CBIR > ")
+    methods.value = "CBIR, CBIR > SP"
+    button.click()
+    rows = study.beside(["CBIR", "CBIR > SP"]).set_index("method")
+    (page,) = (one.value for one in descendants(study) if "<table" in str(getattr(one, "value", "")))
+    heads, *lines = [[html.unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t", line)] for line in re.findall("<tr>(.*?)</tr>", page)]
+    shown = pd.DataFrame(lines, columns=heads).set_index("who picks")
+    assert shown.index.tolist() == ["human", "human, with outlines", "human, without outlines", "CBIR", "CBIR > SP"]
+    assert shown["right, of three picks"].tolist() == [f"{value:.1f} %" for value in rows["ours"]] and shown["questions"].tolist() == ["16", "8", "8", "16", "16"]
+    for name in ("CBIR", "CBIR > SP"):
+        ours, low, high = rows.loc[name, ["ours", "low", "high"]]
+        assert shown.loc[name].iloc[1] == f"{ours - 100:+.1f} points ({low:+.1f} to {high:+.1f})"
+    before = study.state["people"]
+    methods.value = "<img src=x onerror='hit()'>"
+    button.click()
+    assert "no retriever" in study.state["note"] and study.state["people"] == before
+    other = Study(corpus, tmp_path / "study.csv", seed=1)
+    assert "take the set and the seed that people were asked with" in other.state["people"]
+
+
+def descendants(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from descendants(child)

@@ -26,11 +26,11 @@ REMEDY = "expected JPEGImages/ and Annotations/ with a folder of frames for each
 
 
 @register("set", "davis")
-def load(root: str | PathLike, split: str = "val", n_frames: int = 0) -> RetrievalSet:
+def load(root: str | PathLike, split: str = "val", n_frames: int = 0, segmenter: str = "") -> RetrievalSet:
     """davis as a RetrievalSet with the protocol instances; a label is a thing of a video.
 
     split: the list below ImageSets that names the videos; where there are no lists, all. n_frames: so many evenly spaced frames of
-    each video, 0 for all. Raises MissingError for a missing folder or annotation, InputError for an annotation that isn't one.
+    each video, 0 for all. segmenter: a name or place of `load_segmenter` that refines what is localised here, "" for SAM. Raises MissingError for a missing folder or annotation, InputError for an annotation that isn't one.
     """
     root = reading.need(root, "DAVIS folder", REMEDY)
     root = root / "DAVIS" if (root / "DAVIS").is_dir() else root
@@ -48,7 +48,7 @@ def load(root: str | PathLike, split: str = "val", n_frames: int = 0) -> Retriev
         objects += [(image_id, f"{image_id.split('/')[0]}{thing}", *row) for thing, row in things(path, (width, height))]
     if not objects:
         raise InputError(f"No annotation in {root} shows anything: get the data set again.")
-    return reading.instance_set("davis", images, pd.DataFrame(objects, columns=COLUMNS["objects"]), {"unit": "thing"})
+    return reading.instance_set("davis", images, pd.DataFrame(objects, columns=COLUMNS["objects"]), {"unit": "thing"} | ({"masks": segmenter} if segmenter else {}))
 
 
 def things(path: Path, size: tuple[int, int]) -> Iterator[tuple[str, tuple]]:
