@@ -14,7 +14,7 @@ from foir_lib.errors import FoirError
 from foir_lib.memory.database.crops import content
 from foir_lib.memory.denials import OVERLAP, deny, iou, settled, without
 from foir_lib.memory.encoding import vectors_of
-from foir_lib.memory.recogniser import KNOWN, UNSURE, Recogniser, Recognition, recogniser_of
+from foir_lib.memory.recogniser import KNOWN, UNSURE, Recogniser, Recognition, recogniser_of, seen
 from foir_lib.memory.state import Thing
 from foir_lib.prompts import Box, Mask
 from foir_lib.retrievers.corpus import Corpus
@@ -47,7 +47,7 @@ class Album:
         corpus = Corpus(retrieval_set, self.recogniser.encoders[0].model, cache=cache, progress=progress)
         self.objects = decompose(corpus, objects or corpus.setting("objects", TOKENS))
         self.boxes = [Box(*box) for box in self.objects.boxes.tolist()]
-        self._vectors = [self._encoded(encoder, cache, progress) for encoder in self.recogniser.encoders]
+        self.vectors = [self._encoded(encoder, cache, progress) for encoder in self.recogniser.encoders]
         self._answers, self._contents = (None, []), {}
         self._paths = dict(zip(map(plain, self.set.images["image_id"]), map(str, self.set.images["path"])))
 
@@ -78,6 +78,10 @@ class Album:
                 return None
         return self._contents[image_id]
 
+    def crop(self, hit: Hit) -> Image.Image:
+        """What a region shows."""
+        return seen(self.picture(hit.image_id), hit.box)
+
     def region(self, row: int) -> Box | Mask:
         """What the decomposition found: a mask on its picture where there is one, else the box."""
         return Mask(self.objects.pixels(row)) if self.objects.masked[row] else self.boxes[row]
@@ -86,7 +90,7 @@ class Album:
         """All regions by first answers as the memory recognises them now, no check asked; again when the memory has changed."""
         known = self.recogniser.known()
         if self._answers[0] is not known:
-            answers = self.recogniser.answered(self._vectors, None, self.boxes, checked=False) if len(self) else []
+            answers = self.recogniser.answered(self.vectors, None, self.boxes, checked=False) if len(self) else []
             ids = self.set.database["image_id"].to_numpy()
             hits = [Hit(m, plain(ids[owner]), self.boxes[m], answers[m]) for m, owner in enumerate(self.objects.owner)]
             self._answers = known, hits
@@ -115,11 +119,11 @@ class Album:
         Regions that people named, what was denied of one, and pictures that are gone are not asked again.
         """
         unsure = _once(sorted((h for h in self.hits() if h.recognition.verdict == UNSURE), key=lambda h: abs(h.recognition.confidence - 0.5)))
-        turns, seen = [], {}
+        turns, times = [], {}
         for hit in unsure:
             id = hit.recognition.candidates[0].thing.id
-            seen[id] = seen.get(id, 0) + 1
-            turns.append((seen[id], len(turns), hit))
+            times[id] = times.get(id, 0) + 1
+            turns.append((times[id], len(turns), hit))
         asked = self._open(hit for _, _, hit in sorted(turns, key=lambda turn: turn[:2]))
         return [hit for hit, _ in zip(asked, range(n))]
 
@@ -133,9 +137,10 @@ class Album:
                 if left.verdict == UNSURE:
                     yield replace(hit, recognition=left)
 
-    def confirm(self, hit: Hit, name: str) -> Thing:
-        """Adds the region as a human's view of the thing called ``name``."""
-        return self.memory.add(name, self.picture(hit.image_id), self.region(hit.row), path=self._paths[hit.image_id])
+    def confirm(self, hit: Hit, name: str, who: str = "human", sure: float = 1.0) -> Thing:
+        """Adds the region as a view, a human's or the machine's, of the thing called ``name``."""
+        path = self._paths[hit.image_id]
+        return self.memory.add(name, self.picture(hit.image_id), self.region(hit.row), who=who, sure=sure, path=path)
 
     def deny(self, hit: Hit, thing: Thing) -> None:
         """Notes that the region isn't that thing."""

@@ -5,9 +5,9 @@ import pytest
 from foir_lib import load_model, load_set, registry
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.memory import checks, curves, growth, reflection
-from foir_lib.bench.memory.gate import Agreement
 from foir_lib.bench.memory.views import Views
 from foir_lib.bench.metrics.intervals import against_first, interval
+from foir_lib.memory.gate import Agreement
 from foir_lib.memory.reflection import Reflector
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.regions import attentions
@@ -155,7 +155,7 @@ def test_growth_goes_on_where_strangers_pass_by_and_ends_where_look_alikes_do(se
     """The rule was chosen on seeds 0 and 5. A small world has too few things for a sure verdict: what it takes in is right there."""
     shelves = load_set("mini-needles", seed=seed, **size)
     things = Views.of(Corpus(shelves, load_model("mini-vit-needles", device="cpu"), progress=False))
-    vectors, agreement = things.vectors(registry.parse("retriever", "Crop")), Agreement(things)
+    vectors, agreement = things.vectors(registry.parse("retriever", "Crop")), Agreement(things.crop)
     good, bad = (growth.growth(things, vectors, passes, agreement, seed=seed) for passes in (growth.STRANGERS, growth.LOOKALIKES))
     for name, grown in ((growth.STRANGERS, good), (growth.LOOKALIKES, bad)):
         last = grown.table.iloc[-1]

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from foir_lib.bench.memory.curves import ACCURACY, HELD, TESTS
-from foir_lib.bench.memory.gate import Agreement, Gate, Grown
 from foir_lib.bench.memory.views import Views, family, score, split, task
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.memory import control
+from foir_lib.memory.gate import Agreement, Gate, Grown
 
 LIMIT, PARTS, HUMANS = 8, 4, 3  # views of a thing; parts of the stream; humans' views of a thing
 STRANGERS, LOOKALIKES, REMEMBERED = "strangers", "look-alikes", "remembered"
@@ -80,7 +80,7 @@ def growth(
     stream, one, n = stream[:most], task(things), 0
     truth = pd.Series(range(len(things)), index=one.labels).reindex(views.labels, fill_value=-1).to_numpy()
     humans = Grown(one.rows, one.owners, np.ones(len(one.rows), bool))
-    gate, grown = Gate(humans, vectors, views.pictures, agreement or Agreement(views)), humans
+    gate, grown = Gate(humans, vectors, views.pictures, agreement or Agreement(views.crop)), humans
     found = Growth({}, {}, pd.DataFrame())
     table = []
 

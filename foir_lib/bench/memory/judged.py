@@ -4,12 +4,12 @@ import numpy as np
 
 from foir_lib.bench.memory import change, checks, curves, growth, interactions, reflection, vqa
 from foir_lib.bench.memory.connector import ROUTED, Connector, routed
-from foir_lib.bench.memory.gate import Agreement
 from foir_lib.bench.memory.views import Views, family
 from foir_lib.bench.metrics.intervals import against_first, interval
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import unknown
 from foir_lib.memory.consistency import Semantic, default_checks
+from foir_lib.memory.gate import Agreement
 from foir_lib.memory.reflection import Reflector
 from foir_lib.models.text_image import load_text_image
 
@@ -91,7 +91,7 @@ def _learning(experiment, views, column):
 
 def _growth(experiment, views, column):
     """Accuracy and machine views that are wrong, by what passes by; where families are remembered, look-alikes too."""
-    vectors, agreement, found = views.vectors(column.retriever), Agreement(views), []
+    vectors, agreement, found = views.vectors(column.retriever), Agreement(views.crop), []
     alike = len({family(label) for label in views.labels}) < len(set(views.labels))
     for passes in (growth.STRANGERS, growth.LOOKALIKES, growth.REMEMBERED) if alike else (growth.STRANGERS,):
         block = f"{passes} pass by" if passes != growth.REMEMBERED else "all are remembered"

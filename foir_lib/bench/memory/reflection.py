@@ -7,8 +7,8 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from foir_lib.bench.memory.curves import ACCURACY
 from foir_lib.bench.memory.views import Views, score, split, task
-from foir_lib.bench.metrics.intervals import DRAWS, LEVELS, weights
 from foir_lib.bench.metrics.scores import Score
+from foir_lib.draws import DRAWS, LEVELS, weights
 from foir_lib.memory import control
 from foir_lib.memory.recogniser import CANDIDATES, UNSURE, seen
 

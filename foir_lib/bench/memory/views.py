@@ -6,11 +6,13 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.data.checks import CORNERS
 from foir_lib.errors import InputError
 from foir_lib.memory.encoding import vectors_of
+from foir_lib.memory.recogniser import seen
 from foir_lib.prompts import Box, Point, Prompt
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.parts import Prompted
@@ -69,6 +71,10 @@ class Views:
     def picture(self, m: int):
         """The picture of view ``m``, PIL."""
         return self.corpus.set.open(self.table["image_id"].iloc[m])
+
+    def crop(self, m: int) -> Image.Image:
+        """What view ``m`` shows."""
+        return seen(self.picture(m), self.box(m))
 
     def prompt(self, m: int, kind: str = "box") -> Prompt:
         """View ``m`` as somebody marks it: its "box", its "mask", or a "point" in the middle of its box. InputError for another kind."""

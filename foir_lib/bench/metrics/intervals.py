@@ -9,7 +9,6 @@ A category none of whose pictures is drawn doesn't count in that draw, which shi
 
 import re
 from collections.abc import Hashable, Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +16,9 @@ import pandas as pd
 from scipy import stats
 
 from foir_lib.bench.metrics.scores import Score
+from foir_lib.draws import BLOCK, DRAWS, LEVELS, weights
 from foir_lib.errors import InputError, count
 
-DRAWS = 2000
-BLOCK = 100  # draws at a time
-LEVELS = (2.5, 97.5)  # percentiles
 COLUMNS = {"MP": "precision", "MAP": "average_precision", "mAP": "average_precision"}  # what a metric averages
 
 
@@ -92,14 +89,6 @@ def comparable(rows: pd.DataFrame) -> list[pd.Series]:
     """
     ours = rows["model"].mask(rows["model"] == "guest").groupby(rows["dataset"]).ffill()
     return [rows["dataset"], ours.fillna("guest"), rows["metric"]]
-
-
-@lru_cache(maxsize=2)
-def weights(n: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """How often each of ``n`` units is drawn in each draw, uint8 (draws, n)."""
-    random = np.random.default_rng(seed)
-    return np.concatenate([random.multinomial(n, np.full(n, 1 / n), min(BLOCK, draws - start)).astype(np.uint8)
-                           for start in range(0, draws, BLOCK)])  # fmt: skip
 
 
 def _between(values: np.ndarray) -> Interval:

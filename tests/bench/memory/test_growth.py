@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from foir_lib import load_model, load_set, registry
-from foir_lib.bench.memory import gate, growth
+from foir_lib.bench.memory import growth
 from foir_lib.bench.memory.curves import ACCURACY
-from foir_lib.bench.memory.gate import Gate, Grown
 from foir_lib.bench.memory.views import Views
+from foir_lib.memory import gate
+from foir_lib.memory.gate import Gate, Grown
 from foir_lib.retrievers.corpus import Corpus
 
 
@@ -154,5 +155,5 @@ def test_a_drawn_set_grows_by_what_agrees(tmp_path):
     shelves = load_set("mini-needles", seed=5, n_things=48, n_queries=48, n_database=60)
     views = Views.of(Corpus(shelves, load_model("mini-vit-needles", device="cpu"), cache=tmp_path, progress=False))
     vectors = views.vectors(registry.parse("retriever", "Crop"))
-    plain, checked = (growth.growth(views, vectors, growth.LOOKALIKES, gate.Agreement(views, checks), stops=False, most=150) for checks in ((), gate.CHECKS))
+    plain, checked = (growth.growth(views, vectors, growth.LOOKALIKES, gate.Agreement(views.crop, checks), stops=False, most=150) for checks in ((), gate.CHECKS))
     assert 0 < checked.table["machine"].iloc[-1] < plain.table["machine"].iloc[-1]

@@ -1,30 +1,30 @@
 """What lets a machine view into a memory, and how the memory tells, of its humans' views alone, that machine views harm it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from PIL import Image
 
-from foir_lib.bench.memory.views import Views
-from foir_lib.bench.metrics.intervals import DRAWS, LEVELS, weights
+from foir_lib.draws import DRAWS, LEVELS, weights
 from foir_lib.memory import control
 from foir_lib.memory.consistency import VIEWS, Correction, Spatial, Topological, keypoints
-from foir_lib.memory.recogniser import CANDIDATES, seen
+from foir_lib.memory.recogniser import CANDIDATES
 
 CHECKS = (Spatial(), Topological())  # of the default ones, those that compare two views
 
 
 class Agreement:
-    """How many matches two rows of a set's views have by some checks; each row is looked at once, each pair once."""
+    """How many matches two rows of some regions have by some checks; ``crop(row)``: what a row shows. Each is looked at once, each pair once."""
 
-    def __init__(self, views: Views, checks: Sequence = CHECKS):
-        self.views, self.checks, self._looks, self._pairs = views, tuple(checks), {}, {}
+    def __init__(self, crop: Callable[[int], Image.Image], checks: Sequence = CHECKS):
+        self.crop, self.checks, self._looks, self._pairs = crop, tuple(checks), {}, {}
 
     def look(self, row: int):
         """The keypoints of a row."""
         if row not in self._looks:
-            self._looks[row] = keypoints(seen(self.views.picture(row), self.views.box(row)))
+            self._looks[row] = keypoints(self.crop(row))
         return self._looks[row]
 
     def __call__(self, check, a: int, b: int) -> int:
@@ -37,7 +37,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Grown:
-    """A memory: ``rows`` (n,) of a set's views, ``owners`` (n,) things they are remembered as, ``human`` (n,) bool: who said so."""
+    """A memory: ``rows`` (n,) of some regions, ``owners`` (n,) things they are remembered as, ``human`` (n,) bool: who said so."""
 
     rows: np.ndarray
     owners: np.ndarray
@@ -117,8 +117,10 @@ class Gate:
 
     def agrees(self, grown: Grown) -> tuple[float, float, float]:
         """How well machine views match the humans' of their things, divided by how well those match each other, by the last check: the ratio of
-        means, and its 95 % interval, things drawn anew. (1, 0, inf) without machine views."""
-        check, sums = (self.agreement.checks or (None,))[-1], []
+        means, and its 95 % interval, things drawn anew. (1, 0, inf) without machine views, or checks."""
+        if not self.agreement.checks:
+            return ratio(np.zeros((0, 2)))
+        check, sums = self.agreement.checks[-1], []
         for thing in np.unique(grown.owners[~grown.human]):
             mine = grown.owners == thing
             humans, machine = grown.rows[mine & grown.human].tolist(), grown.rows[mine & ~grown.human].tolist()
