@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,6 @@ from foir_lib import registry
 from foir_lib.bench import costs
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.limits import check, columns_of, heads_of, place_of, rows_of
-from foir_lib.bench.memory import judged
 from foir_lib.bench.metrics import changes, pixels
 from foir_lib.bench.metrics.focus import average
 from foir_lib.bench.metrics.intervals import against_first
@@ -27,6 +27,7 @@ from foir_lib.retrievers.regions import attentions
 from foir_lib.retrievers.rerankers import AlphaQE, Diffusion
 
 METRICS = ("mAP", "mAP medium", "mAP hard", "mAP@100", "MP", "MAP")  # those shown of a set that has none of the table's
+JUDGED = "foir_lib.bench.memory.judged"  # where tables of memories get their rows; imported for those alone, so that no other depends on it
 EXPERIMENTS = 9  # sets with a model that stay at hand while tables are computed in one process
 _experiments: dict[tuple, Experiment] = {}
 
@@ -140,7 +141,7 @@ def _guests(name, path, retrieval_set, first):
 def _rows(spec, experiment, columns, k):
     """Rows of one data set and model, without their common columns."""
     if spec.judged:
-        return judged.rows(spec.judged, experiment, columns)
+        return import_module(JUDGED).rows(spec.judged, experiment, columns)
     scores, rows = {}, []
     for column in (costs.detecting(spec, experiment, column) for column in columns):
         x = {} if column.x is None else {"x": column.x}

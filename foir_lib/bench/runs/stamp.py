@@ -23,7 +23,7 @@ from foir_lib.files import PACKAGE, as_path, checksum, manifest_root
 from foir_lib.models import devices
 from foir_lib.store import keys
 
-ROWS = "bench/rows.py"  # where the code of rows starts
+ROWS, JUDGED = "bench/rows.py", "bench/memory/judged.py"  # where the code of rows starts; of tables of memories also here
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pandas", "faiss-cpu", "pillow")
 
 
@@ -88,9 +88,10 @@ def _taking_part(parameters):
         openers = [registry.lookup("set", limits.place_of(name, "data")[0]) for name in names[0]]
     except (KeyError, FoirError):  # the run itself says what is wrong
         return [], ""
+    judged = [files.PACKAGE / JUDGED] if spec.judged else []
     spec = dataclasses.replace(spec, title="", look="", columns=columns)
     methods = [part for one in columns for part in (one.retriever, one.rerank, one.localise) if part]
-    return [*(part for method in methods for part in _inside(method)), *openers], repr((spec, names))
+    return [*(part for method in methods for part in _inside(method)), *openers, *judged], repr((spec, names))
 
 
 def _inside(method):
