@@ -15,9 +15,9 @@ REVISITED = ("roxford5k", "roxford5k+1m", "rparis6k", "rparis6k+1m")
 CLASSIC = ("oxford5k", "paris6k", "oxford105k", "paris106k")
 OBJECTS = ("voxdet", "permir", "voxdetw", "permirw", "instre-xs", "instre-xxs")
 PIXELS = ("proxford5k", "proxford5k+1m", "prparis6k", "prparis6k+1m")
-DATASETS = (*FOCUS, *REVISITED, *CLASSIC, *OBJECTS, *PIXELS, "revisitop1m", "any")  # any: of no data set
+DATASETS = (*FOCUS, *REVISITED, *CLASSIC, *OBJECTS, *PIXELS, "revisitop1m", "imagenet", "any")  # any: of no data set
 LOCATED = tuple(f"mIoU {kind} {level}" for level in ("medium", "hard") for kind in "DS")  # detection, segmentation
-PERCENT = ("MP@100", "MAP@100", "mAP medium", "mAP hard", "mAP", *LOCATED, "mAP@50:5:95 medium", "mAP@50:5:95 hard")
+PERCENT = ("MP@100", "MAP@100", "mAP medium", "mAP hard", "mAP", "accuracy", *LOCATED, "mAP@50:5:95 medium", "mAP@50:5:95 hard")
 HUNDREDTHS = ("mIoU avg", "s per 100 pairs")  # of two decimals: percent, seconds
 COSTS = ("clusters per image", "memory GB", "ms per query", "ms per image")  # whole numbers
 

@@ -66,9 +66,12 @@ class Reflector:
 
     def reason(self, picture: Image.Image, name: str, max_words: int = 60) -> str | None:
         """Why the picture shows a name, or doesn't, in the model's own words; None without a model."""
+        return self.say(picture, WHY.format(name=with_article(name[:LONGEST])), max_words)
+
+    def say(self, picture: Image.Image, question: str, max_words: int = 60) -> str | None:
+        """The model's own words to any ``question`` about a picture; None without a model."""
         if self.model is None:
             return None
-        question = WHY.format(name=with_article(name[:LONGEST]))
 
         def answer():
             self.asked += 1

@@ -139,6 +139,13 @@ class TextImage:
         out = self.net.generate(**inputs, **steps)[0, inputs["input_ids"].shape[1] :]
         return " ".join(self.tokenizer.decode(out, skip_special_tokens=True).split()[:max_words])
 
+    def check_length(self, picture: Picture, question: str, max_words: int = 0) -> None:
+        """Raises InputError for a question whose prompt, with an answer of ``max_words``, is longer than the network reads."""
+        tokens = self._inputs([picture], [question])["input_ids"].shape[1] + 2 * max_words
+        most = getattr(self.net.config.get_text_config(), "max_position_embeddings", tokens)
+        if tokens > most:
+            raise InputError(f"The question {question[:60]!r}... takes {tokens} tokens with its answer: the model reads at most {most}.")
+
     @torch.inference_mode()
     def vision_tokens(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Vision tokens (n, tokens, d) float32 of pictures, after the projector, as the language model reads them.

@@ -27,7 +27,7 @@ ROWS |= {
 # mao: 3 whole rows of the page and 3 cells of others; 42 of the README, of which 9 are also on the page
 ROWS |= {"mao-main": 3 * 6 + 3 + 42 - 9, "mao-ablation": 4 * 2}
 # px: SP, segmentation and dense matching in nine columns, D2R and detection in the four of boxes; 2.2 in eight and the overhead
-ROWS |= {"px-2.1": (3 + 7 + 6) * 9 + (6 + 4) * 4, "px-2.2": 5 * 9}
+ROWS |= {"px-2.1": (3 + 7 + 6) * 9 + (6 + 4) * 4, "px-2.2": 5 * 9, "px-reflection": 2}
 DECIMALS = {"mao-main": 2, "mao-ablation": 2}  # of all others 1  # fmt: skip
 
 # read off the paper's tables by eye
@@ -102,6 +102,8 @@ CELLS = [
     ("px-2.2", "prparis6k", "resnet50", "SSP", "mAP@50:5:95 medium", 46.4),
     ("px-2.2", "any", "owl-vit", "OWL-ViT", "s per 100 pairs", 296.21),
     ("px-2.2", "any", "faster-rcnn", "D2R+ASMK", "s per 100 pairs", 0.11),
+    ("px-reflection", "imagenet", "gpt-4v", "model names alone, from a list", "accuracy", 60.6),
+    ("px-reflection", "imagenet", "clip-l", "encoder alone", "accuracy", 74.8),
 ]
 # the same measurement under another name, in another table
 SAME = {

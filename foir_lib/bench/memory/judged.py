@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from foir_lib.bench.memory import change, checks, curves, growth, interactions, reflection, vqa
+from foir_lib.bench.memory import change, checks, curves, growth, interactions, naming, reflection, vqa
 from foir_lib.bench.memory.connector import ROUTED, Connector, routed
 from foir_lib.bench.memory.views import Views, family
 from foir_lib.bench.metrics.intervals import against_first, interval
@@ -104,8 +104,9 @@ def _growth(experiment, views, column):
 
 
 def _reflection(experiment, views, column) -> list[dict]:
-    """Accuracy before and after by mini-lmm, and how well it verifies."""
-    reflected = reflection.reflect(views, column.retriever, Reflector("mini-lmm", device=experiment.model.device), seed=experiment.corpus.seed)
+    """Accuracy before and after by mini-lmm, how well it verifies, and how well it names by itself."""
+    reflector, seed = Reflector("mini-lmm", device=experiment.model.device), experiment.corpus.seed
+    reflected = reflection.reflect(views, column.retriever, reflector, seed=seed)
     scores, said = reflection.scores(reflected)
     low, high = reflection.verifying(reflected)
     found = _block(column.name, ALL, scores)
@@ -114,6 +115,19 @@ def _reflection(experiment, views, column) -> list[dict]:
         if name == "balanced accuracy":
             row["note"] = f"{column.name}, {100 * value:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
         found.append(row)
+    return found + _named(column.name, naming.named(views, column.retriever, reflector, reflected, seed=seed))
+
+
+def _named(encoder, blocks: dict[str, dict[str, naming.Line]]) -> list[dict]:
+    """Blocks of naming, each line with its own interval in a note; one that nobody can be asked for has the reason there."""
+    found = []
+    for block, lines in blocks.items():
+        rows = _block(encoder, block, {name: line.score for name, line in lines.items() if line.score})
+        rows += [{"method": name, "metric": rows[0]["metric"], "ours": None} for name, line in lines.items() if not line.score]
+        for row in rows:
+            line = lines[row["method"]]
+            row["note"] = "; ".join(filter(None, (line.score and _interval(encoder, block, line.score), line.note)))
+        found += rows
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from foir_lib.bench.memory.curves import ACCURACY
-from foir_lib.bench.memory.views import Views, score, split, task
+from foir_lib.bench.memory.views import Task, Views, score, split, task
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.draws import DRAWS, LEVELS, weights
 from foir_lib.memory import control
@@ -74,14 +74,17 @@ def verifying(reflected: Reflected, draws: int = DRAWS, seed: int = 0) -> tuple[
     return float(low), float(high)
 
 
+def drawn(views: Views, alike: bool = True, n_views: int = VIEWS, seed: int = 0) -> Task:
+    """Which views are remembered, and which ask."""
+    return task(split(views, np.random.default_rng([seed, 0]), n_views, TESTS, alike))
+
+
 def reflect(views: Views, retriever, reflector, alike: bool = True, n_views: int = VIEWS, seed: int = 0) -> Reflected:
     """First answers of a memory of the set's things on views of other pictures, each candidate asked of ``reflector``.
 
     ``reflector``: an object with ``verify(picture, names) -> log-odds (n,)``. The names that are asked for are the set's labels.
     """
-    vectors = views.vectors(retriever)
-    things = split(views, np.random.default_rng([seed, 0]), n_views, TESTS, alike)
-    one = task(things)
+    vectors, one = views.vectors(retriever), drawn(views, alike, n_views, seed)
     labels, rows, owners, tests, truth = one.labels, one.rows, one.owners, one.tests, one.truth
     trial = control.leave_out(vectors[rows], owners, views.pictures[rows], np.ones(len(rows), bool))
     thresholds = control.learn(trial)

@@ -3,6 +3,10 @@
 SHOWS = "Does the picture show {name}?"  # the thesis' question, {name} with its article
 SAME = "Do the two pictures show the same thing?"  # ours, of a stored view and a candidate
 HAS = "Is the {key} of the thing {value}?"  # ours, of a stored property
+WHAT = "What does the picture show?"  # ours, for an answer that no list guides
+CHOOSE = "What is the image? Choose one from {names}."  # what reflection is set against, {names} a list of labels: the thesis quotes these
+STEPS = "What is the image? Choose one from {names}. Let's think step-by-step."
+RANK = "Rank the {names} from most to least likely to describe the input image."
 WHY = "Does the picture show {name}? Say why."  # ours, for the reason on demand
 NAMED = "Names in picture: {names}. {question}"  # the connector hands over what encoders say (wording ours)
 ARTICLES = ("a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "this", "that")

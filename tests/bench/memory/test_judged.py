@@ -6,7 +6,7 @@ import pytest
 
 from foir_lib import load_model, load_set
 from foir_lib.bench import rows
-from foir_lib.bench.memory import checks, curves, interactions, judged
+from foir_lib.bench.memory import checks, curves, interactions, judged, naming
 from foir_lib.bench.memory.views import score
 from foir_lib.bench.runs import report, runner, tables_text
 from foir_lib.bench.tables.catalogue import find
@@ -137,3 +137,20 @@ def test_what_checks_turn_by_hand():
     right, spoilt = (turned[kind]["spatial check"] for kind in (checks.RIGHT, checks.SPOILT))
     assert right.metrics == {"put right": 1 / 3} and spoilt.metrics == {"spoilt": 1 / 3}
     assert right.per_query["label"].tolist() == ["b", "b", "c"] and spoilt.per_query["label"].tolist() == ["a", "a", "c"]
+
+
+@pytest.mark.slow
+def test_the_table_of_reflection_has_a_line_for_each_way_of_naming(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(naming, "SAMPLE", 6)
+    result = report.checked(rows.run("px-reflection", "mini-focus(n_query=20, n_database=60)", "mini-vit", progress=False), "px-reflection")
+    few = {name: part["method"].tolist() for name, part in result.groupby("metric", sort=False) if "6 views" in name}
+    assert list(few) == ["accuracy (Crop, 6 views)", "accuracy (Crop, 6 views, labels cut to 20)"]
+    for methods in few.values():
+        assert methods == ["encoder alone", "reflection on all", "reflection where unsure", *naming.WAYS, naming.EACH]
+    named = result[result["metric"].isin(few)]
+    assert named["ours"].between(0, 100).all() and named["note"].str.contains("95 % interval").all(), "the lists fit mini-lmm's length"
+    assert named["low"].notna().sum() == 2 * 7 and named["note"].str.contains("by chance").sum() == 2 * 5
+    report.save(result, "px-reflection", tmp_path, {"figure": figures.bars(result, title=find("px-reflection").title)})
+    text = (tmp_path / "px-reflection.md").read_text()
+    assert "Printed in the paper" in text and "60.6" in text and "74.8" in text and (tmp_path / "px-reflection-figure.png").stat().st_size > 5000
