@@ -204,8 +204,8 @@ def test_a_table_is_made_by_the_notebook_of_its_family(notebooks):
     for family in ("ca", "ra", "mao", "px", "memory"):
         write_notebook(notebooks / f"{family}.ipynb")
     jobs = runner.plan(["mini"], {}, notebooks)
-    assert [job.table for job in jobs] == [table for table in catalogue.EVERY if not table.startswith("px-davis")] and len(jobs) == 17 + 16 + 4 + 4 + 4 + 10
-    named = "memory checks learning growth facades change reflection connector vqa replacement"
+    assert [job.table for job in jobs] == [table for table in catalogue.EVERY if not table.startswith("px-davis")] and len(jobs) == 17 + 16 + 4 + 4 + 4 + 11
+    named = "memory checks learning learning-checks growth facades change reflection connector vqa replacement"
     memories = {f"px-{name}": "memory" for name in named.split()}
     assert all(job.notebook == notebooks / f"{memories.get(job.table, job.table.split('-')[0])}.ipynb" for job in jobs)
     assert {job.notebook.stem for job in jobs} == {"phs", "ca", "ra", "mao", "px", "memory"}

@@ -67,7 +67,7 @@ def test_options_become_parameters(run, asked, tmp_path):
 
 def test_the_tables_of_all_papers_are_listed(run):
     code, out, _ = run("tables")
-    assert code == 0 and len(out.splitlines()) == 17 + 16 + 4 + 4 + 6 + 10
+    assert code == 0 and len(out.splitlines()) == 17 + 16 + 4 + 4 + 6 + 11
     assert "ca-fig9     Co-attention, Figure 9: N, K and T\n" in out
 
 

@@ -41,9 +41,14 @@ def learning(
                 right[kind][n] += (answers.things[:, 0] == begin.truth).tolist()
     labels = np.array(labels)
     return {
-        kind: {f"after {n} interaction{'s' * (n != 1)} a thing": score(ACCURACY, np.array(values), labels) for n, values in curve.items()}
+        kind: {told(n): score(ACCURACY, np.array(values), labels) for n, values in curve.items()}
         for kind, curve in right.items()
     }
+
+
+def told(n: int) -> str:
+    """The name of a line: "after 2 interactions a thing"."""
+    return f"after {n} interaction{'s' * (n != 1)} a thing"
 
 
 class User:

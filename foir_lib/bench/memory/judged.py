@@ -5,10 +5,10 @@ import numpy as np
 from foir_lib.bench.memory import change, checks, curves, growth, interactions, naming, reflection, vqa
 from foir_lib.bench.memory.connector import ROUTED, Connector, routed
 from foir_lib.bench.memory.views import Views, family
-from foir_lib.bench.metrics.intervals import against_first, interval
+from foir_lib.bench.metrics.intervals import against_first, difference, interval
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import unknown
-from foir_lib.memory.consistency import Semantic, default_checks
+from foir_lib.memory.consistency import Properties, Semantic, default_checks
 from foir_lib.memory.gate import Agreement
 from foir_lib.memory.reflection import Reflector
 from foir_lib.models.text_image import load_text_image
@@ -62,6 +62,7 @@ def _shares(encoder, blocks: dict[str, dict[str, Score]]) -> list[dict]:
 
 SAID = {"remembered": "views of remembered things", "right": "known ones by the right name", "new": "views of new things, a third of all", "left out": "views of each thing left out"}
 APART, ALIKE, EVERY, NOVEL, ALL = "one of a family", "look-alikes too", "all things", "new things", ""
+UNSAID = "nobody says a property, so that it says nothing"
 ROUTES = "whose answer is taken"
 SHARES = (curves.KNOWN, growth.WRONG, checks.RIGHT, checks.SPOILT, ROUTED)  # metrics that compare nothing
 
@@ -75,18 +76,52 @@ def _views(experiment, views, column):
 
 def _checks(experiment, views, column):
     """Accuracy by each check and all, and what each puts right and spoils; the semantic one by mini-lmm, which asks for what it has words for."""
-    semantic = Semantic(Reflector("mini-lmm", device=experiment.model.device))
-    scores = checks.corrected(views, column.retriever, [*default_checks(), semantic], seed=experiment.corpus.seed)
+    some = _every_check(experiment)
+    scores = checks.corrected(views, column.retriever, some, seed=experiment.corpus.seed)
     found = _block(column.name, ALL, scores)
-    if not any(semantic.words(label) for label in set(views.labels)):
-        found[-2]["note"] = f"{column.name}, mini-lmm has no words for these names, so that it says nothing"
+    if mute := _mute(some[-1], views):
+        found[-2]["note"] = f"{column.name}, {mute}"
     return found + [row for shares in checks.turned(scores).values() if shares for row in _block(column.name, ALL, shares)]
+
+
+def _every_check(experiment):
+    """Those that need no model, then the semantic one by mini-lmm."""
+    return [*default_checks(), Semantic(Reflector("mini-lmm", device=experiment.model.device))]
+
+
+def _mute(semantic, views):
+    """Why the semantic check says nothing of a set's names, or ""."""
+    return "" if any(semantic.words(label) for label in set(views.labels)) else "mini-lmm has no words for these names, so that it says nothing"
 
 
 def _learning(experiment, views, column):
     kinds = [kind for kind in interactions.KINDS if kind != "mask" or views.masked]
     found = interactions.learning(views, column.retriever, kinds, seed=experiment.corpus.seed)
     return [row for kind, curve in found.items() for row in _block(column.name, f"by {kind}", curve)]
+
+
+def _learning_checks(experiment, views, column):
+    """Accuracy after interactions by box, without and with each check; against no check after as many, in a note."""
+    some, found = _every_check(experiment), []
+    some = [check for check in some if check is not some[-1] or not _mute(check, views)]
+    curves_by = checks.learned(views, column.retriever, some, seed=experiment.corpus.seed)
+    plain = curves_by[checks.NONE]
+    for name, curve in curves_by.items():
+        block = _block(column.name, f"by box, {name}", curve)
+        for row, (after, one) in zip(block, curve.items(), strict=True):
+            if name != checks.NONE:
+                row["note"] = f"{column.name}, {name}, {UNSAID if name.startswith(Properties.name) else _against(one, plain[after])}"
+        found += block
+    return found
+
+
+def _against(one: Score, plain: Score) -> str:
+    """What a check changes, as a sentence."""
+    (metric,) = one.metrics
+    if one.per_query[metric].equals(plain.per_query[metric]):
+        return "no answer is made right or wrong"
+    low, high = difference(one, plain, metric)
+    return f"{100 * (one.metrics[metric] - plain.metrics[metric]):+.1f} against no check, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
 
 
 def _growth(experiment, views, column):
@@ -160,6 +195,6 @@ def _replacement(experiment, views, column):
 
 
 KINDS = {
-    "views": _views, "checks": _checks, "learning": _learning, "growth": _growth, "change": _change, "reflection": _reflection,
-    "connector": _connector, "vqa": _vqa, "replacement": _replacement,
+    "views": _views, "checks": _checks, "learning": _learning, "learning-checks": _learning_checks, "growth": _growth, "change": _change,
+    "reflection": _reflection, "connector": _connector, "vqa": _vqa, "replacement": _replacement,
 }  # fmt: skip

@@ -74,7 +74,7 @@ def test_the_tables_of_memories_have_a_notebook_of_their_own():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["px-memory", "px-checks", "px-learning", "px-growth"])
+@pytest.mark.parametrize("table", ["px-memory", "px-checks", "px-learning", "px-learning-checks", "px-growth"])
 def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monkeypatch):
     monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(checks, "MOST", 8)
@@ -93,6 +93,14 @@ def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monke
     elif spec.judged == "learning":
         assert len(result) == len(encoders) * len(interactions.KINDS) * len(interactions.AFTER)
         figure = figures.learning(result, title=spec.title)
+    elif spec.judged == "learning-checks":
+        blocks = dict.fromkeys(result["metric"])
+        names = ["no", "properties", "spatial", "topological", "retrieval", "semantic"]
+        assert list(blocks) == [f"accuracy (Crop, by box, {name} check)" for name in names]
+        assert list(result["method"][:3]) == ["after 0 interactions a thing", "after 2 interactions a thing", "after 5 interactions a thing"]
+        assert result["note"].fillna("").ne("").tolist() == [False] * 3 + [True] * 15, "what each check changes after as many interactions"
+        assert result.groupby("method", sort=False)["ours"].first().is_monotonic_increasing
+        figure = figures.learning(result, title=spec.title)
     else:
         assert list(dict.fromkeys(result["method"])) == [
             "first answers",
@@ -106,7 +114,7 @@ def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monke
         shares = result[result["metric"].str.contains("put right|spoilt")]
         assert len(shares) == 2 * 6 and shares["note"].str.contains("95 %").all()
         figure = figures.bars(result, title=spec.title)
-    compared = {"views": 6, "checks": 6, "learning": len(interactions.KINDS) * (len(interactions.AFTER) - 1), "growth": 12}[spec.judged]
+    compared = {"views": 6, "checks": 6, "learning": len(interactions.KINDS) * (len(interactions.AFTER) - 1), "growth": 12, "learning-checks": 12}[spec.judged]
     assert result["low"].notna().sum() == len(encoders) * compared
     assert tables_text.verdicts(result).to_numpy().sum() == result["low"].notna().sum()
     report.save(result, table, tmp_path, {"figure": figure})
@@ -154,3 +162,9 @@ def test_the_table_of_reflection_has_a_line_for_each_way_of_naming(tmp_path, mon
     report.save(result, "px-reflection", tmp_path, {"figure": figures.bars(result, title=find("px-reflection").title)})
     text = (tmp_path / "px-reflection.md").read_text()
     assert "Printed in the paper" in text and "60.6" in text and "74.8" in text and (tmp_path / "px-reflection-figure.png").stat().st_size > 5000
+
+
+def test_what_a_check_changes_is_said_with_its_interval():
+    first, second = scores(4, 8)
+    assert judged._against(first, first) == "no answer is made right or wrong"
+    assert judged._against(second, first).startswith("+50.0 against no check, 95 % interval 0.0 to 100.0")

@@ -88,6 +88,7 @@ DRAWN = {
         pd.DataFrame({"method": ["after 1 view", name], "metric": [name, f"called known {name}"], "ours": [50.0, 5.0]}), title=name
     ),
     "confidences": lambda name, _: figures.confidences([0.9], [0.1], Thresholds(None, 0.5, 0.2, 2), title=name),
+    "calibration": lambda name, _: figures.calibration([0.9, 0.2], [True, False], title=name),
     "evidence": lambda name, _: figures.evidence(picture(), [picture()], [name], title=name),
 }  # fmt: skip
 
@@ -114,7 +115,7 @@ def test_every_figure_with_words_of_data_is_tried():
     others |= {"descriptor_maps", "legrad_layers", "legrad_maps"}  # drawn by heat_maps
     tried = {"bars", "histogram", "relative", "scan", "gains", "prompt", "contact_sheet", "compare_lists", "case"}
     tried |= {"attention_compare", "coattention_maps", "regions", "roi_bars", "heat_maps", "detections", "crop_maps"}
-    tried |= {"outlines", "localisers", "image_and_pixel_map", "walked", "communities", "cells", "learning", "confidences", "evidence"}
+    tried |= {"outlines", "localisers", "image_and_pixel_map", "walked", "communities", "cells", "learning", "confidences", "calibration", "evidence"}
     assert tried | others == set(figures.__all__) and not tried & others
 
 
