@@ -109,7 +109,7 @@ def _alone(reflector, looks, choices, truth):
         said = [reflector.say(look, question, way.words) for look, question in zip(looks, questions, strict=True)]
         rows = np.array([match(answer, some, way.last) for answer, some in zip(said, choices, strict=True)])
         lacking = ", ".join(dict.fromkeys(word.strip(" ,.?") for word in reflector.model.lacks(way.question.format(names=""))))
-        lines[name] = _line(rows, choices, truth, f"the model has no word for: {lacking}" if lacking.strip(", ") else "")
+        lines[name] = _line(rows, choices, truth, f"unknown words: {lacking}" if lacking.strip(", ") else "")
     return lines
 
 
@@ -117,7 +117,7 @@ def _each(odds, choices, truth):
     """The line of the likeliest label, by ``odds`` (m, k) of yes to each."""
     rows = np.where(np.isnan(odds).all(1), -1, np.nan_to_num(odds, nan=-np.inf).argmax(1))
     unknown = len(np.unique(choices[np.isnan(odds)]))
-    return _line(rows, choices, truth, f"the model has no words for {unknown} labels" if unknown else "")
+    return _line(rows, choices, truth, f"{unknown} labels have unknown words" if unknown else "")
 
 
 def _line(rows, choices, truth, *said):

@@ -127,7 +127,7 @@ def test_each_way_is_asked_on_the_same_views_and_who_knows_names_all():
         assert right["reflection on all"] > right["encoder alone"]
     assert accuracy(few)["encoder alone"] >= accuracy(whole)["encoder alone"], "where few compete nobody loses"
     assert whole[naming.EACH].note == "by chance 4.2 %" and few[naming.EACH].note == "by chance 5.0 %"
-    assert whole["model ranks the list"].note == "by chance 4.2 %; the model has no word for: Rank, image"
+    assert whole["model ranks the list"].note == "by chance 4.2 %; unknown words: Rank, image"
 
 
 def test_the_encoder_and_reflection_are_those_of_all_views_on_a_sample():
@@ -166,9 +166,9 @@ def test_who_says_no_label_is_wrong_and_it_is_told():
 def test_labels_without_words_are_never_the_likeliest():
     block = lines(Model(unknown=("03x",)))[0]["80 views"]
     each = block[naming.EACH].score.per_query
-    assert (each[ACCURACY] == (each["label"] != "thing 03x")).all() and "the model has no words for 1 labels" in block[naming.EACH].note
+    assert (each[ACCURACY] == (each["label"] != "thing 03x")).all() and "1 labels have unknown words" in block[naming.EACH].note
     silent = lines(Model(unknown=("thing",)))[0]["80 views"][naming.EACH]
-    assert silent.score.metrics[ACCURACY] == 0 and silent.note == "by chance 4.2 %; 80 of 80 answers name no label; the model has no words for 24 labels"
+    assert silent.score.metrics[ACCURACY] == 0 and silent.note == "by chance 4.2 %; 80 of 80 answers name no label; 24 labels have unknown words"
 
 
 def test_a_list_that_is_too_long_is_no_score_but_a_reason():
