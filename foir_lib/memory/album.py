@@ -12,7 +12,7 @@ from foir_lib.data.checks import plain
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import FoirError
 from foir_lib.memory.database.crops import content
-from foir_lib.memory.denials import OVERLAP, deny, iou, settled, without
+from foir_lib.memory.denials import OVERLAP, deny, ious, settled, without
 from foir_lib.memory.encoding import vectors_of
 from foir_lib.memory.recogniser import KNOWN, UNSURE, Recogniser, Recognition, recogniser_of, seen
 from foir_lib.memory.state import Thing
@@ -152,7 +152,7 @@ def _once(hits):
     kept, of = [], defaultdict(list)
     for hit in hits:
         box = astuple(hit.box)
-        if all(iou(box, other) < OVERLAP for other in of[hit.image_id]):
+        if not (ious(box, of[hit.image_id]) >= OVERLAP).any():
             of[hit.image_id].append(box)
             kept.append(hit)
     return kept

@@ -10,6 +10,7 @@ A logistic model of (best score, margin to the second thing) of both gives the c
 reach, else *unsure*.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,10 +95,10 @@ def leave_out(vectors: np.ndarray, owners: np.ndarray, pictures: np.ndarray, sai
         known.append(first(np.where(here, -np.inf, scores), owners, n))
         new.append(first(np.where(own, -np.inf, scores), owners, n))
         again.append((own & ~here).any(1))
-    return Trial(rows, owners[rows], _joined(known), _joined(new), np.concatenate(again))
+    return Trial(rows, owners[rows], joined(known), joined(new), np.concatenate(again))
 
 
-def _joined(parts):
+def joined(parts: Sequence[First]) -> First:
     """First answers one after another."""
     return First(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("things", "scores", "views")))
 

@@ -1,11 +1,14 @@
 """What was denied of a region ("that isn't the mug"): an event that changes no thing, and keeps the same question from being asked again."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import sqlalchemy as sa
+import torch
 from PIL import Image
+from torchvision.ops import box_iou
 
 from foir_lib.memory.database import crops, tables
 from foir_lib.memory.database.events import DENIED, Draft
@@ -43,7 +46,8 @@ class Settled:
 
     def denied(self, picture: str | None, box: Iterable[float]) -> set[str]:
         """Ids of the things that a region (of the picture of this content) was denied to be."""
-        ids = {id for other, id in self._denied.get(picture, ()) if iou(box, other) >= OVERLAP and id in self.state.rows["thing"]}
+        places, ids = zip(*self._denied.get(picture, ())) if picture in self._denied else ((), ())
+        ids = {id for id, near in zip(ids, ious(box, places) >= OVERLAP) if near and id in self.state.rows["thing"]}
         return {self.state.root(id) for id in ids} - ({said} if (said := self.said(picture, box)) else set())
 
     def speaks_of(self, thing: str) -> bool:
@@ -53,8 +57,9 @@ class Settled:
 
     def said(self, picture: str | None, box: Iterable[float]) -> str | None:
         """The thing that a region was said to be by a human, its id."""
-        best = max(((iou(box, other), id) for other, id in self._said.get(picture, ())), default=(0.0, None))
-        return best[1] if best[0] >= OVERLAP else None
+        places, ids = zip(*self._said[picture]) if picture in self._said else ((), ())
+        near = ious(box, places)
+        return max(zip(near, ids))[1] if (near >= OVERLAP).any() else None
 
 
 def without(seen: Recognition, denied: set[str]) -> Recognition:
@@ -69,11 +74,10 @@ def without(seen: Recognition, denied: set[str]) -> Recognition:
     return replace(seen, candidates=left, verdict=verdict, confidence=sure, question=question(verdict, left))
 
 
-def iou(a: Iterable[float], b: Iterable[float]) -> float:
-    """Intersection over union of two boxes x0, y0, x1, y1."""
-    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = a, b
-    shared = max(min(ax1, bx1) - max(ax0, bx0), 0) * max(min(ay1, by1) - max(ay0, by0), 0)
-    return shared / max((ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - shared, 1e-12)
+def ious(box: Iterable[float], others: Sequence[Iterable[float]]) -> np.ndarray:
+    """(n,) intersection over union of a box x0, y0, x1, y1 with each of n others; 0 where neither has an area."""
+    one, many = (torch.tensor([tuple(b) for b in boxes], dtype=torch.float64).reshape(-1, 4) for boxes in ([box], others))
+    return box_iou(one, many)[0].nan_to_num(0.0).numpy()
 
 
 def _read(journal):

@@ -10,7 +10,7 @@ from PIL import Image
 from foir_lib.draws import DRAWS, LEVELS, weights
 from foir_lib.memory import control
 from foir_lib.memory.consistency import VIEWS, Correction, Spatial, Topological, keypoints
-from foir_lib.memory.recogniser import CANDIDATES
+from foir_lib.memory.recogniser import CANDIDATES, KNOWN
 
 CHECKS = (Spatial(), Topological())  # of the default ones, those that compare two views
 
@@ -107,7 +107,7 @@ class Gate:
     def lets_in(self, row: int, grown: Grown) -> int:
         """The thing whose machine view a row becomes, or -1: the margin says known, and no check finds too few matches, or as many elsewhere."""
         answers = control.first(self.vectors[[row]] @ self.vectors[grown.rows].T, grown.owners, CANDIDATES)
-        if self.thresholds.verdicts(answers)[0] != "known":
+        if self.thresholds.verdicts(answers)[0] != KNOWN:
             return -1
         for check, correction in zip(self.agreement.checks, self.corrections, strict=True):
             evidence = self.evidence(check, row, answers.things[0][answers.things[0] >= 0])

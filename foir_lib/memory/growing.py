@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from foir_lib.errors import FoirError, InputError, count
 from foir_lib.memory.album import Album, Hit
-from foir_lib.memory.denials import OVERLAP, iou, settled
+from foir_lib.memory.denials import OVERLAP, ious, settled
 from foir_lib.memory.gate import Agreement, Gate, Grown
 
 LIMIT, PARTS = 8, 4  # views of a thing; parts of an album after which harm is looked for
@@ -44,13 +44,13 @@ def grow(album: Album, limit: int = LIMIT, parts: int = PARTS, progress: bool = 
     n, human = len(known.views), np.array([view.who == "human" for view in known.views], bool)
     if not human.any():
         raise InputError("The memory can't grow by itself before somebody has shown it a thing: add a view first.")
-    hits = _open(album)
-    crops = {}
+    limit, hits, said = count(limit, "limit"), _open(album), settled(memory)
 
     def crop(row):
-        if row not in crops:
-            crops[row] = memory.picture_of(known.views[row]) if row < n else album.crop(hits[row - n])
-        return crops[row] or LOST
+        return (memory.picture_of(known.views[row]) if row < n else album.crop(hits[row - n])) or LOST
+
+    def denied(row):
+        return said.denied(pictures[row], astuple(hits[row - n].box))
 
     vectors = np.concatenate([known.vectors, album.vectors[0][[hit.row for hit in hits]]]) if hits else known.vectors
     pictures = np.array([view.picture for view in known.views] + [album.content(hit.image_id) for hit in hits])
@@ -59,8 +59,8 @@ def grow(album: Album, limit: int = LIMIT, parts: int = PARTS, progress: bool = 
     grown, harmed = Grown(rows, known.owners, human), False
     for part in tqdm(np.array_split(np.arange(n, n + len(hits)), count(parts, "parts")), desc="growing", disable=not progress):
         for row in part.tolist():
-            if (thing := gate.lets_in(row, grown)) >= 0:
-                grown = grown.with_view(row, thing, vectors, count(limit, "limit"))
+            if (thing := gate.lets_in(row, grown)) >= 0 and known.things[thing].id not in denied(row):
+                grown = grown.with_view(row, thing, vectors, limit)
         if harmed := gate.harmed(grown):
             break
     agreement = gate.agrees(grown)
@@ -73,17 +73,13 @@ def grow(album: Album, limit: int = LIMIT, parts: int = PARTS, progress: bool = 
 
 
 def _open(album) -> list[Hit]:
-    """Regions that may become views, surest first: on pictures that are there, no views yet, and not of a thing they were denied to be."""
-    said, hits, there = settled(album.memory), [], defaultdict(list)
+    """Regions that may become views, surest first: known ones on pictures that are there, no views yet."""
+    hits, there = [], defaultdict(list)
     for thing in album.memory.things():
         for view in thing.views:
             there[view.picture].append(view.box or (0, 0, *view.size))
     for hit in sorted(album.hits(), key=lambda hit: (-hit.recognition.confidence, hit.row)):
-        thing = hit.recognition.thing
-        if thing is None or not (picture := album.content(hit.image_id)):
-            continue
-        box = astuple(hit.box)
-        if all(iou(box, other) < OVERLAP for other in there[picture]) and thing.id not in said.denied(picture, box):
+        if hit.recognition.thing and (picture := album.content(hit.image_id)) and not (ious(astuple(hit.box), there[picture]) >= OVERLAP).any():
             hits.append(hit)
     return hits
 

@@ -87,3 +87,16 @@ def test_nobody_has_shown_anything(shelves, tmp_path):
     album = Album(shelves, Memory(tmp_path / "things.db", "mini-vit-needles"), "boxes", cache=tmp_path, progress=False)
     with pytest.raises(InputError, match="before somebody has shown it a thing"):
         growing.grow(album)
+
+
+def test_a_denial_holds_whatever_the_gate_says(shelves, tmp_path, monkeypatch):
+    album = shown(shelves, tmp_path / "things.db")
+    known = album.recogniser.known()
+    hits = growing._open(album)
+    album.deny(hits[0], known.things[-1])
+    monkeypatch.setattr(growing.Gate, "lets_in", lambda gate, row, grown: len(known.things) - 1)
+    monkeypatch.setattr(growing.Gate, "harmed", lambda gate, grown: False)
+    added = growing.grow(album, limit=1000, progress=False).added
+    assert {hit.row for hit, _ in added} == {hit.row for hit in hits[1:]} and {name for _, name in added} == {known.things[-1].name}
+    with pytest.raises(InputError, match="limit"):
+        growing.grow(album, limit=0)

@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 from small_memory import Colours, fill
 
-from foir_lib.data import load_set
 from foir_lib.errors import InputError
 from foir_lib.memory import colours
 from foir_lib.memory import recogniser as recognising
@@ -17,11 +16,6 @@ from foir_lib.memory.things import Memory
 from foir_lib.prompts import Box, Point
 
 N = 10  # things, one of a family
-
-
-@pytest.fixture(scope="module")
-def shelves():
-    return load_set("mini-needles", seed=5, n_things=48, n_queries=48, n_database=40)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from foir_lib.bench.memory.curves import ACCURACY
-from foir_lib.bench.memory.views import Views, score, split
+from foir_lib.bench.memory.views import Views, score, split, task
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.data import load_set
 from foir_lib.memory import control
@@ -49,15 +49,11 @@ class Domain:
     def of(cls, views: Views, retriever, n_views: int = VIEWS, n_test: int = TESTS, seed: int = 0) -> "Domain":
         """A memory of ``n_views`` views of up to THINGS things of a set, by the network of its corpus."""
         encoder = Encoder(views.corpus.model, retriever)
-        things = split(views, np.random.default_rng([seed, 0]), n_views, n_test, True)[:THINGS]
-        rows, owners = np.concatenate([memory for _, memory, _ in things]), np.repeat(np.arange(len(things)), n_views)
-        vectors = encoder.embed([(views.picture(row), views.box(row)) for row in rows])
-        trial = control.leave_out(vectors, owners, views.pictures[rows], np.ones(len(rows), bool))
-        tests = np.concatenate([test for *_, test in things])
-        labels = np.array([label for label, *_ in things])
-        truth = np.concatenate([np.repeat(label, len(test)) for label, _, test in things])
+        one = task(split(views, np.random.default_rng([seed, 0]), n_views, n_test, True)[:THINGS])
+        vectors = encoder.embed([(views.picture(row), views.box(row)) for row in one.rows])
+        trial = control.leave_out(vectors, one.owners, views.pictures[one.rows], np.ones(len(one.rows), bool))
         name = views.corpus.set.name.partition(" ")[0]
-        return cls(name, views, encoder, rows, vectors, owners, labels, trial, control.learn(trial), tests, truth)
+        return cls(name, views, encoder, one.rows, vectors, one.owners, one.labels, trial, control.learn(trial), one.tests, one.labels[one.truth])
 
     def regions(self, rows: np.ndarray) -> list[tuple]:
         """The (picture, box) of rows of its views."""
@@ -72,7 +68,7 @@ class Domain:
         foreign, n = [self.first(other.regions(other.rows), self.trial.known.things.shape[1]) for other in others], len(self.labels)
         things = np.concatenate([self.trial.truth, *(n + 1000 * (o + 1) + other.owners for o, other in enumerate(others))])
         again = np.concatenate([self.trial.again, np.zeros(len(things) - len(self.trial.again), bool)])
-        known, new = (_joined([answers, *foreign]) for answers in (self.trial.known, self.trial.new))
+        known, new = (control.joined([answers, *foreign]) for answers in (self.trial.known, self.trial.new))
         return replace(self, thresholds=control.learn(control.Trial(np.arange(len(things)), things, known, new, again)))
 
 
@@ -151,8 +147,3 @@ def routed(connector: Connector, seed: int = 0) -> tuple[dict[str, Score], dict[
     right, places = named.taken == of, {"all": np.full(len(of), True)}
     places |= {domain.name: of == d for d, domain in enumerate(connector.domains)} | {"no thing": of < 0}
     return answers, {name: score(ROUTED, right[where], units[where]) for name, where in places.items() if where.any()}
-
-
-def _joined(parts):
-    """First answers one after another."""
-    return control.First(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("things", "scores", "views")))

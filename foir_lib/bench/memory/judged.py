@@ -46,9 +46,12 @@ def _block(encoder, block, scores: dict[str, Score]) -> list[dict]:
 def _interval(encoder, block, one: Score) -> str:
     """A share and its own interval, as a sentence."""
     (metric,) = one.metrics
-    low, high = interval(one, metric)
-    said = f"{', '.join(filter(None, (encoder, block)))}, {100 * one.metrics[metric]:.1f} %"
-    return said + ("" if np.isnan(low) else f", 95 % interval {100 * low:.1f} to {100 * high:.1f}")
+    return _said(", ".join(filter(None, (encoder, block))), one.metrics[metric], *interval(one, metric))
+
+
+def _said(about, share, low, high) -> str:
+    """What is the share of what, with its interval, where there is one."""
+    return f"{about}, {100 * share:.1f} %" + ("" if np.isnan(low) else f", 95 % interval {100 * low:.1f} to {100 * high:.1f}")
 
 
 def _shares(encoder, blocks: dict[str, dict[str, Score]]) -> list[dict]:
@@ -148,7 +151,7 @@ def _reflection(experiment, views, column) -> list[dict]:
     for name, value in said.items():
         row = {"method": "first answers verified", "metric": f"{name} ({column.name})", "ours": 100 * value}
         if name == "balanced accuracy":
-            row["note"] = f"{column.name}, {100 * value:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
+            row["note"] = _said(column.name, value, low, high)
         found.append(row)
     return found + _named(column.name, naming.named(views, column.retriever, reflector, reflected, seed=seed))
 

@@ -16,7 +16,7 @@ from foir_lib.bench.metrics.scores import Score
 from foir_lib.data.mini import focus
 from foir_lib.memory.recogniser import seen
 from foir_lib.memory.reflection import patch_words
-from foir_lib.methods.memory.reflection import ARTICLES, NAMED, SHOWS, with_article
+from foir_lib.methods.memory.reflection import ARTICLES, NAMED, SHOWS, WHAT, with_article
 from foir_lib.models.text_image import TextImage
 from foir_lib.prompts import Box
 from foir_lib.training.mini.sentences import NUMBERS, PLURALS, place
@@ -64,7 +64,7 @@ def _of_picture(rng, views, unit, every) -> Iterator[Question]:
     picture, boxes, labels = views.picture(rows[0]), [views.box(row) for row in rows], [str(label) for label in views.labels[rows]]
     names, nouns, one = tuple(map(called, labels)), list(map(noun, labels)), int(rng.integers(len(rows)))
     there = tuple((picture, box) for box in boxes), names, unit
-    yield Question("what", "What does the picture show?", names[one], seen(picture, boxes[one]), ((picture, boxes[one]),), (names[one],), unit)
+    yield Question("what", WHAT, names[one], seen(picture, boxes[one]), ((picture, boxes[one]),), (names[one],), unit)
     alone = [m for m, word in enumerate(nouns) if nouns.count(word) == 1]
     if alone:
         m = int(rng.choice(alone))

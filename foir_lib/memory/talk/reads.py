@@ -73,9 +73,9 @@ def count(c: Context, said: Count) -> Reply:
     """How many things are so called, and how many regions of the album show them."""
     things = tuple(c.memory.things() if said.name is None else c.named(said.name))
     if not things and said.name is not None:
-        if like := names.near(said.name, c.memory.things()):
-            raise c.nobody(said.name)
-        return Reply(f"None that I know: I was shown nothing called “{said.name}”.", things=tuple(like))
+        if (nobody := c.nobody(said.name)).things:
+            raise nobody
+        return Reply(f"None that I know: I was shown nothing called “{said.name}”.")
     c.mention(*things)
     results = tuple(result for thing in things for result in c.find(thing)) if c.find else tuple(thing.views[-1] for thing in things if thing.views)
     others = f" and {len(things) - LISTED} more" if len(things) > LISTED else ""

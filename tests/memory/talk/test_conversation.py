@@ -13,16 +13,6 @@ from foir_lib.memory.sentences import understand
 from foir_lib.prompts import Box, Mask
 
 
-@pytest.fixture
-def memory(tmp_path):
-    return Memory(tmp_path / "things.db", small_memory.Colours())
-
-
-@pytest.fixture
-def talk(memory):
-    return Conversation(memory, Nearest(memory))
-
-
 def test_a_thing_is_named_known_again_corrected_and_undone(talk, memory):
     red, other = plain("red"), plain("#fe0000")
     first = talk.tell("this is the lab's mug", red, REGION)

@@ -3,17 +3,11 @@
 import pytest
 
 from foir_lib import Box, Memory
-from foir_lib.data import load_set
 from foir_lib.memory.album import Album
 from foir_lib.memory.conversation import Conversation
 from foir_lib.memory.recogniser import Recogniser
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def shelves():
-    return load_set("mini-needles", seed=5, n_things=48, n_queries=48, n_database=40)
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,6 @@ from foir_lib.prompts import Box
 
 
 @pytest.fixture
-def memory(tmp_path):
-    return Memory(tmp_path / "things.db", small_memory.Colours())
-
-
-@pytest.fixture
-def talk(memory):
-    return Conversation(memory, Nearest(memory))
-
-
-@pytest.fixture
 def two(talk):
     """A talk that knows two things of nearly one colour."""
     talk.tell("this is the mug", plain("#fe0000"), REGION)
