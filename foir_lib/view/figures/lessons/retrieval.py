@@ -50,7 +50,7 @@ def turned(query: Sequence[float], answers: Sequence, expanded: dict[str, Sequen
         axes = figure.add_subplot(aspect="equal")
         angle = np.linspace(-0.1, np.pi / 2, 100)
         axes.plot(np.cos(angle), np.sin(angle), color=GREY, linewidth=0.8, linestyle=":")
-        for i, (name, v) in enumerate(vectors.items()):
+        for name, v in vectors.items():
             colour = BLUE if name == "query" else ORANGE if name in expanded else GREY
             dash = "--" if name in list(expanded)[1:] else "-"
             style = {"arrowstyle": "-|>", "color": colour, "linewidth": 2 if name in expanded else 1.4, "linestyle": dash, "shrinkA": 0, "shrinkB": 0}
@@ -89,7 +89,7 @@ def graph(
                 inset = axes.inset_axes((x - 0.42, y - 0.36, 0.84, 0.72), transform=axes.transData)
                 parts.show(inset, picture)
                 parts.frame(inset, *parts.VERDICTS[None if right is None else bool(right[i])])
-            axes.text(x, y - 0.42, f"{names[i]}\n{values[i]:.2f}", ha="center", va="top", zorder=4)
+            axes.text(x, y - 0.42, f"{names[i]}\n{values[i]:.2f}", ha="center", va="top", zorder=4, path_effects=parts.HALO)
         pad = 0.8
         axes.set(xlim=(xy[:, 0].min() - pad, xy[:, 0].max() + pad), ylim=(xy[:, 1].min() - 1.05, xy[:, 1].max() + 0.5))
         axes.axis("off")
