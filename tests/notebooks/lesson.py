@@ -4,6 +4,8 @@ Each notebook is run with an empty cache, as by who opens it for the first time.
 kernel go into ``data_manifests/measured/lessons.json``, and the line that tells them into the notebook's first cell.
 """
 
+import base64
+import io
 import json
 import os
 import re
@@ -15,12 +17,14 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ROOT / "data_manifests" / "measured" / "lessons.json"
 LINE = re.compile(r"^\*The first run takes .+\*$", re.MULTILINE)
 
 BAR = re.compile(r"\d%\|.*\[\d+:\d\d")  # of tqdm: 40%|####   | 2/5 [00:01<00:02, ...]
+KINDS = ("image/png", "image/jpeg")
 
 
 def measured() -> dict[str, dict[str, float]]:
@@ -45,6 +49,20 @@ def is_bar(output: dict) -> bool:
     return BAR.search(f"{output.get('text', '')}{output.get('data', {}).get('text/plain', '')}") is not None
 
 
+def opened(notebook: nbformat.NotebookNode) -> None:
+    """Show at the top, small, the first picture of the cell whose metadata hold ``opening``, the words that stand for it."""
+    for cell in notebook.cells:
+        if words := cell.metadata.get("opening"):
+            data = next(o.data for o in cell.outputs if any(kind in o.get("data", {}) for kind in KINDS))
+            picture = Image.open(io.BytesIO(base64.b64decode(next(data[kind] for kind in KINDS if kind in data)))).convert("RGB")
+            picture.thumbnail((640, 360))
+            picture.save(file := io.BytesIO(), "JPEG", quality=85)
+            first, title = notebook.cells[0], notebook.cells[0].source.split("\n\n")
+            first.attachments = {"opening.jpg": {"image/jpeg": base64.b64encode(file.getvalue()).decode()}}
+            title = [part for part in title if not part.startswith("![")]
+            first.source = "\n\n".join([*title[:2], f"![{words}](attachment:opening.jpg)", *title[2:]])
+
+
 def run(path: Path) -> None:
     """Run one notebook in place, its own folder as the working directory; no times of cells and no widget states are kept."""
     notebook = nbformat.read(path, as_version=4)
@@ -60,6 +78,7 @@ def run(path: Path) -> None:
     cost = {"seconds": round(used.ru_utime + used.ru_stime), "gigabytes": round(used.ru_maxrss / 1e6, 1)}
     notebook.metadata = nbformat.from_dict({"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}})
     notebook.cells[0].source = with_line(notebook.cells[0].source, told(*cost.values()))
+    opened(notebook)
     nbformat.write(notebook, path)
     MEASURED.write_text(json.dumps(dict(sorted((measured() | {path.stem: cost}).items())), indent=1) + "\n", encoding="utf-8")
     print(path.name, cost)

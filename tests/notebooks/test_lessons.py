@@ -1,5 +1,6 @@
 """What every lesson tells: what it takes, where it stands among the others; and that nothing unfinished is kept on its page."""
 
+import copy
 import re
 
 import lesson
@@ -34,6 +35,16 @@ def test_what_a_lesson_takes_is_told_in_whole_minutes():
     first = lesson.with_line("# T\n\n> one line\n", lesson.told(20, 0.6))
     assert first == "# T\n\n> one line\n\n" + lesson.told(20, 0.6)
     assert lesson.with_line(first, lesson.told(200, 1)) == "# T\n\n> one line\n\n" + lesson.told(200, 1)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+def test_the_picture_at_the_top_is_one_of_the_page(path):
+    """It is what the cell with ``opening`` shows: run ``lesson.opened`` again where a figure has changed."""
+    notebook = load(path)
+    before = copy.deepcopy(notebook.cells[0])
+    lesson.opened(notebook)
+    assert before.source == notebook.cells[0].source
+    assert before.get("attachments") == notebook.cells[0].get("attachments")
 
 
 def test_the_first_lesson_names_all_that_follow():
