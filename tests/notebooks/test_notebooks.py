@@ -93,7 +93,7 @@ def test_it_is_short(path):
     wide = [line for line in read if len(line) > WIDTH and re.match("[12]", path.name)]
     assert not wide, f"wider than a page: {wide}"
     for cell in cells:
-        most = 15 if re.search(r"^\s*assert ", cell.source, re.MULTILINE) else 12
+        most = 15 if cell is cells[0] or re.search(r"^\s*assert ", cell.source, re.MULTILINE) else 12  # imports, by hand
         if "parameters" not in tags(cell):
             assert len(lines(cell.source)) <= most, cell.source
 
