@@ -47,7 +47,7 @@ demo: $(STAMP)
 	$(RUN) -m foir_lib.view.demo $(ARGS)
 
 docs: $(STAMP)
-	$(RUN) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 	@echo "open build/docs/index.html"
 
 bench: $(STAMP)

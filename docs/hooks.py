@@ -108,4 +108,8 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
 def on_page_content(html_text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Formulas, as the Markdown extension arithmatex marks them, become MathML."""
     pattern = r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>'
-    return re.sub(pattern, lambda m: convert(html.unescape(m[3]), "block" if m[2] == "[" else "inline"), html_text, flags=re.DOTALL)
+
+    def drawn(match):
+        return convert(html.unescape(match[3]).strip(), display="block" if match[2] == "[" else "inline")
+
+    return re.sub(pattern, drawn, html_text, flags=re.DOTALL)
