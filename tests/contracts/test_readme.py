@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
 BLOCKS = [(name, *block) for name, text in PAGES.items() for block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
 PYTHON = [pytest.param(block, id=name) for name, language, block in BLOCKS if language == "python"]
-LINES = [line for _, language, block in BLOCKS if language in ("bash", "sh", "console") for line in block.splitlines()]
+LINES = [line for _, language, block in BLOCKS if language in ("bash", "sh", "console") for line in block.replace("\\\n", "").splitlines()]
 COMMANDS = [line for line in LINES if re.match(r"\s*(\$ )?foir ", line)]
 COMMANDS += [command for text in PAGES.values() for command in re.findall(r"`(foir [a-z][^`]*)`", text)]
 COMMANDS = list(dict.fromkeys(COMMANDS))
