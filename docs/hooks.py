@@ -36,6 +36,7 @@ TEMPLATE = """{%- extends 'markdown/index.md.j2' -%}
 {% block stream %}{{ printed(output.text) }}{% endblock %}
 {% block data_text %}{{ printed(output.data['text/plain']) }}{% endblock %}
 """
+EXPORTER = MarkdownExporter(extra_loaders=[DictLoader({"page.md.j2": TEMPLATE})], template_file="page.md.j2")
 
 
 class Notebook(File):
@@ -95,8 +96,7 @@ def as_markdown(path: Path, folder: str) -> tuple[str, dict[str, bytes]]:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # lives in JupyterLab alone
-    exporter = MarkdownExporter(extra_loaders=[DictLoader({"page.md.j2": TEMPLATE})], template_file="page.md.j2")
-    text, resources = exporter.from_notebook_node(notebook, {"output_files_dir": folder, "unique_key": "output"})
+    text, resources = EXPORTER.from_notebook_node(notebook, {"output_files_dir": folder, "unique_key": "output"})
     return text, resources["outputs"]
 
 
