@@ -17,7 +17,7 @@ from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = (
-    "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "docs/*.md", "docs/*.css", "docs/*.js", "docs/pictures/*",
+    "*.md", "LICENSE", "NOTICE", "CITATION.cff", "docs/*.md", "docs/*.css", "docs/*.js", "docs/pictures/*",
     "tests/README.md", "data_manifests/**/*.md", "notebooks/*.png", "notebooks/**/*.ipynb",
 )  # fmt: skip
 TEMPLATE = """{%- extends 'markdown/index.md.j2' -%}
