@@ -46,10 +46,8 @@ def _object(shape, where):
     [kind], [points], [called] = (tables.column([shape], key, where) for key in ("shape_type", "points", "label"))
     if kind in FLAT or (isinstance(kind, str) and kind not in LEAST):
         return note("shapes without area, or of a kind that isn't read, left out", f"a {short(kind, quoted=False)} in {where}")
-    try:
-        corners = np.array([numbers(point) for point in points]).reshape(-1, 2)
-    except (TypeError, ValueError):
-        corners = np.full((1, 2), np.nan)
+    pairs = isinstance(points, list) and all(isinstance(point, list) and len(point) == 2 for point in points)
+    corners = np.array([numbers(point) for point in points] if pairs else [])
     if kind not in LEAST or len(corners) < LEAST[kind] or not np.isfinite(corners).all():
         raise InputError(f"{where} has the points {short(points)}: a {short(kind, quoted=False)} needs {LEAST.get(kind, 2)} or more x, y pairs.")
     [name] = labels([called])
