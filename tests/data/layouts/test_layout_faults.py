@@ -155,7 +155,8 @@ def test_lists_of_another_size(roboflow_root):
 
 def test_a_list_in_a_split_speaks_of_its_own_pictures(roboflow_root):
     picture(roboflow_root / "train" / "b.jpg", (100, 200))  # another picture of that name
-    result = load_set("folder", root=roboflow_root)
+    with pytest.warns(UserWarning, match="3 boxes of 2 labels on 2 pictures"):
+        result = load_set("folder", root=roboflow_root)
     assert list(result.queries["image_id"]) == ["train/a.jpg", "train/a.jpg", "valid/b.jpg"]
     write(roboflow_root / "valid" / "_annotations.csv", csv_of("filename,class,xmin,ymin,xmax,ymax", "a.jpg,{label},{x0},{y0},{x1},{y1}", "b"))
     refused(roboflow_root, r"valid/_annotations\.csv names the picture 'a\.jpg', which is not in the folder")

@@ -11,7 +11,7 @@ from foir_lib.errors import InputError
 from foir_lib.notices import note
 
 LEAST = {"rectangle": 2, "mask": 2, "polygon": 3, "rotation": 4, "oriented_rectangle": 4, "circle": 2}  # points of a shape
-FLAT = ("point", "points", "line", "linestrip")  # they have no area
+FAR = 1e9  # pixels
 
 
 def files(listing: Listing) -> list[str]:
@@ -44,12 +44,13 @@ def read(listing: Listing, files: list[str]) -> pd.DataFrame:
 def _object(shape, where):
     """Label, x0, y0, x1, y1 and outline (None for a rectangle) of a shape; None for one without area."""
     [kind], [points], [called] = (tables.column([shape], key, where) for key in ("shape_type", "points", "label"))
-    if kind in FLAT or (isinstance(kind, str) and kind not in LEAST):
+    if isinstance(kind, str) and kind not in LEAST:
         return note("shapes without area, or of a kind that isn't read, left out", f"a {short(kind, quoted=False)} in {where}")
     pairs = isinstance(points, list) and all(isinstance(point, list) and len(point) == 2 for point in points)
     corners = np.array([numbers(point) for point in points] if pairs else [])
-    if kind not in LEAST or len(corners) < LEAST[kind] or not np.isfinite(corners).all():
-        raise InputError(f"{where} has the points {short(points)}: a {short(kind, quoted=False)} needs {LEAST.get(kind, 2)} or more x, y pairs.")
+    if not isinstance(kind, str) or len(corners) < LEAST[kind] or not (np.abs(corners) < FAR).all():
+        least = LEAST.get(kind, 2) if isinstance(kind, str) else 2
+        raise InputError(f"{where} has the points {short(points)}: a {short(kind, quoted=False)} needs {least} or more x, y pairs, in pixels.")
     [name] = labels([called])
     if not isinstance(name, str) or not label(name):
         raise InputError(f"{where} has the label {short(called)}: name what is in the shape.")
