@@ -122,7 +122,7 @@ LABELME_FILES = {
     "cut short": (json.dumps(one_shape())[:-9], r"b\.json is broken JSON at line 1, column \d+"),
     "no shapes": ({"shapes": None}, r"b\.json has no list 'shapes': it is no file of LabelMe"),
     "a list": ([{"shapes": []}], r"b\.json has no list 'shapes'"),
-    "no shape": (labelme("b.jpg", ["cup"], (100, 200)), r"b\.json: shapes\[0\]\[0\] lacks the key"),
+    "no shape": (labelme("b.jpg", ["cup"], (100, 200)), r"b\.json: shapes\[0\] lacks the key 'label'"),
     "no label": (one_shape(label=""), r"b\.json: shapes\[0\] has the label '': name what is in the shape"),
     "a label that is none": (one_shape(label=[1]), r"shapes\[0\] has the label \[1\]"),
     "no points": (one_shape(points=None), r"shapes\[0\] has the points None: a rectangle needs 2 or more x, y pairs"),

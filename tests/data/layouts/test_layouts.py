@@ -81,6 +81,7 @@ def test_shapes_of_labelme(labelme_root):
         shape("edge", [[5, 5], [9, 9]], "line"),
         shape("?", [[5, 5], [9, 9]], "cuboid"),
     ]
+    del shapes[1]["shape_type"]  # as older ones are written
     write(labelme_root / "c.json", json.dumps(labelme("c.jpg", shapes, (200, 100))))
     result, told = loaded(labelme_root)
     rows = [row for row in queries_of(result) if row[0] == "c.jpg"]

@@ -30,7 +30,10 @@ def read(listing: Listing, files: list[str]) -> pd.DataFrame:
         image_id = listing.one(file, pictures[file], called if isinstance(called, str) else "")
         if image_id is not None:
             images.append((image_id, *numbers((content.get("imageWidth"), content.get("imageHeight"))), listing.root / file))
-            shapes = [_object(shape, f"{listing.root / file}: shapes[{n}]") for n, shape in enumerate(content["shapes"])]
+            where = f"{listing.root / file}: shapes"
+            called, points = (tables.column(content["shapes"], key, where) for key in ("label", "points"))
+            kinds = [shape.get("shape_type", "polygon") for shape in content["shapes"]]
+            shapes = [_object(*shape, f"{where}[{n}]") for n, shape in enumerate(zip(kinds, points, called))]
             rows += [(image_id, *shape, file, n) for n, shape in enumerate(shapes) if shape]
     images = pd.DataFrame(images, columns=["image_id", "width", "height", "file"]).merge(listing.images[["image_id", "path"]])
     objects = pd.DataFrame(rows, columns=["image_id", "label", *CORNERS, "segmentation", "file", "n"]).assign(ignore=False)
@@ -41,9 +44,8 @@ def read(listing: Listing, files: list[str]) -> pd.DataFrame:
     return reading.fit_objects(objects, listing.images, str(listing.root), name, objects["file"], objects["n"])[COLUMNS["objects"]]
 
 
-def _object(shape, where):
+def _object(kind, points, called, where):
     """Label, x0, y0, x1, y1 and outline (None for a rectangle) of a shape; None for one without area."""
-    [kind], [points], [called] = (tables.column([shape], key, where) for key in ("shape_type", "points", "label"))
     if isinstance(kind, str) and kind not in LEAST:
         return note("shapes without area, or of a kind that isn't read, left out", f"a {short(kind, quoted=False)} in {where}")
     pairs = isinstance(points, list) and all(isinstance(point, list) and len(point) == 2 for point in points)
