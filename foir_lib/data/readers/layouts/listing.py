@@ -50,6 +50,11 @@ class Listing:
         held = {dirname(image_id) for image_id in self.ids}
         return {"/".join(folder.split("/")[:n]) for folder in held for n in range(folder.count("/") + 2)} | {""}
 
+    @cached_property
+    def keys(self) -> list[tuple[str, str]]:
+        """Each picture's id, and its :func:`key` without a folder of pictures."""
+        return [(image_id, key(image_id, PICTURES)) for image_id in self.ids]
+
     def ending(self, *endings: str) -> list[str]:
         """The files whose names end so, in lower case."""
         return [file for file in self.files if file.lower().endswith(endings)]
@@ -73,12 +78,13 @@ class Listing:
     def beside(self, ending: str) -> dict[str, list[str]]:
         """The pictures of each file that is called as a picture and ends so: in the folder of labels that lies beside the folder of
         pictures (``labels`` or ``Annotations`` for ``images`` or ``JPEGImages``), else in its own."""
-        files = self.ending(ending)
-        own, apart = ({key(file, LABELS): file for file in some} for some in (files, [f for f in files if key(f, LABELS) != splitext(f)[0]]))
-        of = defaultdict(list)
-        for image_id in self.ids:
-            file = apart.get(key(image_id, PICTURES)) or own.get(splitext(image_id)[0])
-            if file:
+        own, apart, of = {}, {}, defaultdict(list)
+        for file in self.ending(ending):
+            own[splitext(file)[0]] = file
+            if (called := key(file, LABELS)) != splitext(file)[0]:
+                apart[called] = file
+        for image_id, called in self.keys if own else ():
+            if file := apart.get(called) or own.get(splitext(image_id)[0]):
                 of[file].append(image_id)
         return dict(of)
 

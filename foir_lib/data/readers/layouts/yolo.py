@@ -38,13 +38,13 @@ def read(listing: Listing, files: list[str]) -> pd.DataFrame:
     sizes, images = _sizes(listing, list(held.values())), listing.images.assign(width=np.nan, height=np.nan)
     rows = []
     for file, image_id in held.items():
-        for n, line in enumerate(tables.read_text(listing.root / file, empty=True).splitlines(), 1):
+        path, size = listing.root / file, np.array(sizes[image_id], dtype=float)
+        for n, line in enumerate(tables.read_text(path, empty=True).splitlines(), 1):
             if line.strip():
-                where = f"{listing.root / file}: line {n}"
-                number, corners, outline = _object(line, n_pose, np.array(sizes[image_id], dtype=float), where)
+                number, corners, outline = _object(line, n_pose, size, where := f"{path}: line {n}")
                 rows.append((image_id, called(number, where), *corners, False, outline, n, file))
     objects = pd.DataFrame(rows, columns=[*COLUMNS["objects"], "n", "file"])
-    objects = turning.settled(images, objects, listing.boxes_on or "shown", "YOLO's files")[1]
+    objects = turning.settled(images, objects, listing.boxes_on, "YOLO's files")[1]
     where, name = str(listing.root), "line {} of {}"
     return reading.fit_objects(objects, listing.images, where, name, objects["n"], objects["file"])[COLUMNS["objects"]]
 
@@ -74,8 +74,8 @@ def _object(line, n_pose, size, where):
         raise InputError(f"{where} {fact}: divide pixels by its width ({size[0]:g}) and height ({size[1]:g}).")
     points = shares.reshape(-1, 2) * size
     if is_box:
-        return int(values[0]), np.r_[points[0] - points[1] / 2, points[0] + points[1] / 2], None
-    return int(values[0]), np.r_[points.min(0), points.max(0)], [np.clip(points, 0, size).ravel().tolist()]
+        return int(values[0]), np.concatenate([points[0] - points[1] / 2, points[0] + points[1] / 2]), None
+    return int(values[0]), np.concatenate([points.min(0), points.max(0)]), [np.clip(points, 0, size).ravel().tolist()]
 
 
 def _first_line(path):
