@@ -35,7 +35,7 @@ def load(
 ) -> RetrievalSet:  # fmt: skip
     """A folder of photographs as a RetrievalSet; image ids are the paths below ``root``.
 
-    ``boxes``: a CSV or JSON file; None looks for labels in every layout and notes what was found; "" takes none.
+    ``boxes``: a CSV (boxes, or ``image,label`` of whole pictures) or JSON file; None looks for labels in every layout and notes what was found; "" takes none.
     ``labels``: the kind to take where there are several: csv, coco, yolo, voc, labelme or classes. Without labels
     there are no labelled objects and no queries: search it with prompts of your own.
     ``query``: pictures of this split (train, val or test) ask and all others are searched; "all": every picture asks and is

@@ -214,6 +214,17 @@ def test_any_box_asks_in_a_folder_per_class(tmp_path):
     assert result.open("cup/1.jpg").size == (40, 30)
 
 
+def test_labels_of_whole_pictures_in_a_table(tmp_path):
+    class_tree(tmp_path, "1.jpg", "far/2.jpg", "3.jpg", "4.jpg")
+    (tmp_path / "4.jpg").write_bytes(b"cut")
+    write(tmp_path / "train.csv", "image_name,label\n1.jpg,cup\n2.jpg,cup\n1.jpg,blue\n4.jpg,cup\n")
+    assert not len(loaded(tmp_path)[0].objects)  # any table may have these columns
+    result, _ = loaded(tmp_path, boxes="train.csv")
+    assert queries_of(result) == [("1.jpg", "cup", 0, 0, 40, 30), ("far/2.jpg", "cup", 0, 0, 40, 30), ("1.jpg", "blue", 0, 0, 40, 30)]
+    assert [answers(result, query) for query in range(3)] == [["far/2.jpg"], ["1.jpg"], []]
+    assert list(result.database["image_id"]) == ["1.jpg", "3.jpg", "far/2.jpg"]
+
+
 # --- which labels
 
 

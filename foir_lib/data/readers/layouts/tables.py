@@ -1,6 +1,10 @@
-"""Boxes as CSV: ``image,label,x0,y0,x1,y1`` in pixels, or as others call these columns; Roboflow's ``_annotations.csv`` in each split."""
+"""Boxes as CSV: ``image,label,x0,y0,x1,y1`` in pixels, or as others call these columns; Roboflow's ``_annotations.csv`` in each split.
+
+A file that somebody names may have ``image,label`` alone: labels of whole pictures.
+"""
 
 from functools import partial
+from itertools import chain, compress
 
 import numpy as np
 import pandas as pd
@@ -31,18 +35,22 @@ def read(listing: Listing, files: list[str]) -> pd.DataFrame:
 def _one(listing, file):
     path = listing.root / file
     table = tables.read_csv(path, ())
-    image, label, columns = _names(table.columns) or (*(_first(table, some) for some in (IMAGE, LABEL)), CORNERS)
+    whole = {*table.columns}.isdisjoint(chain(*ENDS, *SIDES))  # pictures, not boxes on them
+    image, label, columns = _names(table.columns) or (*(_first(table, some) for some in (IMAGE, LABEL)), [] if whole else CORNERS)
     tables.need_columns(table, (image, label, *columns), path)
     where, lines = f"{path}:", (np.arange(len(table)) + 1, table[image].map(partial(short, quoted=False)))
     named = labels(table[label])
     reading.refuse([name == "" for name in named], where, "row {} ({}) has no label: name what is in the box", *lines)
+    image_ids = listing.found(table[image], path, top=listing.top(file))
+    if whole:
+        pictures = listing.images.set_index("image_id").loc[image_ids.dropna()].reset_index()
+        return reading.whole_pictures(pictures, list(compress(named, image_ids.notna())))
     corners = np.array([numbers(table[column]) for column in columns]).T.reshape(-1, 4)
     sentence = "row {} ({}) has the box ({}, {}, {}, {}): give four numbers, in pixels"
     shown = [table[column].map(partial(short, quoted=False)) for column in columns]
     reading.refuse(~np.isfinite(corners).all(axis=1), where, sentence, *lines, *shown)
     if columns in SIDES:
         corners[:, 2:] += corners[:, :2]
-    image_ids = listing.found(table[image], path, top=listing.top(file))
     if columns not in SIDES and {"width", "height"} <= {*table.columns}:  # of the pictures
         said = pd.DataFrame({side: numbers(table[side]) for side in ("width", "height")})[image_ids.notna()]
         listing.need_sizes(image_ids.dropna(), said, [path] * len(said))
