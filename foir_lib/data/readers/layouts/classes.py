@@ -1,14 +1,11 @@
 """A folder per class: ``root/cup/x.jpg``, at any depth, also below ``train/``, ``val/`` or ``test/``. The whole picture is the thing."""
 
-import re
-
 import pandas as pd
 
 from foir_lib.data.readers import reading
-from foir_lib.data.readers.layouts.listing import LABELS, PICTURES, Listing
+from foir_lib.data.readers.layouts.listing import LABELS, PICTURES, SPLIT, Listing
 from foir_lib.errors import InputError
 
-SPLIT = re.compile(r"(train|val|test|dev|training|valid|validation|testing)(19\d\d|20\d\d)?", re.IGNORECASE)
 NO_CLASSES = PICTURES | LABELS | {"masks", "mask", "segmentationclass", "segmentationobject"}
 
 

@@ -20,6 +20,7 @@ from foir_lib.errors import InputError
 from foir_lib.notices import note
 
 PICTURES = {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos"}  # folders of pictures beside folders of labels
+SPLIT = re.compile(r"(train|val|test|dev|training|valid|validation|testing)(19\d\d|20\d\d)?", re.IGNORECASE)  # folders of splits
 LABELS = {"labels", "label", "annotations", "annotation", "xml", "xmls", "json", "jsons", "txt"}
 
 
@@ -60,12 +61,13 @@ class Listing:
         return [file for file in self.files if file.lower().endswith(endings)]
 
     def top(self, file: str) -> str:
-        """The folder whose pictures a list of labels speaks of: its own or the next above that holds some; in it, one that is
-        called as the list ends, ``val2017`` for ``instances_val2017.json``."""
+        """The folder whose pictures a list of labels speaks of: its own or the next above that holds some; in it, the split that
+        the list's name ends with, ``val2017`` for ``instances_val2017.json``."""
         above, name = dirname(file if file in self.files else ""), splitext(basename(file))[0]
         while above not in self.folders:
             above = dirname(above)
-        called = [f for f in self.folders - {""} if dirname(f) == above and re.search(rf"(^|[_.\- ]){re.escape(basename(f))}$", name)]
+        splits = [folder for folder in self.folders if dirname(folder) == above and SPLIT.fullmatch(basename(folder))]
+        called = [folder for folder in splits if re.search(rf"(^|[_.\- ]){re.escape(basename(folder))}$", name)]
         return called[0] if len(called) == 1 else above
 
     def found(self, called: Sequence[str], where: object, needed: Sequence[bool] | None = None, top: str = "") -> pd.Series:
