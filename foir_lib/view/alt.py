@@ -8,10 +8,10 @@ import io
 
 import numpy as np
 from IPython.display import display
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
-from markupsafe import Markup
 
 from foir_lib.text import one_line
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+from PIL import Image
 
 from foir_lib.bench import agreement, published
 from foir_lib.bench.runs import layout, minutes, report
@@ -86,7 +87,7 @@ class Page:
     def _section(self, table, rows, words):
         """The HTML of one table."""
         pictures = {
-            f"{title(table)}: {path.stem.removeprefix(table).strip('-')}": Markup(base64.b64encode(path.read_bytes()).decode())
+            _words_of(path) or f"{title(table)}: {path.stem.removeprefix(table).strip('-')}": Markup(base64.b64encode(path.read_bytes()).decode())
             for path in own(self.folder, table, ".png")
         }
         files = [self.folder / f"{table}{ending}" for ending in (".ipynb", ".csv", "-wide.csv", "-paper.csv", ".md", ".tex", ".json")]
@@ -102,6 +103,15 @@ def own(folder: Path, table: str, ending: str) -> list[Path]:
     """The files ``<table>-<name><ending>`` in a folder, in order, without those of a table whose id begins with the same: px-davis, px-davis-lost."""
     others = tuple(f"{other}{mark}" for other in EVERY if other.startswith(f"{table}-") for mark in "-.")
     return [path for path in sorted(folder.glob(f"{table}-*{ending}")) if not path.name.startswith(others)]
+
+
+def _words_of(path):
+    """What a PNG says that it shows, or "" for none."""
+    try:
+        with Image.open(path) as picture:
+            return str(picture.info.get(report.ALT, ""))
+    except (OSError, ValueError, SyntaxError):
+        return ""
 
 
 def _words(stamp):

@@ -24,6 +24,7 @@ KEYS = ["table", "dataset", "model", "method", "metric"]
 SCORES = ["published", "ours", "difference"]
 NUMBERS = ["published", "ours", "low", "high", "spread", "x"]
 BOUNDS = ["low", "high"]  # of the 95 % interval of the difference to the first method, percent points
+ALT = "Description"  # in a PNG: what it shows, in words
 HANDED = "run.json"  # in the folder that a notebook writes to
 
 
@@ -62,10 +63,11 @@ def save(rows: pd.DataFrame, table: str, out: str | Path, figures: dict | None =
     """
     rows, folder = checked(rows, table), as_path(out)
     for name, figure in (figures or {}).items():
-        for ending, dated in (("png", "Software"), ("pdf", "CreationDate")):
+        words = one_line(getattr(figure, "alt", ""), None)
+        for ending, about in (("png", {"Software": None, ALT: words}), ("pdf", {"CreationDate": None, "Subject": words})):
             picture = io.BytesIO()
             with matplotlib.rc_context({"pdf.fonttype": 42}):  # letters that printers and publishers take
-                figure.savefig(picture, format=ending, dpi=110, bbox_inches="tight", metadata={dated: None})
+                figure.savefig(picture, format=ending, dpi=110, bbox_inches="tight", metadata=about)
             atomic_write(folder / f"{table}-{name}.{ending}", picture.getvalue())
     atomic_write(folder / f"{table}.csv", rounded(rows).to_csv(index=False, lineterminator="\n"))
     atomic_write(folder / f"{table}.md", markdown(rows))

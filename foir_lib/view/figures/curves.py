@@ -76,8 +76,7 @@ def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
     kinds = ["model", "method", "metric"]
     varying = [kind for kind in kinds if lines[kind].nunique() > 1] or ["method"]
     names = list(dict.fromkeys(zip(*(lines[kind] for kind in kinds))))
-    alike = {key: [one for one in names if looks.colour_of(one[1]) == looks.colour_of(key[1])].index(key) for key in names}
-    marks = {key[0]: looks.nth_mark(i)["marker"] for key, i in reversed(alike.items())} if lines["model"].nunique() > 1 else {}
+    marks = {key[0]: looks.nth_mark(i)["marker"] for i, key in reversed(list(enumerate(names)))} if lines["model"].nunique() > 1 else {}
     thin = {"linewidth": 1.2, "zorder": 1}
     down, across = (len(datasets), len(options)) if len(options) > 1 else (1, max(1, len(datasets)))
     with looks.canvas(2.4 * down + 0.5, min(looks.WIDTH, 3.0 + 2.75 * across)) as figure:
@@ -85,7 +84,7 @@ def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
         for axes, (dataset, option) in zip(panels, [(d, o) for d in datasets for o in options]):
             here = lines[(lines["dataset"] == dataset) & (lines["option"] == option)]
             for key, part in here.groupby(kinds, sort=False):
-                look = looks.nth_mark(alike[key]) | {"color": looks.colour_of(key[1])}
+                look = looks.nth_mark(names.index(key)) | {"color": looks.colour_of(key[1])}
                 curve(axes, part, ", ".join(v for k, v in zip(kinds, key, strict=True) if k in varying), look, option not in DATA)
             for level in levels[levels["dataset"] == dataset].itertuples():
                 reach, colour = here.loc[here["model"] == level.model, "x"].max(), looks.colour_of(level.method)  # h_on: as far as the model has heads

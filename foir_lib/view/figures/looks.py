@@ -36,9 +36,9 @@ NAMES = ("dataset", "model", "method", "metric")  # columns of rows
 COLOURS = (DARK, ORANGE, VERMILLION, SKY, PURPLE, BLUE, GREEN)
 FOREIGN = (YELLOW, BROWN)  # of methods that aren't in METHODS: one of them, always the same
 METHODS = {  # of a paper's tables in one colour each; its own method is blue
-    DARK: ("CBIR", "CAM", "SAM", "carried labels alone"),
+    DARK: ("CBIR", "CAM", "SAM"),
     ORANGE: ("Mask", "SPoC", "L2-norm attention", "MeanCrops", "SP", "SIFT+SP"),
-    VERMILLION: ("Crop", "R-MAC", "RPN", "Patchify", "D2R"),
+    VERMILLION: ("Crop", "R-MAC", "RPN", "Patchify", "D2R", "carried labels alone"),
     SKY: ("FA", "MAC", "many-to-many", "SuperGlobal", "SelfSupport"),
     PURPLE: ("Random heads", "GeM"),
     BLUE: ("PHS", "GeM+CA", "RA", "CA map"),
@@ -124,7 +124,7 @@ def looks_of(names: Iterable[str]) -> dict[str, dict]:
         colour, i = colour_of(name), 0 if name in COLOUR else 1 + zlib.crc32(name.encode()) % (len(HATCHES) - 1)
         i = next((j % len(HATCHES) for j in range(i, i + len(HATCHES)) if (colour, j % len(HATCHES)) not in taken), i)
         taken.add((colour, i))
-        looks[name] = {"color": colour} | nth_mark(i)
+        looks[name] = nth_mark((*COLOURS, *FOREIGN).index(colour) + i) | {"color": colour, "hatch": HATCHES[i]}
     return looks
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -78,3 +79,13 @@ def test_files_of_a_table_whose_name_begins_with_anothers_are_its_own(tmp_path):
     assert [path.name for path in own(tmp_path, "px-davis", ".png")] == ["px-davis-figure.png"]
     assert [path.name for path in own(tmp_path, "px-davis", ".csv")] == ["px-davis-wide.csv"]
     assert [path.name for path in own(tmp_path, "px-davis-lost", ".png")] == ["px-davis-lost-figure.png"]
+
+
+def test_a_figure_of_the_page_says_in_words_what_it_shows(tmp_path):
+    figure = plt.figure()
+    plt.close(figure)
+    report.save(ROWS, "phs-1", tmp_path, {"plain": figure})
+    assert '<img alt="Table 1: focus-oriented retrieval: plain"' in Page(tmp_path).write().read_text()
+    figure.alt = 'Bars: "CBIR" 50 — café'
+    report.save(ROWS, "phs-1", tmp_path, {"plain": figure})
+    assert '<img alt="Bars: &#34;CBIR&#34; 50 — café"' in Page(tmp_path).write().read_text()
