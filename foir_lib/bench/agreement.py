@@ -29,12 +29,11 @@ EXPLAINED = Path(__file__).with_name("explained.json")
 
 
 class Reason(NamedTuple):
-    """Why methods of some tables (their ids begin with ``tables``) point the other way, and the file that explains it in these words."""
+    """Why methods of some tables (their ids begin with ``tables``) point the other way, in words that stand in a lesson or in README."""
 
     tables: str
     methods: tuple[str, ...]
     why: str
-    where: str
 
 
 def outcome(gains: Sequence[float], low: float, high: float) -> str:

@@ -19,6 +19,7 @@ from foir_lib.view.figures import looks
 # Machado, Oliveira and Fernandes, IEEE TVCG 15 (6), 2009, table 1: deuteranopia (severity 1.0), of linear RGB
 DEUTERANOPIA = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]])
 XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])  # of linear sRGB, D65
+EYE = np.eye(3)
 PALETTE = (*looks.COLOURS, *looks.FOREIGN)
 
 
@@ -35,7 +36,7 @@ def lab(rgb):
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
-def apart(first, second, seen=np.eye(3)):
+def apart(first, second, seen=EYE):
     """The difference (CIE 1976) of two colours as an eye sees them."""
     return np.linalg.norm(lab(seen @ linear(first)) - lab(seen @ linear(second)))
 
