@@ -86,6 +86,9 @@ OF_NOTEBOOKS = {
     "MAC and SPoC are behind it on both protocols": lambda: behind(rows("ra-3", "MAC")) and behind(rows("ra-3", "SPoC")),
     "Attention by the L2 norm, which doesn't know the query, is behind plain GeM on medium and level on hard": lambda: behind(rows("ca-4", "L2-norm attention", "mAP medium")) and level(rows("ca-4", "L2-norm attention", "mAP hard")),
 }  # fmt: skip
+ELSEWHERE = {  # first words of a paragraph -> the test, by the command that it runs, on data that isn't in the repository
+    "On real photographs (500 database and 196 query pictures of COCO": "tests/real/test_real_retrieval.py",
+}
 
 
 def _mask_on_voc():
@@ -107,8 +110,13 @@ def test_a_sentence_of_a_tables_notebook_stands_there_and_holds(sentence):
 
 
 def test_paragraphs_that_compare_numbers_are_bound_or_say_how_they_were_measured():
-    loose = [part for part in prose() if COMPARES.search(part) and not SOURCE.search(part) and not any(sentence in part for sentence in CLAIMS)]
+    loose = [part for part in prose() if COMPARES.search(part) and not SOURCE.search(part) and not any(sentence in part for sentence in [*CLAIMS, *ELSEWHERE])]
     assert not loose, "bind a sentence of each to a measured table (CLAIMS), or name in it the command or test that measures it:\n" + "\n".join(part[:200] for part in loose)
+
+
+@pytest.mark.parametrize("sentence", ELSEWHERE)
+def test_what_is_measured_elsewhere_names_a_test_that_is_there(sentence):
+    assert any(part.startswith(sentence) for part in prose()) and (ROOT / ELSEWHERE[sentence]).is_file()
 
 
 def test_a_claim_that_is_wrong_is_seen(monkeypatch):
