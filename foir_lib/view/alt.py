@@ -1,6 +1,6 @@
 """What a figure shows, in words, for those who can't see it: read off the figure itself, and shown with it on every page.
 
-Notebooks show a figure as HTML, ``<img alt>``: JupyterLab and nbconvert drop alternative texts of plain PNG outputs.
+In a notebook they stand where IPython's own ``Image(alt=...)`` puts them, in the metadata of the PNG, and as its plain text.
 """
 
 import base64
@@ -8,7 +8,6 @@ import io
 
 import numpy as np
 from IPython.display import display
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
@@ -23,15 +22,16 @@ class Described(Figure):
 
     alt = ""
 
-    def html(self) -> str:
-        """The figure as an image of HTML, with its words."""
+    def bundle(self) -> tuple[dict, dict]:
+        """The figure as a notebook keeps it: PNG and words, and the metadata of the PNG."""
         picture = io.BytesIO()
-        self.savefig(picture, format="png", bbox_inches="tight", metadata={"Software": None}, pil_kwargs={"optimize": True})
+        self.savefig(picture, format="png", bbox_inches="tight", metadata={"Software": None})
         data = base64.b64encode(picture.getvalue()).decode()
-        return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(self.alt, data)
+        return {"image/png": data, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
     def _ipython_display_(self):
-        display({"text/html": str(self.html()), "text/plain": self.alt}, raw=True)
+        data, metadata = self.bundle()
+        display(data, metadata=metadata, raw=True)
 
 
 def described(figure: Figure) -> str:
