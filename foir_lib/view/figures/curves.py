@@ -40,7 +40,7 @@ def relative(rows: pd.DataFrame, over: str = "objects", title: str | None = None
     rows = rows[rows["method"] != "CBIR"]
     datasets, models = list(dict.fromkeys(rows["dataset"])), list(dict.fromkeys(rows["model"]))
     styles, least = looks.looks_of(dict.fromkeys(rows["method"])), over.endswith("more")
-    with looks.canvas(2.1 * len(models) + 0.5) as figure:
+    with looks.canvas((2.1 if len(datasets) < 3 else 2.3) * len(models) + 0.5) as figure:
         panels = figure.subplots(len(models), len(datasets), sharex=True, squeeze=False)
         for model, line in zip(models, panels, strict=True):
             for dataset, axes in zip(datasets, line, strict=True):
@@ -48,7 +48,7 @@ def relative(rows: pd.DataFrame, over: str = "objects", title: str | None = None
                 for method, look in styles.items():
                     curve(axes, part[part["method"] == method], method, look, interval=looks.GAIN)
                 axes.axhline(0, color=looks.GREY, linestyle=(0, (2, 2)), linewidth=1.2, label="CBIR", zorder=1)
-                axes.set_title(f"{dataset}, {model}")
+                axes.set_title(f"{dataset}, {model}" if len(datasets) < 3 else f"{dataset},\n{model}")
                 axes.grid(axis="y", linewidth=0.3)
         below = f"{'at least this many ' if least else ''}objects in the query image"
         last = rows["x"].max()
