@@ -63,6 +63,6 @@ def _plot(axes, x, gains):
     means = pd.DataFrame({"x": x, "gain": gains}).groupby(bins).agg({"x": ["mean", "size"], "gain": "mean"})
     at, n, gain = means.to_numpy().T
     axes.plot(at, gain, "o-", color="black", markersize=4, label="mean of n queries")
-    words = {"xycoords": ("data", "axes fraction"), "rotation": 90, "ha": "center", "fontsize": 6.5}
+    words = {"xycoords": ("data", "axes fraction"), "rotation": 90, "ha": "center"}
     for place, size in zip(at, n, strict=True):
         axes.annotate(f"n={size:,.0f}", (place, 0.02), **words)

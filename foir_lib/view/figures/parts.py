@@ -53,7 +53,7 @@ def frame(axes: Axes, colour: str, mark: str) -> None:
         spine.set(visible=True, linewidth=3, color=colour)
     if mark:
         box = {"facecolor": colour, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
-        axes.text(0.04, 0.95, mark, transform=axes.transAxes, va="top", color="white", fontsize=9, bbox=box)
+        axes.text(0.04, 0.95, mark, transform=axes.transAxes, va="top", color="white", fontsize=looks.SMALL, bbox=box)
 
 
 def draw_prompt(axes: Axes, prompt: Prompt, size: tuple[int, int], grid: tuple[int, int] | None = None) -> None:
@@ -123,7 +123,7 @@ def words(figure: Figure, title: str | None = None, caption: str | None = None) 
     """A title above the figure and, below it, a caption that says what to look for."""
     figure.suptitle(title or "")
     if caption:
-        figure.supxlabel(fill(caption, int(16 * figure.get_figwidth())), fontsize=8, x=0.01, ha="left")
+        figure.supxlabel(fill(caption, int(16 * figure.get_figwidth())), x=0.01, ha="left")
 
 
 def colour_bar(figure: Figure, image, panels, label: str = "attention per patch (%)", values=None) -> None:
@@ -149,4 +149,4 @@ def draw_result(axes: Axes, rs: RetrievalSet, row: int, rank: int, score: float 
     """One database picture, framed and marked by its verdict, rank and score beneath."""
     show(axes, rs.open(rs.database["image_id"].iloc[row]))
     frame(axes, *VERDICTS[None if right is None else bool(right)])
-    axes.set_xlabel(f"{rank}" if score is None else f"{rank}.  {score:.3f}", fontsize=7, labelpad=2)
+    axes.set_xlabel(f"{rank}" if score is None else f"{rank}.  {score:.3f}", labelpad=2)

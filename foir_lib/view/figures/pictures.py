@@ -6,7 +6,7 @@ stand beside each other share one scale. Axes are pixels of the original picture
 
 import math
 from collections.abc import Sequence
-from textwrap import shorten
+from textwrap import fill, shorten
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -120,6 +120,6 @@ def contact_sheet(pictures: Sequence[Image.Image], titles: Sequence | None = Non
         for i, picture in enumerate(pictures):
             axes = figure.add_subplot(rows, columns, i + 1)
             parts.show(axes, picture)
-            axes.set_xlabel("" if titles is None else shorten(str(titles[i]), 24, placeholder="…"))
+            axes.set_xlabel("" if titles is None else fill(shorten(str(titles[i]), 24, placeholder="…"), 100 // columns))
         figure.suptitle(title or "")
     return figure
