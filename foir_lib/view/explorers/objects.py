@@ -15,11 +15,11 @@ from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.text import markup
 from foir_lib.view import figures
-from foir_lib.view.explorers import looking, rows
 from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.comparison import Comparison, parsed
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.explorers.retrieval import K
+from foir_lib.view.results import looking, rows
 from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.gallery import Gallery

@@ -11,11 +11,11 @@ from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser, Retriever
 from foir_lib.text import markup
 from foir_lib.view import figures
-from foir_lib.view.explorers import rows
 from foir_lib.view.explorers.base import wrapped
 from foir_lib.view.explorers.comparison import Comparison, offered, parsed
 from foir_lib.view.explorers.outlined import NONE, Outlined
 from foir_lib.view.explorers.panel import QueryPanel
+from foir_lib.view.results import rows
 from foir_lib.view.widgets import outlines
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.cutting import Cutting, Results

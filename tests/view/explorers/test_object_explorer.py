@@ -20,8 +20,8 @@ from foir_lib.prompts import patch_shares
 from foir_lib.registry import parse
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.objects import MaO, MeanCrops
-from foir_lib.view.explorers import looking
 from foir_lib.view.explorers.objects import ObjectExplorer
+from foir_lib.view.results import looking
 from foir_lib.view.widgets import maps
 
 MEAN, MAO = "MeanCrops(objects='boxes')", "MaO(objects='boxes', steps=4)"

@@ -20,9 +20,9 @@ from foir_lib.retrievers.decomposed.crops import OWN, Crops
 from foir_lib.retrievers.decomposed.decomposing import ANNOTATED, TOKENS, decompose
 from foir_lib.retrievers.objects import MaO
 from foir_lib.retrievers.parts import Pictures
-from foir_lib.view.explorers.rows import best_match
 from foir_lib.view.figures.looks import ORANGE
 from foir_lib.view.figures.objects import share
+from foir_lib.view.results.rows import best_match
 from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.thumbs import encoded
 
