@@ -53,10 +53,11 @@ class HeadExplorer(Inspecting):
         self.attention = self._state = self._looked_at = self._by_hand = None  # by hand: bool (h,)
         own = panel is None
         panel = QueryPanel(model=model, picture=picture) if own else panel
-        self.gallery, self.lists, self.words, self.chart = Gallery(), Gallery(one_line=True), Words(), Words()
+        self.gallery, self.words, self.chart = Gallery(), Words(), Words()
         self.gallery.add_class("foir-maps")
-        self.results, self.comparison = {}, None if corpus is None else Comparison(corpus)
+        self.results, self.lists, self.comparison = {}, None, None
         if corpus is not None:
+            self.lists, self.comparison = Gallery(one_line=True), Comparison(corpus)
             self._start_inspecting(corpus, self.lists)
             self.lists.on_pick(lambda row: self.clicked(lambda: self._ask_with_result(row)))
         last = model.depth - 1

@@ -50,7 +50,7 @@ class Outlined(Explorer):
         """Ask the chosen localiser about the pictures of the lists; they stand meanwhile."""
         localiser, wanted = self.localisers.get(self.localiser.value), self._wanted()
         if localiser is None or not wanted:
-            self.outlines.stop()
+            self.outlines.clear()
         else:
             self.outlines.follow(localiser, self.comparison.part, wanted)
         self._outline()
@@ -92,9 +92,9 @@ class Outlined(Explorer):
     def _ask_with(self, row, prompt):
         self.panel.ask(prompt, self.comparison.ids[row])
 
-    def _drawn(self, row):
-        """The outline on a row as the gallery draws it, or None."""
-        one = self.outlines.outlines.get(row) if self.localiser.value else None
+    def _drawn(self, row, alone=False):
+        """The outline on a row as the gallery draws it, or None; ``alone``: also where it was asked for by itself, none is chosen for all."""
+        one = self.outlines.outlines.get(row) if self.localiser.value or alone else None
         if one is None:
             return None
         right = self._verdicts()

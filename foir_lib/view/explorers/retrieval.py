@@ -123,8 +123,10 @@ class RetrievalExplorer(Outlined, Inspecting):
         self.results, self.explained, self._answers = results, explained, answers
         self.rankings = {name: (answer.scores, answer.ids) for name, answer in answers.items()}
         self.quietly(self._settle)
-        self._inspect()
         self.follow()
+        self._inspect()
+        if self.inspector.pinned:
+            self._find()
 
     def leave(self) -> None:
         self.comparison.close()
@@ -136,12 +138,22 @@ class RetrievalExplorer(Outlined, Inspecting):
         return rows.verdicts(self.corpus.set, self.panel.label, self.protocol.value or "")
 
     def _outline_of(self, row):
-        return self._drawn(row)
+        return self._drawn(row, alone=True)
 
     def _outline(self):
         super()._outline()
-        if self.localiser.value and self.inspector.record["key"] in self.outlines.outlines:
+        if self.inspector.record["key"] in self.outlines.outlines:
             self._inspect()
+
+    def _looked(self, key, place):
+        super()._looked(key, place)
+        self._find()
+
+    def _find(self):
+        """Where no localiser is chosen for the lists, ask the first that can be had about the enlarged result alone."""
+        row, known = self.inspector.record["key"], next(iter(self.localisers.values()), None)
+        if known is not None and row is not None and not self.localiser.value and self.canvas.asks is not None:
+            self.outlines.follow(known, self.comparison.part, [row])
 
     def _settle(self):
         """Controls, legend and summary as the methods and the label are."""

@@ -52,7 +52,7 @@ def enlarged(
     if words := why(labels, label, right, numbered=len(objects) > 0):
         lines.append(("", words, rows.FRAMES[right]))
     if outline:
-        lines.append(("outline", outline["alt"] or "found", ""))
+        lines.append(("", outline["alt"], ""))
     if beside:
         lines.append(("", beside, ""))
     boxes = [

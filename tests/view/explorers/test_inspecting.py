@@ -76,6 +76,19 @@ def test_the_enlarged_one_stays_while_it_is_listed(explorer):
         explorer.enlarge(-7)
 
 
+def test_the_outline_of_what_is_looked_at_comes_by_itself(explorer):
+    found = []
+    for row in explorer.results["PHS"]["row"].head(4).tolist():
+        explorer.inspector.receive({"look": row, "row": place_of(explorer, "PHS")})
+        explorer.wait()
+        outline = explorer.inspector.record["outline"]
+        assert tuple(outline["size"]) == tuple(explorer.inspector.record["size"]) and outline["alt"] in explorer.state["words"]
+        found.append(len(outline["paths"]))
+    assert any(found) and explorer.state["outlines"] == []  # the lists show none: no localiser was chosen
+    explorer.ask(Box(2, 2, 30, 30))
+    assert explorer.inspector.record["outline"] is None  # it was another query's
+
+
 def test_ask_with_this(explorer):
     row = int(explorer.results["PHS"]["row"].iloc[2])
     explorer.enlarge(row)

@@ -121,6 +121,8 @@ export default {
       if (item && !model.get("pinned")) timer = setTimeout(() => look(item), PATIENCE);
     }
     function focus(event) {
+      const tab = event.target.closest?.(".foir-tabs button");
+      if (tab) tab.dataset.lmSuppressShortcuts = "true"; // there JupyterLab's keys would work too
       const item = mine(event.target);
       if (item?.matches(":focus-visible") && !model.get("pinned")) look(item);
     }
@@ -128,6 +130,7 @@ export default {
       const root = el.closest(".foir-page") ?? el.closest(SCOPE);
       if (!root?.contains(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.target.matches(TYPED)) return;
       const item = mine(event.target);
+      if (!event.target.dataset.lmSuppressShortcuts) return;
       if (event.key === " " && item) {
         event.preventDefault(); // a button would be pressed
         if (event.type === "keydown" && !event.repeat) look(item, !(model.get("pinned") && item.hasAttribute("data-looked")));
