@@ -45,7 +45,7 @@ class PixelExplorer(Outlined):
         (self._method,) = parsed([first if method is None else method], corpus)
         self._methods |= {str(self._method): self._method}
         self.results, self.opened, self._on_result = {}, None, (None, None, 0)  # row, outline, number of the picture on the result's canvas
-        self.comparison, self.gallery = Comparison(corpus), Gallery()
+        self.comparison, self.gallery = Comparison(corpus), Gallery(one_line=True)
         own = panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
         self.panel, self.canvas = panel, panel.canvas
@@ -65,7 +65,6 @@ class PixelExplorer(Outlined):
         self.query_button = self.button("ask with this outline", self.ask_with, tooltip="Makes what is marked on the result the query")
         self.cutting = Cutting(self._to_cut)
         self.gallery.on_pick(lambda row: self.clicked(lambda: self.open_result(row)))
-        self.gallery.add_class("foir-line")
         self.result.on_change(self._mended)
         self._below = ipywidgets.VBox([self.words, self.result, self.query_button], layout=Layout(display="none", max_width="480px"))
         return [wrapped(self.method, self.localiser, self.k), self.gallery, self.outlined, self.cutting, self._below]

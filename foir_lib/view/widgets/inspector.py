@@ -6,6 +6,7 @@ from collections.abc import Callable
 import traitlets
 
 from foir_lib.errors import FoirError, InputError
+from foir_lib.text import SENTENCE, one_line
 from foir_lib.view.widgets.live import Drawn, Listeners, static
 
 EMPTY = {
@@ -42,7 +43,9 @@ class Inspector(Drawn):
         record = record or {}
         if strange := set(record) - set(EMPTY):
             raise InputError(f"Record has an unknown field {min(strange)!r}: choose from {', '.join(EMPTY)}.")
-        self.record = EMPTY | record
+        record = EMPTY | record
+        words = {name: one_line(record[name], SENTENCE) for name in ("title", "alt")}
+        self.record = record | words | {"lines": [[one_line(part, SENTENCE) for part in line] for line in record["lines"]]}
 
     def on_look(self, callback: Callable) -> None:
         """Call ``callback(key, row)`` whenever a result is to be enlarged: its key, and the number of its row in the gallery."""

@@ -25,6 +25,8 @@ def test_a_record_is_filled_and_travels_as_json_beside_its_picture(inspector):
     state = inspector.get_state(["record"])["record"]
     assert state.pop("image") == b"jpeg" and json.loads(json.dumps(state))["lines"] == [["", "rank 1", "right"]]
     assert set(state) | {"image"} == set(EMPTY) and repr(inspector) == "Inspector (PHS: picture 7)"
+    inspector.show({"title": "a\u202eb\nc", "lines": [("x", "\x1b[0m", "")]})
+    assert inspector.record["title"] == "a\\u202eb c" and inspector.record["lines"] == [["x", "\\x1b[0m", ""]]  # no control reaches the page
     inspector.show(None)
     assert inspector.record == EMPTY
     with pytest.raises(InputError, match="unknown field 'colour'"):
