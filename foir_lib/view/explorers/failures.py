@@ -4,7 +4,6 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from PIL import ImageDraw, ImageOps
 
 from foir_lib import registry
 from foir_lib.bench.experiment import Experiment
@@ -15,12 +14,11 @@ from foir_lib.view.explorers.base import wrapped
 from foir_lib.view.explorers.comparison import Comparison, offered, parsed
 from foir_lib.view.explorers.inspecting import Inspecting
 from foir_lib.view.figures.gains import bars, bins, gains, summary
-from foir_lib.view.figures.looks import BLUE
 from foir_lib.view.results import rows
 from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.histogram import Histogram
 from foir_lib.view.widgets.live import Words
-from foir_lib.view.widgets.thumbs import encoded
+from foir_lib.view.widgets.thumbs import marked
 
 LOSS, GAIN = "largest loss first", "largest gain first"
 PAGE = 24  # queries at a time
@@ -66,6 +64,7 @@ class FailureExplorer(Inspecting):
         self.line, self.gallery, self.histogram, self.lists = Words(), Gallery(one_line=True), Histogram(), Gallery(one_line=True)
         self.results, self.case, self.comparison = {}, None, Comparison(experiment.corpus)
         self._start_inspecting(experiment.corpus, self.lists)
+        self.gallery.add_class("foir-cases")
         self.inspector.layout.display = "none"
         self.gallery.on_pick(self.open_case)
         self.lists.on_pick(self._ask_with_result)
@@ -97,15 +96,14 @@ class FailureExplorer(Inspecting):
         return super().state | {"methods": list(self._compared), "queries": self.shown["query"].tolist(), "line": self.line.value, "case": self.case}
 
     def _make_controls(self, a, b, methods):
-        labels = self.experiment.set.queries["label"].value_counts().sort_index()
-        per_query = self.score(a).per_query
+        labels, per_query = self.experiment.set.queries["label"].value_counts().sort_index(), self.score(a).per_query
         most, top = max(1, int(per_query["n_objects"].max())), max(1.0, float(math.ceil(100 * self._areas.max())))
         metrics = [(name.format(self.k), column) for column, name in METRICS.items() if column in per_query]
         named = [(EVERY, EVERY), *((f"{one_line(label, LABEL)} ({n})", label) for label, n in labels.items())]
         size = {"step": 0.1, "max": top, "value": (0, top), "readout_format": ".1f", "tooltip": "share of the picture in the box"}
         objects = {"max": most, "value": (0, most), "tooltip": "objects in the query picture"}
         methods = [(one_line(method, LABEL), method) for method in methods]
-        box = {"style": {"description_width": "72px"}, "layout": {"width": "256px", "max_width": "100%"}}
+        box = {"style": {"description_width": "72px"}, "layout": {"width": "200px", "max_width": "100%"}}
         for name, kind, description, work, options in (  # sliders from 0: the browser's can't have equal ends
             ("a", "Dropdown", "method a", self._methods_moved, {"options": methods, "value": a}),
             ("b", "Dropdown", "against b", self._methods_moved, {"options": methods, "value": b}),
@@ -182,24 +180,18 @@ class FailureExplorer(Inspecting):
 
     def _item(self, query):
         (a, b), change = self._compared, points(query["gain"])
-        frame = "right" if query["gain"] > 0 else "wrong" if query["gain"] < 0 else ""
+        frame = ("", "right", "wrong")[int(np.sign(query["gain"]))]
         item = {"key": query["query"], "caption": f"{change}\n{one_line(query['label'], LABEL)}", "badge": "open" * (query["query"] == self.case), "frame": frame}
         item["alt"] = f"query {query['query']}, {query['label']}: {b} {percent(query[b])}, {a} {percent(query[a])}, {change} points"
         try:
             return item | {"image": self._thumbnail(query["query"])}
-        except FoirError as error:  # one broken file doesn't hide the others
+        except FoirError as error:  # one broken file hides no other
             return item | {"badge": "can't be read", "alt": str(error)}
 
     def _drawn(self, row):
         """A query's picture with its box, small, as JPEG bytes."""
-        query = self.experiment.set.queries.iloc[row]
-        small = ImageOps.contain(self.experiment.set.open(query["image_id"], longest=SIDE), (SIDE, SIDE))
-        box, scale = query["prompt"].box(self._sizes[row]), np.divide(small.size, self._sizes[row])
-        start = np.maximum((box.x0, box.y0) * scale, 6)  # outside the box, but on the picture
-        end = np.maximum(np.minimum((box.x1, box.y1) * scale, np.array(small.size) - 7), start)
-        for reach, colour, width in ((6, "white", 8), (4, BLUE, 4)):
-            ImageDraw.Draw(small).rectangle((*(start - reach), *(end + reach)), outline=colour, width=width)
-        return encoded(small, SIDE)
+        query, size = self.experiment.set.queries.iloc[row], self._sizes[row]
+        return marked(self.experiment.set.open(query["image_id"], longest=SIDE), query["prompt"].box(size), size, SIDE)
 
     def _line(self):
         """How many queries are shown and what they gain, beside all of them: a choice isn't the whole."""
@@ -220,9 +212,12 @@ class FailureExplorer(Inspecting):
         a, b = self._compared
         answers = self.comparison.answers(self.experiment.set.open(image_id), prompt, parsed([b, a], self.experiment.corpus), image_id)
         right, results, shown, base = rows.verdicts(self.experiment.set, label, self.protocol), {}, [], None
+        known = self.table.set_index("query")
         for name in (b, a):
             results[name] = rows.table(answers[name].scores, answers[name].ids, self.comparison.ids, K, right, answers[b].ids)
             shown.append(self.comparison.row(name, results[name], None if name == b else b, answers[name], base))
+            if row in known.index:
+                shown[-1]["note"] = f"{self.metric.label} {percent(known[name][row])} · {shown[-1]['note']}"
             base = rows.share(results[name]) if base is None else base
         if self.opens is not None:
             self.opens.query(row)
@@ -231,6 +226,7 @@ class FailureExplorer(Inspecting):
         self.show()
         self.inspector.layout.display = None
         self._inspect()
+        self.inspector.reveal()
 
     def _asked(self):
         image_id, *about = rows.query_of(self.experiment.set, self.case)

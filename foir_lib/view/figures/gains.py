@@ -27,7 +27,7 @@ def bars(gains) -> list[dict]:
 
 def _ends(k):
     """From where to where a bin goes, the end that is farther from 0 last."""
-    return [points(0.0)] if k == 0 else [points((k - np.sign(k)) / 10), points(k / 10)]
+    return ["0"] if k == 0 else [points((k - np.sign(k)) / 10), points(k / 10)]
 
 
 def summary(table: pd.DataFrame) -> str:

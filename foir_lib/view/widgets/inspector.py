@@ -59,6 +59,10 @@ class Inspector(Drawn):
         """Hand a file to the browser, by a name that ends in its kind."""
         self.send({"file": name, "kind": KINDS[name.rpartition(".")[2]]}, [content])
 
+    def reveal(self) -> None:
+        """Scroll so far that it is seen."""
+        self.send({"reveal": True})
+
     def receive(self, content: dict, buffers=()) -> None:
         """What the browser sends: ``{"look": key, "row": n}``, ``{"pinned": bool}`` or ``{"do": name}``."""
         errors = self._callbacks(content["look"], content.get("row")) if "look" in content else []

@@ -301,7 +301,7 @@ def test_bars_by_hand():
     found = bars([-0.36, -0.3, 0.0, 0.1, 0.101, 0.1])
     assert [(bar["at"], bar["n"]) for bar in found] == [(-4, 1), (-3, 1), (-2, 0), (-1, 0), (0, 1), (1, 2), (2, 1)]
     assert found[0]["words"] == "gain −30 to −40 points" and found[0]["label"] == "−40"
-    assert found[4]["words"] == "gain +0 points" and found[5]["words"] == "gain +0 to +10 points"
+    assert found[4]["words"] == "gain 0 points" and found[5]["words"] == "gain +0 to +10 points"
     assert [bar["at"] for bar in bars([])] == [0]
 
 

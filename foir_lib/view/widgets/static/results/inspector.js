@@ -148,6 +148,7 @@ export default {
     }
     function file(message, buffers) {
       if (message.file) download(message.file, message.kind, buffers[0]);
+      if (message.reveal) setTimeout(() => el.scrollIntoView({ block: "nearest", behavior: "smooth" }), 100); // once it is laid out
     }
 
     tools.addEventListener("click", (event) => {
