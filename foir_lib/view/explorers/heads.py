@@ -145,7 +145,7 @@ class HeadExplorer(Inspecting):
         self.words.value = markup('<div data-foir="heads" style="line-height:1.4">{}</div>', Markup("<br>").join(self._sentences()))
         self._top = 1.0 if shares is None else min(1.0, maps.ceiling(100 * float(shares.max())) / 100)
         self.chart.value = maps.colour_bar(top)
-        title = f"Block {layer}{', the last' if self._last else ''}: attention from CLS to the patches, all heads on one scale"
+        title = f"Block {layer}{', the last' if self._last else ''}: attention from CLS, all heads on one scale"
         note = "" if shares is None else f"bar: {self._where()}, from 0 to {percent(self._top)}; line: even share {percent(self.even)}"
         self.gallery.show([{"items": [self._item(i, file) for i, file in enumerate(files)], "title": title, "note": note}])
         self.summary = "" if heads is None else f"heads {', '.join(map(str, np.flatnonzero(heads)))}"

@@ -75,7 +75,8 @@ class RetrievalExplorer(Outlined, Inspecting):
         self.more.observe(lambda change: setattr(choice.layout, "display", None if change["new"] else "none"), "value")
         self.gallery.on_pick(self._picked)
         self.quietly(self._settle)
-        controls = wrapped(self.more, self.options.box, self.k, self.protocol, self.maps, self.localiser)
+        self.localiser.layout.max_width = "170px"
+        controls = wrapped(self.options.box, self.more, self.k, self.protocol, self.maps, self.localiser)
         return [controls, choice, self.gallery, self.outlined, self.inspector, self.legend]
 
     def __repr__(self):
