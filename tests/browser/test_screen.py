@@ -110,6 +110,8 @@ def test_a_result_is_inspected_by_mouse_and_keys_and_handed_out(opened, write, f
 
         rows.nth(0).locator("[data-item]").nth(3).hover()
         enlarged("CBIR", 4)
+        kernel.until("page.explorer.inspector.record['outline'] is not None", 120)
+        page.locator(".foir-inspector p").nth(2).wait_for()
         words = page.locator(".foir-inspector p").all_inner_texts()
         assert words == kernel.value("page.explorer.state['words']") and page.locator(".foir-inspector svg rect").count() > 0
         rows.nth(1).locator("[data-item]").nth(1).hover()

@@ -1,6 +1,7 @@
 """Explorers whose results can be enlarged, asked with, and handed out as files and code."""
 
 from foir_lib.errors import InputError
+from foir_lib.text import SENTENCE, one_line
 from foir_lib.view.explorers.base import Explorer
 from foir_lib.view.explorers.comparison import Comparison
 from foir_lib.view.results import exports, records
@@ -114,10 +115,10 @@ class Inspecting(Explorer):
 
     def _title_of(self, place):
         """The list that a row of the gallery is of; one of maps belongs to the list above it."""
-        titles = [row["title"] for row in self._inspected.rows]
-        if not isinstance(place, int) or not 0 <= place < len(titles):
+        names = {one_line(name, SENTENCE): name for name in self.results}  # as the gallery writes them
+        if not isinstance(place, int) or not 0 <= place < len(self._inspected.rows):
             return None
-        return next((title for title in reversed(titles[: place + 1]) if title in self.results), None)
+        return next((names[row["title"]] for row in reversed(self._inspected.rows[: place + 1]) if row["title"] in names), None)
 
     def _looked(self, key, place):
         """The mouse rests on a result, or a key asks for it; one that has left the list meanwhile changes nothing."""
@@ -132,7 +133,7 @@ class Inspecting(Explorer):
         record = records.enlarged(
             self._set, result, title, None if title == first else first, self._asked()[3], thumb.image, self._outline_of(row), dots, beside
         )
-        place = [one["title"] for one in self._inspected.rows].index(title)
+        place = [one["title"] for one in self._inspected.rows].index(one_line(title, SENTENCE))
         if thumb.problem:
             record["lines"] = [*record["lines"], ("", thumb.problem, "")]
         self.inspector.show(record | {"row": place})
