@@ -63,7 +63,7 @@ def test_the_lock_names_no_place():
 
 def test_what_is_imported_is_declared():
     own = {"foir_lib"} | {path.stem for path in (ROOT / "tests").rglob("*.py")}
-    modules = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "cv2": "opencv-python-headless", "pi_heif": "pi-heif"}
+    modules = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "cv2": "opencv-python-headless", "pi_heif": "pi-heif", "yaml": "pyyaml"}
     declared = {Requirement(d).name for d in project()["dependencies"]}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
