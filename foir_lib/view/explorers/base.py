@@ -61,7 +61,8 @@ class Part(ipywidgets.VBox):
     def control(self, kind: str, description: str, work: Callable[[], object], **options) -> ipywidgets.Widget:
         """A control, ``kind`` of ipywidgets, whose moves are answered by ``work()``; where that fails it goes back."""
         slides, style = "Slider" in kind, {} if kind == "ToggleButton" else {"description_width": "initial"}
-        defaults = {"style": style, "layout": {"width": "250px" if slides else "auto"}}
+        width = f"{170 + 7 * len(description)}px" if slides else "auto"  # a slide of 100 pixels and more beside the words
+        defaults = {"style": style, "layout": {"width": width, "max_width": "100%"}}
         defaults |= {"continuous_update": False} if slides else {}
         control = getattr(ipywidgets, kind)(description=one_line(description, LABEL), **defaults | options)
 
@@ -132,6 +133,7 @@ class Explorer(Part):
             right = ipywidgets.VBox(content, layout=Layout(flex="1000 1 460px", min_width="0"))
             content = [wrapped(left, right, gap="12px 20px")]
         super().__init__(content)
+        self.add_class("foir-explorer")
         if panel is not None:
             panel.on_change(self._query_changed)
             panel.canvas.observe(self._canvas_closed, "comm")
@@ -179,7 +181,7 @@ class Explorer(Part):
             beside = self.gallery.message
             for row in self.gallery.rows:
                 items = {f"{name}s": [item[name] for item in row["items"]] for name in ("key", "frame", "caption")}
-                rows.append({name: row[name] for name in ("title", "note", "empty")} | items)
+                rows.append({name: row[name] for name in ("title", "note", "share", "gain", "empty")} | items)
         message = {"text": beside, "error": bool(beside)} if canvas is None else canvas.message
         return {
             "picture": "" if canvas is None else canvas.label,

@@ -12,8 +12,8 @@ from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box
 from foir_lib.text import LABEL, one_line
-from foir_lib.view.explorers import rows as results
 from foir_lib.view.explorers.base import Part, wrapped
+from foir_lib.view.results import rows as results
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.live import Listeners, Words
 

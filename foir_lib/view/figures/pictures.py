@@ -16,6 +16,7 @@ from foir_lib.bench import metrics
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Prompt
+from foir_lib.text import percent
 from foir_lib.view.figures import looks, parts
 from foir_lib.view.figures.looks import BLUE, WIDTH, canvas
 
@@ -44,20 +45,26 @@ def compare_lists(
     ids: database rows, best first (-1: none); scores and relevance (bool) may be None. The name of each row tells how many of
     the ``k`` are right. ``prompt``: another one than the query's own.
     """
-    lines, row = min(looks.LINES, max((name.count("\n") for name in results), default=0)), rs.queries.iloc[query]
-    picture = rs.open(row["image_id"])
+    row = rs.queries.iloc[query]
+    prompt = row["prompt"] if prompt is None else prompt
+    return query_lists(rs, rs.open(row["image_id"]), prompt, results, k, title or f"query: {row['label']}")
+
+
+def query_lists(rs: RetrievalSet, picture: Image.Image, prompt: Prompt | None, results: dict, k: int, title: str) -> Figure:
+    """As :func:`compare_lists`, of any picture and prompt."""
+    lines = min(looks.LINES, max((name.count("\n") for name in results), default=0))
     with canvas(len(results) * (1.2 + 0.14 * lines) + 0.3) as figure:
         cells = figure.add_gridspec(len(results), k + 1, width_ratios=[1.15, *[1] * k])
         for line, (method, result) in enumerate(results.items()):
             ids, scores, relevance = parts.first_results(*result, k)
             axes = figure.add_subplot(cells[line, 0])
-            parts.query(axes, picture, row["prompt"] if prompt is None else prompt)
+            parts.query(axes, picture, prompt)
             right = "" if None in relevance else f"\n{sum(relevance)} of {len(ids)} right"
             axes.set_title(method + right, color=BLUE, fontweight="bold")
             for i in range(len(ids)):
                 axes = figure.add_subplot(cells[line, 1 + i])
                 parts.draw_result(axes, rs, ids[i], i + 1, scores[i], relevance[i])
-        figure.suptitle(title or f"query: {row['label']}")
+        figure.suptitle(title)
     return figure
 
 
@@ -74,7 +81,7 @@ def case(rs: RetrievalSet, query: int, rankings: dict, k: int = 100, shown: int 
     right, results = rs.protocols["contains"].positives(query), {}
     for method, (scores, ids) in rankings.items():
         relevance, depth = np.isin(ids, right), min(k, len(ids))
-        name = f"{method}\nP@{depth}: {100 * metrics.precision_at_k(relevance, depth):.0f} %"
+        name = f"{method}\nP@{depth}: {percent(metrics.precision_at_k(relevance, depth))}"
         results[name] = (ids, scores, relevance)
     title = f"{rs.queries['label'].iloc[query]}: does the method need what stands around the object?"
     return compare_lists(rs, query, results, k=shown, title=title)
