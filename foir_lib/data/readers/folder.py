@@ -63,7 +63,8 @@ def _pictures(root, decode):
     """images table of all readable pictures below ``root``, and the ids of the others."""
     paths = below(root)
     ids = [Path(path).relative_to(root).as_posix() for path in paths]
-    sizes = pictures.measure(paths, root.name, (lambda path: open_image(path).size) if decode else size)
+    read, kind = (lambda path: open_image(path).size, "decoded") if decode else (size, "sizes")
+    sizes = pictures.measure(paths, root.name, read, kind)
     readable = (sizes > 0).all(1)
     broken = list(compress(ids, ~readable))
     if len(broken) == len(ids):
