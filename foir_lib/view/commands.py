@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from foir_lib import text
+from foir_lib.errors import InputError
 
 Text = str | None
 VOILA = {"allow_extra_args": True, "ignore_unknown_options": True}  # --port=8877, --theme=dark: Voila's own
@@ -27,6 +28,10 @@ def demo(
     """
     values = {"model": model, "weights": weights, "device": device, "data_root": root}
     values |= text.pairs(parameter or [], values)
+    words = [word for word in (pictures, *context.args) if word]  # typer takes an option of Voila for the folder, where it stands first
+    places = [word for word in words if not word.startswith("-")]
+    if len(places) > 1:
+        raise InputError(f"{' and '.join(places)} are several: give one folder or data set, and options of Voila as --name=value.")
     from foir_lib.view import own
 
-    own.demo(pictures, values, [*context.args, *["--no-browser"] * no_browser])
+    own.demo(places[0] if places else None, values, [*(word for word in words if word.startswith("-")), *["--no-browser"] * no_browser])

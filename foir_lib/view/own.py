@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from foir_lib import registry
@@ -94,7 +95,7 @@ def _model(values: dict, pictures: RetrievalSet):
 
 def write(notebook: Path, values: dict, path: Path) -> None:
     """A copy of a notebook with its parameters filled in, by papermill, and without outputs."""
-    page = parameterize_notebook(nbformat.read(notebook, 4), values)
+    page = parameterize_notebook(load_notebook_node(str(notebook)), values)
     for cell in page.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
