@@ -1,5 +1,7 @@
 """The demo of one's own photographs: which network and notebook, indexing with progress, the page with its parameters filled in."""
 
+import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from foir_lib.errors import MissingError
 from foir_lib.files import as_path, notebooks_root
 from foir_lib.models.zoo import OF_PHOTOGRAPHS, drawings_only, load_model, to_fetch
 from foir_lib.retrievers.corpus import Corpus
-from foir_lib.view.demo import SETTINGS, Demo
+from foir_lib.view.demo import COPY
 from foir_lib.view.explorers.retrieval import RetrievalExplorer
 
 DRAWN, PHOTOGRAPHS = "02_demo.ipynb", "04_photographs.ipynb"  # the pages
@@ -29,13 +31,19 @@ def demo(pictures: str | None, values: dict, arguments: list[str]) -> None:
     MissingError for what can't be, before anything is served.
     """
     if pictures is None and not any(values.values()):
-        return Demo.launch_instance(arguments, config=SETTINGS)
+        return serve(arguments)
     notebook, filled = page_of(pictures, values)
     index(filled)
-    with tempfile.TemporaryDirectory(prefix="foir-demo-") as folder:
-        path = Path(folder, notebook.name)
-        write(notebook, filled, path)
-        Demo.launch_instance([str(path), *arguments], config=SETTINGS)
+    path = Path(tempfile.mkdtemp(prefix=COPY), notebook.name)  # the server removes it
+    write(notebook, filled, path)
+    serve([str(path), *arguments])
+
+
+def serve(arguments: list[str]) -> None:
+    """Become the server: what indexing had in memory is let go."""
+    sys.stdout.flush(), sys.stderr.flush()
+    program = f"import sys; sys.path[:] = {sys.path!r}; import runpy; runpy.run_module('foir_lib.view.demo', run_name='__main__', alter_sys=True)"
+    os.execv(sys.executable, [sys.executable, "-c", program, *arguments])
 
 
 def page_of(pictures: str | None, values: dict) -> tuple[Path, dict]:

@@ -24,10 +24,10 @@ def served(monkeypatch, tmp_path):
     """What Voila would be started with: arguments, and the notebook's parameters."""
     started = []
     monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(own.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(
-        own.Demo, "launch_instance",
-        lambda arguments, config: started.append((arguments, arguments and not arguments[0].startswith("-") and injected(arguments[0]))),
-    )  # fmt: skip
+        own, "serve", lambda arguments: started.append((arguments, arguments and not arguments[0].startswith("-") and injected(arguments[0])))
+    )
     return started
 
 
