@@ -19,13 +19,13 @@ def digests(paths: Sequence[str], what: str) -> list[bytes]:
     return each("contents", paths, lambda path: digest(path), f"reading {what}")
 
 
-def each(kind: str, paths: Sequence[str], read: Callable[[str], bytes | None], label: str) -> list[bytes | None]:
+def each(kind: str, paths: Sequence[str], read: Callable[[str], bytes | None], label: str, **depends) -> list[bytes | None]:
     """What ``read`` tells of each file: bytes, of one length for a ``kind``, or None, which isn't remembered.
 
-    A file is read again when its place, number, length or one of its times is another; of a folder that was changed, what is new.
+    A file is read again when its place, number, length or one of its times is another; of a folder that was changed, what is new. ``depends``: what else the answer depends on, JSON values.
     """
     facts = [_fact(path) for path in paths]
-    key = {"what": kind, "folder": os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths] or ["/"])}
+    key = depends | {"what": kind, "folder": os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths] or ["/"])}
     content = remembered(kind, key) or b""
     known, size = {}, BYTES + (content[0] if content else 0)
     for start in range(1, len(content), size):

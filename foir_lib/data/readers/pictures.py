@@ -1,6 +1,6 @@
 """Pictures of large sets on disk: looked up by name wherever archives put them, measured once and remembered."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import compress
 from os import PathLike
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foir_lib import images
 from foir_lib.data import contents
 from foir_lib.data.names import stem
 from foir_lib.data.readers.reading import refuse
@@ -48,13 +49,39 @@ def sizes(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
 def headers(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
     """Width, height and EXIF orientation of each picture, int (n, 3), from the files' headers (:class:`foir_lib.images.Header`).
 
-    InputError for one that can't be read, with ``lenient`` zeros. They are remembered: a million take minutes.
+    InputError for one that can't be read, with ``lenient`` zeros. They are remembered in the cache as long as the
+    files stay as they are: a million take minutes.
+    """
+    measured = _remembered("headers", paths, what, header, 3)
+    _need(measured, paths, what, lenient)
+    return measured
+
+
+def decoded(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
+    """As :func:`sizes`, of pictures whose pixels were read, too: one that is cut short can't be."""
+    measured = _remembered("decoded", paths, what, lambda path: open_image(path).size, 2)
+    _need(measured, paths, what, lenient)
+    return measured
+
+
+def _remembered(kind, paths, what, read, n):
+    """What ``read`` tells of each picture, ``n`` numbers such as width and height, int (m, n): zeros for one that can't be read.
+
+    It is remembered in the cache as long as a file stays as it is.
     """
 
-    measured = measure(paths, what, header, "headers")
+    def measured(path):
+        with suppress(InputError, MissingError):
+            return np.array(read(path), "<i4").tobytes()
+        return None
+
+    rows = contents.each(kind, paths, measured, f"measuring {what}", limit=images.MAX_PIXELS)
+    return np.frombuffer(b"".join(row or bytes(4 * n) for row in rows), "<i4").reshape(-1, n).astype(np.int32)
+
+
+def _need(measured, paths, what, lenient):
     sentence = "{} of {} can't be read ({n} such): the file is damaged, get it again"
     refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
-    return measured
 
 
 def readable(paths: Sequence[str], what: str) -> list[str]:
@@ -77,22 +104,6 @@ def noted(paths: Sequence[str], measured: np.ndarray) -> None:
         except FoirError as error:
             example = str(error).removesuffix(".")
         note("pictures left out that can't be read", example, len(broken))
-
-
-def measure(paths: Sequence[str], what: str, read: Callable[[str], tuple[int, ...]], kind: str) -> np.ndarray:
-    """What ``read`` tells of each picture, int (n, k), e.g. (width, height): zeros for one that can't be read.
-
-    ``kind`` names ``read``: what it told is remembered in the cache as long as a file stays as it is.
-    """
-
-    def measured(path):
-        with suppress(InputError, MissingError):
-            return np.array(read(path), "<i4").tobytes()
-        return None
-
-    rows = contents.each(kind, paths, measured, f"measuring {what}")
-    size = max((len(row) for row in rows if row), default=12)
-    return np.frombuffer(b"".join(row or bytes(size) for row in rows), "<i4").reshape(-1, size // 4).astype(np.int32)
 
 
 def table(ids: Sequence[str], paths: Sequence[str], split: str, sizes: np.ndarray) -> pd.DataFrame:
