@@ -4,7 +4,7 @@
 #   make test        ruff, all tests, all lessons run again and compared (nbval)
 #   make claims      what takes hours: whole tables and held-out worlds, long fuzz, kills, a million rows -> data_manifests/measured/claims.csv
 #   make lab         JupyterLab at the first notebook
-#   make demo        one page to point, drag and paint on, in the browser (ARGS=--no-browser, ARGS="--theme=dark")
+#   make demo        one page to point, drag and paint on, in the browser (ARGS=my/photographs, ARGS="--no-browser --theme=dark")
 #   make docs        the site of README, docs/ and all notebooks with the outputs they keep -> build/docs
 #   make bench       what the design saves, measured -> bench.json
 #   make lock        newest versions into requirements.lock
@@ -44,7 +44,7 @@ lab: $(STAMP)
 	$(RUN) -m jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=. $(START)
 
 demo: $(STAMP)
-	$(RUN) -m foir_lib.view.demo $(ARGS)
+	$(RUN) -m foir_lib demo $(ARGS)
 
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet

@@ -118,6 +118,7 @@ def files_below(folder, pattern="*"):
 def test_the_wheel_holds_code_weights_static_files_manifests_and_notebooks(wheel):
     package = files_below(PACKAGE)
     manifests = files_below(ROOT / "data_manifests", "*.json") | files_below(ROOT / "data_manifests", "*.csv")
+    manifests |= {path for path in files_below(ROOT / "data_manifests") if path.parts[0] == "samples"}
     notebooks = files_below(ROOT / "notebooks", "*.ipynb")
     beside = {"data_manifests": manifests, "notebooks": notebooks}
     expected = package | {Path(name) / path for name, paths in beside.items() for path in paths}

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "foir_lib"
 TOP = {
     "README.md", "environment.yml", "pyproject.toml", "requirements.lock", "Makefile", "notebooks", "foir_lib",
     "data_manifests", "tests", "LICENSE", "CITATION.cff", "CHANGELOG.md",
-    "CONTRIBUTING.md", ".ci", ".gitignore", "docs", "mkdocs.yml",
+    "CONTRIBUTING.md", "NOTICE", ".ci", ".gitignore", "docs", "mkdocs.yml",
 }  # fmt: skip
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -7,9 +7,12 @@ import numpy as np
 import traitlets
 from PIL import Image
 
+from foir_lib import registry
 from foir_lib.data.checks import CORNERS, plain
+from foir_lib.data.opening import needs_root
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
+from foir_lib.models.zoo import drawings_only
 from foir_lib.prompts import Box
 from foir_lib.text import LABEL, one_line
 from foir_lib.view.explorers.base import Part, wrapped
@@ -58,14 +61,31 @@ class QueryPanel(Part):
         self._label = self.control("Dropdown", "looking for", self.notify, options=labels, tooltip=words)
         for control, shown in ((self._label, len(labels) > 1), (self.objects, len(rs.objects))):
             control.layout.display = None if shown else "none"
-        noted = "; ".join(map(str, rs.notices))
-        self.notices = Words(noted and f"{rs.name}: {noted}.", layout={"max_height": "84px", "display": None if noted else "none"})
+        self.notices = Words(layout={"max_height": "84px"})
+        self._notice()
         self.children = [wrapped(*self.steps, self.place), self.canvas, self._label, self.objects, self.notices]
 
     @property
+    def unjudged(self) -> str:
+        """Why no result is judged: a sentence where a photograph asks a network that knows drawings only, else ""."""
+        if self.set is None or self.canvas.picture is None:
+            return ""
+        own = self.image_id is None or self.set.name in registry.names("set") and needs_root(self.set.name)
+        return drawings_only(self.model) if own else ""
+
+    @traitlets.observe("model")
+    def _notice(self, _=None):
+        """What was noted while the set was read, and :attr:`unjudged`."""
+        if not hasattr(self, "notices"):
+            return
+        noted = "; ".join(map(str, self.set.notices))
+        self.notices.value = " ".join(filter(None, [self.unjudged, noted and f"{self.set.name}: {noted}."]))
+        self.notices.layout.display = None if self.notices.value else "none"
+
+    @property
     def label(self):
-        """What is looked for, or "". Set it: results are judged by it."""
-        return "" if self.set is None else self._label.value
+        """What is looked for, or "". Set it: results are judged by it, unless they are :attr:`unjudged`."""
+        return "" if self.set is None or self.unjudged else self._label.value
 
     @label.setter
     def label(self, label) -> None:
@@ -139,10 +159,11 @@ class QueryPanel(Part):
             self._number, self.image_id = canvas.number, image_id
             self._lay_grid()
         elif self.image_id is None and label is None:
-            label = self.label  # nothing is known of an own photograph: what was said stays
+            label = "" if self.set is None else self._label.value  # nothing is known of an own photograph: what was said stays
         if self.set is not None:
             self._place = self._place_of.get(self.image_id, self._place)
             self.quietly(lambda: self._describe(self._guess() if label is None else label))
+            self._notice()
         self.notify()
 
     @traitlets.observe("model")

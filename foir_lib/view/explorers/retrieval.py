@@ -36,7 +36,7 @@ class RetrievalExplorer(Outlined, Inspecting):
     and what was shown stays; :meth:`ask` and :meth:`query` raise it too.
     """
 
-    METHODS = ("CBIR", "PHS", "GeM", "CA")  # by default the first two that the model has
+    METHODS = ("CBIR", "PHS", "GeM", "CA", "Crop")  # by default the first two that the model has
 
     def __init__(
         self, corpus, methods: Methods | None = None, k: int = 10, maps: bool = False, panel: QueryPanel | None = None,
@@ -45,8 +45,7 @@ class RetrievalExplorer(Outlined, Inspecting):
         count(k, "k")
         self.corpus, self.results, self.explained, self.rankings, self._answers = corpus, {}, {}, {}, {}
         self._offered = offered(corpus)
-        chosen = [m for m in self.METHODS if m in self._offered][:2] or list(self._offered)[:1]
-        self._methods = parsed(chosen if methods is None else methods, corpus)
+        self._methods = self.first(corpus) if methods is None else parsed(methods, corpus)
         self.comparison, self.gallery = Comparison(corpus), Gallery(one_line=True)
         own = panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
@@ -55,6 +54,12 @@ class RetrievalExplorer(Outlined, Inspecting):
         self._start_inspecting(corpus, self.gallery)
         super().__init__(panel, self._content(k, maps), own)
         self._begin()
+
+    @classmethod
+    def first(cls, corpus) -> tuple[Retriever, ...]:
+        """What stands side by side at first: two of :attr:`METHODS`."""
+        known = offered(corpus)
+        return parsed([m for m in cls.METHODS if m in known][:2] or list(known)[:1], corpus)
 
     def _content(self, k, maps):
         """The controls and the lists."""
