@@ -88,9 +88,8 @@ class PromptCanvas(Drawn):
 
     @property
     def asks(self) -> Prompt | None:
-        """The prompt that asks: the selected one; where none is, the last that was, as long as it is on the picture."""
-        number, last = self._asked
-        return last if self.prompt is None and number == self.number and last in self.prompts else self.prompt
+        """The prompt that asks: the selected one; None where there is none."""
+        return self.prompt
 
     def edit(self, name: str, *arguments) -> None:
         """Any edit of :class:`PromptState` by its name, ``edit("undo")``; callbacks run before it returns."""
@@ -145,7 +144,10 @@ class PromptCanvas(Drawn):
                     return  # more is to come
                 self._open(arrived[0], None, Path(arrived[1]).stem)
             elif self.state is not None and content.get("picture") == self.number:
-                self.state.edit(content)
+                if content.get("op") == "ask":
+                    self._asked = None  # again, though nothing has changed
+                else:
+                    self.state.edit(content)
             self.quiet()
         except FoirError as error:
             self.say(error, error=True)
