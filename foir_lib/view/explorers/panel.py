@@ -10,7 +10,7 @@ from PIL import Image
 from foir_lib.data.checks import CORNERS, plain
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box
+from foir_lib.prompts import Box, Mask, Point, Prompt
 from foir_lib.text import LABEL, one_line
 from foir_lib.view.explorers import rows as results
 from foir_lib.view.explorers.base import Part, wrapped
@@ -18,14 +18,39 @@ from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.live import Listeners, Words
 
 NO_LABEL, NO_OBJECT = "(no label)", "(choose one)"
+OVERLAP = 0.3  # least share of the prompt's area, or of the object's, in their intersection
+
+
+def pointed_at(boxes: np.ndarray, prompt: Prompt | None, size: tuple[int, int]) -> int:
+    """Which of the objects' ``boxes`` (n, 4) a prompt on a picture of ``size`` points at; -1 for none.
+
+    A point: the smallest box that holds it. A box or a mask: of the boxes whose intersection with it is at least 0.3 of the
+    prompt's area or of their own, that with the largest IoU. Areas of masks are counted in pixels.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    if prompt is None or not len(boxes):
+        return -1
+    if isinstance(prompt, Point):
+        return results.best_match(boxes, prompt, size)
+    (x0, y0, x1, y1), own = boxes.T, prompt.box(size)
+    if isinstance(prompt, Mask):
+        x0, y0, x1, y1 = np.floor(x0), np.floor(y0), np.ceil(x1), np.ceil(y1)
+        corners = np.stack([x0, y0, x1, y1], 1).clip(0).astype(int).tolist()
+        area, shared = prompt.array.sum(), np.array([prompt.array[b:d, a:c].sum() for a, b, c, d in corners])
+    else:
+        area = (own.x1 - own.x0) * (own.y1 - own.y0)
+        shared = (np.minimum(x1, own.x1) - np.maximum(x0, own.x0)).clip(0) * (np.minimum(y1, own.y1) - np.maximum(y0, own.y0)).clip(0)
+    areas = (x1 - x0) * (y1 - y0)
+    iou = np.where(shared >= OVERLAP * np.minimum(area, areas) - 1e-9, shared / (area + areas - shared), 0)
+    return int(iou.argmax()) if iou.any() else -1
 
 
 class QueryPanel(Part):
     """A canvas, with the queries, annotated objects and labels of a set beside it; without a set the canvas alone.
 
     ``model``: whose patches or cells are shown; set it when another one answers. image_id: the picture's id in the set, None for
-    one's own. The label is guessed from the annotated object that a prompt points at, until it is set by hand. What was noted
-    while the set was read stands in a line below.
+    one's own. The label is guessed from the annotated object that a prompt points at (:func:`pointed_at`), which is drawn on the
+    canvas, and can be set or cleared by hand. What was noted while the set was read stands in a line below.
     """
 
     model = traitlets.Any()
@@ -54,8 +79,8 @@ class QueryPanel(Part):
         self.place = Words()
         self.objects = self.control("Dropdown", "annotated objects", self._point_at, options=[(NO_OBJECT, "")])
         labels = [(NO_LABEL, ""), *((one_line(label, LABEL), label) for label in results.labels_of(rs))]
-        words = "What counts as right; chosen by itself from what you point at"
-        self._label = self.control("Dropdown", "looking for", self.notify, options=labels, tooltip=words)
+        words = "What counts as right; guessed from the object that you point at, without it results have no verdict"
+        self._label = self.control("Dropdown", "looking for", self._label_chosen, options=labels, tooltip=words)
         for control, shown in ((self._label, len(labels) > 1), (self.objects, len(rs.objects))):
             control.layout.display = None if shown else "none"
         noted = "; ".join(map(str, rs.notices))
@@ -142,7 +167,11 @@ class QueryPanel(Part):
             label = self.label  # nothing is known of an own photograph: what was said stays
         if self.set is not None:
             self._place = self._place_of.get(self.image_id, self._place)
-            self.quietly(lambda: self._describe(self._guess() if label is None else label))
+            self.quietly(lambda: self._describe(label))
+        self.notify()
+
+    def _label_chosen(self):
+        self._draw_object()
         self.notify()
 
     @traitlets.observe("model")
@@ -156,16 +185,19 @@ class QueryPanel(Part):
         rows = self._objects.get(self.image_id, [])
         return self.set.objects.iloc[rows].set_axis(rows)
 
-    def _guess(self):
-        """The label of the annotated object that the prompt points at, or ""."""
-        items = self._items()
-        at = results.best_match(items[CORNERS], self.canvas.prompt, self.canvas.size)
-        return "" if at < 0 else items["label"].iloc[at]
+    def _draw_object(self):
+        """The object that the prompt points at, on the canvas, where it is what is looked for."""
+        label, box = self._object
+        self.canvas.object = {"label": one_line(label, LABEL), "box": box} if box and label == self.label else {}
 
     def _describe(self, label):
-        """Place, annotated objects and label of the present picture and prompt."""
+        """Place, annotated objects and label (None: guessed) of the present picture and prompt."""
+        items = self._items()
+        at = pointed_at(items[CORNERS], self.canvas.prompt, self.canvas.size)
+        self._object = ("", None) if at < 0 else (items["label"].iloc[at], [float(v) for v in items[CORNERS].iloc[at]])
+        label = self._object[0] if label is None else label
         self.place.value = f"{self._place + 1} of {len(self._ids)}" if self.image_id in self._place_of else ""
-        items, options = self._items(), [(NO_OBJECT, "")]
+        options = [(NO_OBJECT, "")]
         names = items["label"].map(lambda label: one_line(label, LABEL)).astype(str) + (items.groupby("label").cumcount() + 1).map(" {}".format).replace(" 1", "")
         for row, name, has_mask in zip(items.index, names, self.set.has_mask(items.index), strict=True):
             options.append((f"{name} (box)", (int(row), "box")))
@@ -176,6 +208,7 @@ class QueryPanel(Part):
         value = self._entry(self.canvas.prompt)
         self.objects.value = value if value in [entry for _, entry in options] else ""
         self._label.value = label if label in self.labels else ""
+        self._draw_object()
 
     def _entry(self, prompt):
         """The entry of ``objects`` that a prompt is, or ""."""

@@ -38,6 +38,7 @@ class PromptCanvas(Drawn):
     tool = traitlets.Enum(("point", "box", "brush", "lasso"), "box").tag(sync=True)  # in the hand at first
     grid = traitlets.Tuple(allow_none=True, default_value=None).tag(sync=True)  # (rows, columns)
     drawing = traitlets.Dict().tag(sync=True)  # prompts, selected, undo, redo, roi
+    object = traitlets.Dict().tag(sync=True)  # label and box [x0, y0, x1, y1] of what is looked for, or nothing
     bases = traitlets.Dict().tag(sync=True)  # name of a mask given in code -> PNG
     accepted = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that is in the state
     answered = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that callbacks know
@@ -197,6 +198,7 @@ class PromptCanvas(Drawn):
             state.add(prompt)
         self.picture, self.state, self.bases = picture, state, {}
         with self.hold_sync():
+            self.object = {}
             self.image, self.size, self.number = encoded(picture, LONGEST, quality=92), picture.size, self.number + 1
             self.label = self.label if label is None else one_line(label)
             self.quiet()

@@ -200,9 +200,10 @@ function render({ model, el }) {
   const painting = groups[0];
   painting.append(brush);
   const stage = html("div", { class: "foir-stage" });
-  stage.innerHTML = '<svg data-foir="surface" tabindex="0" role="application"><image preserveAspectRatio="none"/><g class="foir-patches"/><g class="foir-prompts"/></svg><div class="foir-empty">Drop or paste a photograph here, or press the upload button.</div>';
+  stage.innerHTML = '<svg data-foir="surface" tabindex="0" role="application"><image preserveAspectRatio="none"/><g class="foir-patches"/><g class="foir-object"><rect class="foir-halo"/><rect class="foir-line"/><g><text x="2" y="-5"/></g></g><g class="foir-prompts"/></svg><div class="foir-empty">Drop or paste a photograph here, or press the upload button.</div>';
   const svg = stage.querySelector("svg"), image = svg.querySelector("image");
   const patches = svg.querySelector(".foir-patches"), drawing = svg.querySelector(".foir-prompts");
+  const object = svg.querySelector(".foir-object");
   const status = html("span", { "data-foir": "status", "aria-live": "polite" });
   const busy = html("span", { class: "foir-busy" });
   const message = html("p", { "data-foir": "message", role: "status", "aria-live": "polite" });
@@ -256,6 +257,18 @@ function render({ model, el }) {
     }
     drawing.innerHTML = content;
     drawPatches(w, h);
+    drawObject(px);
+  }
+
+  // The annotated object that the prompt points at, whose label is looked for.
+  function drawObject(px) {
+    const { box, label } = model.get("object");
+    object.style.display = box && !drag ? "" : "none";
+    if (!box) return;
+    const [x0, y0, x1, y1] = box, low = y0 < 22 * px; // then the words stand inside
+    for (const rect of object.querySelectorAll("rect")) for (const [name, value] of Object.entries({ x: x0, y: y0, width: x1 - x0, height: y1 - y0 })) rect.setAttribute(name, value);
+    object.querySelector("g").setAttribute("transform", `translate(${x0} ${y0 + (low ? 22 * px : 0)}) scale(${px})`);
+    object.querySelector("text").textContent = `looking for: ${label}`;
   }
 
   function drawPatches(w, h) {
@@ -649,7 +662,7 @@ function render({ model, el }) {
     waiting();
   };
   const revealed = (about) => about.reveal && el.scrollIntoView({ block: "center" });
-  const traits = { drawing: adopt, accepted: adopt, number: adopt, bases: adopt, answered: waiting, message: heard, grid: adopt, label: controls };
+  const traits = { drawing: adopt, accepted: adopt, number: adopt, bases: adopt, answered: waiting, message: heard, grid: adopt, object: draw, label: controls };
   for (const [name, listener] of Object.entries(traits)) model.on(`change:${name}`, listener);
   model.on("comm_live_update", disconnected);
   model.on("msg:custom", revealed);
