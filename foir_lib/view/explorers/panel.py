@@ -16,7 +16,9 @@ from foir_lib.view.explorers import rows as results
 from foir_lib.view.explorers.base import Part, wrapped
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.live import Listeners, Words
+from foir_lib.view.widgets.things import Annotated, Segmented
 
+POINT, ANNOTATED, MINI = "the point", "the annotated object", "mini-sam"  # what a click takes
 NO_LABEL, NO_OBJECT = "(no label)", "(choose one)"
 OVERLAP = 0.3  # least share of the prompt's area, or of the object's, in their intersection
 
@@ -81,11 +83,16 @@ class QueryPanel(Part):
         labels = [(NO_LABEL, ""), *((one_line(label, LABEL), label) for label in results.labels_of(rs))]
         words = "What counts as right; guessed from the object that you point at, without it results have no verdict"
         self._label = self.control("Dropdown", "looking for", self._label_chosen, options=labels, tooltip=words)
-        for control, shown in ((self._label, len(labels) > 1), (self.objects, len(rs.objects))):
+        masks, words = rs.has_mask(rs.objects.index).any() if len(rs.objects) else False, "Or the thing under it: a mask that the set or a network gives"
+        takers = [POINT, *[ANNOTATED] * (len(rs.objects) > 0), *[MINI] * rs.name.startswith("mini-")]
+        self.takes = self.control("Dropdown", "a click takes", self._choose_taker, options=takers, tooltip=words)
+        self.quietly(lambda: setattr(self.takes, "value", ANNOTATED if masks else POINT))
+        self._choose_taker()
+        for control, shown in ((self._label, len(labels) > 1), (self.objects, len(rs.objects)), (self.takes, len(takers) > 1)):
             control.layout.display = None if shown else "none"
         noted = "; ".join(map(str, rs.notices))
         self.notices = Words(noted and f"{rs.name}: {noted}.", layout={"max_height": "84px", "display": None if noted else "none"})
-        self.children = [wrapped(*self.steps, self.place), self.canvas, self._label, self.objects, self.notices]
+        self.children = [wrapped(*self.steps, self.place), self.canvas, self._label, self.takes, self.objects, self.notices]
 
     @property
     def label(self):
@@ -184,6 +191,13 @@ class QueryPanel(Part):
         """The annotated objects of the picture, by their rows in the set."""
         rows = self._objects.get(self.image_id, [])
         return self.set.objects.iloc[rows].set_axis(rows)
+
+    def _choose_taker(self):
+        """What a click takes; a network is opened by the first click."""
+        kind, rs = self.takes.value, self.set
+        items_of = lambda: [(row, item[CORNERS].tolist(), item["label"]) for row, item in self._items().iterrows()]  # noqa: E731
+        taker = Annotated(items_of, lambda row: rs.mask(row) if rs.has_mask([row])[0] else None) if kind == ANNOTATED else Segmented(kind)
+        self.canvas.taker, self.canvas.takes = (None, "") if kind == POINT else (taker, kind)
 
     def _draw_object(self):
         """The object that the prompt points at, on the canvas, where it is what is looked for."""

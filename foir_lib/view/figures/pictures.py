@@ -4,6 +4,7 @@ Frames: blue for the query, green with a check mark for right, red with a cross 
 stand beside each other share one scale. Axes are pixels of the original picture.
 """
 
+import io
 import math
 from collections.abc import Sequence
 from textwrap import shorten
@@ -20,6 +21,8 @@ from foir_lib.view.figures import looks, parts
 from foir_lib.view.figures.looks import BLUE, WIDTH, canvas
 
 Grid = tuple[int, int]
+ROWS, ITEMS = 6, 10  # of a page, at most
+FRAMES = {"right": parts.VERDICTS[True], "wrong": parts.VERDICTS[False], "query": (BLUE, ""), "chosen": (BLUE, ""), "": parts.VERDICTS[None]}
 
 
 def prompt(picture: Image.Image, prompt: Prompt, grid: Grid | None = None, title: str | None = None) -> Figure:
@@ -109,6 +112,36 @@ def attention_compare(
         for axes, name in zip(lines[0], ["query", *maps], strict=True):
             axes.set_title(name)
         parts.words(figure, title, caption)
+    return figure
+
+
+def page(query: tuple | None, rows: Sequence[dict]) -> Figure:
+    """What a page of widgets shows: a query at the left, and rows of pictures as a gallery holds them.
+
+    ``query``: picture (PIL), its prompts, which of them asks, and the model's grid, or None. A row: title, note, and items with image
+    (bytes of a file), caption and frame; the first 6 rows that have items, 10 of each.
+    """
+    rows = [row for row in rows if row["items"]][:ROWS]
+    left, across = (2.9 if rows else 4.2) * (query is not None), max([len(row["items"][:ITEMS]) for row in rows], default=0)
+    high = max(left * parts.tall(query[0]) + 0.3 if query else 0, 1.05 * len(rows) * (1.6 if across <= 5 else 1), 0.8)
+    with canvas(high) as figure:
+        sides = figure.add_gridspec(1, 2, width_ratios=[max(left, 1e-3), looks.WIDTH - left])
+        if query is not None:
+            picture, prompts, asks, grid = query
+            axes = figure.add_subplot(sides[0])
+            parts.query(axes, picture, prompts[asks] if prompts else None, grid, longest=3 * parts.THUMB)
+            for prompt in (one for i, one in enumerate(prompts) if i != asks):
+                parts.draw_prompt(axes, prompt, picture.size, grid, linewidth=0.8)
+        cells = sides[1].subgridspec(len(rows), across) if rows else None
+        for line, row in enumerate(rows):
+            for i, item in enumerate(row["items"][:ITEMS]):
+                axes = figure.add_subplot(cells[line, i])
+                if item["image"]:
+                    parts.show(axes, Image.open(io.BytesIO(item["image"])))
+                parts.frame(axes, *FRAMES[item["frame"]])
+                axes.set_xlabel(shorten(item["caption"], 20, placeholder="…"), fontsize=6, labelpad=1)
+                if i == 0:
+                    axes.set_title(shorten(" · ".join(filter(None, [row["title"], row["note"]])), 90, placeholder="…"), loc="left", pad=3)
     return figure
 
 

@@ -19,16 +19,17 @@ const ICONS = {
   upload: '<path d="M8 10.5V2.5M5 5.5l3-3 3 3M2.5 10v3.5h11V10"/>',
   several: '<rect x="1.5" y="4.5" width="8" height="8"/><path d="M6 4.5v-2h8v8H9.5"/>',
   ask: '<path d="M13.5 3v4.5a2 2 0 0 1-2 2H3M6 6.5l-3 3 3 3"/>',
+  minus: '<path d="M3 8h10"/>',
   keys: '<path d="M5.2 6a2.8 2.8 0 1 1 4.3 2.3C8.4 9 8 9.5 8 10.6M8 13.2v.3"/>',
 };
 const TOOLS = { point: ["Point", "p"], box: ["Box", "b"], brush: ["Mask", "m"], lasso: ["Lasso", "l"] };
 const ACTIONS = {
   several: "Several marks side by side; off, a new one takes the place of all (A)", ask: "Ask with this mark; where there is none, draw one in the middle (Enter)", keys: "All keys (?)",
-  erase: "Erase from the selected mask (E)", undo: "Undo (Ctrl+Z)", redo: "Redo (Ctrl+Shift+Z)", remove: "Remove the mark that asks (Delete)",
+  minus: "Clicks take away from the mask that was clicked (N, or Alt)", erase: "Erase from the selected mask (E)", undo: "Undo (Ctrl+Z)", redo: "Redo (Ctrl+Shift+Z)", remove: "Remove the mark that asks (Delete)",
   clear: "Remove all marks", "zoom-in": "Zoom in (+)", "zoom-out": "Zoom out (-)", fit: "Whole picture (0)",
   grid: "Show the model's patches and those of the ROI (G)", upload: "Upload a photograph (U), or drop or paste one",
 };
-const GROUPS = [["erase"], ["ask", "keys"], ["undo", "redo", "remove", "clear"], ["zoom-in", "zoom-out", "fit", "grid"], ["upload"]];
+const GROUPS = [["ask", "keys", "minus"], ["undo", "redo", "remove", "clear"], ["zoom-in", "zoom-out", "fit", "grid"], ["upload"], ["erase"]];
 const KEYS = {
   "P, B, M, L": "tool: point, box, mask (brush), lasso",
   A: "several marks side by side, on or off; Shift while drawing does the same once",
@@ -38,6 +39,7 @@ const KEYS = {
   "[ and ]": "the previous or the next mark asks",
   Delete: "removes the mark that asks",
   "Ctrl+Z, Ctrl+Shift+Z": "undo, redo",
+  "N, or Alt": "where a click takes a thing: clicks take away from the mask; with Shift, or several on, they add to it",
   E: "brush and lasso erase, or paint again",
   "< and >": "a smaller or larger brush",
   "+, -, 0": "zoom in, zoom out, whole picture",
@@ -85,6 +87,7 @@ function applied(state, edit, size) {
   const put = (index, prompt) => ((prompts[index] = prompt), { prompts, selected: index });
   const beside = (prompt) => (edit.alone ? { prompts: [prompt], selected: 0 } : put(prompts.length, prompt));
   if (edit.op === "add") return beside(edit.prompt);
+  if (edit.op === "take") return edit.further || !edit.positive ? state : beside({ kind: "point", x: edit.x, y: edit.y });
   if (edit.op === "select") return { prompts, selected: edit.index };
   if (edit.op === "clear") return { prompts: [], selected: -1 };
   if (edit.op === "stroke" || edit.op === "lasso") {
@@ -148,9 +151,10 @@ function shape(p, i, { key, size, px, base, selected, many }) {
     return `<rect ${at} class="foir-halo ${name}"/><rect ${at} class="foir-line ${name}"/>`;
   };
   const at = (x, y, content) => `<g transform="translate(${short(x)} ${short(y)}) scale(${px})">${content}</g>`;
-  let drawn = "";
+  let drawn = "", dots = "";
   if (p.kind === "box") drawn = rect(extent(p));
-  if (p.kind === "mask") drawn = maskShape(p, key, size, px, base) + (selected ? rect(p.box, "foir-dash") : "");
+  for (const [x, y, positive] of p.clicks ?? []) dots += at(x, y, `<g class="foir-halo"><circle r="6"/></g><g class="foir-line foir-click"><circle r="6"/><path d="M-3 0h6${positive ? "M0-3v6" : ""}"/></g>`);
+  if (p.kind === "mask") drawn = maskShape(p, key, size, px, base) + (selected ? rect(p.box, "foir-dash") + dots : "");
   if (p.kind === "point") {
     const cross = '<circle r="7"/><path d="M-11 0h8M3 0h8M0-11v8M0 3v8"/>';
     drawn = (selected && p.region ? rect(p.region, "foir-dash") : "") + at(p.x, p.y, `<g class="foir-halo">${cross}</g><g class="foir-line">${cross}</g>`);
@@ -175,7 +179,7 @@ function render({ model, el }) {
   let tool = model.get("tool"), erasing = false, showGrid = false, sent = 0, picture = -1;
   let drag = null; // what is under way: {kind, edit, ...}; `edit` is what would be sent if it ended now
   let zoom = { x: 0, y: 0, z: 1 }, hover = null; // middle of the view and its magnification; where the brush is
-  let several = false, hand = false, frame = 0, timer = 0, sending = 0, outside = 0;
+  let several = false, minus = false, asked = 0, wondered = null, last = 0, hand = false, frame = 0, timer = 0, later = 0, sending = 0, outside = 0;
   let notice = null, said = -1; // a sentence of the browser's own, and the number of the kernel's last
   const pointers = new Map();
   const bases = new Map(); // name -> blob URL
@@ -197,14 +201,16 @@ function render({ model, el }) {
   group(...tools, button("action", "several", ACTIONS.several, "Several"));
   const groups = GROUPS.map((names) => group(...names.map((name) => button("action", name, ACTIONS[name]))));
   const brush = html("input", { type: "range", min: 2, max: 120, value: 28, "data-foir": "brush-size", "aria-label": "Brush size", title: "Brush size on the screen (< and >): zoom in to paint finer" });
-  const painting = groups[0];
+  const painting = groups[4];
   painting.append(brush);
   const stage = html("div", { class: "foir-stage" });
-  stage.innerHTML = '<svg data-foir="surface" tabindex="0" role="application"><image preserveAspectRatio="none"/><g class="foir-patches"/><g class="foir-object"><rect class="foir-halo"/><rect class="foir-line"/><g><text x="2" y="-5"/></g></g><g class="foir-prompts"/></svg><div class="foir-empty">Drop or paste a photograph here, or press the upload button.</div>';
+  stage.innerHTML = '<svg data-foir="surface" tabindex="0" role="application"><image preserveAspectRatio="none"/><g class="foir-patches"/><path class="foir-thing foir-halo"/><path class="foir-thing foir-line"/><g class="foir-object"><rect class="foir-halo"/><rect class="foir-line"/><g><text x="2" y="-5"/></g></g><g class="foir-prompts"/></svg><div class="foir-empty">Drop or paste a photograph here, or press the upload button.</div>';
   const svg = stage.querySelector("svg"), image = svg.querySelector("image");
   const patches = svg.querySelector(".foir-patches"), drawing = svg.querySelector(".foir-prompts");
   const object = svg.querySelector(".foir-object");
+  const things = svg.querySelectorAll(".foir-thing");
   const status = html("span", { "data-foir": "status", "aria-live": "polite" });
+  const says = html("span", { "data-foir": "takes" });
   const busy = html("span", { class: "foir-busy" });
   const message = html("p", { "data-foir": "message", role: "status", "aria-live": "polite" });
   const help = html("span", { class: "foir-hidden", id: `foir-${view}-help` }, HELP);
@@ -216,7 +222,7 @@ function render({ model, el }) {
   const list = html("dl");
   for (const [key, words] of Object.entries(KEYS)) list.append(html("dt", {}, key), html("dd", {}, words));
   keys.append(html("h2", {}, "Keys"), list, done);
-  el.append(bar, stage, html("div", { class: "foir-foot" }, status), message, help, file, keys);
+  el.append(bar, stage, html("div", { class: "foir-foot" }, status, says), message, help, file, keys);
 
   for (const e of [el, svg, keys, done, ...bar.querySelectorAll("button, input")]) e.dataset.lmSuppressShortcuts = "true"; // JupyterLab asks the focused element itself
 
@@ -258,7 +264,37 @@ function render({ model, el }) {
     drawing.innerHTML = content;
     drawPatches(w, h);
     drawObject(px);
+    drawThing(w, h);
   }
+
+  const pointing = () => tool === "point" && hover && !drag && !hand && hover[0] >= 0 && hover[1] >= 0 && hover[0] < size()[0] && hover[1] < size()[1];
+
+  // What a click would ask with: the outline of the thing under the mouse, else a point's window of patches (as foir_lib.prompts has it).
+  function drawThing(w, h) {
+    const grid = model.get("grid"), thing = model.get("hover"), known = model.get("takes") && wondered && thing.n === asked && thing.view === view;
+    let d = "";
+    if (pointing() && known && thing.paths.length) {
+      for (const path of thing.paths) for (let i = 0; i < path.length; i += 2) d += `${i ? "L" : "M"}${path[i]} ${path[i + 1]}${i + 2 === path.length ? "Z" : ""}`;
+    } else if (pointing() && grid && state.prompts[under(hover)]?.kind !== "point") {
+      const [rows, columns] = grid, r = Math.floor((hover[1] * rows) / h), c = Math.floor((hover[0] * columns) / w);
+      const y0 = Math.max(r - 1, 0), y1 = Math.min(r + 2, rows), x0 = Math.max(c - 1, 0), x1 = Math.min(c + 2, columns);
+      d = `M${(x0 * w) / columns} ${(y0 * h) / rows}H${(x1 * w) / columns}V${(y1 * h) / rows}H${(x0 * w) / columns}Z`;
+    }
+    for (const path of things) path.setAttribute("d", d);
+    const words = d && known && thing.words ? `a click takes: ${thing.words}` : "";
+    if (says.textContent !== words) says.textContent = words;
+  }
+
+  // Asks the kernel what is under the mouse: one question at a time, the last place wins.
+  function wonder() {
+    if (!model.get("takes") || !pointing() || dead() || (wondered && model.get("hover").n !== asked && performance.now() - last < 3000)) return;
+    if (wondered && Math.hypot(wondered[0] - hover[0], wondered[1] - hover[1]) * scale() < 2) return;
+    const wait = 60 - (performance.now() - last);
+    if (wait > 0) return void (clearTimeout(later), (later = setTimeout(wonder, wait)));
+    [wondered, last] = [hover, performance.now()];
+    model.send({ view, op: "hover", hover: ++asked, picture: model.get("number"), x: short(hover[0]), y: short(hover[1]) });
+  }
+  const answered = () => (draw(), wonder());
 
   // The annotated object that the prompt points at, whose label is looked for.
   function drawObject(px) {
@@ -291,8 +327,9 @@ function render({ model, el }) {
     const off = { undo: !about.undo, redo: !about.redo, remove: !chosen, clear: !state.prompts.length, erase: !paints || chosen?.kind !== "mask" };
     for (const b of bar.querySelectorAll("[data-tool]")) b.setAttribute("aria-pressed", b.dataset.tool === tool);
     for (const b of bar.querySelectorAll("[data-action]")) b.setAttribute("aria-disabled", Boolean(off[b.dataset.action] || (empty && !["upload", "keys", "several"].includes(b.dataset.action))));
-    for (const [name, on] of [["erase", erasing], ["grid", showGrid], ["several", several]]) bar.querySelector(`[data-action=${name}]`).setAttribute("aria-pressed", on);
+    for (const [name, on] of [["erase", erasing], ["grid", showGrid], ["several", several], ["minus", minus]]) bar.querySelector(`[data-action=${name}]`).setAttribute("aria-pressed", on);
     bar.querySelector("[data-action=grid]").hidden = !model.get("grid");
+    bar.querySelector("[data-action=minus]").hidden = !model.get("takes");
     painting.classList.toggle("foir-off", !paints); // they keep their place: the picture must not move
     brush.classList.toggle("foir-off", tool !== "brush");
     svg.dataset.mode = hand ? "hand" : tool;
@@ -431,6 +468,8 @@ function render({ model, el }) {
     track(event);
   }
 
+  const clicked = () => Boolean(state.prompts[state.selected]?.clicks); // a mask that was taken by clicks
+
   // Whether a new mark takes the place of the others, and whether painting starts one though a mask is selected.
   const where = (event) => ({ alone: !several && !event.shiftKey, new: event.shiftKey });
 
@@ -444,6 +483,7 @@ function render({ model, el }) {
       if (kind === "lasso" && drag.far && points.length > 2) drag.edit = { op: "lasso", points, erase: erasing, ...drag.where };
     } else if (kind === "point") {
       const [x, y] = inside(p, EDGE);
+      if (model.get("takes")) drag.take = { op: "take", x, y, positive: !(minus || event.altKey), alone: drag.where.alone, further: clicked() && !drag.where.alone };
       drag.edit = { op: "add", prompt: { kind: "point", x, y }, alone: drag.where.alone };
     } else if (!drag.far) return;
     else if (kind === "move") {
@@ -472,7 +512,8 @@ function render({ model, el }) {
 
   function move(event) {
     hover = at(event);
-    if (tool === "brush") draw();
+    if (tool === "brush" || tool === "point") draw();
+    if (tool === "point") wonder();
     if (!pointers.has(event.pointerId) || !drag) return;
     const before = [...pointers.values()], now = [event.clientX, event.clientY];
     const last = pointers.get(event.pointerId);
@@ -491,11 +532,11 @@ function render({ model, el }) {
   function up(event) {
     pointers.delete(event.pointerId);
     if (!drag || drag.kind === "keys" || pointers.size) return;
-    const { edit, far, hit, kind } = drag;
+    const { edit, take, far, hit, kind } = drag;
     drag = null;
     if (kind === "pan") return draw();
     const click = kind === "move" || kind === "box" || kind === "lasso";
-    if (edit) send(edit);
+    if (take || edit) send(take ?? edit);
     else if (click && !far && hit >= 0 && hit !== state.selected) send({ op: "select", index: hit });
     draw();
   }
@@ -530,7 +571,7 @@ function render({ model, el }) {
     send(edit);
   }
 
-  const LETTERS = { a: "several", e: "erase", g: "grid", u: "upload", "?": "keys", "+": "zoom-in", "=": "zoom-in", "-": "zoom-out", 0: "fit", Delete: "remove", Backspace: "remove" };
+  const LETTERS = { a: "several", n: "minus", e: "erase", g: "grid", u: "upload", "?": "keys", "+": "zoom-in", "=": "zoom-in", "-": "zoom-out", 0: "fit", Delete: "remove", Backspace: "remove" };
   const toolOf = Object.fromEntries(Object.entries(TOOLS).map(([name, [, key]]) => [key, name]));
 
   function keydown(event) {
@@ -574,10 +615,12 @@ function render({ model, el }) {
     if (drag && drag.kind !== "keys") return;
     finishKeys();
     const kind = tool === "brush" || tool === "lasso" ? "mask" : tool;
-    if (state.prompts[state.selected]?.kind === kind && !event.shiftKey) return send({ op: "ask" });
+    const own = state.prompts[state.selected]?.kind === kind || (kind === "point" && clicked() && !minus);
+    if (own && !event.shiftKey) return send({ op: "ask" });
     const s = scale(), w = Math.min(stage.clientWidth / s, size()[0]) / 8, h = Math.min(stage.clientHeight / s, size()[1]) / 8;
     const a = inside([zoom.x - w, zoom.y - h]), b = inside([zoom.x + w, zoom.y + h]), at = where(event);
-    if (tool === "point") send({ op: "add", prompt: { kind: "point", x: short(zoom.x), y: short(zoom.y) }, alone: at.alone });
+    if (tool === "point" && model.get("takes")) send({ op: "take", x: short(zoom.x), y: short(zoom.y), positive: !minus, alone: at.alone, further: clicked() && !at.alone });
+    else if (tool === "point") send({ op: "add", prompt: { kind: "point", x: short(zoom.x), y: short(zoom.y) }, alone: at.alone });
     else if (tool === "box") send(boxEdit("add", a, b, at.alone));
     else if (tool === "brush") send({ op: "stroke", points: [inside([zoom.x, zoom.y])], radius: short(brush.value / 2 / s), erase: false, ...at });
     else send({ op: "lasso", points: [a, [b[0], a[1]], b, [a[0], b[1]]], erase: false, ...at });
@@ -606,6 +649,7 @@ function render({ model, el }) {
     else if (name === "grid") showGrid = !showGrid;
     else if (name === "upload") file.click();
     else if (name === "several") several = !several;
+    else if (name === "minus") minus = !minus;
     else if (name === "ask") enter({ shiftKey: false });
     else if (name === "keys") keys.showModal();
     else send({ op: name });
@@ -645,7 +689,7 @@ function render({ model, el }) {
   const chosenFile = () => (choose(file.files), (file.value = ""));
   const scrolled = (event) => !svg.contains(event.target) && (outside = performance.now());
   const left = () => (finishKeys(), setHand(false));
-  const unhover = () => ((hover = null), draw());
+  const unhover = () => ((hover = wondered = null), draw());
   const closed = () => keys.close();
 
   const listeners = [
@@ -662,7 +706,7 @@ function render({ model, el }) {
     waiting();
   };
   const revealed = (about) => about.reveal && el.scrollIntoView({ block: "center" });
-  const traits = { drawing: adopt, accepted: adopt, number: adopt, bases: adopt, answered: waiting, message: heard, grid: adopt, object: draw, label: controls };
+  const traits = { drawing: adopt, accepted: adopt, number: adopt, bases: adopt, answered: waiting, message: heard, grid: adopt, object: draw, hover: answered, takes: controls, label: controls };
   for (const [name, listener] of Object.entries(traits)) model.on(`change:${name}`, listener);
   model.on("comm_live_update", disconnected);
   model.on("msg:custom", revealed);
@@ -680,6 +724,7 @@ function render({ model, el }) {
     resized.disconnect();
     cancelAnimationFrame(frame);
     clearInterval(timer);
+    clearTimeout(later);
     for (const old of [url, ...bases.values()]) URL.revokeObjectURL(old);
   };
 }
