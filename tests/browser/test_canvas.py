@@ -288,8 +288,9 @@ def test_escape_during_a_drag_cancels_it(canvas):
         assert corners(kernel) == pytest.approx([300, 200, 350, 250], abs=1)
 
 
-def test_a_finger_draws_and_two_fingers_zoom(canvas):
-    with canvas("voila", has_touch=True) as (hand, kernel):
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_finger_draws_and_two_fingers_zoom(canvas, width):
+    with canvas("voila", has_touch=True, width=width) as (hand, kernel):
         chrome = hand.page.context.new_cdp_session(hand.page)
 
         def touch(kind, *points):
@@ -308,6 +309,48 @@ def test_a_finger_draws_and_two_fingers_zoom(canvas):
         touch("End")
         assert kernel.value("len(canvas.prompts)") == 1
         until(lambda: shown_width(hand) > 1.2 * wide, 10, "two fingers don't zoom")
+
+
+THINGS = """from foir_lib.view.widgets.things import Annotated
+array = np.zeros((300, 400), bool)
+array[60:150, 120:220] = True
+items, masks = [(0, (120, 60, 220, 150), "rectangle"), (1, (300, 200, 380, 280), "field")], {0: Mask(array), 1: None}
+canvas = PromptCanvas(picture, label="a red rectangle", tool="point", grid=(3, 4))
+display(canvas)"""
+
+
+def test_a_click_takes_the_thing_whose_outline_is_shown_before(opened, write):
+    with opened("lab", write(PICTURE, THINGS)) as (page, kernel):
+        hand = Hand(page, SIZE)
+        outline, words = hand.surface.locator(".foir-thing.foir-line"), hand.root.locator("[data-foir=takes]")
+        extent = "e => { const b = e.getBBox(); return [b.x, b.y, b.x + b.width, b.y + b.height]; }"
+        page.mouse.move(*hand.screen((350, 40)))  # no taker: the window of 3 x 3 patches of 100 x 100 pixels, clipped
+        until(lambda: outline.evaluate(extent) == [200, 0, 400, 200], 20, lambda: outline.evaluate(extent))
+        hand.drag((350, 40), (350, 40))
+        assert kernel.value("str(canvas.prompt)").startswith("Point") and hand.prompts.locator(".foir-dash").count() == 2
+        kernel.run("canvas.taker, canvas.takes = Annotated(lambda: items, masks.get), 'the annotated object'")
+        page.mouse.move(*hand.screen((150, 100)))
+        words.filter(has_text="rectangle, a mask annotated in the set").wait_for()
+        assert outline.evaluate(extent) == pytest.approx([120, 60, 220, 150], abs=1)
+        assert kernel.value("len(canvas.prompts)") == 1  # nothing is taken yet
+        hand.drag((150, 100), (150, 100))
+        assert kernel.value("canvas.prompt is masks[0] and len(canvas.prompts) == 1")
+        page.mouse.move(*hand.screen((350, 250)))
+        words.filter(has_text="field, a box annotated in the set").wait_for()
+        page.keyboard.down("Alt")
+        hand.drag((150, 101), (150, 101))
+        page.keyboard.up("Alt")
+        hand.says("click another place")  # of the mask nothing would be left
+        assert kernel.value("canvas.prompt is masks[0]")
+        hand.drag((350, 250), (350, 250), modifiers=["Shift"])
+        assert kernel.value("len(canvas.prompts)") == 1 and kernel.value("int(canvas.prompt.array.sum())") == 90 * 100 + 80 * 80
+        assert hand.prompts.locator(".foir-click").count() == 2
+        hand.press("n")
+        hand.drag((340, 240), (340, 240))
+        assert kernel.value("int(canvas.prompt.array.sum())") == 90 * 100
+        hand.press("n", "b")
+        page.mouse.move(*hand.screen((150, 100)))
+        until(lambda: outline.get_attribute("d") == "", 10, "an outline though the tool is the box")
 
 
 # ---- photographs, good and bad
