@@ -66,8 +66,9 @@ class Still:
         except FoirError:  # a picture that is gone: the live view says so
             figure = None
         if figure is not None:
-            data = data | {"image/jpeg": base64.b64encode(jpeg(figure)).decode()}
-            about = about | {"image/jpeg": {"alt": one_line(self.alt(), SENTENCE)}}
+            image = Markup('<img alt="{}" src="data:image/jpeg;base64,{}" width="900" style="height:auto;max-width:100%">')
+            content = Markup(base64.b64encode(jpeg(figure)).decode())
+            data = data | {"text/html": str(image.format(one_line(self.alt(), SENTENCE), content))}
         return data, about
 
 
