@@ -1,11 +1,16 @@
 """QueryPanel: which object a prompt points at, and what is looked for."""
 
+import time
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from foir_lib import load_set
+from foir_lib import load_model, load_set, registry
 from foir_lib.prompts import Box, Mask, Point
+from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.panel import QueryPanel, pointed_at
+from foir_lib.view.widgets.canvas import PromptCanvas
 
 SIZE = (60, 40)
 ONE = [(10, 10, 20, 20)]  # an object of 100 square pixels
@@ -82,3 +87,43 @@ def test_where_nothing_is_pointed_at_there_is_no_label(panel):
     y, x = np.argwhere(free)[0].tolist()
     panel.ask(Point(x, y))
     assert panel.label == "" and panel.canvas.object == {}
+
+
+# ---- large photographs
+
+
+def cpu(work, times=3):
+    """Seconds of processor time that ``work()`` takes, the least of some."""
+    seconds = []
+    for _ in range(times):
+        start = time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+    return min(seconds)
+
+
+def test_the_patches_of_a_mask_on_a_large_photograph_cost_few_passes_over_it():
+    array = np.zeros((3000, 4000), bool)
+    array[300:2900, 500:3600] = True
+    mask = Mask(array)
+    assert cpu(lambda: mask.tokens((14, 14), (4000, 3000))) < 10 * cpu(lambda: np.count_nonzero(array, axis=0))
+
+
+def test_a_drag_with_mask_on_a_large_photograph_costs_little_more_than_its_pixels():
+    """4000 x 3000 has 100 times the pixels of 400 x 300; network and ranking cost the same for both."""
+    corpus, retriever = Corpus(load_set("mini-focus"), load_model("mini-vit")), registry.parse("retriever", "Mask")
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8))
+
+    def drags(w, h):
+        """Seconds of a stroke and of a moved box, each answered by the descriptor of *Mask*."""
+        described, canvas, step = [], PromptCanvas(noise.resize((w, h)), grid=corpus.model.grid), iter(range(100))
+        canvas.on_change(lambda c: described.append(corpus.described(retriever, corpus.live(c.picture, [c.prompt])).read("descriptor")))
+        canvas.edit("stroke", [(w * 0.3, h * 0.3), (w * 0.6, h * 0.3)], w / 10)
+        stroke = cpu(lambda: canvas.edit("stroke", [(w * 0.3, h * 0.5), (w * (0.5 + next(step) / 50), h * 0.5)], w / 20))
+        canvas.edit("add", Box(w * 0.2, h * 0.2, w * 0.6, h * 0.6))
+        box = cpu(lambda: canvas.edit("move", w / 50, 0))
+        assert len(described) == 8 and len({one.tobytes() for one in described}) == 8
+        return stroke, box
+
+    small, large = drags(400, 300), drags(4000, 3000)
+    assert large[0] < 25 * small[0] and large[1] < 25 * small[1], (small, large)
