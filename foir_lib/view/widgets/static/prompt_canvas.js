@@ -210,19 +210,19 @@ function render({ model, el }) {
   const object = svg.querySelector(".foir-object");
   const things = svg.querySelectorAll(".foir-thing");
   const status = html("span", { "data-foir": "status", "aria-live": "polite" });
-  const says = html("span", { "data-foir": "takes" });
+  const says = html("span", { class: "foir-says", "data-foir": "takes" });
   const busy = html("span", { class: "foir-busy" });
   const message = html("p", { "data-foir": "message", role: "status", "aria-live": "polite" });
   const help = html("span", { class: "foir-hidden", id: `foir-${view}-help` }, HELP);
   const file = html("input", { type: "file", accept: "image/*,.heic,.heif,.hif,.avif,.jfif,.jpe,.mpo", hidden: "", tabindex: "-1", "aria-hidden": "true" });
   svg.setAttribute("aria-describedby", help.id);
-  stage.append(busy);
+  stage.append(busy, says);
   const keys = html("dialog", { class: "foir-keys", "aria-label": "Keys of the canvas" });
   const done = html("button", { type: "button" }, "Close (Escape)");
   const list = html("dl");
   for (const [key, words] of Object.entries(KEYS)) list.append(html("dt", {}, key), html("dd", {}, words));
   keys.append(html("h2", {}, "Keys"), list, done);
-  el.append(bar, stage, html("div", { class: "foir-foot" }, status, says), message, help, file, keys);
+  el.append(bar, stage, html("div", { class: "foir-foot" }, status), message, help, file, keys);
 
   for (const e of [el, svg, keys, done, ...bar.querySelectorAll("button, input")]) e.dataset.lmSuppressShortcuts = "true"; // JupyterLab asks the focused element itself
 
@@ -301,9 +301,9 @@ function render({ model, el }) {
     const { box, label } = model.get("object");
     object.style.display = box && !drag ? "" : "none";
     if (!box) return;
-    const [x0, y0, x1, y1] = box, low = y0 < 22 * px; // then the words stand inside
+    const [x0, y0, x1, y1] = box, low = y1 > size()[1] - 22 * px; // then the words stand inside; above are the numbers of marks
     for (const rect of object.querySelectorAll("rect")) for (const [name, value] of Object.entries({ x: x0, y: y0, width: x1 - x0, height: y1 - y0 })) rect.setAttribute(name, value);
-    object.querySelector("g").setAttribute("transform", `translate(${x0} ${y0 + (low ? 22 * px : 0)}) scale(${px})`);
+    object.querySelector("g").setAttribute("transform", `translate(${x0} ${y1 + (low ? 0 : 20) * px}) scale(${px})`);
     object.querySelector("text").textContent = `looking for: ${label}`;
   }
 
