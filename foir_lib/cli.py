@@ -52,7 +52,7 @@ def data_verify(name: str, root: Root = None):
 def data_check(
     root: Annotated[str, typer.Argument(help="Folder of photographs, or of a data set.")],
     name: Annotated[str, typer.Option("--set", help="Whose layout it has; see foir data list.")] = "folder",
-    option: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any option of its reader: boxes.")] = None,
+    option: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any option of its reader: boxes, labels, query.")] = None,
 ):
     """Tell what reading a folder or data set leaves out, turns or guesses; nothing is run."""
     from foir_lib.data import checking

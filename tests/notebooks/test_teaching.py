@@ -161,16 +161,16 @@ def test_solutions_run_and_checks_tell_right_from_wrong_and_every_slip_has_its_h
                 assert check(slip, right, *more) == f"not yet: {hint}", f"{name}: {hint}"
 
 
-# ---- the paths of the README
+# ---- the paths of docs/teaching.md
 
 
-def section():
-    return (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Teaching\n")[2].partition("\n## ")[0]
+def page():
+    return (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
 
 
 def stops():
-    """The paths of the README: a list of rows for each table, cells as texts."""
-    blocks = re.findall(r"(?:^\|.*\n)+", section(), re.MULTILINE)
+    """The paths of that page: a list of rows for each table, cells as texts."""
+    blocks = re.findall(r"(?:^\|.*\n)+", page(), re.MULTILINE)
     return [[re.split(r"\s*\|\s*", line.strip("| \n")) for line in block.splitlines()[2:]] for block in blocks]
 
 
@@ -188,17 +188,17 @@ def test_the_minutes_of_each_path_add_up():
 def test_every_stop_names_a_notebook_and_headings_that_exist():
     for row in sum(stops(), []):
         for link in re.findall(r"\]\((.+?)\)", row[1]):
-            assert (ROOT / link).is_file()
+            assert (ROOT / "docs" / link).is_file()
             for heading in re.findall(r"“(.+?)”", row[2]):
-                assert any(heading in known for known in headings(ROOT / link)), f"{link}: {heading}"
+                assert any(heading in known for known in headings(ROOT / "docs" / link)), f"{link}: {heading}"
 
 
 @pytest.mark.parametrize("table, path", list(enumerate(SOLUTIONS)), ids=lambda x: getattr(x, "stem", x))
-def test_every_exercise_has_its_minutes_in_the_readme(table, path):
+def test_every_exercise_has_its_minutes_on_the_page(table, path):
     in_notebook = [re.fullmatch(r"(\d+)\. (.+) \((\d+) minutes\)", h) for h in headings(path)[:-1]]
     told = [(row[0], row[2]) for row in stops()[table] if re.match(r"Exercise \d", row[1])]
     assert told == [(m[3], f"“{m[1]}. {m[2]}”") for m in in_notebook]
-    assert f"({exercises_of(path).relative_to(ROOT)})" in section() and f"({path.relative_to(ROOT)})" in section()
+    assert f"(../{exercises_of(path).relative_to(ROOT)})" in page() and f"(../{path.relative_to(ROOT)})" in page()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from foir_lib import images
 from foir_lib.data.contents import stamps
 from foir_lib.data.names import stem
 from foir_lib.data.readers.reading import refuse
@@ -54,13 +55,27 @@ def headers(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarra
     InputError for one that can't be read, with ``lenient`` zeros. They are remembered in the cache as long as the
     files stay as they are: a million take minutes.
     """
+    measured = _remembered("headers of pictures", paths, what, header, 3)
+    _need(measured, paths, what, lenient)
+    return measured
 
-    key = {"what": "headers of pictures", "n": len(paths), "files": stamps(paths)}
-    content = cached("headers", key, lambda: measure(paths, what, header).astype("<i4").tobytes())
-    measured = np.frombuffer(content, "<i4").reshape(-1, 3)
+
+def decoded(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
+    """As :func:`sizes`, of pictures whose pixels were read, too: one that is cut short can't be."""
+    measured = _remembered("sizes of decoded pictures", paths, what, lambda path: open_image(path).size, 2)
+    _need(measured, paths, what, lenient)
+    return measured
+
+
+def _remembered(kind, paths, what, read, n):
+    """What :func:`measure` gives, from the cache where the files are as they were."""
+    key = {"what": kind, "n": len(paths), "limit": images.MAX_PIXELS, "files": stamps(paths)}
+    return np.frombuffer(cached("headers", key, lambda: measure(paths, what, read, n).astype("<i4").tobytes()), "<i4").reshape(-1, n)
+
+
+def _need(measured, paths, what, lenient):
     sentence = "{} of {} can't be read ({n} such): the file is damaged, get it again"
     refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
-    return measured
 
 
 def readable(paths: Sequence[str], what: str) -> list[str]:
@@ -85,8 +100,8 @@ def noted(paths: Sequence[str], measured: np.ndarray) -> None:
         note("pictures left out that can't be read", example, len(broken))
 
 
-def measure(paths: Sequence[str], what: str, read: Callable[[str], tuple[int, ...]]) -> np.ndarray:
-    """What ``read`` tells of each picture, int (n, k), e.g. (width, height): zeros for one that can't be read."""
+def measure(paths: Sequence[str], what: str, read: Callable[[str], tuple[int, ...]], n: int) -> np.ndarray:
+    """What ``read`` tells of each picture, ``n`` numbers such as width and height, int (m, n): zeros for one that can't be read."""
 
     def measured(path):
         with suppress(InputError, MissingError):
@@ -96,7 +111,6 @@ def measure(paths: Sequence[str], what: str, read: Callable[[str], tuple[int, ..
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         bar = tqdm(pool.map(measured, paths), total=len(paths), desc=f"measuring {what}", unit="picture", delay=2)
         rows = list(bar)
-    n = max((len(row) for row in rows if row), default=3)
     return np.array([row or (0,) * n for row in rows], dtype=np.int32).reshape(-1, n)
 
 
