@@ -6,12 +6,14 @@ from contextlib import contextmanager
 import ipywidgets
 import traitlets
 from ipywidgets import Layout
+from matplotlib.figure import Figure
 
 from foir_lib.errors import FoirError, InputError
 from foir_lib.text import LABEL, SENTENCE, one_line
+from foir_lib.view.figures import pictures
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.gallery import Gallery
-from foir_lib.view.widgets.live import close_parts, replace_earlier
+from foir_lib.view.widgets.live import Still, close_parts, replace_earlier
 
 
 def wrapped(*widgets: ipywidgets.Widget, gap: str = "0 12px") -> ipywidgets.Box:
@@ -19,13 +21,25 @@ def wrapped(*widgets: ipywidgets.Widget, gap: str = "0 12px") -> ipywidgets.Box:
     return ipywidgets.HBox(widgets, layout=Layout(flex_flow="row wrap", align_items="flex-start", grid_gap=gap))
 
 
-class Part(ipywidgets.VBox):
+class Part(Still, ipywidgets.VBox):
     """A part of the page beside a canvas: what goes wrong in it stands below the picture, and the control goes back."""
 
     canvas: PromptCanvas | None = None
     gallery: Gallery | None = None
     panel = None  # the QueryPanel that it asks with
     _busy = False
+
+    def still(self) -> Figure | None:
+        query, rows = None if self.canvas is None else self.canvas.query, self._rows()
+        return pictures.page(query, rows) if query or any(row["items"] for row in rows) else None
+
+    def alt(self) -> str:
+        return "; ".join([repr(self), *(f"{row['title']}: {row['note'] or len(row['items'])}" for row in self._rows() if row["items"])])
+
+    def _rows(self):
+        """The rows of pictures of this part, or of the explorer that is open in it."""
+        gallery = self.gallery or getattr(getattr(self, "explorer", None), "gallery", None)
+        return [] if gallery is None else gallery.rows
 
     @contextmanager
     def saying(self) -> Iterator[None]:

@@ -56,16 +56,16 @@ def frame(axes: Axes, colour: str, mark: str) -> None:
         axes.text(0.04, 0.95, mark, transform=axes.transAxes, va="top", color="white", fontsize=looks.SMALL, bbox=box)
 
 
-def draw_prompt(axes: Axes, prompt: Prompt, size: tuple[int, int], grid: tuple[int, int] | None = None) -> None:
+def draw_prompt(axes: Axes, prompt: Prompt, size: tuple[int, int], grid: tuple[int, int] | None = None, linewidth: float = 1.6) -> None:
     """Box: its outline. Point: a cross in a ring, with its window where the grid is known. Mask: its edge."""
-    line = {"color": BLUE, "linewidth": 1.6, "path_effects": HALO}
+    line = {"color": BLUE, "linewidth": linewidth, "path_effects": HALO}
     if isinstance(prompt, Mask):
         outline(axes, prompt.pixels(size), size, **line)
         return
     if isinstance(prompt, Point):
         mark = {"color": BLUE, "path_effects": HALO, "zorder": 5, "linestyle": "none"}
         for marker in "o+":
-            axes.plot(prompt.x, prompt.y, marker=marker, markerfacecolor="none", markersize=9, markeredgewidth=1.6, **mark)
+            axes.plot(prompt.x, prompt.y, marker=marker, markerfacecolor="none", markersize=9, markeredgewidth=linewidth, **mark)
     if isinstance(prompt, Box) or grid is not None:
         box = prompt.box(size, grid)
         dash = "-" if isinstance(prompt, Box) else "--"

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import traitlets
+from matplotlib.figure import Figure
 
 from foir_lib.errors import FoirError, InputError
 from foir_lib.text import SENTENCE, one_line
+from foir_lib.view.figures import pictures
 from foir_lib.view.widgets.live import Drawn, Listeners, static
 
 FRAMES = ("", "right", "wrong", "query", "chosen")
@@ -43,6 +45,9 @@ class Gallery(Drawn):
 
     def __repr__(self):
         return f"Gallery ({', '.join(str(len(row['items'])) for row in self.rows) or 'no'} pictures)"
+
+    def still(self) -> Figure | None:
+        return pictures.page(None, self.rows) if any(row["items"] for row in self.rows) else None
 
     def show(self, rows: list[dict]) -> None:
         """Show ``rows`` in place of the present ones; raises InputError for what can't be shown.

@@ -413,15 +413,6 @@ def test_an_own_photograph(experiment, explorer):
     assert explorer.panel.label == ""
 
 
-def test_a_prompt_that_is_no_more_selected_still_asks(explorer):
-    explorer.ask(Box(2, 2, 50, 50))
-    explorer.canvas.edit("select", -1)
-    explorer.k.value = 10
-    shown = explorer.results["PHS"]["row"].tolist()
-    explorer.ask(Box(2, 2, 50, 50))
-    assert len(shown) == 10 and explorer.results["PHS"]["row"].tolist() == shown
-
-
 # ---- sets
 
 
