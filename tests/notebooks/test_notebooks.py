@@ -1,6 +1,7 @@
 """The rules every notebook meets (ARCHITECTURE: Notebooks), and that nbval sees a changed output."""
 
 import ast
+import math
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from foir_lib.bench.runs import parameters
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(p for p in FOLDER.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+WIDTH = 100  # characters of code that fit on a page
 CHECKED = "nbval-check-output"
 PLACE = re.compile(
     r"""(?:^|[\s'"(=:>])(?:/(?:home|Users|root|tmp|work|mnt|media|var|opt|usr|private|data)/|[A-Z]:\\)""",
@@ -85,10 +87,13 @@ def test_it_opens_with_title_imports_and_parameters(path):
 def test_it_is_short(path):
     cells = code_of(load(path))
     read = [cell.source for cell in cells if "check" not in tags(cell)]  # in teaching, checks are folded
-    total = sum(len(lines(source.partition("# --- solution")[0])) for source in read)  # and answers are extra
-    assert (0 if path.parent.name == "tables" else 20) <= total <= 90, f"{total} lines of code"
+    read = [line for source in read for line in lines(source.partition("# --- solution")[0])]  # and answers are extra
+    total = sum(math.ceil(len(line) / WIDTH) for line in read)
+    assert (0 if path.parent.name == "tables" else 20) <= total <= 140, f"{total} lines of code"
+    wide = [line for line in read if len(line) > WIDTH and re.match("[12]", path.name)]
+    assert not wide, f"wider than a page: {wide}"
     for cell in cells:
-        most = 15 if re.search(r"^\s*assert ", cell.source, re.MULTILINE) else 12
+        most = 15 if cell is cells[0] or re.search(r"^\s*assert ", cell.source, re.MULTILINE) else 12  # imports, by hand
         if "parameters" not in tags(cell):
             assert len(lines(cell.source)) <= most, cell.source
 

@@ -20,10 +20,13 @@ from foir_lib.view.figures import parts
 from foir_lib.view.figures.looks import ORANGE, WIDTH, canvas
 from foir_lib.view.figures.pictures import Grid, attention_compare
 
+EVEN = 8  # even shares at which the scale of head_maps ends
+
 
 def head_maps(picture: Image.Image, attention, grid: Grid, heads=None, roi=None) -> Figure:
-    """Every head's attention from CLS to the patches, ``attention`` (h, N), all on one scale.
+    """Every head's attention from CLS to the patches, ``attention`` (h, N), all on one linear scale.
 
+    The scale ends at :data:`EVEN` times the even share, 100 / N percent, or before: what lies above has the colour of its end.
     ``heads`` (h,) bool: the chosen ones get an orange frame and a star. ``roi`` (N,) bool: outlined on every
     map, and each title tells the head's ROI attention (PHS eq. 7) in percent of all its attention.
     """
@@ -36,11 +39,12 @@ def head_maps(picture: Image.Image, attention, grid: Grid, heads=None, roi=None)
     rows, side = math.ceil(len(attention) / columns), (WIDTH - 0.7) / (columns + 1)
     with canvas(rows * (side * parts.tall(picture) + 0.25) + 0.5) as figure:
         cells = figure.add_gridspec(rows, columns + 1)
-        panels, image = _band(cells, 0, picture, attention, grid, parts.scale_of(100 * attention), roi, heads)
+        even = 100 / attention.shape[1]
+        panels, image = _band(cells, 0, picture, attention, grid, min(parts.scale_of(100 * attention), EVEN * even), roi, heads)
         panels[0].set_title("query" if roi is None else "query and ROI")
         if roi is not None:
             parts.outline(panels[0], roi.reshape(grid), picture.size)
-        parts.colour_bar(figure, image, panels, values=100 * attention)
+        parts.colour_bar(figure, image, panels, f"attention per patch (%); even share {even:.2g}", 100 * attention)
         legend = [f"\N{BLACK STAR} {int(heads.sum())} of {len(heads)} heads chosen"] if heads.any() else []
         legend += [] if roi is None else ["percent: attention on the ROI"]
         figure.suptitle(", ".join(legend))

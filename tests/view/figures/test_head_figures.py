@@ -79,6 +79,16 @@ def maps_by_hand(model, picture, prompt, h_on=5):
     }
 
 
+def test_head_maps_end_at_eight_even_shares_and_name_the_share():
+    busy, even = np.zeros((1, 64)), np.full((1, 64), 1 / 64)
+    busy[0, :2] = 0.5
+    for attention, top in ((np.concatenate([busy, even]), 8 / 64), (even, 1 / 64)):
+        figure = rendered(figures.head_maps(PICTURES[0], attention, (8, 8)))
+        assert [heat(axes).get_clim() for axes in panels(figure)] == [(0, pytest.approx(100 * top))] * len(attention)
+        (bar,) = bars(figure)
+        assert bar.get_ylabel().endswith("even share 1.6")
+
+
 @pytest.mark.parametrize("prompt", BOXES)
 def test_the_three_maps(models, prompt):
     got = figures.attention_maps(models[1], PICTURES[0], prompt, 4)

@@ -1,4 +1,4 @@
-"""Exercises: is an answer right, and if it isn't, which slip was it? (notebooks/teaching)"""
+"""Is an answer right, and if it isn't, which slip was it?"""
 
 import numbers
 
