@@ -25,7 +25,7 @@ PAGE = 24  # queries at a time
 SIDE = 200  # pixels, longest side of a thumbnail
 K = 10  # results of an open case
 EVERY = "all categories"
-PAIRS = (("PHS", "CBIR"), ("CA", "GeM"))  # compared unless others are named
+PAIRS = (("PHS", "CBIR"), ("CA", "GeM"), ("Crop", "CBIR"))  # compared unless others are named
 METRICS = {"precision": "P@{}", "average_precision": "AP@{}"}
 
 

@@ -434,7 +434,8 @@ function render({ model, el }) {
 
   // ---- pointers
 
-  // The prompt under p: a point's marker, else the smallest box or mask around it; -1 for none.
+  // The prompt under p: a point's marker, else the smallest box or mask around it; -1 for none. A box around the whole
+  // picture can't be moved: a drag in it draws a new mark.
   function under(p) {
     const reach = 12 / scale();
     let best = -1, least = Infinity;
@@ -442,7 +443,8 @@ function render({ model, el }) {
       const [x0, y0, x1, y1] = extent(prompt), slack = prompt.kind === "point" ? reach : 0;
       const hit = p[0] >= x0 - slack && p[0] <= x1 + slack && p[1] >= y0 - slack && p[1] <= y1 + slack;
       const area = slack ? 0 : (x1 - x0) * (y1 - y0);
-      if (hit && area <= least) [best, least] = [i, area];
+      const whole = prompt.kind === "box" && area >= size()[0] * size()[1];
+      if (hit && !whole && area <= least) [best, least] = [i, area];
     });
     return best;
   }
