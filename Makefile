@@ -4,7 +4,8 @@
 #   make test        ruff, all tests, all lessons run again and compared (nbval)
 #   make claims      what takes hours: whole tables and held-out worlds, long fuzz, kills, a million rows -> data_manifests/measured/claims.csv
 #   make lab         JupyterLab at the first notebook
-#   make demo        one page to point, drag and paint on, in the browser (ARGS=--no-browser, ARGS="--theme=dark")
+#   make demo        one page to point, drag and paint on, in the browser (ARGS=my/photographs, ARGS="--no-browser --theme=dark")
+#   make docs        the site of README, docs/ and all notebooks with the outputs they keep -> build/docs
 #   make bench       what the design saves, measured -> bench.json
 #   make lock        newest versions into requirements.lock
 #   make clean       remove .venv and what tools leave behind
@@ -22,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PYTEST = $(RUN) -m pytest --durations 15
 TWO = --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: reproduce quick test claims lab demo bench lock clean
+.PHONY: reproduce quick test claims lab demo docs bench lock clean
 .DELETE_ON_ERROR:
 
 reproduce: $(STAMP)
@@ -43,14 +44,18 @@ lab: $(STAMP)
 	$(RUN) -m jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=. $(START)
 
 demo: $(STAMP)
-	$(RUN) -m foir_lib.view.demo $(ARGS)
+	$(RUN) -m foir_lib demo $(ARGS)
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+	@echo "open build/docs/index.html"
 
 bench: $(STAMP)
 	$(RUN) -m foir_lib bench
 	FOIR_BENCH=1 $(RUN) -m pytest -q -s --no-header tests/browser/test_latency.py
 
 lock: $(STAMP)
-	$(RUN) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --upgrade \
+	$(RUN) -m uv pip compile pyproject.toml --extra dev --extra docs --universal --python-version 3.10 --upgrade \
 		--quiet --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
 		--output-file requirements.lock
 

@@ -1,4 +1,4 @@
-"""``foir data|cache|models|tables|reproduce|bench``: the workbook from a terminal."""
+"""``foir data|cache|models|tables|reproduce|demo|bench``: the workbook from a terminal."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ import typer
 
 from foir_lib import text
 from foir_lib.errors import FoirError
+from foir_lib.view import commands
 
 app = typer.Typer(
     help="Focus-oriented image retrieval: data, models, every table of the papers, measurements.",
@@ -18,6 +19,7 @@ data = typer.Typer(help="Data sets: what there is, getting it, verifying it.", n
 app.add_typer(data, name="data")
 cache = typer.Typer(help="What is computed once and stored: features, small files, mini worlds.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
+app.command(context_settings=commands.VOILA)(commands.demo)
 
 Text = str | None
 Root = Annotated[Text, typer.Option(help="Folder of the data set; default: FOIR_DATA/NAME.")]
@@ -52,7 +54,7 @@ def data_verify(name: str, root: Root = None):
 def data_check(
     root: Annotated[str, typer.Argument(help="Folder of photographs, or of a data set.")],
     name: Annotated[str, typer.Option("--set", help="Whose layout it has; see foir data list.")] = "folder",
-    option: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any option of its reader: boxes.")] = None,
+    option: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any option of its reader: boxes, labels, query.")] = None,
 ):
     """Tell what reading a folder or data set leaves out, turns or guesses; nothing is run."""
     from foir_lib.data import checking

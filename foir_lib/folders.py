@@ -18,7 +18,8 @@ NOT_READ = (
     ".ico", ".j2k", ".jp2", ".jpf", ".jpx", ".jxl", ".jxr", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pbm", ".pcx", ".pef",
     ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".svg", ".tga", ".x3f", ".xcf",
 )  # fmt: skip
-NO_PICTURES = (".txt", ".csv", ".json", ".xml", ".xmp", ".aae", ".md", ".html", ".py")  # not looked into
+LABELS = (".txt", ".csv", ".json", ".xml", ".yaml", ".yml", ".names")  # files that may hold labels of pictures
+NO_PICTURES = (*LABELS, ".xmp", ".aae", ".md", ".html", ".py")  # not looked into
 WASTE = {  # folders that systems make for themselves: thumbnails, what was deleted, what archives add
     "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "~snapshot", "$recycle.bin", "recycler", "recycled",
     "system volume information", "network trash folder", "lost+found", "__macosx", "_gsdata_", "files_trashbin", "files_versions",
@@ -35,10 +36,17 @@ def below(root: str | os.PathLike) -> list[str]:
     Links are followed: each folder and each picture is there once, by its own path where it has one below ``root``. What
     looks like a picture and is left out is noted by kind.
     """
-    root, paths, links = as_path(root), [], []
+    return pictures_and_labels(root)[0]
+
+
+def pictures_and_labels(root: str | os.PathLike) -> tuple[list[str], list[str]]:
+    """As :func:`below`, and beside them the paths, sorted, of all files whose names end as LABELS do."""
+    root, paths, links, labels = as_path(root), [], [], []
     for entry in _files(root):
         ending = os.path.splitext(entry.name)[1].lower()
-        if ending in NOT_READ:
+        if ending in LABELS and os.path.exists(entry.path):
+            labels.append(entry.path)
+        elif ending in NOT_READ:
             note(f"{ending} files left out: a format that is not read, convert them", entry.path)
         elif ending not in EXTENSIONS and ending not in NO_PICTURES and not os.path.exists(entry.path):
             note("links left out that lead to nothing, as to a disk that is elsewhere", entry.path)
@@ -54,7 +62,7 @@ def below(root: str | os.PathLike) -> list[str]:
     if not paths:
         kinds = f"{', '.join(EXTENSIONS)}; convert others first"
         raise MissingError(f"There are no pictures below {root}: put some there ({kinds}).")
-    return sorted(paths)
+    return sorted(paths), sorted(labels)
 
 
 def files(root: str | os.PathLike, ending: str) -> list[Path]:

@@ -64,8 +64,7 @@ class Box:
         b = self.box(size)
         down = _overlap(b.y0 * rows / height, b.y1 * rows / height, rows)
         across = _overlap(b.x0 * columns / width, b.x1 * columns / width, columns)
-        centre = ((b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2)
-        return _choose(down[:, None] * across[None, :], coverage, centre, size)
+        return _choose(down[:, None] * across[None, :], coverage, lambda: ((b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2), size)
 
 
 @dataclass(frozen=True)
@@ -161,8 +160,7 @@ class Mask:
     def tokens(self, grid: Grid, size: Size, coverage: float = 0.0) -> np.ndarray:
         """Patch tokens of the mask, bool ``(N,)``; ``coverage`` and the fall-back as for :class:`Box`."""
         pixels = self.pixels(size)
-        centre = tuple(float(c.mean()) + 0.5 for c in np.nonzero(pixels)[::-1])
-        return _choose(patch_shares(pixels, _grid(grid)), coverage, centre, size)
+        return _choose(patch_shares(pixels, _grid(grid)), coverage, lambda: [float(c.mean()) + 0.5 for c in np.nonzero(pixels)[::-1]], size)
 
 
 Prompt: TypeAlias = Box | Point | Mask
@@ -224,9 +222,13 @@ def _overlap(low, high, n):
 
 
 def patch_shares(pixels, grid):
-    """Share of each patch that the mask covers, float ``(rows, columns)``, exact for any patch size."""
-    down, across = (_shares(length, n) for length, n in zip(pixels.shape, grid))
-    return down @ pixels.astype(np.float64) @ across.T
+    """Share of each patch that the mask, bool ``(height, width)``, covers, float ``(rows, columns)``, exact for any patch size."""
+    (rows, columns), (height, width) = grid, pixels.shape
+    edges = np.linspace(0, height, rows + 1)
+    whole = np.minimum(edges.astype(int), height - 1)  # counted row by row up to here; then a fraction of one row
+    counts = [np.zeros(width), *(np.count_nonzero(pixels[low:high], axis=0) for low, high in zip(whole, whole[1:]))]
+    above = np.cumsum(counts, axis=0) + (edges - whole)[:, None] * pixels[whole]
+    return np.diff(above, axis=0) @ _shares(width, columns).T * (rows / height)
 
 
 def _shares(length, n):
@@ -236,11 +238,11 @@ def _shares(length, n):
 
 
 def _choose(covered, coverage, centre, size):
-    """Patches covered at least ``coverage`` (0: at all); else the one under ``centre``."""
+    """Patches covered at least ``coverage`` (0: at all); else the one under ``centre()``."""
     if not 0 <= coverage <= 1:
         raise InputError(f"Coverage {coverage} must lie between 0 (any overlap) and 1 (whole patches).")
     chosen = covered >= max(coverage - 1e-9, 1e-9)  # what isn't touched never counts
     if not chosen.any():
-        (rows, columns), (width, height) = covered.shape, size
-        chosen[min(int(centre[1] * rows / height), rows - 1), min(int(centre[0] * columns / width), columns - 1)] = True
+        (rows, columns), (width, height), (x, y) = covered.shape, size, centre()
+        chosen[min(int(y * rows / height), rows - 1), min(int(x * columns / width), columns - 1)] = True
     return chosen.ravel()

@@ -36,6 +36,22 @@ def _isolated(line: str) -> Markup:
     return Markup("<bdi>{}</bdi>" if _RIGHT_TO_LEFT.search(line) else "{}").format(line)
 
 
+def percent(share: float) -> str:
+    """A share from 0 to 1 as percent, "70 %" or "52.6 %": one rounding, so that a number reads the same wherever it stands."""
+    return f"{_decimal(100 * share)} %"
+
+
+def points(gain: float) -> str:
+    """A difference of two shares in points, with its sign: "+40", "\N{MINUS SIGN}35.7", "+0"."""
+    size = _decimal(abs(100 * gain))
+    return ("\N{MINUS SIGN}" if gain < 0 and float(size) else "+") + size
+
+
+def _decimal(value):
+    """One decimal; none where there is nothing behind the point."""
+    return f"{value:.0f}" if abs(value - round(value)) < 1e-6 * max(1, abs(value)) else f"{value:.1f}"
+
+
 def joined(arguments: Sequence[str]) -> list[str]:
     """``-p NAME VALUE``, as papermill has it, as the one word ``-pNAME=VALUE`` that typer reads."""
     words, rest = [], list(arguments)

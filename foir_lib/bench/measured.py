@@ -1,7 +1,7 @@
-"""Numbers of ours that README and notebooks quote: ``data_manifests/measured``, one CSV per table, every row with its stamp.
+"""Numbers of ours that the documentation and notebooks quote: ``data_manifests/measured``, one CSV per table, every row with its stamp.
 
-``python -m foir_lib.bench.measured runs/mini`` copies them from a finished run and writes README's tables anew; several
-folders are runs of other seeds, whose rows become means with their spread.
+``python -m foir_lib.bench.measured runs/mini`` copies them from a finished run and writes the tables of
+``docs/benchmarks.md`` anew; several folders are runs of other seeds, whose rows become means with their spread.
 """
 
 import re
@@ -41,7 +41,7 @@ def measured(table: str) -> pd.DataFrame:
 
 
 def markdown(table: str) -> str:
-    """The table as README shows it: values, differences to the first method with 95 % intervals, and the run they come from."""
+    """The table as docs/benchmarks.md shows it: values, differences to the first method with 95 % intervals, and the run they come from."""
     rows = measured(table)
     stamp = rows[["seed", *STAMP]].iloc[0]
     origin = f"`{stamp['command']}`, seed {stamp['seed']}, {stamp['date'][:10]}, commit {stamp['commit'][:10]}, {stamp['device']}."
@@ -113,12 +113,12 @@ def _words(table, stamp):
 
 
 def main(folders: list[str]) -> int:
-    """Copy the rows of runs and write README's tables anew; 0, or 1 with a sentence."""
+    """Copy the rows of runs and write the tables of docs/benchmarks.md anew; 0, or 1 with a sentence."""
     try:
         for path in copy([Path(folder) for folder in folders]):
             print(path)
-        readme = PACKAGE.parent / "README.md"
-        atomic_write(readme, in_text(readme.read_text(encoding="utf-8")))
+        page = PACKAGE.parent / "docs" / "benchmarks.md"
+        atomic_write(page, in_text(page.read_text(encoding="utf-8")))
     except (FoirError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

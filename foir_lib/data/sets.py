@@ -134,6 +134,18 @@ class RetrievalSet:
         return has
 
     @cached_property
+    def digests(self) -> dict:
+        """Image id -> a digest of what its file holds (bytes). Raises MissingError without a file."""
+        return dict(zip(self.images["image_id"], contents.digests(self.images["path"].tolist(), f"pictures of {self.name}")))
+
+    def unchanged(self, image_ids) -> None:
+        """Raises InputError for a picture whose file doesn't hold any more what its digest says."""
+        for image_id in image_ids:
+            path = self.images["path"].iloc[self._row(image_id)]
+            if contents.digest(path) != self.digests[image_id]:
+                raise InputError(f"Picture {path} was changed while it was being read: start again, what is done is stored.")
+
+    @cached_property
     def content(self) -> str:
         """Hex sha256 of all that scores depend on: the :attr:`fingerprint`, labels, settings and protocols."""
         facts = [self.fingerprint, sorted(self.settings.items()), self.queries["label"].tolist()]
@@ -149,10 +161,8 @@ class RetrievalSet:
         (boxes and masks of the queries). Moving the folder leaves it as it is. Raises MissingError without a file.
         """
         digest = hashlib.sha256(self.name.encode())
-        held = contents.digests(self.images["path"].tolist(), f"pictures of {self.name}")
-        facts = self.images[["image_id", "width", "height", "split"]].itertuples(index=False, name=None)
-        for (image_id, *about), content in zip(facts, held, strict=True):
-            digest.update(repr((str(image_id), *about, content)).encode())
+        for image_id, *about in self.images[["image_id", "width", "height", "split"]].itertuples(index=False, name=None):
+            digest.update(repr((str(image_id), *about, self.digests[image_id])).encode())
         digest.update(repr([str(i) for i in self.queries["image_id"]]).encode())
         digest.update(corners(self.queries["prompt"]).tobytes())
         at = self.queries["object"].to_numpy(dtype=np.int64)

@@ -48,8 +48,8 @@ class Encoder:
 
     @property
     def knows_drawings_only(self) -> bool:
-        """True for the networks of the mini world, which never met a photograph."""
-        return self.model.name.startswith("mini-")
+        """True for the networks of the drawn worlds, which never met a photograph."""
+        return getattr(self.model, "knows_drawings_only", False)
 
     def embed(self, regions: Sequence[tuple[Image.Image, Prompt | None]]) -> np.ndarray:
         """Vectors (n, d) float32, unit length, of regions on pictures (None: the whole picture), several of one picture perhaps."""

@@ -44,7 +44,7 @@ class Memory:
     def encoder(self) -> Encoder:
         """What turns regions into vectors, loaded when first needed."""
         if self._encoder is None:
-            ready = hasattr(self._model, "embed") and hasattr(self._model, "knows_drawings_only")
+            ready = hasattr(self._model, "embed") and not hasattr(self._model, "preprocess")  # an encoder, no network
             self._encoder = self._model if ready else Encoder(self._model, self._retriever)
         return self._encoder
 

@@ -20,8 +20,10 @@ def masked(picture: Image.Image, prompt: Prompt, mean: Sequence[float], grid: Gr
     """
     fill = tuple(np.round(np.asarray(mean) * 255).astype(np.uint8).tolist())
     picture = rgb(picture)
-    inside = Image.fromarray(np.ascontiguousarray(prompt.pixels(picture.size, grid)))
-    return Image.composite(picture, Image.new("RGB", picture.size, fill), inside)
+    pixels, blank = prompt.pixels(picture.size, grid), Image.new("RGB", picture.size, fill)
+    box = Image.fromarray(pixels).getbbox()  # of large photographs no more than the prompt's part is copied
+    blank.paste(picture.crop(box), box, Image.fromarray(np.ascontiguousarray(pixels[box[1] : box[3], box[0] : box[2]])))
+    return blank
 
 
 def attention_mask(roi: Bool[Tensor | np.ndarray, "*B N"]) -> Float[Tensor, "*B N"]:

@@ -70,6 +70,8 @@ class CNN:
     for a network that gives no map or has no such stage.
     """
 
+    knows_drawings_only = False  # True for the network of the drawn town
+
     def __init__(
         self, net: torch.nn.Module, name: str, key: str | None = None, device: str | torch.device = "cpu", out_index: int = -1,
         whiten: torch.nn.Linear | None = None, gem_p: float = 3.0, longest: float = LONGEST, half: bool = False,

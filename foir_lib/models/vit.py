@@ -62,6 +62,7 @@ class ViT:
     ``key`` names network, weights and preprocessing for the feature store. Raises InputError when the
     network has no CLS token read out after a plain last block.
     """
+    knows_drawings_only = False  # True for the networks of the drawn worlds
 
     def __init__(self, net: VisionTransformer, name: str, key: str | None = None, device: str | torch.device = "cpu"):
         blocks.check_tappable(net, name)

@@ -7,6 +7,7 @@ import logging
 import numbers
 import os
 
+import huggingface_hub
 import timm
 import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
@@ -23,6 +24,7 @@ from foir_lib.models.vit import ViT
 MANIFEST = json.loads((manifest_root() / "models.json").read_text(encoding="utf-8"))["models"]
 MODELS: dict[str, str] = {model["name"]: model["timm"] or model["name"] for model in MANIFEST}
 SHIPPED = [model["name"] for model in MANIFEST if not model["timm"]]  # the mini models
+OF_PHOTOGRAPHS, PATIENCE = "dinov2-base", 10  # the network for one's own photographs; seconds that the hub has to answer
 TUNED = [model["name"] for model in MANIFEST if not model.get("published", True)]  # of a network of that kind, by the user's own file
 
 
@@ -42,7 +44,7 @@ def load_model(
         raise InputError(f"Model {name!r} is no name: give one of `foir models` or any timm ViT or CNN name.")
     if weights and not isinstance(weights, (str, os.PathLike)):
         raise InputError(f"Weights {weights!r} of {name} are no path: give that of a .safetensors or .pth file.")
-    device = devices.choose(device)
+    device, drawings = devices.choose(device), name in SHIPPED and not weights
     if name in registry.names("model"):
         return _registered(name, device=device, weights=weights, image_size=image_size)
     is_cnn = kind_of(name, pretrained and not weights, out_index, half) is cnn.CNN
@@ -56,10 +58,35 @@ def load_model(
         key = f"{MODELS.get(name, name)} from {digest}"
     elif not pretrained:
         key = f"{key} at random"
-    if not is_cnn:
-        return ViT(net, name, key, device)
     longest = cnn.LONGEST if image_size is None else image_size
-    return cnn.CNN(net, name, key, device, out_index, *head, longest=longest, half=half)
+    model = cnn.CNN(net, name, key, device, out_index, *head, longest=longest, half=half) if is_cnn else ViT(net, name, key, device)
+    model.knows_drawings_only = drawings
+    return model
+
+
+def drawings_only(model) -> str:
+    """For a network of the drawn worlds a sentence that says so and what to load for photographs; "" for any other."""
+    if not getattr(model, "knows_drawings_only", False):
+        return ""
+    return f"{model.name} knows drawings only, so its lists say little of photographs: for those load another network, as foir demo my/photographs --model {OF_PHOTOGRAPHS} does."
+
+
+def to_fetch(name: str) -> int:
+    """Bytes of a model's published weights that the hub must send first; 0 where they are on this machine, or part of the package.
+
+    Raises InputError for an unknown name, MissingError where the hub can't be reached or doesn't have them.
+    """
+    if kind_of(name) is None or name in SHIPPED:
+        return 0
+    config = timm.get_pretrained_cfg(MODELS.get(name, name))
+    repository, file = f"{config.hf_hub_id}{config.architecture}.{config.tag}", "model.safetensors"
+    repository = repository if config.hf_hub_id.endswith("/") else config.hf_hub_id
+    if isinstance(huggingface_hub.try_to_load_from_cache(repository, file), str):
+        return 0
+    try:
+        return huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(repository, file), timeout=PATIENCE).size or 0
+    except Exception as error:  # hub and network each raise their own kinds
+        raise _unfetched(name, error) from error
 
 
 def kind_of(name: str, published: bool = True, out_index: int = -1, half: bool = False) -> type[ViT] | type[cnn.CNN] | None:
@@ -119,12 +146,16 @@ def _create(name, pretrained, image_size):
         kind = f"a ViT for {size['img_size']} px pictures" if size else "a CNN"
         raise InputError(f"{name} can't be built as {kind} ({reason}).") from error
     except Exception as error:  # hub, network and disk each raise their own kinds
-        what = f"Weights of {name} ({timm_name}) can't be fetched ({type(error).__name__})"
-        remedy = "get the model's safetensors file from the Hugging Face hub and pass its path as weights"
-        raise MissingError(f"{what}: without a network, {remedy}.") from error
+        raise _unfetched(name, error) from error
     finally:
         hub.setLevel(level)
     return net, timm_name if "." in timm_name else f"{timm_name}.{net.pretrained_cfg.get('tag') or 'default'}"
+
+
+def _unfetched(name, error):
+    what = f"Weights of {name} ({MODELS.get(name, name)}) can't be fetched ({type(error).__name__})"
+    remedy = "get the model's safetensors file from the Hugging Face hub and pass its path as weights"
+    return MissingError(f"{what}: without a network, {remedy}.")
 
 
 def _check_published(name, timm_name, pretrained):

@@ -10,7 +10,7 @@ from foir_lib.prompts import crop
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.heads import attention_of, described, states
-from foir_lib.retrievers.parts import batched, once
+from foir_lib.retrievers.parts import once
 from foir_lib.retrievers.pooling import whitened
 from foir_lib.store.arrays import Arrays
 
@@ -38,11 +38,11 @@ class _Plain(Retriever):
 @once
 def embedded(pictures):
     """"descriptor" (n, d), unit length, of a model that has no more than ``embed(x)``."""
-    return pictures.features("embedding", _embed(pictures, lambda row: pictures.corpus.model.preprocess(pictures.open(row))))
+    return pictures.alone("embedding", _embed(pictures, lambda row: pictures.corpus.model.preprocess(pictures.open(row))))
 
 
 def _embed(part, load):
-    """``make`` of the descriptors of pictures ``load(m)``: of the model's own ``embed``, else GeM of its map, whitened."""
+    """What describes pictures ``load(m)``: the model's own ``embed``, else GeM of its map, whitened."""
     model = part.corpus.model
 
     @torch.inference_mode()
@@ -51,10 +51,10 @@ def _embed(part, load):
             return F.normalize(model.embed(x).float(), dim=-1)
         return whitened(pooling.gem(model.maps(x), model.gem_p), model.whiten)
 
-    def make(start, stop):
-        return batched(part, lambda rows: ({"descriptor": embed(x)} for x in part.tensors(rows, load)), start, stop)
+    def describe(rows):
+        return ({"descriptor": embed(x)} for x in part.tensors(rows, load))
 
-    return make
+    return describe
 
 
 @register("retriever", "CBIR")
@@ -79,7 +79,7 @@ class _Altered(_Plain):
         def load(m):
             return model.preprocess(self.altered(part.open(m), part.prompt(m), model))
 
-        def describe(x):
+        def state_of(x):
             state = model.cls_state(x)
             arrays = {"descriptor": model.descriptor(state)}
             if self.name == "Crop" and model.n_heads > 1:
@@ -88,10 +88,10 @@ class _Altered(_Plain):
                 arrays["denoised"] = head_selection.descriptor(model, state, heads)
             return arrays
 
-        def make(start, stop):
-            return batched(part, lambda rows: map(describe, part.tensors(rows, load)), start, stop)
+        def describe(rows):
+            return map(state_of, part.tensors(rows, load))
 
-        return part.features(self.name, make if hasattr(model, "cls_state") else _embed(part, load))
+        return part.alone(self.name, describe if hasattr(model, "cls_state") else _embed(part, load))
 
 
 @register("retriever", "Mask")

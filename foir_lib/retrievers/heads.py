@@ -35,10 +35,7 @@ def states(pictures):
         for state in (model.finish(tokens, last=last) for tokens in pictures.trunk(rows, last)):
             yield {"descriptor": model.descriptor(state), **_flat(state, *names)}
 
-    def make(start, stop):
-        return batched(pictures, describe, start, stop)
-
-    return pictures.features("states, with attention" if pictures.with_prompts else "states", make)
+    return pictures.alone("states, with attention" if pictures.with_prompts else "states", describe)
 
 
 def biased(part, what: str, bias, last: int):

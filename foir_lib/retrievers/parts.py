@@ -13,14 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from threadpoolctl import threadpool_limits
 
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, crop
+from foir_lib.store import by_content, keys
 from foir_lib.store import features as store
-from foir_lib.store import keys
 from foir_lib.store.arrays import Arrays, Rows
-from foir_lib.threads import ahead
+from foir_lib.threads import ahead, batched, batches
 
 
 class Cut(NamedTuple):
@@ -120,15 +119,39 @@ class Pictures:
         """As :meth:`features`, from ``describe(m)``: a dict of tensors for one item; ``workers`` items at once."""
         return self.features(what, store.by_row(describe, self.corpus.workers), describe, *objects, shard=128)
 
-    def _compute(self, what, make, objects, shard):
-        if self.data is None:
-            return Arrays(make(0, len(self)))
+    def alone(self, what, describe, *objects):
+        """As :meth:`features`, of what each picture's file alone decides: ``describe(rows)`` gives dicts of tensors of rows, one after another.
+
+        Pictures of a set are found again by their content, whatever else was added to the set, removed or renamed.
+        """
+        if self.prompted or self.data is None or not len(self.ids):
+            return self.features(what, lambda start, stop: batched(self, describe, start, stop), describe, *objects)
+        with self.locks.setdefault(what, Lock()):
+            if what not in self.memory:
+                held = [self.corpus.set.digests[image_id].hex() for image_id in self.ids]
+                key, how = self._named(what, {"set": self.corpus.set.name}, describe, objects)
+                self.memory[what] = by_content.build(key, held, lambda rows: self._unchanged(rows, describe), **how)
+            return self.memory[what]
+
+    def _unchanged(self, rows, describe):
+        """What is described, in batches. Raises InputError for a picture whose file was changed meanwhile."""
+        yield from batches(self, describe, rows)
+        self.corpus.set.unchanged([self.ids[row] for row in rows])
+
+    def _named(self, what, of, make, objects):
+        """The key of features, and how they are stored."""
         corpus = self.corpus
         model = type(corpus.model), getattr(corpus.model, "opener", type(corpus.model))
         code = keys.code_of(make, type(self), *model, type(corpus.set), *objects)
-        key = {"what": what, "part": self.name, "data": self.data, "model": corpus.model.key, "code": code}
         label = f"{self.label}, {what.split(',')[0].split(':')[0]}"
-        return store.build(key, len(self), make, root=corpus.cache, shard=shard, progress=corpus.progress, label=label)
+        how = {"root": corpus.cache, "progress": corpus.progress, "label": label}
+        return {"what": what, **of, "model": corpus.model.key, "code": code}, how
+
+    def _compute(self, what, make, objects, shard):
+        if self.data is None:
+            return Arrays(make(0, len(self)))
+        key, how = self._named(what, {"part": self.name, "data": self.data}, make, objects)
+        return store.build(key, len(self), make, shard=shard, **how)
 
 
 class View(Pictures):
@@ -209,23 +232,3 @@ def _stacked(batch):
         if stop == len(batch) or batch[stop].shape != batch[start].shape:
             yield torch.stack(batch[start:stop])
             start = stop
-
-
-def batched(part, describe, start: int, stop: int) -> dict[str, np.ndarray]:
-    """What ``describe(rows)``, dicts of tensors of rows one after another, gives of a part's batches, as one dict of float32 arrays.
-
-    On a CPU ``workers`` batches at a time, one thread each: faster than all threads on one small batch.
-    """
-    corpus = part.corpus
-    batches = [range(low, min(low + corpus.batch_size, stop)) for low in range(start, stop, corpus.batch_size)]
-
-    def arrays(rows):
-        dicts = [{name: tensor.float().cpu().numpy() for name, tensor in tensors.items()} for tensors in describe(rows)]
-        return {name: np.concatenate([one[name] for one in dicts]) for name in dicts[0]}
-
-    if corpus.workers == 1 or len(batches) == 1 or torch.device(corpus.model.device).type != "cpu":
-        dicts = [arrays(rows) for rows in batches]
-    else:
-        with threadpool_limits(1), ThreadPoolExecutor(corpus.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            dicts = list(ahead(pool, arrays, batches, corpus.workers))
-    return {name: np.concatenate([one[name] for one in dicts]) for name in dicts[0]}

@@ -49,7 +49,7 @@ class Features(Readable):
         unknown name or a row out of range, IntegrityError when a shard has gone.
         """
         self.check(name)
-        rows = self._positions(rows)
+        rows = positions(rows, self.n)
         dtype, tail = self.layout[name]
         out = np.empty((len(rows), *tail), dtype)
         owner = rows // self.shard
@@ -57,28 +57,31 @@ class Features(Readable):
             start, stop = index * self.shard, min((index + 1) * self.shard, self.n)
             at = np.flatnonzero(owner == index)
             low, high = rows[at].min() - start, rows[at].max() - start + 1
-            out[at] = self._slice(name, start, stop, low, high)[rows[at] - start - low]
+            out[at] = rows_of(shards.path(self.folder, start, stop), name, low, high)[rows[at] - start - low]
         return out
 
-    def _positions(self, rows):
-        if rows is None or isinstance(rows, slice):
-            return np.arange(self.n)[rows or slice(None)]
-        rows = np.asarray(rows)
-        if rows.dtype == bool and rows.shape == (self.n,):
-            return np.flatnonzero(rows)
-        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
-            remedy = f"give a list of positions, a slice or a boolean mask of length {self.n}"
-            raise InputError(f"Rows of shape {rows.shape} and type {rows.dtype} can't be read: {remedy}.")
-        if rows.size and not 0 <= rows.min() <= rows.max() < self.n:
-            raise InputError(f"Rows {rows.min()} to {rows.max()} lie outside the {self.n} items stored.")
-        return rows.astype(np.int64)
 
-    def _slice(self, name, start, stop, low, high):
-        path = shards.path(self.folder, start, stop)
-        try:
-            return _opened(path, path.stat().st_mtime_ns).get_slice(name)[int(low) : int(high)]
-        except (OSError, SafetensorError) as error:
-            raise IntegrityError(f"Shard {path} has gone or was damaged ({error}): build it again.") from error
+def positions(rows, n: int) -> np.ndarray:
+    """Rows as :meth:`Features.read` takes them, of ``n``, as positions (m,). Raises InputError for others."""
+    if rows is None or isinstance(rows, slice):
+        return np.arange(n)[rows or slice(None)]
+    rows = np.asarray(rows)
+    if rows.dtype == bool and rows.shape == (n,):
+        return np.flatnonzero(rows)
+    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+        remedy = f"give a list of positions, a slice or a boolean mask of length {n}"
+        raise InputError(f"Rows of shape {rows.shape} and type {rows.dtype} can't be read: {remedy}.")
+    if rows.size and not 0 <= rows.min() <= rows.max() < n:
+        raise InputError(f"Rows {rows.min()} to {rows.max()} lie outside the {n} items stored.")
+    return rows.astype(np.int64)
+
+
+def rows_of(path: Path, name: str, low: int, high: int) -> np.ndarray:
+    """Rows ``low`` to ``high`` of an array of a shard. Raises IntegrityError for one that has gone."""
+    try:
+        return _opened(path, path.stat().st_mtime_ns).get_slice(name)[int(low) : int(high)]
+    except (OSError, SafetensorError) as error:
+        raise IntegrityError(f"Shard {path} has gone or was damaged ({error}): build it again.") from error
 
 
 @lru_cache(64)
@@ -99,37 +102,37 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
     """
     if n < 1 or shard < 1:
         raise InputError(f"Can't store features of {n} items in shards of {shard}: both must be at least 1.")
-    digest, description = _digest(key, n, shard)
+    digest, description = named({"key": key, "n": int(n), "shard": int(shard), "version": VERSION})
     folder = as_path(root or cache_root() / "features") / digest[:32]
     remove_stale(folder)
     layout, missing = None, []
     for start, stop in _spans(n, shard):
-        present, reason = shards.check(shards.path(folder, start, stop), digest, start, stop)
+        present, reason = shards.check(shards.path(folder, start, stop), digest, [start, stop])
         if present and layout in (None, present):
             layout = present
             continue
         missing.append((start, stop))
         if reason := reason or (present and "its arrays differ from those of the first shard"):
             log.warning("Items %d to %d of %s are computed again: %s.", start, stop, folder, reason)
-    _note(folder / "key.json", description, bool(missing))
+    note(folder / "key.json", description, bool(missing))
     done = n - sum(stop - start for start, stop in missing)
     with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
         for start, stop in missing:
             path = shards.path(folder, start, stop)
-            present, _ = shards.check(path, digest, start, stop)  # by another run meanwhile?
+            present, _ = shards.check(path, digest, [start, stop])  # by another run meanwhile?
             if not present or layout not in (None, present):
                 arrays = shards.checked(make(start, stop), start, stop)
                 present = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}
                 if layout not in (None, present):
                     what = f"Items {start} to {stop} give arrays {present}, earlier ones gave {layout}"
                     raise InputError(f"{what}: something is missing in the key; delete {folder} and complete it.")
-                shards.write(path, arrays, digest, start, stop)
+                shards.write(path, arrays, digest, [start, stop])
             layout = present
             bar.update(stop - start)
     return Features(folder, n, shard, layout)
 
 
-def _note(path, description, needed):
+def note(path: Path, description: str, needed: bool) -> None:
     """Write down what the folder holds; where nothing is missing a cache that can't be written is no error."""
     try:
         if not os.path.exists(path) or path.read_bytes() != description.encode():
@@ -161,13 +164,13 @@ def array_digest(*arrays):
     return hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in arrays)).hexdigest()[:16]
 
 
-def _digest(key, n, shard):
+def named(content: dict) -> tuple[str, str]:
+    """The digest of what names features, and its text. Raises InputError for what isn't plain JSON."""
     try:
-        content = {"key": key, "n": int(n), "shard": int(shard), "version": VERSION}
-        note = json.dumps(content, sort_keys=True, allow_nan=False, indent=1)
+        text = json.dumps(content, sort_keys=True, allow_nan=False, indent=1)
     except (TypeError, ValueError) as error:
-        raise InputError(f"The key {key!r} of the features isn't plain JSON ({error}).") from error
-    return hashlib.sha256(note.encode()).hexdigest(), note
+        raise InputError(f"The key {content['key']!r} of the features isn't plain JSON ({error}).") from error
+    return hashlib.sha256(text.encode()).hexdigest(), text
 
 
 def _spans(n, shard):

@@ -22,16 +22,27 @@ def _checksum(name, array):
     return f"{zlib.crc32(array.reshape(-1).view(np.uint8), zlib.crc32(head)):08x}"
 
 
-def check(path, digest, start, stop):
+def items(path, digest):
+    """The items that the shard at ``path`` is of, by its header alone; [] where it can't be read or belongs to another ``digest``."""
+    try:
+        with safe_open(path, framework="np") as file:
+            note = json.loads(file.metadata()["foir"])
+            return note["items"] if note["key"] == digest else []
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return []
+
+
+def check(path, digest, items):
     """Read the shard at ``path`` through and compare it with what its header promises.
 
-    Returns (layout, None) if it is sound, layout as in :class:`~foir_lib.store.features.Features`;
-    (None, None) if there is none; (None, reason) if it is damaged or belongs to another ``digest``.
+    ``items``: what it is of, [start, stop] or names. Returns (layout, None) if it is sound, layout as in
+    :class:`~foir_lib.store.features.Features`; (None, None) if there is none; (None, reason) if it is damaged or belongs
+    to another ``digest``.
     """
     try:
         with safe_open(path, framework="np") as file:
             note = json.loads(file.metadata()["foir"])
-            if (note["key"], note["items"]) != (digest, [start, stop]):
+            if (note["key"], note["items"]) != (digest, items):
                 return None, f"{path.name} belongs to other data or another version"
             sums, layout = note["checksums"], {}
             for name in sorted(file.keys()):
@@ -64,13 +75,13 @@ def checked(arrays, start, stop):
     return contiguous
 
 
-def write(path, arrays, digest, start, stop):
-    """Write one shard, whole or not at all; the bytes depend on nothing but the arguments.
+def write(path, arrays, digest, items):
+    """Write one shard of ``items``, whole or not at all; the bytes depend on nothing but the arguments.
 
     Raises InputError when the disk is full or can't be written.
     """
     sums = {name: _checksum(name, array) for name, array in sorted(arrays.items())}
-    note = json.dumps({"key": digest, "items": [start, stop], "checksums": sums})
+    note = json.dumps({"key": digest, "items": items, "checksums": sums})
     content = save(arrays, {"foir": note})  # one entry: safetensors keeps no order among several
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(content)

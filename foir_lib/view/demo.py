@@ -4,6 +4,8 @@
 is made first, with progress bars.
 """
 
+import shutil
+import tempfile
 import webbrowser
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from voila.app import Voila
 from foir_lib.bench.runs.kernel import OffPath
 from foir_lib.files import notebooks_root
 
+COPY = "foir-demo-"  # how folders begin that hold a filled-in copy of a notebook for one page
 BATCH = "batch"  # cells for batch runs, which have no mouse: the page leaves them out
 LOCAL = (  # whatever a template asks for, nothing is fetched from elsewhere
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob: ws://127.0.0.1:* ws://localhost:*; frame-ancestors 'self'"
@@ -40,6 +43,14 @@ class Demo(Voila):
         if not self.extra_args:
             self.notebook_path = str(notebooks_root() / "02_demo.ipynb")
             prepare(self.notebook_path)
+
+    def start(self):
+        try:
+            super().start()
+        finally:
+            folder = Path(self.notebook_path or "").parent
+            if folder.name.startswith(COPY) and folder.parent == Path(tempfile.gettempdir()):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def setup_template_dirs(self):
         super().setup_template_dirs()

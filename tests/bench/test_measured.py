@@ -1,4 +1,4 @@
-"""Measured numbers: from runs to CSV and README's blocks, means over seeds by hand, damaged files."""
+"""Measured numbers: from runs to CSV and the blocks of docs/benchmarks.md, means over seeds by hand, damaged files."""
 
 import numpy as np
 import pandas as pd

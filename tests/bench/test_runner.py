@@ -628,7 +628,7 @@ def test_saved_files_by_hand(tmp_path):
     rows, mark = report.load(path)
     assert mark is None and rows["ours"].tolist() == [52.64, 50.04, 7.0]
     assert rows["difference"].tolist()[:2] == pytest.approx([-1.46, 0.04])
-    assert {p.name for p in tmp_path.iterdir()} == {"phs-1.json", "phs-1.csv", "phs-1.md", "phs-1.tex"}
+    assert {p.name for p in tmp_path.iterdir()} == {"phs-1.json", "phs-1.csv", "phs-1-wide.csv", "phs-1.md", "phs-1.tex"}
 
 
 def test_the_papers_numbers_stand_below_when_none_stands_beside(tmp_path):
@@ -700,7 +700,7 @@ def test_figures_become_files_and_stand_in_the_page(tmp_path):
     figure = Figure()
     figure.subplots().plot([1, 2])
     report.save(ROWS.assign(method=["<b>", "CBIR", "PHS"]), "phs-1", tmp_path, {"bars": figure})
-    assert (tmp_path / "phs-1-bars.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "phs-1-bars.png").read_bytes()[:4] == b"\x89PNG" and (tmp_path / "phs-1-bars.pdf").read_bytes()[:4] == b"%PDF"
     (tmp_path / "phs-2.json").write_text('{"rows": [')
     text = Page(tmp_path).write({"phs-a1": "it <broke>"}).read_text()
     assert "data:image/png;base64," in text and "&lt;b&gt;" in text and "<b>CBIR" not in text

@@ -1,11 +1,10 @@
 """Differences, bold numbers, verdicts and LaTeX, by hand on small tables."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from foir_lib.bench.runs import report
-from foir_lib.bench.runs.tables_text import BOLD, best, latex, pipes, verdicts
+from foir_lib.bench.runs.tables_text import BOLD, best, pipes, verdicts
 
 NAN = float("nan")
 
@@ -113,7 +112,7 @@ def test_markdown_latex_and_csv_hold_them(tmp_path):
     lines = (tmp_path / "phs-1.csv").read_text().splitlines()
     assert lines[0].split(",")[-2:] == ["low", "high"] and lines[5].endswith(",63.9,,+9.8,+12.9")
     tex = (tmp_path / "phs-1.tex").read_text()
-    assert r"d\_1 & m & MP@100 & 52.6 & 45.1 & \textbf{63.9} \\" in tex and r"\toprule" in tex
+    assert r"d\_1 & 52.6 & 45.1 & \textbf{63.9} & 63.9 & 64.9 & 64.8 \\" in tex and r"\toprule" in tex
     rows, _ = report.load(tmp_path / "phs-1.json")
     assert rows["low"].tolist() == pytest.approx(ROWS["low"].tolist(), nan_ok=True)
 
@@ -121,5 +120,3 @@ def test_markdown_latex_and_csv_hold_them(tmp_path):
 def test_cells_are_escaped():
     table = pd.DataFrame({"a|b": ["x|y\nz"], "50 %": [BOLD.format(1) + " & _"]})
     assert pipes(table) == "| a\\|b | 50 % |\n| --- | --- |\n| x\\|y z | **1** & \\_ |"
-    assert r"a|b & 50 \% \\" in latex(table) and r"\textbf{1} \& \_ \\" in latex(table)
-    assert np.all([line.count("&") - line.count(r"\&") == 1 for line in latex(table).splitlines() if "\\\\" in line])

@@ -110,20 +110,90 @@ def test_move_resize_undo_and_redo(canvas):
         assert kernel.value("len(heard)") == 12  # four edits, four steps back, four forth
 
 
-def test_several_prompts_on_one_picture_and_one_of_them_asks(canvas):
+def test_a_second_mark_takes_the_place_of_the_first_unless_several_are_wanted(canvas):
+    kinds = "[type(p).__name__ for p in canvas.prompts]"
     with canvas() as (hand, kernel):
         hand.drag((20, 20), (100, 100))
+        hand.drag((200, 50), (300, 150))
+        assert corners(kernel) == pytest.approx([200, 50, 300, 150], abs=1) and hand.prompts.count() == 1
+        hand.drag((20, 20), (100, 100), modifiers=["Shift"])
         hand.tool("point")
-        hand.drag((300, 200), (300, 200))
-        assert kernel.value("[type(p).__name__ for p in canvas.prompts]") == ["Box", "Point"]
-        assert kernel.value("str(canvas.prompt)").startswith("Point")
+        hand.press("a")
+        hand.drag((300, 250), (300, 250))
+        assert kernel.value(kinds) == ["Box", "Box", "Point"] and asking(hand) == [False, False, True]
+        hand.root.get_by_text("Point 3 of 3 asks").wait_for()
         hand.tool("box")
         hand.drag((50, 50), (50, 50))  # a click selects
-        assert kernel.value("canvas.state.selected") == 0
+        assert kernel.value("canvas.state.selected") == 1 and asking(hand) == [False, True, False]
+        hand.root.get_by_text("Box 2 of 3 asks").wait_for()
         hand.act("remove")
-        assert kernel.value("[type(p).__name__ for p in canvas.prompts]") == ["Point"]
+        assert kernel.value(kinds) == ["Box", "Point"]
+        hand.act("several")  # off: all others go
+        hand.tool("brush")
+        hand.drag((60, 200), (120, 200))
+        assert kernel.value(kinds) == ["Mask"] and hand.prompts.count() == 1
+        hand.press("Control+z")
+        assert kernel.value(kinds) == ["Box", "Point"]
         hand.act("clear")
         assert kernel.value("canvas.prompts") == [] and hand.prompts.count() == 0
+
+
+def asking(hand):
+    """Of each mark whether it is drawn solid; its lines are then the thicker ones."""
+    lines = hand.prompts.evaluate_all("all => all.map(p => [p.matches('.foir-selected'), parseFloat(getComputedStyle(p.querySelector('.foir-line')).strokeWidth)])")
+    assert all((width > 2) == solid for solid, width in lines)
+    return [solid for solid, _ in lines]
+
+
+@pytest.mark.parametrize("width", [320, 390, 480, 640, 900])
+def test_the_picture_stays_where_it_is_whatever_the_tool(canvas, width):
+    """Brush size and eraser come and go beside it; every control can be seen, none is under another."""
+    with canvas("voila", width=width) as (hand, kernel):
+        places = {}
+        for name in ("point", "box", "brush", "lasso"):
+            hand.tool(name)
+            places[name] = hand.surface.locator("image").bounding_box()
+            hand.drag((100, 100), (160, 150), (100, 160))
+            assert hand.surface.locator("image").bounding_box() == places[name]
+            assert hand.root.locator("[data-foir=brush-size]").is_visible() == (name == "brush")
+            assert hand.root.locator("[data-action=erase]").is_visible() == (name in ("brush", "lasso"))
+        assert len({tuple(place.values()) for place in places.values()}) == 1, places
+        boxes = hand.root.locator(".foir-bar button").evaluate_all("all => all.map(b => b.getBoundingClientRect().toJSON())")
+        for i, one in enumerate(boxes):
+            assert 0 <= one["left"] and one["right"] <= width
+            assert all(one["right"] <= b["left"] + 0.5 or b["right"] <= one["left"] + 0.5 or one["bottom"] <= b["top"] or b["bottom"] <= one["top"] for b in boxes[:i])
+
+
+def test_the_picture_outlives_themes_hidden_tabs_and_zoom(opened, write):
+    """Three canvases; after each of ten switches of the theme every one shows its own picture, seen in the pixels."""
+    colours = [(220, 20, 20), (20, 160, 40), (40, 60, 220)]
+    cells = [f"canvas{i} = PromptCanvas(Image.new('RGB', {SIZE}, {colour}), Box(10, 10, 60, 60))\ndisplay(canvas{i})" for i, colour in enumerate(colours)]
+    with opened("lab", write(PICTURE, *cells), height=2000) as (page, kernel):
+        page.locator(".foir-canvas").nth(2).wait_for()
+
+        def seen():
+            result = []
+            for i in range(3):
+                box = page.locator(".foir-canvas .foir-stage").nth(i).bounding_box()
+                shot = Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
+                result.append(sum(np.abs(np.asarray(shot).astype(int) - colours[i]).max(-1).ravel() < 12) / (shot.width * shot.height))
+            return result
+
+        until(lambda: min(seen()) > 0.8, 30, seen)
+        for n in range(10):
+            theme = "Dark" if n % 2 == 0 else "Light"
+            page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}}).then(() => null)")
+            page.wait_for_function(f"document.body.dataset.jpThemeLight === '{str(theme == 'Light').lower()}'")
+            until(lambda: min(seen()) > 0.8, 10, seen)
+        stage = page.locator(".foir-canvas .foir-stage")
+        for style, back in (("display: none", ""), ("width: 0", ""), ("zoom: 0.5", "zoom: 1")):
+            page.evaluate("style => document.querySelectorAll('.foir-canvas').forEach(e => (e.parentElement.style.cssText = style))", style)
+            page.wait_for_timeout(150)
+            if "zoom" in style:
+                assert min(seen()) > 0.8
+            page.evaluate("style => document.querySelectorAll('.foir-canvas').forEach(e => (e.parentElement.style.cssText = style))", back)
+            until(lambda: min(seen()) > 0.8, 10, seen)
+        assert stage.count() == 3
 
 
 def test_a_painted_mask_covers_its_strokes_and_can_be_erased(canvas):
@@ -164,14 +234,44 @@ def test_the_keyboard_alone_draws_moves_resizes_and_removes(canvas):
         assert corners(kernel) == pytest.approx(np.add(drawn, [2, 10, 2, 10]))
         hand.press("Alt+ArrowLeft", "Alt+Shift+ArrowDown")
         assert corners(kernel) == pytest.approx(np.add(drawn, [2, 10, 1, 20]))
-        hand.press("Escape")
-        assert kernel.value("canvas.prompt is None and len(canvas.prompts) == 1")
-        hand.press("]", "Delete")
+        asked = kernel.value("len(heard)")
+        hand.press("Escape", "Enter")  # nothing is under way; the box asks once more
+        assert kernel.value("[len(canvas.prompts), len(heard)]") == [1, asked + 1]
+        for key, tool, kind in (("p", "point", "Point"), ("m", "brush", "Mask"), ("l", "lasso", "Mask"), ("b", "box", "Box")):
+            hand.press(key)
+            assert hand.root.locator(f"[data-tool={tool}]").get_attribute("aria-pressed") == "true"
+            hand.press("Enter")
+            assert kernel.value("[type(p).__name__ for p in canvas.prompts]") == [kind]
+        hand.press("Shift+Enter", "a", "p", "Enter")
+        assert kernel.value("[type(p).__name__ for p in canvas.prompts]") == ["Box", "Box", "Point"]
+        hand.press("[", "Delete")
+        assert kernel.value("[[type(p).__name__ for p in canvas.prompts], canvas.state.selected]") == [["Box", "Point"], 1]
+        hand.press("Control+z", "Control+z", "Control+Shift+Z", "]", "Delete", "Delete", "Delete")
         assert kernel.value("canvas.prompts") == []
         assert hand.page.locator(".jp-Cell").count() == 2  # JupyterLab's own keys stayed out
-        for name in ("tool=point", "action=undo", "action=upload"):
+        assert hand.page.locator(".jp-Cell .jp-mod-selected").count() <= 1 and hand.page.locator(".jp-CodeCell").count() == 2
+        for name in ("tool=point", "action=undo", "action=upload", "action=several", "action=ask", "action=keys"):
             assert hand.root.locator(f"[data-{name}]").get_attribute("aria-label")
         assert "a red rectangle" in hand.surface.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("front_end", ["lab", "voila"])
+def test_all_keys_are_shown_by_a_question_mark_and_go_by_escape(canvas, front_end):
+    with canvas(front_end) as (hand, kernel):
+        hand.drag((30, 40), (330, 240))
+        dialog = hand.root.get_by_role("dialog", name="Keys of the canvas")
+        for show in (lambda: hand.page.keyboard.press("?"), lambda: hand.root.locator("[data-action=keys]").click()):
+            show()
+            dialog.wait_for()
+            words = dialog.inner_text()
+            for key in ("P, B, M, L", "Enter", "Delete", "Ctrl+Z", "Arrow keys", "Alt + arrow keys", "Escape"):
+                assert key in words
+            assert dialog.evaluate("e => e.contains(document.activeElement) && getComputedStyle(e).backgroundColor !== 'rgba(0, 0, 0, 0)'")
+            hand.page.keyboard.press("Delete")  # no key of the canvas now
+            hand.page.keyboard.press("Escape")
+            dialog.wait_for(state="hidden")
+        assert corners(kernel) == pytest.approx([30, 40, 330, 240], abs=1)
+        assert hand.page.locator(".foir-canvas").count() == 1
 
 
 def test_escape_during_a_drag_cancels_it(canvas):
@@ -188,8 +288,9 @@ def test_escape_during_a_drag_cancels_it(canvas):
         assert corners(kernel) == pytest.approx([300, 200, 350, 250], abs=1)
 
 
-def test_a_finger_draws_and_two_fingers_zoom(canvas):
-    with canvas("voila", has_touch=True) as (hand, kernel):
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_finger_draws_and_two_fingers_zoom(canvas, width):
+    with canvas("voila", has_touch=True, width=width) as (hand, kernel):
         chrome = hand.page.context.new_cdp_session(hand.page)
 
         def touch(kind, *points):
@@ -208,6 +309,48 @@ def test_a_finger_draws_and_two_fingers_zoom(canvas):
         touch("End")
         assert kernel.value("len(canvas.prompts)") == 1
         until(lambda: shown_width(hand) > 1.2 * wide, 10, "two fingers don't zoom")
+
+
+THINGS = """from foir_lib.view.widgets.things import Annotated
+array = np.zeros((300, 400), bool)
+array[60:150, 120:220] = True
+items, masks = [(0, (120, 60, 220, 150), "rectangle"), (1, (300, 200, 380, 280), "field")], {0: Mask(array), 1: None}
+canvas = PromptCanvas(picture, label="a red rectangle", tool="point", grid=(3, 4))
+display(canvas)"""
+
+
+def test_a_click_takes_the_thing_whose_outline_is_shown_before(opened, write):
+    with opened("lab", write(PICTURE, THINGS)) as (page, kernel):
+        hand = Hand(page, SIZE)
+        outline, words = hand.surface.locator(".foir-thing.foir-line"), hand.root.locator("[data-foir=takes]")
+        extent = "e => { const b = e.getBBox(); return [b.x, b.y, b.x + b.width, b.y + b.height]; }"
+        page.mouse.move(*hand.screen((350, 40)))  # no taker: the window of 3 x 3 patches of 100 x 100 pixels, clipped
+        until(lambda: outline.evaluate(extent) == [200, 0, 400, 200], 20, lambda: outline.evaluate(extent))
+        hand.drag((350, 40), (350, 40))
+        assert kernel.value("str(canvas.prompt)").startswith("Point") and hand.prompts.locator(".foir-dash").count() == 2
+        kernel.run("canvas.taker, canvas.takes = Annotated(lambda: items, masks.get), 'the annotated object'")
+        page.mouse.move(*hand.screen((150, 100)))
+        words.filter(has_text="rectangle, a mask annotated in the set").wait_for()
+        assert outline.evaluate(extent) == pytest.approx([120, 60, 220, 150], abs=1)
+        assert kernel.value("len(canvas.prompts)") == 1  # nothing is taken yet
+        hand.drag((150, 100), (150, 100))
+        assert kernel.value("canvas.prompt is masks[0] and len(canvas.prompts) == 1")
+        page.mouse.move(*hand.screen((350, 250)))
+        words.filter(has_text="field, a box annotated in the set").wait_for()
+        page.keyboard.down("Alt")
+        hand.drag((150, 101), (150, 101))
+        page.keyboard.up("Alt")
+        hand.says("click another place")  # of the mask nothing would be left
+        assert kernel.value("canvas.prompt is masks[0]")
+        hand.drag((350, 250), (350, 250), modifiers=["Shift"])
+        assert kernel.value("len(canvas.prompts)") == 1 and kernel.value("int(canvas.prompt.array.sum())") == 90 * 100 + 80 * 80
+        assert hand.prompts.locator(".foir-click").count() == 2
+        hand.press("n")
+        hand.drag((340, 240), (340, 240))
+        assert kernel.value("int(canvas.prompt.array.sum())") == 90 * 100
+        hand.press("n", "b")
+        page.mouse.move(*hand.screen((150, 100)))
+        until(lambda: outline.get_attribute("d") == "", 10, "an outline though the tool is the box")
 
 
 # ---- photographs, good and bad
@@ -298,6 +441,7 @@ def test_a_slow_kernel_never_stops_the_hand_and_only_the_last_edit_is_computed(c
     go = tmp_path / "go"
     wait = f"import pathlib, time\ndef wait(*_):\n    while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.02)\n"
     with canvas(front_end) as (hand, kernel):
+        hand.root.locator("[data-action=several]").click()
         hand.drag((10, 10), (60, 60))
         if front_end == "lab":
             kernel.run(wait + "canvas.on_change(wait)")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def locked():
 
 def test_the_lock_holds_every_dependency_within_its_range():
     lock = locked()
-    for line in project()["dependencies"] + project()["optional-dependencies"]["dev"]:
+    for line in [*project()["dependencies"], *chain(*project()["optional-dependencies"].values())]:
         wanted = Requirement(line)
         chosen = lock[canonicalize_name(wanted.name)]
         assert re.fullmatch(r"==[0-9][0-9a-z.]*", chosen), (
@@ -63,7 +64,7 @@ def test_the_lock_names_no_place():
 
 def test_what_is_imported_is_declared():
     own = {"foir_lib"} | {path.stem for path in (ROOT / "tests").rglob("*.py")}
-    modules = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "cv2": "opencv-python-headless", "pi_heif": "pi-heif"}
+    modules = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "cv2": "opencv-python-headless", "pi_heif": "pi-heif", "yaml": "pyyaml"}
     declared = {Requirement(d).name for d in project()["dependencies"]}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -117,6 +118,7 @@ def files_below(folder, pattern="*"):
 def test_the_wheel_holds_code_weights_static_files_manifests_and_notebooks(wheel):
     package = files_below(PACKAGE)
     manifests = files_below(ROOT / "data_manifests", "*.json") | files_below(ROOT / "data_manifests", "*.csv")
+    manifests |= {path for path in files_below(ROOT / "data_manifests") if path.parts[0] == "samples"}
     notebooks = files_below(ROOT / "notebooks", "*.ipynb")
     beside = {"data_manifests": manifests, "notebooks": notebooks}
     expected = package | {Path(name) / path for name, paths in beside.items() for path in paths}

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "foir_lib"
 TOP = {
     "README.md", "environment.yml", "pyproject.toml", "requirements.lock", "Makefile", "notebooks", "foir_lib",
     "data_manifests", "tests", "LICENSE", "CITATION.cff", "CHANGELOG.md",
-    "CONTRIBUTING.md", ".ci", ".gitignore", "docs",
+    "CONTRIBUTING.md", "NOTICE", ".ci", ".gitignore", "docs", "mkdocs.yml",
 }  # fmt: skip
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -80,12 +80,13 @@ def test_nothing_else_stands_at_the_top():
 # ---- commands
 
 
-def test_commands_of_the_readme_exist():
-    text = (ROOT / "README.md").read_text()
+def test_commands_of_readme_and_docs_exist():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "tests" / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(path.read_text() for path in pages)
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     told = set(re.findall(r"\bmake ([a-z]+)\b(?=[`\s]*(?:$|#|\\))", text, re.MULTILINE))
     told |= set(re.findall(r"`make ([a-z]+)", text))
-    assert {"reproduce", "test"} <= told, "the README names make reproduce and make test"
+    assert {"reproduce", "test"} <= told and len(pages) > 8
     assert told <= targets, f"not in the Makefile: {told - targets}"
     from typer.main import get_command
 

@@ -1,4 +1,4 @@
-"""The README is run: its Python blocks as they stand, its commands as far as that they are well-formed."""
+"""README and docs/ are run: their Python blocks as they stand, their commands as far as that they are well-formed."""
 
 import json
 import os
@@ -16,29 +16,51 @@ from foir_lib import cli, registry
 from foir_lib.bench.runs import runner
 from foir_lib.data.getting import download
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-SHELL = "".join(re.findall(r"^```(?:bash|sh|console)\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
-COMMANDS = [line for line in SHELL.splitlines() if re.match(r"\s*(\$ )?foir ", line)]
-COMMANDS += re.findall(r"`(foir [a-z][^`]*)`", README)
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+BLOCKS = [(name, *block) for name, text in PAGES.items() for block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)]
+PYTHON = [pytest.param(block, id=name) for name, language, block in BLOCKS if language == "python"]
+LINES = [line for _, language, block in BLOCKS if language in ("bash", "sh", "console") for line in block.replace("\\\n", "").splitlines()]
+COMMANDS = [line for line in LINES if re.match(r"\s*(\$ )?foir ", line)]
+COMMANDS += [command for text in PAGES.values() for command in re.findall(r"`(foir [a-z][^`]*)`", text)]
+COMMANDS = list(dict.fromkeys(COMMANDS))
 
 
-def test_the_readme_has_python_and_commands():
-    assert PYTHON and any("reproduce" in line for line in COMMANDS)
+def test_readme_and_docs_have_python_and_commands():
+    assert {block.id for block in PYTHON} >= {"README.md", "your-own.md", "memory.md"}
+    assert any("reproduce" in line for line in COMMANDS) and any("cutout" in line for line in COMMANDS)
+
+
+def test_the_readme_is_three_screens_with_a_picture_and_what_was_not_run():
+    """Whoever reads the first screen knows what it is, how to get it, what it takes, and what nobody has run yet."""
+    lines = README.splitlines()
+    assert len(lines) <= 130 and len(README.split()) <= 1000
+    first = "\n".join(lines[:25])
+    for needed in ("git clone", "make demo", "GB", "minutes", "**Not run", "(docs/not-run.md)"):
+        assert needed in first, f"not on the first screen: {needed}"
+    (picture,) = re.findall(r"!\[(.+?)\]\((.+?)\)", first)
+    assert len(picture[0]) > 40, "the picture says in words what it shows"
+    assert all(f"(docs/{name})" in README for name in PAGES if name != "README.md"), "every page is named"
+
+
+def test_every_notebook_is_on_the_map():
+    told = README + PAGES["notebooks.md"].replace("(../", "(") + PAGES["teaching.md"].replace("(../", "(")
+    notebooks = [path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").rglob("*.ipynb") if path.parent.name[0] != "."]
+    assert len(notebooks) > 40 and not [path for path in notebooks if f"({path})" not in told]
 
 
 def test_papers_of_methods_and_lessons_stand_in_the_citation():
     """By their arXiv numbers; nothing else of a paper is written one way everywhere."""
-    root = Path(__file__).parents[2]
     folders = ("foir_lib/methods", "foir_lib/retrievers", "foir_lib/search", "notebooks")
-    texts = [path.read_text() for folder in folders for path in (root / folder).rglob("*.*") if path.suffix in (".py", ".ipynb")]
-    cited = {number for text in [README, *texts] for number in re.findall(r"(?i)\barxiv[: ]{1,2}(\d{4}\.\d{5})\b", text)}
+    texts = [path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".ipynb")]
+    cited = {number for text in [*PAGES.values(), *texts] for number in re.findall(r"(?i)\barxiv[: ]{1,2}(\d{4}\.\d{5})\b", text)}
     assert {"2404.03214", "2504.01348", "2512.12610"} <= cited
-    assert cited <= set(re.findall(r'"arXiv:([\d.]+)"', (root / "CITATION.cff").read_text()))
+    assert cited <= set(re.findall(r'"arXiv:([\d.]+)"', (ROOT / "CITATION.cff").read_text()))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
+@pytest.mark.parametrize("block", PYTHON)
 def test_python_blocks_run(block, tmp_path):
     done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -60,7 +82,7 @@ print(json.dumps(both))
 
 @pytest.mark.slow
 def test_the_plug_in_stands_in_a_table_beside_phs(tmp_path):
-    (plugin,) = [block for block in PYTHON if "@register(" in block]
+    (plugin,) = [block for *_, block in BLOCKS if "@register(" in block]
     (tmp_path / "mine.py").write_text(plugin, encoding="utf-8")
     environment = os.environ | {"FOIR_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-c", IN_A_TABLE]

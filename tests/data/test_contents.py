@@ -83,16 +83,14 @@ def test_what_cannot_be_read(tmp_path):
         contents.digests([str(tmp_path / "pipe.jpg")], "test")
 
 
-@given(st.binary(min_size=1, max_size=300), st.data())
+@given(st.binary(min_size=1, max_size=300), st.sampled_from([1, 20_000]), st.data())
 @settings(max_examples=50, deadline=None)
-def test_any_change_is_another_digest(tmp_path_factory, content, data):
-    path, places = tmp_path_factory.mktemp("x") / "a", contents.BLOCKS * contents.BLOCK
-    content = content * data.draw(st.sampled_from([1, 1000]))
+def test_any_change_is_another_digest(tmp_path_factory, content, times, data):
+    path, content = tmp_path_factory.mktemp("x") / "a", content * times
     path.write_bytes(content)
     before = contents.digest(path)
     other = bytearray(content)
-    at = data.draw(st.integers(0, min(len(other), places) - 1)) if len(other) <= places else data.draw(st.sampled_from([0, len(other) - 1]))
-    other[at] ^= data.draw(st.integers(1, 255))
+    other[data.draw(st.integers(0, len(other) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(other)
     assert contents.digest(path) != before
     path.write_bytes(content)
@@ -101,12 +99,35 @@ def test_any_change_is_another_digest(tmp_path_factory, content, data):
     assert contents.digest(path) != before
 
 
+def test_of_a_folder_that_was_changed_only_what_is_new_is_read(tmp_path):
+    folder = album(tmp_path / "photos", 0)
+    read = []
+
+    def each(kind="k"):
+        del read[:]
+        paths = [str(path) for path in sorted(folder.iterdir())]
+        values = contents.each(kind, paths, lambda path: read.append(Path(path).name) or Path(path).read_bytes()[-4:], "test")
+        assert values == [Path(path).read_bytes()[-4:] for path in paths]
+        return sorted(read)
+
+    assert each() == ["a.bmp", "b.bmp", "c.bmp"] and each() == [] and each("other") == ["a.bmp", "b.bmp", "c.bmp"]
+    shutil.copy(folder / "a.bmp", folder / "d.bmp")
+    (folder / "b.bmp").unlink()
+    (folder / "c.bmp").write_bytes((folder / "c.bmp").read_bytes()[:-4] + b"abcd")
+    assert each() == ["c.bmp", "d.bmp"] and each() == []
+    (folder / "d.bmp").rename(folder / "e.bmp")
+    assert each() == ["e.bmp"]
+    assert contents.each("none", [str(folder / "a.bmp")], lambda path: None, "test") == [None]
+    assert contents.each("none", [str(folder / "a.bmp")], lambda path: b"12", "test") == [b"12"], "what couldn't be read is tried again"
+    assert contents.each("none", [], None, "test") == []
+
+
 def test_a_flipped_bit_in_what_was_remembered_changes_nothing(tmp_path, cache):
     folder = album(tmp_path / "photos", 0)
     paths = [str(path) for path in sorted(folder.iterdir())]
     sizes, key = pictures.sizes(paths, "test"), load_set("folder", root=folder).fingerprint
-    files = [path for kind in ("headers", "contents") for path in Path(cache, kind).iterdir()]
-    assert len(files) == 2
+    files = [path for kind in ("headers", "decoded", "contents") for path in Path(cache, kind).iterdir()]
+    assert len(files) == 3
     for path in files:
         whole = path.read_bytes()
         for at in (0, len(whole) // 2, len(whole) - 3, len(whole) - 1):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts_made import labelme, labelme_root, roboflow_root, shape, voc_beside, yolo_root  # noqa: F401
 from pycocotools import mask as rle
 from test_davis import davis  # noqa: F401
 from test_landmark_readers import google, oxford, roxford, sfm  # noqa: F401
@@ -54,6 +55,10 @@ READERS = {  # name -> fixture with a whole set, what of it is damaged, how it i
     "visual-genome": ("vg_root", "*.*", partial(load_set, "visual-genome", n_categories=3)),
     "folder, csv": ("photos", "boxes.csv", partial(load_set, "folder")),
     "folder, json": ("photos", "boxes.json", partial(opened_with_masks, "folder")),
+    "folder, yolo": ("yolo_root", "**/*.[ty]*", partial(opened_with_masks, "folder")),
+    "folder, voc": ("voc_beside", "**/*.xml", partial(load_set, "folder")),
+    "folder, labelme": ("labelme_root", "*.json", partial(opened_with_masks, "folder")),
+    "folder, roboflow": ("roboflow_root", "**/*.csv", partial(load_set, "folder")),
     "revisited": ("roxford", "*.pkl", partial(load_set, "roxford5k")),
     "revisited, arrays": ("roxford", "*.pkl", partial(load_set, "roxford5k")),
     "proxford, pairs": ("proxford", "*.npy", partial(opened_with_masks, "proxford5k")),
@@ -191,7 +196,11 @@ def prepare(reader, root):
         truth = pickle.loads((root / "gnd_roxford5k.pkl").read_bytes())
         grades = [{key: np.array(rows, np.float64 if key == "bbx" else np.int32) for key, rows in one.items()} for one in truth["gnd"]]
         (root / "gnd_roxford5k.pkl").write_bytes(pickle.dumps({**truth, "imlist": np.array(truth["imlist"]), "gnd": grades}))
-    if reader.startswith(("folder", "guest")):
+    if reader == "folder, yolo":
+        write(root / "labels/val/b.txt", "1 0.1 0.2 0.5 0.2 0.5 0.4\n0 0.3 0.3 0.4 0.2\n")
+    if reader == "folder, labelme":
+        write(root / "c.json", labelme("c.jpg", [shape("cup", [[9, 9], [40, 9], [40, 30]], "polygon"), shape("pot", [[50, 50], [60, 60]], "circle")], (200, 100)))
+    if reader.startswith(("folder, csv", "folder, json", "guest")):
         write(root / "boxes.csv", "image,label,x0,y0,x1,y1\nb.JPG,dog,1,2,20,15\ntrip/a.png,cat,0,0,40,30\n")
     if reader == "folder, json":
         images = [{"id": i, "file_name": name, "width": 40, "height": 30} for i, name in enumerate(("b.JPG", "trip/a.png"))]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from foir_lib.errors import InputError
-from foir_lib.prompts import Box, Mask, Point, crop
+from foir_lib.prompts import Box, Mask, Point, crop, patch_shares
 
 
 def drawn(*rows):
@@ -407,3 +407,11 @@ def test_two_levels_are_a_mask_in_any_type(width, height, seed, top):
     inside[0, 0] = True
     for kind in (np.uint8, np.int16, np.float32, np.int64):
         np.testing.assert_array_equal(Mask((inside * np.uint8(top)).astype(kind)).array, inside)
+
+
+@pytest.mark.parametrize(("shape", "grid"), [((7, 5), (3, 4)), ((3, 2), (7, 5)), ((12, 8), (3, 4)), ((1, 1), (3, 2)), ((9, 11), (1, 1))])
+def test_shares_of_patches_are_means_of_pixels_cut_into_small_squares(shape, grid):
+    """Every pixel becomes rows x columns squares, of which each patch holds a whole number."""
+    pixels = np.random.default_rng(sum(shape)).random(shape) > 0.5
+    squares = np.kron(pixels, np.ones(grid)).reshape(grid[0], shape[0], grid[1], shape[1])
+    np.testing.assert_allclose(patch_shares(pixels, grid), squares.mean((1, 3)), atol=1e-12)

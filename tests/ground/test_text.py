@@ -4,13 +4,14 @@ import re
 import unicodedata
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from hostile import NAMES
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from foir_lib.text import LONGEST, markup, one_line
+from foir_lib.text import LONGEST, markup, one_line, percent, points
 
 ANY = st.one_of(st.sampled_from(list(NAMES.values())), st.text(max_size=300), st.text(st.sampled_from("<>&'\"\n\u202e\ud800א{}$"), max_size=40))
 
@@ -57,3 +58,18 @@ def test_names_come_out_as_they_are(name):
     words = read(markup("{}", NAMES[name]))[1]
     if len(NAMES[name]) < 200:
         assert re.sub(r"\\(x..|u....)", "", words).split() == re.sub(r"[\x00-\x08\x1b\x9b\u2000-\u206f\ud800-\udfff]", "", NAMES[name]).split()
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.7, "70 %"), (0.526, "52.6 %"), (0.0, "0 %"), (1, "100 %"), (0.00004, "0.0 %"), (np.float32(0.1), "10 %"), (1 / 3, "33.3 %"), (0.98, "98 %"), (0.97996, "98.0 %")],
+)
+def test_a_share_reads_the_same_wherever_it_stands(share, text):
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("gain", "text"), [(0.4, "+40"), (-0.36, "−36"), (0.123, "+12.3"), (0.0, "+0"), (-0.0004, "+0.0"), (-0.0006, "−0.1"), (0.7 - 0.3, "+40")]
+)
+def test_a_gain_has_a_sign(gain, text):
+    assert points(gain) == text

@@ -199,10 +199,10 @@ PATHS = {
     "info_nce": ([], lambda: info_nce(on(3, 5), mask(3, 5), mask(3, 5))),
     "knn.to_matrix": ([True], lambda: knn.to_matrix(np.zeros((4, 8)), "Query descriptors", "cuda")),
     "knn.empty": ([], lambda: knn.empty(2, 3, "cuda")),
-    "knn.update": ([0], lambda: updated(3)),
-    "knn.update, ties": ([1], lambda: updated(3)),
-    "knn.update, some rows": ([], lambda: updated(5, ids(2))),
-    "knn.update, all rows": ([], lambda: updated(5)),
+    "knn.update": ([True, 0], lambda: updated(3)),
+    "knn.update, ties": ([True, 1], lambda: updated(3)),
+    "knn.update, some rows": ([True], lambda: updated(5, ids(2))),
+    "knn.update, all rows": ([True], lambda: updated(5)),
     "clusters.coattended": ([], lambda: clusters.coattended(torch.zeros(2, 8), STORED, np.zeros((2, 4), int), "cuda")),
 }  # fmt: skip
 ON_CPU = {"clusters.coattended"}  # where the result is handed back on the CPU

@@ -75,7 +75,7 @@ def test_it_opens_with_title_imports_and_parameters(path):
     assert notebook.cells[0].cell_type == "markdown"
     assert re.match(r"# \S", first[0]), "the first cell begins with a title"
     assert re.match(r"> \S", first[1]), "a blockquote follows the title"
-    assert not first[2].startswith(">"), "the blockquote has one line, the paper follows"
+    assert not any(line.startswith(">") for line in first[2:3]), "the blockquote has one line, the paper follows"
     imports, given, *_ = code_of(notebook)
     kinds = {type(node) for node in ast.parse(imports.source).body}
     assert kinds <= {ast.Import, ast.ImportFrom}, "the first code cell holds imports alone"

@@ -18,7 +18,7 @@ TESTS = Path(__file__).parents[1]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "full"])
-@pytest.mark.parametrize("what", ["features", "cached", "drawn", "download"])
+@pytest.mark.parametrize("what", ["features", "by_content", "cached", "drawn", "download"])
 def test_stopped_between_any_two_changes_of_files(what, how, tmp_path):
     paths = [str(TESTS), str(TESTS / "data"), str(files.PACKAGE.parent)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "FOIR_CACHE": str(tmp_path / "cache")}
@@ -54,6 +54,41 @@ def features(home):
         build()
         assert made.read_text().split().count("0") == 0, "what is whole isn't made again"
         assert build().read("x").tolist() == list(range(5)) and build().read("y").shape == (5, 3)
+
+    return build, begin, check
+
+
+def by_content(home):
+    import numpy as np
+
+    from foir_lib.store import by_content
+
+    made, after = home.with_name(f"{home.name}-made"), list("bcxdea")
+
+    def make(contents):
+        def rows(at):
+            for row in at:
+                with made.open("a") as file:
+                    file.write(contents[row])
+                yield {"x": np.array([[ord(contents[row]), row * 0.0]])}
+
+        return rows
+
+    def build(contents=after):
+        return by_content.build({"what": "x"}, contents, make(contents), root=home / "f", shard=2, progress=False)
+
+    def begin():
+        """Before the folder was changed; of three shards one is damaged and one missing."""
+        shutil.rmtree(home / "f", ignore_errors=True)
+        _, damaged, missing = sorted(build(list("abcde")).folder.glob("*.safetensors"))
+        damaged.write_bytes(damaged.read_bytes()[:-1])
+        missing.unlink()
+        made.unlink()
+
+    def check():
+        build()
+        assert build().read("x").tolist() == [[ord(content), 0.0] for content in after]
+        assert made.read_text().count("x") in (1, 2), "at most once more than it was stored"
 
     return build, begin, check
 

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from foir_lib.bench import limits
 from foir_lib.bench.runs import minutes, report, stamp
 from foir_lib.bench.runs.kernel import Kernel
-from foir_lib.bench.runs.page import Page
+from foir_lib.bench.runs.page import Page, own
 from foir_lib.bench.tables.catalogue import title
 from foir_lib.errors import FoirError, IntegrityError
 from foir_lib.files import remove_stale
@@ -196,7 +196,7 @@ def settle(folder: Path) -> None:
     for ready in sorted((folder / READY).glob("*")):
         table, rows = ready.name, ready / f"{ready.name}.json"
         if rows.is_file():
-            for old in [folder / f"{table}.failed.ipynb", *folder.glob(f"{table}-*.png")]:
+            for old in [folder / f"{table}.failed.ipynb", *(path for ending in (".png", ".pdf", ".csv") for path in own(folder, table, ending))]:
                 if not (ready / old.name).is_file():
                     old.unlink(missing_ok=True)
             os.replace(rows, folder / rows.name)

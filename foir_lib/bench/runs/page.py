@@ -1,14 +1,17 @@
 """report.html: the tables and figures of one run on one page that needs nothing else and grows while the run goes on."""
 
 import base64
+import hashlib
 import re
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
+from PIL import Image
 
-from foir_lib.bench.runs import minutes, report
+from foir_lib.bench import agreement, published
+from foir_lib.bench.runs import layout, minutes, report
 from foir_lib.bench.runs.tables_text import BOLD
 from foir_lib.bench.tables.catalogue import EVERY, title
 from foir_lib.errors import IntegrityError
@@ -19,6 +22,8 @@ TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True,
     finalize=lambda value: one_line(value, SENTENCE) if isinstance(value, str) and not isinstance(value, Markup) else value,
 )  # fmt: skip
+SCRIPT = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
+DIGEST = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()  # the page runs this script and no other
 
 
 class Page:
@@ -29,7 +34,7 @@ class Page:
 
     def __init__(self, folder: str | Path, needing: dict[str, str] | None = None):
         self.needing = needing or {}
-        self.folder, self.results, self.damaged, self._sections, self._minutes = Path(folder), {}, {}, {}, {}
+        self.folder, self.results, self.damaged, self._sections, self._minutes, self._pairs = Path(folder), {}, {}, {}, {}, {}
         for path in [self.folder / f"{table}.json" for table in EVERY]:
             if path.is_file():
                 try:
@@ -46,7 +51,8 @@ class Page:
             words, took = _words(stamp), minutes.took(stamp["seconds"]) if stamp else ""
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"The stamp of {table}.json lacks something ({error!r}): run it again.") from error
-        self._sections[table], self._minutes[table] = self._section(table, rows, words), took
+        self._pairs[table], self._minutes[table] = agreement.beside_paper(rows), took
+        self._sections[table] = self._section(table, rows, words)
         self.results[table] = rows, stamp
         self.damaged.pop(table, None)
 
@@ -63,22 +69,49 @@ class Page:
             name=self.folder.resolve().name, failures=failures, running=running, logs=logs,
             n_good=len(names) - len(failures.keys() & set(names)),
             sections={table: self._sections[table] for table in names}, title=title,
-            minutes=self._minutes, needing=self.needing,
+            minutes=self._minutes, needing=self.needing, paper=self._paper(names), script=Markup(SCRIPT), digest=DIGEST,
         )  # fmt: skip
         atomic_write(self.folder / "report.html", text)
         return self.folder / "report.html"
 
+    def _paper(self, names):
+        """What the top of the page says of all tables beside the papers': tables, sentence, those that point the other way; None where none can be compared."""
+        pairs = {name: self._pairs[name] for name in names if len(self._pairs[name])}
+        if not pairs:
+            return None
+        every = pd.concat(pairs.values(), ignore_index=True)
+        without = [name for name in names if name not in pairs and name in published.tables() and "x" not in self.results[name][0]]
+        return {"summary": agreement.summary(every), "other": layout.parted(agreement.parted(every)), "without": without,
+                "counts": {name: agreement.counted(part) for name, part in pairs.items()}}  # fmt: skip
+
     def _section(self, table, rows, words):
         """The HTML of one table."""
         pictures = {
-            f"{title(table)}: {path.stem.removeprefix(table).strip('-')}": Markup(base64.b64encode(path.read_bytes()).decode())
-            for path in sorted(self.folder.glob(f"{table}-*.png"))
+            _words_of(path) or f"{title(table)}: {path.stem.removeprefix(table).strip('-')}": Markup(base64.b64encode(path.read_bytes()).decode())
+            for path in own(self.folder, table, ".png")
         }
-        files = [f"{table}.{ending}" for ending in ("ipynb", "csv", "md", "tex", "json")]
+        files = [self.folder / f"{table}{ending}" for ending in (".ipynb", ".csv", "-wide.csv", "-paper.csv", ".md", ".tex", ".json")]
+        texts = {ending: Markup(escape(text)) for ending, text in report.pasted(rows).items()}
         return Markup(TEMPLATES.get_template("section.html.j2").render(
-            report=report, title=title(table), rows=rows, pictures=pictures, stamp=words, bold=BOLD, look=EVERY[table].look,
-            files=[file for file in files if (self.folder / file).is_file()],
+            report=report, layout=layout, agreement=agreement, table=table, title=title(table), rows=rows, pictures=pictures, stamp=words, bold=BOLD,
+            look=EVERY[table].look, pairs=self._pairs[table], texts=texts,
+            files=[file.name for file in [*files, *own(self.folder, table, ".pdf")] if file.is_file()],
         ))  # fmt: skip
+
+
+def own(folder: Path, table: str, ending: str) -> list[Path]:
+    """The files ``<table>-<name><ending>`` in a folder, in order, without those of a table whose id begins with the same: px-davis, px-davis-lost."""
+    others = tuple(f"{other}{mark}" for other in EVERY if other.startswith(f"{table}-") for mark in "-.")
+    return [path for path in sorted(folder.glob(f"{table}-*{ending}")) if not path.name.startswith(others)]
+
+
+def _words_of(path):
+    """What a PNG says that it shows, or "" for none."""
+    try:
+        with Image.open(path) as picture:
+            return str(picture.info.get(report.ALT, ""))
+    except (OSError, ValueError, SyntaxError):
+        return ""
 
 
 def _words(stamp):

@@ -5,12 +5,15 @@ import json
 import time
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_scalar
 
+from foir_lib.bench.agreement import beside_paper, summary
 from foir_lib.bench.published import beside, published, tables
-from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, best, latex, number, pipes, plain, with_differences
+from foir_lib.bench.runs import layout
+from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, cells, number, pipes, plain, with_differences
 from foir_lib.bench.tables.catalogue import EVERY, find, title
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import as_path, atomic_write, try_place
@@ -21,6 +24,7 @@ KEYS = ["table", "dataset", "model", "method", "metric"]
 SCORES = ["published", "ours", "difference"]
 NUMBERS = ["published", "ours", "low", "high", "spread", "x"]
 BOUNDS = ["low", "high"]  # of the 95 % interval of the difference to the first method, percent points
+ALT = "Description"  # in a PNG: what it shows, in words
 HANDED = "run.json"  # in the folder that a notebook writes to
 
 
@@ -48,26 +52,41 @@ def _handed(out):
 
 
 def save(rows: pd.DataFrame, table: str, out: str | Path, figures: dict | None = None) -> Path:
-    """Write ``<table>.json``, ``.csv``, ``.md``, ``.tex`` and a PNG per figure into the folder ``out``.
+    """Write ``<table>.json``, ``.csv``, ``.md``, ``.tex``, ``-wide.csv``, where there are numbers of the paper to stand beside ours
+    ``-paper.csv``, and a PNG and a PDF per figure into the folder ``out``.
 
     ``rows``: long format with the columns :data:`KEYS`, "ours", and where known "published" (percent), besides any others
     such as x, n_queries, n_database; "difference" is computed. ``figures``: name -> matplotlib Figure, written as
-    ``<table>-<name>.png``. Each file appears whole or not at all; the JSON, which holds unrounded rows without NaN and
+    ``<table>-<name>.png`` and ``.pdf``. Each file appears whole or not at all; the JSON, which holds unrounded rows without NaN and
     the stamp of :func:`hand_over` (None without), comes last. Returns its path. Raises InputError for rows that lack a
     column, are none, repeat a cell or belong to another table.
     """
     rows, folder = checked(rows, table), as_path(out)
     for name, figure in (figures or {}).items():
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
-        atomic_write(folder / f"{table}-{name}.png", picture.getvalue())
+        words = one_line(getattr(figure, "alt", ""), None)
+        for ending, about in (("png", {"Software": None, ALT: words}), ("pdf", {"CreationDate": None, "Subject": words})):
+            picture = io.BytesIO()
+            with matplotlib.rc_context({"pdf.fonttype": 42}):  # letters that printers and publishers take
+                figure.savefig(picture, format=ending, dpi=110, bbox_inches="tight", metadata=about)
+            atomic_write(folder / f"{table}-{name}.{ending}", picture.getvalue())
     atomic_write(folder / f"{table}.csv", rounded(rows).to_csv(index=False, lineterminator="\n"))
     atomic_write(folder / f"{table}.md", markdown(rows))
-    atomic_write(folder / f"{table}.tex", latex(wide(rows, bold=BOLD).reset_index()))
+    for ending, text in pasted(rows).items():
+        atomic_write(folder / f"{table}{ending}", text)
     handed, path = _handed(folder), folder / f"{table}.json"
     stamp = {"seconds": round(time.time() - handed["started"], 1)} | handed["stamp"] if handed else None
     write_json(path, {"table": table, "stamp": stamp} | _content(rows))
     return path
+
+
+def pasted(rows: pd.DataFrame) -> dict[str, str]:
+    """What one pastes into a paper or a spreadsheet, by the ending of its file: LaTeX, wide CSV, and ours beside the paper's as CSV."""
+    name, pairs = title(rows["table"].iloc[0]), beside_paper(rows)
+    texts = {".tex": layout.latex(rows, name, caption(rows.drop(columns=BOUNDS, errors="ignore"))), "-wide.csv": layout.wide_csv(rows)}
+    if len(pairs):
+        texts[".tex"] += "\n" + layout.latex_beside(pairs, name, summary(pairs))
+        texts["-paper.csv"] = pairs.round(DECIMALS).to_csv(index=False, lineterminator="\n")
+    return texts
 
 
 def checked(rows: pd.DataFrame, table: str) -> pd.DataFrame:
@@ -142,12 +161,7 @@ def wide(rows: pd.DataFrame, intervals: bool = True, bold: str = "{}") -> pd.Dat
     the order in which ``rows`` first name them. No column for models where there are none.
     """
     name, text = rows["table"].iloc[0], rounded(rows)
-    alone = text["note"].map(lambda note: "-" if note else "") if "note" in text else [""] * len(text)
-    ours = [bold.format(o) if sure else o for o, sure in zip(text["ours"], best(rows))]
-    if "spread" in rows:
-        ours = [f"{o} ± {number(s)}" if s == s else o for o, s in zip(ours, rows["spread"])]
-    cells = [f"{o or '-'} ({p})" if p else o or a for o, p, a in zip(ours, text["published"], alone)]
-    text = text.assign(cell=cells)
+    text = text.assign(cell=cells(rows, bold))
     if intervals and "low" in rows:
         text = with_differences(text, rows)
     across = ["dataset", "metric"] if name in EVERY and EVERY[name].methods == "down" else ["method"]
@@ -177,6 +191,8 @@ def markdown(rows):
     """The wide table, the paper's own numbers, and every cell with published, ours, difference."""
     table = rows["table"].iloc[0]
     parts = [f"# {plain(title(table))}", plain(caption(rows)), pipes(wide(rows, bold=BOLD).reset_index()), *map(plain, notes(rows))]
+    if len(pairs := beside_paper(rows)):
+        parts += ["## Beside the paper", plain(summary(pairs)), pipes(layout.beside(pairs))]
     if (theirs := of_paper(rows)) is not None:
         parts += ["## Printed in the paper", pipes(theirs.reset_index())]
     parts += ["## Cell by cell", pipes(rounded(rows).drop(columns="table"))]

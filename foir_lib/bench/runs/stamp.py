@@ -95,9 +95,10 @@ def _taking_part(parameters):
 
 
 def _inside(method):
-    """A method and those that its options name."""
+    """A method and those that its options name; the ``steps`` of a chain are methods, those of a refinement a number."""
     yield method
-    for inner in (*getattr(method, "steps", ()), getattr(method, "localiser", None), getattr(method, "retriever", None)):
+    steps = getattr(method, "steps", ())
+    for inner in (*(steps if isinstance(steps, tuple) else ()), getattr(method, "localiser", None), getattr(method, "retriever", None)):
         yield from _inside(inner) if inner is not None else ()
 
 

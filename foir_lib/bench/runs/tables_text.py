@@ -1,4 +1,4 @@
-"""Cells of tables as text: numbers, differences to the first method with their 95 % intervals, Markdown and LaTeX.
+"""Cells of tables as text: numbers, differences to the first method with their 95 % intervals, and Markdown.
 
 ``rows``: a table in long format (:mod:`foir_lib.bench.runs.report`); its columns low and high, percent points, are the
 interval of the difference to the first method of the same data set, model and metric, which has none itself
@@ -16,20 +16,39 @@ from foir_lib.text import one_line
 DECIMALS = 1
 BOLD = "\x02{}\x03"  # a bold part of a cell: no text of data holds these
 MARKDOWN = re.compile(r"[\\`*<|~$]|(?<!\w)_|_(?!\w)|\](?=\()|&(?=[#\w]+;)|:(?=//)|^[#>]")
-LATEX = {c: f"\\{c}" for c in "_%&#${}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-LATEX = str.maketrans(LATEX | {"\x02": r"\textbf{", "\x03": "}"})
+
+
+def cells(rows: pd.DataFrame, bold: str = "{}") -> list[str]:
+    """One text for each row: our score, behind it the spread over seeds and, in brackets, the published one: "52.6 ± 0.4 (54.1)".
+
+    "-" is a score that can't be had; ``bold``: how :func:`best` scores are written, e.g. "**{}**".
+    """
+    ours = [bold.format(number(o)) if sure else number(o) for o, sure in zip(rows["ours"].round(DECIMALS), best(rows))]
+    if "spread" in rows:
+        ours = [f"{o} ± {number(s)}" if s == s else o for o, s in zip(ours, rows["spread"])]
+    alone = rows["note"].map(lambda note: "-" if isinstance(note, str) and note else "") if "note" in rows else [""] * len(rows)
+    published = map(number, rows["published"].round(DECIMALS))
+    return [f"{o or '-'} ({p})" if p else o or a for o, p, a in zip(ours, published, alone)]
+
+
+def against_first(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of each row the difference to the first method (NaN without an interval), the text of it, "+11.3 [9.8, 12.9]" or "", and the name
+    of what it is, "MP@100 vs CBIR", and of that method: columns gap, cell, name, base."""
+    base = rows[["ours", "method"]].where(_first(rows)).groupby(comparable(rows)).transform("first")
+    relative = rows["metric"].str.contains("relative to")  # the score itself is a difference
+    gaps = (rows["ours"] - base["ours"]).mask(rows["low"].isna())
+    ends = zip(gaps.mask(relative), rows["low"], rows["high"])
+    texts = [f"{number(g, True)} [{number(low)}, {number(high)}]".strip() if low == low else "" for g, low, high in ends]
+    name = (rows["metric"] + " vs " + base["method"]).mask(relative, "95 % interval")
+    return pd.DataFrame({"gap": gaps, "cell": texts, "name": name, "base": base["method"]}, rows.index)
 
 
 def with_differences(text: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """``text`` (``rows`` with texts in a column cell), and after the rows of each metric that has intervals those of
     "<metric> vs <first method>", with cells such as "+11.3 [9.8, 12.9]"."""
-    base = rows[["ours", "method"]].where(_first(rows)).groupby(comparable(rows)).transform("first")
-    relative = rows["metric"].str.contains("relative to")  # the score itself is a difference
-    ends = zip((rows["ours"] - base["ours"]).mask(relative), rows["low"], rows["high"])
-    cells = [f"{number(g, True)} [{number(low)}, {number(high)}]".strip() if low == low else "" for g, low, high in ends]
-    name = (rows["metric"] + " vs " + base["method"]).mask(relative, "95 % interval")
+    differences = against_first(rows)
     some = rows["low"].groupby(comparable(rows)).transform("count") > 0
-    return pd.concat([text, text.assign(metric=name, cell=cells)[some]]).sort_index(kind="stable")
+    return pd.concat([text, text.assign(metric=differences["name"], cell=differences["cell"])[some]]).sort_index(kind="stable")
 
 
 def best(rows: pd.DataFrame) -> pd.Series:
@@ -75,9 +94,3 @@ def pipes(table: pd.DataFrame) -> str:
     lines = [[plain(cell) for cell in line] for line in (table.columns, *table.to_numpy().tolist())]
     lines.insert(1, ["---"] * len(table.columns))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def latex(table: pd.DataFrame) -> str:
-    """A table without its index as LaTeX (needs the package booktabs); a part in :data:`BOLD` is bold."""
-    table = table.rename(columns=lambda name: str(name).translate(LATEX)).map(lambda cell: str(cell).translate(LATEX))
-    return table.to_latex(index=False, column_format="l" * len(table.columns))

@@ -1,8 +1,6 @@
 """Pictures of large sets on disk: looked up by name wherever archives put them, measured once and remembered."""
 
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import compress
 from os import PathLike
@@ -10,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
-from foir_lib.data.contents import stamps
+from foir_lib import images
+from foir_lib.data import contents
 from foir_lib.data.names import stem
 from foir_lib.data.readers.reading import refuse
 from foir_lib.data.sets import COLUMNS
 from foir_lib.data.values import short
 from foir_lib.errors import FoirError, InputError, MissingError
-from foir_lib.files import as_path, cached
+from foir_lib.files import as_path
 from foir_lib.folders import below
 from foir_lib.images import header, open_image
 from foir_lib.notices import note
@@ -54,13 +52,36 @@ def headers(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarra
     InputError for one that can't be read, with ``lenient`` zeros. They are remembered in the cache as long as the
     files stay as they are: a million take minutes.
     """
+    measured = _remembered("headers", paths, what, header, 3)
+    _need(measured, paths, what, lenient)
+    return measured
 
-    key = {"what": "headers of pictures", "n": len(paths), "files": stamps(paths)}
-    content = cached("headers", key, lambda: measure(paths, what, header).astype("<i4").tobytes())
-    measured = np.frombuffer(content, "<i4").reshape(-1, 3)
+
+def decoded(paths: Sequence[str], what: str, lenient: bool = False) -> np.ndarray:
+    """As :func:`sizes`, of pictures whose pixels were read, too: one that is cut short can't be."""
+    measured = _remembered("decoded", paths, what, lambda path: open_image(path).size, 2)
+    _need(measured, paths, what, lenient)
+    return measured
+
+
+def _remembered(kind, paths, what, read, n):
+    """What ``read`` tells of each picture, ``n`` numbers such as width and height, int (m, n): zeros for one that can't be read.
+
+    It is remembered in the cache as long as a file stays as it is.
+    """
+
+    def measured(path):
+        with suppress(InputError, MissingError):
+            return np.array(read(path), "<i4").tobytes()
+        return None
+
+    rows = contents.each(kind, paths, measured, f"measuring {what}", limit=images.MAX_PIXELS)
+    return np.frombuffer(b"".join(row or bytes(4 * n) for row in rows), "<i4").reshape(-1, n).astype(np.int32)
+
+
+def _need(measured, paths, what, lenient):
     sentence = "{} of {} can't be read ({n} such): the file is damaged, get it again"
     refuse((measured < 1).any(1) & (not lenient), "Picture", sentence, paths, [what] * len(paths))
-    return measured
 
 
 def readable(paths: Sequence[str], what: str) -> list[str]:
@@ -83,21 +104,6 @@ def noted(paths: Sequence[str], measured: np.ndarray) -> None:
         except FoirError as error:
             example = str(error).removesuffix(".")
         note("pictures left out that can't be read", example, len(broken))
-
-
-def measure(paths: Sequence[str], what: str, read: Callable[[str], tuple[int, ...]]) -> np.ndarray:
-    """What ``read`` tells of each picture, int (n, k), e.g. (width, height): zeros for one that can't be read."""
-
-    def measured(path):
-        with suppress(InputError, MissingError):
-            return read(path)
-        return None
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        bar = tqdm(pool.map(measured, paths), total=len(paths), desc=f"measuring {what}", unit="picture", delay=2)
-        rows = list(bar)
-    n = max((len(row) for row in rows if row), default=3)
-    return np.array([row or (0,) * n for row in rows], dtype=np.int32).reshape(-1, n)
 
 
 def table(ids: Sequence[str], paths: Sequence[str], split: str, sizes: np.ndarray) -> pd.DataFrame:

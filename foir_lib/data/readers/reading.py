@@ -117,6 +117,13 @@ def fit_boxes(
     return clipped, keep
 
 
+def whole_pictures(images: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Table objects in which each of the images as a whole is one object, by its label of ``labels`` (n)."""
+    box = dict(zip(CORNERS, (0, 0, images["width"], images["height"]), strict=True))
+    objects = images[["image_id"]].assign(label=list(labels), **box, ignore=False)
+    return objects.assign(segmentation=pd.Series([None] * len(images), images.index, dtype=object))[COLUMNS["objects"]]
+
+
 def query_tables(image_ids: Sequence[str], names: Sequence[str], boxes: np.ndarray) -> tuple[pd.DataFrame, ...]:
     """Tables queries and objects in which query i is the object in box i (n, 4) of a picture, by its name.
 

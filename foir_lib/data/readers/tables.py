@@ -60,10 +60,15 @@ def read_csv(path: str | PathLike, columns: Sequence[str]) -> pd.DataFrame:
         raise InputError(f"{path} is no proper CSV (its first row has more values than columns): get or write it again.")
     table.columns = table.columns.str.strip()
     table = table.loc[:, ~table.columns.duplicated()].fillna("")
+    need_columns(table, columns, path)
+    return table
+
+
+def need_columns(table: pd.DataFrame, columns: Sequence[str], path: str | PathLike) -> None:
+    """InputError when the table of a CSV file lacks one of some columns."""
     missing = [name for name in columns if name not in table]
     if missing:
         raise InputError(f"{path} lacks the column {missing[0]}: its first line must name {','.join(columns)}.")
-    return table
 
 
 def table(records: list, where: str, **types: type) -> pd.DataFrame:

@@ -46,7 +46,7 @@ def load(
     images, rows = [], []
     for image_id in tqdm(sorted(query_ids | database_ids), desc="reading VOC annotations", unit="image", delay=2):
         year, name = image_id.split("/")
-        size, objects = read(reading.need(root / year / "Annotations" / f"{name}.xml", "annotation", REMEDY))
+        size, objects, _ = read(reading.need(root / year / "Annotations" / f"{name}.xml", "annotation", REMEDY))
         split = "database" if image_id not in query_ids else "both" if image_id in database_ids else "query"
         images.append((image_id, str(root / year / "JPEGImages" / f"{name}.jpg"), *size, split))
         rows += [(image_id, *item) for item in objects]
@@ -72,8 +72,8 @@ def _ids(root, split):
     return ids
 
 
-def read(path: str | PathLike) -> tuple[list[float], list[tuple]]:
-    """One annotation: [width, height], list of (label, x0, y0, x1, y1, difficult). InputError when broken.
+def read(path: str | PathLike) -> tuple[list[float], list[tuple], str]:
+    """One annotation: [width, height], list of (label, x0, y0, x1, y1, difficult), file name. InputError when broken.
 
     A size that it doesn't tell is 0. Boxes of body parts, nested in the persons of some pictures, are not objects.
     """
@@ -100,7 +100,7 @@ def read(path: str | PathLike) -> tuple[list[float], list[tuple]]:
             raise InputError(f"{path} has an object without a name: repair the file or get it again.")
         difficult = flag(item.findtext("difficult"), f"{path}: difficult of {name}")
         objects.append((name, x0 - 1, y0 - 1, x1, y1, difficult))
-    return size, objects
+    return size, objects, tree.findtext("filename") or ""
 
 
 def _number(element, key, path):

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 import ipywidgets
 import traitlets
 from ipywidgets import Layout
+from matplotlib.figure import Figure
 
 from foir_lib.errors import FoirError, InputError
 from foir_lib.text import LABEL, SENTENCE, one_line
+from foir_lib.view.figures import pictures
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.gallery import Gallery
-from foir_lib.view.widgets.live import close_parts, replace_earlier
+from foir_lib.view.widgets.live import Still, close_parts, replace_earlier
 
 
 def wrapped(*widgets: ipywidgets.Widget, gap: str = "0 12px") -> ipywidgets.Box:
@@ -19,13 +21,25 @@ def wrapped(*widgets: ipywidgets.Widget, gap: str = "0 12px") -> ipywidgets.Box:
     return ipywidgets.HBox(widgets, layout=Layout(flex_flow="row wrap", align_items="flex-start", grid_gap=gap))
 
 
-class Part(ipywidgets.VBox):
+class Part(Still, ipywidgets.VBox):
     """A part of the page beside a canvas: what goes wrong in it stands below the picture, and the control goes back."""
 
     canvas: PromptCanvas | None = None
     gallery: Gallery | None = None
     panel = None  # the QueryPanel that it asks with
     _busy = False
+
+    def still(self) -> Figure | None:
+        query, rows = None if self.canvas is None else self.canvas.query, self._rows()
+        return pictures.page(query, rows) if query or any(row["items"] for row in rows) else None
+
+    def alt(self) -> str:
+        return "; ".join([repr(self), *(f"{row['title']}: {row['note'] or len(row['items'])}" for row in self._rows() if row["items"])])
+
+    def _rows(self):
+        """The rows of pictures of this part, or of the explorer that is open in it."""
+        gallery = self.gallery or getattr(getattr(self, "explorer", None), "gallery", None)
+        return [] if gallery is None else gallery.rows
 
     @contextmanager
     def saying(self) -> Iterator[None]:
@@ -61,7 +75,8 @@ class Part(ipywidgets.VBox):
     def control(self, kind: str, description: str, work: Callable[[], object], **options) -> ipywidgets.Widget:
         """A control, ``kind`` of ipywidgets, whose moves are answered by ``work()``; where that fails it goes back."""
         slides, style = "Slider" in kind, {} if kind == "ToggleButton" else {"description_width": "initial"}
-        defaults = {"style": style, "layout": {"width": "250px" if slides else "auto"}}
+        width = f"{170 + 7 * len(description)}px" if slides else "auto"  # a slide of 100 pixels and more beside the words
+        defaults = {"style": style, "layout": {"width": width, "max_width": "100%"}}
         defaults |= {"continuous_update": False} if slides else {}
         control = getattr(ipywidgets, kind)(description=one_line(description, LABEL), **defaults | options)
 
@@ -132,6 +147,7 @@ class Explorer(Part):
             right = ipywidgets.VBox(content, layout=Layout(flex="1000 1 460px", min_width="0"))
             content = [wrapped(left, right, gap="12px 20px")]
         super().__init__(content)
+        self.add_class("foir-explorer")
         if panel is not None:
             panel.on_change(self._query_changed)
             panel.canvas.observe(self._canvas_closed, "comm")
@@ -179,7 +195,7 @@ class Explorer(Part):
             beside = self.gallery.message
             for row in self.gallery.rows:
                 items = {f"{name}s": [item[name] for item in row["items"]] for name in ("key", "frame", "caption")}
-                rows.append({name: row[name] for name in ("title", "note", "empty")} | items)
+                rows.append({name: row[name] for name in ("title", "note", "share", "gain", "empty")} | items)
         message = {"text": beside, "error": bool(beside)} if canvas is None else canvas.message
         return {
             "picture": "" if canvas is None else canvas.label,

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from foir_lib import registry
 from foir_lib.errors import FoirError, InputError
+from foir_lib.prompts import Prompt
 from foir_lib.retrievers.base import Retriever
 from foir_lib.search.ranking import Ranking, without
-from foir_lib.view.explorers import rows
+from foir_lib.view.results import rows
 from foir_lib.view.widgets.maps import SIDE
 from foir_lib.view.widgets.thumbs import Thumbs
 
@@ -81,11 +83,11 @@ class Comparison:
             known[key] = retriever.explain(self.corpus, self._query.part, 0, ids)
         return known[key]
 
-    def row(self, title: str, results, first: str | None, answer: Answer) -> dict:
-        """The gallery's row of an answer, of which ``results`` is the table; changes of rank count from ``first``."""
+    def row(self, title: str, results, first: str | None, answer: Answer, base: float | None = None) -> dict:
+        """The gallery's row of an answer, of which ``results`` is the table; changes count from ``first``, see :func:`rows.row`."""
         if answer.lacks:
             return {"title": title, "empty": answer.lacks}
-        return rows.row(title, results, self.thumbs.get(results["image_id"]), first, answer.heads, answer.ms)
+        return rows.row(title, results, self.thumbs.get(results["image_id"]), first, answer.heads, answer.ms, base)
 
     def maps_row(self, title: str, results, values: list[np.ndarray]) -> dict:
         """The gallery's row of maps over the results, all on one scale."""
@@ -117,6 +119,20 @@ class Comparison:
         heads = query.read("on")[0] if "on" in query.names else None
         keep = ranking.ids[0] >= 0
         return Answer(ranking.ids[0][keep], ranking.scores[0][keep], heads, 1000 * (time.perf_counter() - start))
+
+
+def lists(corpus, picture, prompt: Prompt | None, methods: Methods, k: int = 10) -> dict[str, pd.DataFrame]:
+    """The first ``k`` results of each of ``methods`` for a prompt on a ``picture``: an image id of the corpus, or a PIL image.
+
+    Text of the method -> a table of :func:`rows.table`. Raises InputError for what can't be asked.
+    """
+    own, comparison = not isinstance(picture, Image.Image), Comparison(corpus)
+    try:
+        shown = corpus.set.open(picture) if own else picture
+        answers = comparison.answers(shown, prompt, parsed(methods, corpus), picture if own else None)
+        return {name: rows.table(answer.scores, answer.ids, comparison.ids, k) for name, answer in answers.items()}
+    finally:
+        comparison.close()
 
 
 def parsed(methods: Methods, corpus) -> tuple[Retriever, ...]:

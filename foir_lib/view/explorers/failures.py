@@ -1,42 +1,45 @@
-"""FailureExplorer: the queries one method wins or loses against another, to be sorted, filtered and opened."""
+"""FailureExplorer: the queries one method wins or loses against another, to be sorted, filtered, opened and exported."""
 
 import math
 from functools import lru_cache
 
 import numpy as np
-from PIL import ImageDraw, ImageOps
 
 from foir_lib import registry
 from foir_lib.bench.experiment import Experiment
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import FoirError, InputError
-from foir_lib.text import LABEL, markup, one_line
-from foir_lib.view.explorers.base import Explorer, wrapped
-from foir_lib.view.explorers.comparison import offered
-from foir_lib.view.figures.gains import gains, points, summary
-from foir_lib.view.figures.looks import BLUE
+from foir_lib.text import LABEL, markup, one_line, percent, points
+from foir_lib.view.explorers.base import wrapped
+from foir_lib.view.explorers.comparison import Comparison, offered, parsed
+from foir_lib.view.explorers.inspecting import Inspecting
+from foir_lib.view.figures.gains import bars, bins, gains, summary
+from foir_lib.view.results import rows
 from foir_lib.view.widgets.gallery import Gallery
+from foir_lib.view.widgets.histogram import Histogram
 from foir_lib.view.widgets.live import Words
-from foir_lib.view.widgets.thumbs import encoded
+from foir_lib.view.widgets.thumbs import marked
 
 LOSS, GAIN = "largest loss first", "largest gain first"
 PAGE = 24  # queries at a time
 SIDE = 200  # pixels, longest side of a thumbnail
+K = 10  # results of an open case
 EVERY = "all categories"
-PAIRS = (("PHS", "CBIR"), ("CA", "GeM"))  # compared unless others are named
+PAIRS = (("PHS", "CBIR"), ("CA", "GeM"), ("Crop", "CBIR"))  # compared unless others are named
 METRICS = {"precision": "P@{}", "average_precision": "AP@{}"}
 
 
 @registry.register("explorer", "Failures")
-class FailureExplorer(Explorer):
+class FailureExplorer(Inspecting):
     """Queries of an :class:`Experiment`, sorted by the gain of method ``a`` over ``b``: retrievers' texts, e.g. ``PHS(h_on=3)``.
 
-    ``k``: depth of P@k and AP@k. ``opens``: what a click opens a query in and brings into view, a RetrievalExplorer or the
-    panel of a page. ``protocol``: under which is scored, by default the set's first. Raises InputError for methods that can't be had.
+    A bar of the histogram of gains, or several, filters; a click on a query opens it in place, with the lists of both methods.
+    ``k``: depth of P@k and AP@k. ``opens``: what also shows an open query, a RetrievalExplorer or the panel of a page. ``protocol``: under which is scored, by default the set's first. Raises InputError for methods that can't be had.
 
     table: DataFrame with query (row of the set's queries), image_id, label, a column named after each method
     (P@k or AP@k, from 0 to 1), gain (their difference), size (share of the picture in the box) and n_objects.
-    shown: the part of it that the filters leave, sorted.
+    shown: the part of it that the filters leave, sorted. case: the open query, a row of the set's queries, or None. results: title
+    of a list of the open query -> table as of RetrievalExplorer.
     """
 
     def __init__(
@@ -58,11 +61,18 @@ class FailureExplorer(Explorer):
         self._areas = np.array([(b.x1 - b.x0) * (b.y1 - b.y0) for b in boxes]) / np.prod(self._sizes, axis=1)
         self._thumbnail = lru_cache(256)(self._drawn)
         self._make_controls(a, b, list(dict.fromkeys([*known, a, b])))
-        self.line, self.gallery = Words(), Gallery()
-        self.gallery.on_pick(self._open)
+        self.line, self.gallery, self.histogram, self.lists = Words(), Gallery(one_line=True), Histogram(), Gallery(one_line=True)
+        self.results, self.case, self.comparison = {}, None, Comparison(experiment.corpus)
+        self._start_inspecting(experiment.corpus, self.lists)
+        self.gallery.add_class("foir-cases")
+        self.inspector.layout.display = "none"
+        self.gallery.on_pick(self.open_case)
+        self.lists.on_pick(self._ask_with_result)
+        self.histogram.observe(lambda _: self._busy or self._filter(), "chosen")
         self._compare()
-        controls = [self.a, self.b, self.metric, self.order, self.label, self.size, self.n_objects]
-        super().__init__(None, [wrapped(*controls), self.line, self.gallery, wrapped(self.previous, self.next)], own=False)
+        controls = wrapped(self.a, self.b, self.metric, self.order, self.label, self.size, self.n_objects, gap="0")
+        turn = wrapped(self.previous, self.next)
+        super().__init__(None, [controls, self.line, self.histogram, self.gallery, turn, self.lists, self.inspector], own=False)
 
     @classmethod
     def tab(cls, corpus, panel):
@@ -83,18 +93,17 @@ class FailureExplorer(Explorer):
     @property
     def state(self) -> dict:
         """As of any explorer; and the methods compared, and the queries that the filters leave, in order."""
-        return super().state | {"methods": list(self._compared), "queries": self.shown["query"].tolist(), "line": self.line.value}
+        return super().state | {"methods": list(self._compared), "queries": self.shown["query"].tolist(), "line": self.line.value, "case": self.case}
 
     def _make_controls(self, a, b, methods):
-        labels = self.experiment.set.queries["label"].value_counts().sort_index()
-        per_query = self.score(a).per_query
+        labels, per_query = self.experiment.set.queries["label"].value_counts().sort_index(), self.score(a).per_query
         most, top = max(1, int(per_query["n_objects"].max())), max(1.0, float(math.ceil(100 * self._areas.max())))
         metrics = [(name.format(self.k), column) for column, name in METRICS.items() if column in per_query]
         named = [(EVERY, EVERY), *((f"{one_line(label, LABEL)} ({n})", label) for label, n in labels.items())]
         size = {"step": 0.1, "max": top, "value": (0, top), "readout_format": ".1f", "tooltip": "share of the picture in the box"}
         objects = {"max": most, "value": (0, most), "tooltip": "objects in the query picture"}
         methods = [(one_line(method, LABEL), method) for method in methods]
-        box = {"style": {"description_width": "88px"}, "layout": {"width": "300px", "max_width": "100%"}}
+        box = {"style": {"description_width": "72px"}, "layout": {"width": "200px", "max_width": "100%"}}
         for name, kind, description, work, options in (  # sliders from 0: the browser's can't have equal ends
             ("a", "Dropdown", "method a", self._methods_moved, {"options": methods, "value": a}),
             ("b", "Dropdown", "against b", self._methods_moved, {"options": methods, "value": b}),
@@ -105,8 +114,7 @@ class FailureExplorer(Explorer):
             ("n_objects", "IntRangeSlider", "objects", self._filter, {"min": 0} | objects),
         ):
             setattr(self, name, self.control(kind, description, work, **box, **options))
-        self.previous = self.button(f"previous {PAGE}", lambda: self._turn(-PAGE))
-        self.next = self.button(f"next {PAGE}", lambda: self._turn(PAGE))
+        self.previous, self.next = (self.button(f"{way} {PAGE}", lambda by=by: self._turn(by)) for way, by in (("previous", -PAGE), ("next", PAGE)))
 
     def score(self, name: str) -> Score:
         """The :class:`Score` of a method, computed once."""
@@ -139,12 +147,18 @@ class FailureExplorer(Explorer):
         table["size"], table["n_objects"] = self._areas[table.index], left["n_objects"]
         self.table = table.dropna(subset=["gain"]).reset_index()  # of queries without positives AP isn't defined
         self._filter()
+        if self.case is not None:
+            self.open_case(self.case)
 
     def _filter(self):
         low, high = (share / 100 for share in self.size.value)
         inside = self.table["size"].between(low, high) & self.table["n_objects"].between(*self.n_objects.value)
         if self.label.value != EVERY:
             inside &= self.table["label"] == self.label.value
+        label = f"gain of {self._compared[0]} over {self._compared[1]} in points: choose bars to see their queries"
+        self.quietly(lambda: self.histogram.show(bars(self.table["gain"][inside]), label))
+        if self.histogram.chosen:
+            inside &= np.isin(bins(self.table["gain"]), self.histogram.chosen)
         self.shown = self.table[inside].sort_values("gain", ascending=self.order.value == LOSS, kind="stable")
         self._first = 0
         self._line()
@@ -165,48 +179,67 @@ class FailureExplorer(Explorer):
         self.gallery.show([row | {"items": [self._item(query) for query in part.to_dict("records")]}])
 
     def _item(self, query):
-        a, b = self._compared
-        digits = 0 if self.metric.value == "precision" and 100 % self.k == 0 else 1
-        before, after = (f"{100 * query[name]:.{digits}f}" for name in (b, a))
-        change = points(query["gain"], digits)
-        frame = "right" if query["gain"] > 0 else "wrong" if query["gain"] < 0 else ""
-        item = {"key": query["query"], "caption": f"{one_line(query['label'], LABEL)}\n{before} → {after} ({change})", "frame": frame}
-        item["alt"] = f"query {query['query']}, {query['label']}: {b} {before}, {a} {after}, {change} points"
+        (a, b), change = self._compared, points(query["gain"])
+        frame = ("", "right", "wrong")[int(np.sign(query["gain"]))]
+        item = {"key": query["query"], "caption": f"{change}\n{one_line(query['label'], LABEL)}", "badge": "open" * (query["query"] == self.case), "frame": frame}
+        item["alt"] = f"query {query['query']}, {query['label']}: {b} {percent(query[b])}, {a} {percent(query[a])}, {change} points"
         try:
             return item | {"image": self._thumbnail(query["query"])}
-        except FoirError as error:  # one broken file doesn't hide the others
+        except FoirError as error:  # one broken file hides no other
             return item | {"badge": "can't be read", "alt": str(error)}
 
     def _drawn(self, row):
         """A query's picture with its box, small, as JPEG bytes."""
-        query = self.experiment.set.queries.iloc[row]
-        small = ImageOps.contain(self.experiment.set.open(query["image_id"], longest=SIDE), (SIDE, SIDE))
-        box, scale = query["prompt"].box(self._sizes[row]), np.divide(small.size, self._sizes[row])
-        start = np.maximum((box.x0, box.y0) * scale, 6)  # outside the box, but on the picture
-        end = np.maximum(np.minimum((box.x1, box.y1) * scale, np.array(small.size) - 7), start)
-        for reach, colour, width in ((6, "white", 8), (4, BLUE, 4)):
-            ImageDraw.Draw(small).rectangle((*(start - reach), *(end + reach)), outline=colour, width=width)
-        return encoded(small, SIDE)
+        query, size = self.experiment.set.queries.iloc[row], self._sizes[row]
+        return marked(self.experiment.set.open(query["image_id"], longest=SIDE), query["prompt"].box(size), size, SIDE)
 
     def _line(self):
         """How many queries are shown and what they gain, beside all of them: a choice isn't the whole."""
         (a, b), shown, every, precision = self._compared, self.shown, self.table, self.metric.value == "precision"
         name = next(name for name in self.score(a).metrics if name.startswith("MP") == precision)
-        before, after = (100 * self.score(method).metrics[name] for method in (b, a))
+        before, after = (percent(self.score(method).metrics[name]) for method in (b, a))
         how = ", averaged by category first" if "precision" in self.score(a).per_query else ""
         self.line.value = markup(
             '<div style="line-height: 1.5">{}<br><b>{}</b> queries pass the filters: {}<br><b>All {}</b>: {} {}.</div>',
             f"Gain of {a} over {b} in points of {self.metric.label}.", f"{len(shown):,} of {len(every):,}", summary(shown),
-            f"{len(every):,}", summary(every), f"{name}{how}: {before:.1f} → {after:.1f}",
+            f"{len(every):,}", summary(every), f"{name}{how}: {before} → {after}",
         )  # fmt: skip
         self.summary = f"{a} against {b}: {points(every['gain'].mean())} points on average"
 
-    def _open(self, row):
+    def open_case(self, row: int) -> None:
+        """Open a row of the set's queries in place: its picture in :attr:`opens`, if any, and here the lists of both methods."""
+        image_id, prompt, label = rows.query_of(self.experiment.set, row)
+        a, b = self._compared
+        answers = self.comparison.answers(self.experiment.set.open(image_id), prompt, parsed([b, a], self.experiment.corpus), image_id)
+        right, results, shown, base = rows.verdicts(self.experiment.set, label, self.protocol), {}, [], None
+        known = self.table.set_index("query")
+        for name in (b, a):
+            results[name] = rows.table(answers[name].scores, answers[name].ids, self.comparison.ids, K, right, answers[b].ids)
+            shown.append(self.comparison.row(name, results[name], None if name == b else b, answers[name], base))
+            if row in known.index:
+                shown[-1]["note"] = f"{self.metric.label} {percent(known[name][row])} · {shown[-1]['note']}"
+            base = rows.share(results[name]) if base is None else base
+        if self.opens is not None:
+            self.opens.query(row)
+        self.case, self.results = int(row), results
+        self.lists.show(shown)
+        self.show()
+        self.inspector.layout.display = None
+        self._inspect()
+        self.inspector.reveal()
+
+    def _asked(self):
+        image_id, *about = rows.query_of(self.experiment.set, self.case)
+        return self.experiment.set.open(image_id), image_id, *about
+
+    def _ask_with_result(self, row):
         if self.opens is None:
-            raise InputError(f"Query {row} has nowhere to open: give FailureExplorer opens=, a RetrievalExplorer.")
-        self.opens.query(row)
-        self.opens.reveal()
-        self.gallery.message = f"Query {row} is open in the retrieval explorer."
+            raise InputError("There is nothing to ask with: give FailureExplorer opens=, a RetrievalExplorer.")
+        self.opens.ask(picture=self.comparison.ids[row])
+
+    def leave(self) -> None:
+        self.comparison.close()
+        super().leave()
 
     def figure(self):
         """Gain of the queries in :attr:`shown` against object size and number of objects, as a Figure."""

@@ -1,4 +1,4 @@
-"""HeadExplorer: point at something and see which heads look there, which are kept, and what that does to the descriptor."""
+"""HeadExplorer: point at something and see which heads look there, which are kept, and what that does to descriptor and lists."""
 
 import numpy as np
 import torch
@@ -9,10 +9,16 @@ from foir_lib.errors import InputError, count
 from foir_lib.methods import head_selection
 from foir_lib.models.vit import ClsState, ViT
 from foir_lib.registry import register
-from foir_lib.text import markup
-from foir_lib.view.explorers.base import Explorer, wrapped
+from foir_lib.retrievers.baselines import CBIR
+from foir_lib.retrievers.heads import PHS
+from foir_lib.text import markup, percent
+from foir_lib.view.explorers.base import wrapped
+from foir_lib.view.explorers.comparison import Comparison
+from foir_lib.view.explorers.inspecting import Inspecting
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.figures import parts
+from foir_lib.view.results import rows
+from foir_lib.view.results.picked import Picked
 from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.live import Words
@@ -20,29 +26,40 @@ from foir_lib.view.widgets.live import Words
 ASK = "Click a point, draw a box or paint a mask on the picture: the heads that look there will be kept."
 EMPTY = "There is no picture yet: open one to see what the heads look at."
 STRATEGY = "before+scale"  # of PHS itself
+K = 10  # results of a list
 
 
 @register("explorer", "Heads")
-class HeadExplorer(Explorer):
-    """All heads of one block of ``model`` on one picture, and the choice that a prompt makes among them.
+class HeadExplorer(Inspecting):
+    """All heads of one block of ``model`` on one picture, the choice that a prompt makes among them, and what it finds.
 
-    ``picture`` (PIL) or the ``panel`` of another explorer; ``h_on``: heads to keep (a model with fewer starts with half of its own).
+    ``picture`` (PIL) or the ``panel`` of another explorer; ``corpus``: of that model, whose lists by CBIR, PHS and the heads picked
+    by hand stand below the heads; None for no lists. ``h_on``: heads to keep (a model with fewer starts with half of its own).
     A click on a head takes it in or out by hand, until the prompt changes or PHS chooses again.
 
     heads: bool (h,), kept in the last block, or None without a prompt. attention: (depth, h, N) of the picture, from CLS to the
     patches. roi_attention: (h,) of the block shown (PHS eq. 7), or None. cosine: of the descriptor with these heads to the plain
-    one, or None. on_roi: the share that the kept heads hold of all heads' attention on the ROI, or None.
+    one, or None. on_roi: the share that the kept heads hold of all heads' attention on the ROI, or None. even: the ROI's share of
+    all patches, or None. results: title of a list -> table as of RetrievalExplorer.
     """
 
-    def __init__(self, model: ViT, picture: Image.Image | None = None, panel: QueryPanel | None = None, h_on: int = 5):
+    def __init__(
+        self, model: ViT, picture: Image.Image | None = None, panel: QueryPanel | None = None, h_on: int = 5, corpus=None,
+    ):  # fmt: skip
         count(h_on, "h_on")
         if picture is not None and panel is not None:
             raise InputError("A picture and a panel don't go together: show the picture on the panel, or leave one out.")
-        self.model, self.heads, self.roi_attention, self.cosine, self.on_roi = model, None, None, None, None
+        self.model, self.heads, self.roi_attention, self.cosine, self.on_roi, self.even = model, None, None, None, None, None
         self.attention = self._state = self._looked_at = self._by_hand = None  # by hand: bool (h,)
         own = panel is None
         panel = QueryPanel(model=model, picture=picture) if own else panel
         self.gallery, self.words, self.chart = Gallery(), Words(), Words()
+        self.gallery.add_class("foir-maps")
+        self.results, self.lists, self.comparison = {}, None, None
+        if corpus is not None:
+            self.lists, self.comparison = Gallery(one_line=True), Comparison(corpus)
+            self._start_inspecting(corpus, self.lists)
+            self.lists.on_pick(lambda row: self.clicked(lambda: self._ask_with_result(row)))
         last = model.depth - 1
         blocks = [(f"{i} (last)" if i == last else f"{i}", i) for i in range(last, -1, -1)]
         start = h_on if h_on <= model.n_heads else max(1, model.n_heads // 2)
@@ -53,13 +70,14 @@ class HeadExplorer(Explorer):
         self.layer = self.control("Dropdown", "block shown", self.show, options=blocks, value=last)
         self.choose = self.button("PHS chooses", self._again, disabled=True, tooltip="Forget the heads picked by hand")
         self.gallery.on_pick(self.pick)
-        controls = wrapped(self.h_on, self.roi, self.strategy, self.layer, self.choose, gap="0 14px")
-        super().__init__(panel, [controls, self.words, self.chart, self.gallery], own)
+        controls = wrapped(self.h_on, self.roi, self.strategy, self.layer, self.choose, self.chart, gap="0 14px")
+        below = [self.gallery] if corpus is None else [self.gallery, self.lists, self.inspector]
+        super().__init__(panel, [controls, self.words, *below], own)
         self.show()
 
     @classmethod
     def tab(cls, corpus, panel):
-        return cls(corpus.model, panel=panel)
+        return cls(corpus.model, panel=panel, corpus=corpus)
 
     @classmethod
     def lacks(cls, corpus) -> str:
@@ -98,13 +116,14 @@ class HeadExplorer(Explorer):
     def show(self) -> None:
         picture = self.canvas.picture
         if picture is None:
-            self.heads = self.roi_attention = self.cosine = self.on_roi = None
+            self.heads = self.roi_attention = self.cosine = self.on_roi = self.even = None
             self.words.value, self.chart.value = EMPTY, ""
             self.gallery.show([])
             return
         if self._looked_at is not picture:
             x = self.model.preprocess(picture)[None]
             self._state, self.attention, self._looked_at = self.model.cls_state(x), self.model.attention(x)[0], picture
+        listed = self._listed()
         prompt, layer, grid = self.canvas.asks, self.layer.value, self.model.grid
         roi = None if prompt is None else torch.from_numpy(prompt.tokens(grid, picture.size))[None]
         heads, attention, cosine, shares, on_roi = self._by_hand, self.attention[layer].cpu().numpy(), None, None, None
@@ -120,15 +139,53 @@ class HeadExplorer(Explorer):
             cosine = float((changed * self.model.descriptor(self._state)).sum())
         self.heads, self.roi_attention, self.cosine, self.on_roi = heads, shares, cosine, on_roi
         self.choose.disabled = self._by_hand is None
+        self.even = None if roi is None else float(roi.float().mean())
         top, inside = parts.scale_of(100 * attention), None if roi is None else roi[0].numpy().reshape(grid)
         files = maps.overlays(picture, 100 * attention.reshape(-1, *grid), top, inside)
-        self.words.value = markup('<div data-foir="heads" style="line-height:1.5">{}</div>', Markup("<br>").join(self._sentences()))
-        self.chart.value = self._bars() + maps.colour_bar(top)
-        items = [self._item(i, file) for i, file in enumerate(files)]
-        wide = min(len(items), 6 if len(items) <= 12 else 8)
-        title = f"Block {layer}{', the last' if self._last else ''}: attention from CLS to the patches, all heads on one scale"
-        self.gallery.show([{"items": items[i : i + wide], "title": "" if i else title} for i in range(0, len(items), wide)])
+        self.words.value = markup('<div data-foir="heads" style="line-height:1.4">{}</div>', Markup("<br>").join(self._sentences()))
+        self._top = 1.0 if shares is None else min(1.0, maps.ceiling(100 * float(shares.max())) / 100)
+        self.chart.value = maps.colour_bar(top)
+        title = f"Block {layer}{', the last' if self._last else ''}: attention from CLS, all heads on one scale"
+        note = "" if shares is None else f"bar: {self._where()}, from 0 to {percent(self._top)}; line: even share {percent(self.even)}"
+        self.gallery.show([{"items": [self._item(i, file) for i, file in enumerate(files)], "title": title, "note": note}])
         self.summary = "" if heads is None else f"heads {', '.join(map(str, np.flatnonzero(heads)))}"
+        if self.comparison is not None:
+            self._show_lists(*listed)
+
+    def _listed(self):
+        """The methods whose lists stand below, and their answers."""
+        if self.comparison is None:
+            return (), {}
+        options = {"strategy": self.strategy.value}
+        methods = [CBIR(), PHS(h_on=self.h_on.value, roi=self.roi.value, **options)]
+        if self._by_hand is not None and self._by_hand.any():
+            methods.append(Picked(heads=tuple(np.flatnonzero(self._by_hand).tolist()), **options))
+        panel = self.panel
+        return methods, self.comparison.answers(panel.canvas.picture, panel.canvas.asks, methods, panel.image_id)
+
+    def _show_lists(self, methods, answers):
+        right, ids = rows.verdicts(self._set, self.panel.label), self.comparison.ids
+        first, shown, results, base = str(methods[0]), [], {}, None
+        for name in map(str, methods):
+            answer = answers[name]
+            results[name] = rows.table(answer.scores, answer.ids, ids, K, right, answers[first].ids)
+            shown.append(self.comparison.row(name, results[name], None if name == first else first, answer, base))
+            base = rows.share(results[name]) if name == first else base
+        self.lists.show(shown)
+        self.results = results
+        self._inspect()
+
+    def leave(self) -> None:
+        if self.comparison is not None:
+            self.comparison.close()
+        super().leave()
+
+    def _asked_with(self):
+        return [name for name in self.results if not name.startswith(Picked.name)]
+
+    def _where(self):
+        """What a bar is the share of."""
+        return f"share of attention in {'the mark' if self.roi.value == 'sum' else 'the brightest patch of the mark'}"
 
     @property
     def _last(self):
@@ -139,7 +196,7 @@ class HeadExplorer(Explorer):
         words = [ASK] if self.canvas.asks is None else []
         if self.heads is not None:
             by, names = "picked by hand" if self._by_hand is not None else "kept", ", ".join(map(str, np.flatnonzero(self.heads)))
-            share = "." if self.on_roi is None else f"; they hold {100 * self.on_roi:.0f} % of all attention on the ROI."
+            share = "." if self.on_roi is None else f"; they hold {percent(self.on_roi)} of all attention on the ROI."
             sentence = "Cosine to the plain descriptor <b>{}</b>; heads {}: <b>{}</b>{}"
             words.append(markup(sentence, f"{self.cosine:.2f}", by, names, share))
         if not self._last:
@@ -147,21 +204,11 @@ class HeadExplorer(Explorer):
             words.append(f"Block {self.layer.value} is only shown: PHS chooses in the last block, {last}, and its choice stays.")
         return words
 
-    def _bars(self):
-        """The chart of the block shown; chosen heads and the cut are those of the last block, and stand there alone."""
-        if self.roi_attention is None:
-            return Markup()
-        how = f"attention on the {'ROI' if self.roi.value == 'sum' else 'brightest patch of the ROI'} (%)"
-        chosen = self.heads if self._last else None
-        cut = None if chosen is None or self._by_hand is not None else float(self.roi_attention[chosen].min())
-        return maps.bars(self.roi_attention, chosen, cut, f"block {self.layer.value}: {how}", f"foir-{self.model_id}")
-
     def _item(self, head, file):
         on = self._last and self.heads is not None and bool(self.heads[head])
-        item = {"key": head, "image": file, "frame": "chosen" if on else "", "caption": f"head {head}", "alt": f"head {head}"}
+        item = {"key": head, "image": file, "frame": "chosen" if on else "", "badge": f"{head}", "alt": f"head {head}"}
         if self.roi_attention is None:
             return item
         share = float(min(1, self.roi_attention[head]))
-        where = "the ROI" if self.roi.value == "sum" else "the brightest patch of the ROI"
-        alt = f"head {head}, {100 * share:.0f} percent of its attention on {where}"
-        return item | {"caption": f"head {head}\n{100 * share:.0f} %", "alt": alt, "bar": share}
+        alt = f"head {head}, {self._where()}: {percent(share)}"
+        return item | {"caption": percent(share), "alt": alt, "bar": min(1.0, share / self._top), "even": min(1.0, self.even / self._top)}

@@ -15,11 +15,11 @@ from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.text import markup
 from foir_lib.view import figures
-from foir_lib.view.explorers import looking, rows
 from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.comparison import Comparison, parsed
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.explorers.retrieval import K
+from foir_lib.view.results import looking, rows
 from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.gallery import Gallery
@@ -51,7 +51,7 @@ class ObjectExplorer(Explorer):
         self.results, self.opened, self.object, self.look_at, self._number = None, None, None, None, 0
         self._open = lru_cache(16)(lambda method, row: looking.opened(corpus, method, row))
         self._look = lru_cache(16)(lambda method, row, thing, last: looking.look(self._open(method, row), thing, last))
-        self.comparison, self.gallery, self.looks, self.things = Comparison(corpus), Gallery(), Gallery(), Gallery()
+        self.comparison, self.gallery, self.looks, self.things = Comparison(corpus), Gallery(one_line=True), Gallery(), Gallery(one_line=True)
         own = panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
         super().__init__(panel, self._content(k, last), own)
@@ -84,8 +84,6 @@ class ObjectExplorer(Explorer):
         left = ipywidgets.VBox([self.result, self.query_button], layout=Layout(flex="1 1 200px", min_width="0", max_width="420px"))
         right = ipywidgets.VBox([self.looks, self.bar], layout=Layout(flex="1 1 240px", min_width="0"))
         self._below = ipywidgets.VBox([wrapped(left, right, gap="8px 16px"), self.things], layout=Layout(display="none"))
-        for gallery in (self.gallery, self.things):
-            gallery.add_class("foir-line")
         return [wrapped(self.method, self.objects, self.k, self.last), self.gallery, self.words, self._below]
 
     def __repr__(self):

@@ -6,9 +6,9 @@ from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.base import Localiser
 from foir_lib.retrievers.pixels import asking
 from foir_lib.text import markup
-from foir_lib.view.explorers import rows
 from foir_lib.view.explorers.base import Explorer
 from foir_lib.view.explorers.comparison import Comparison
+from foir_lib.view.results import rows
 from foir_lib.view.widgets import outlines
 from foir_lib.view.widgets.live import Words
 
@@ -50,7 +50,7 @@ class Outlined(Explorer):
         """Ask the chosen localiser about the pictures of the lists; they stand meanwhile."""
         localiser, wanted = self.localisers.get(self.localiser.value), self._wanted()
         if localiser is None or not wanted:
-            self.outlines.stop()
+            self.outlines.clear()
         else:
             self.outlines.follow(localiser, self.comparison.part, wanted)
         self._outline()
@@ -79,6 +79,10 @@ class Outlined(Explorer):
         """Database rows whose outlines are shown."""
         return [int(row) for table in self.results.values() for row in table["row"]]
 
+    def _verdicts(self):
+        """What is right, of each database row, or None."""
+        return rows.verdicts(self.corpus.set, self.panel.label)
+
     def _outline_on(self, row):
         outline = self.outlines.outlines.get(row) if self.localiser.value else None
         if outline is None or outline.prompt is None:
@@ -88,12 +92,12 @@ class Outlined(Explorer):
     def _ask_with(self, row, prompt):
         self.panel.ask(prompt, self.comparison.ids[row])
 
-    def _drawn(self, row):
-        """The outline on a row as the gallery draws it, or None."""
-        one = self.outlines.outlines.get(row) if self.localiser.value else None
+    def _drawn(self, row, alone=False):
+        """The outline on a row as the gallery draws it, or None; ``alone``: also where it was asked for by itself, none is chosen for all."""
+        one = self.outlines.outlines.get(row) if self.localiser.value or alone else None
         if one is None:
             return None
-        right = rows.verdicts(self.corpus.set, self.panel.label)
+        right = self._verdicts()
         return outlines.drawn(one, None if right is None else right[row], self._truth.iou(self.panel.label, row, one.localisation))
 
     def _outline(self):

@@ -7,16 +7,22 @@ import numpy as np
 import traitlets
 from PIL import Image
 
+from foir_lib import registry
 from foir_lib.data.checks import CORNERS, plain
+from foir_lib.data.opening import needs_root
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
+from foir_lib.models.zoo import drawings_only
 from foir_lib.prompts import Box
 from foir_lib.text import LABEL, one_line
-from foir_lib.view.explorers import rows as results
 from foir_lib.view.explorers.base import Part, wrapped
+from foir_lib.view.results import rows as results
+from foir_lib.view.results.pointing import pointed_at
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.live import Listeners, Words
+from foir_lib.view.widgets.things import Annotated, Segmented
 
+POINT, ANNOTATED, MINI = "the point", "the annotated object", "mini-sam"  # what a click takes
 NO_LABEL, NO_OBJECT = "(no label)", "(choose one)"
 
 
@@ -24,8 +30,8 @@ class QueryPanel(Part):
     """A canvas, with the queries, annotated objects and labels of a set beside it; without a set the canvas alone.
 
     ``model``: whose patches or cells are shown; set it when another one answers. image_id: the picture's id in the set, None for
-    one's own. The label is guessed from the annotated object that a prompt points at, until it is set by hand. What was noted
-    while the set was read stands in a line below.
+    one's own. The label is guessed from the annotated object that a prompt points at (:func:`pointed_at`), which is drawn on the
+    canvas, and can be set or cleared by hand. What was noted while the set was read stands in a line below.
     """
 
     model = traitlets.Any()
@@ -54,18 +60,40 @@ class QueryPanel(Part):
         self.place = Words()
         self.objects = self.control("Dropdown", "annotated objects", self._point_at, options=[(NO_OBJECT, "")])
         labels = [(NO_LABEL, ""), *((one_line(label, LABEL), label) for label in results.labels_of(rs))]
-        words = "What counts as right; chosen by itself from what you point at"
-        self._label = self.control("Dropdown", "looking for", self.notify, options=labels, tooltip=words)
-        for control, shown in ((self._label, len(labels) > 1), (self.objects, len(rs.objects))):
+        words = "What counts as right; guessed from the object that you point at, without it results have no verdict"
+        self._label = self.control("Dropdown", "looking for", self._label_chosen, options=labels, tooltip=words)
+        masks, words = rs.has_mask(rs.objects.index).any() if len(rs.objects) else False, "Or the thing under it: a mask that the set or a network gives"
+        takers = [POINT, *[ANNOTATED] * (len(rs.objects) > 0), *[MINI] * rs.name.startswith("mini-")]
+        self.takes = self.control("Dropdown", "a click takes", self._choose_taker, options=takers, tooltip=words)
+        self.quietly(lambda: setattr(self.takes, "value", ANNOTATED if masks else POINT))
+        self._choose_taker()
+        for control, shown in ((self._label, len(labels) > 1), (self.objects, len(rs.objects)), (self.takes, len(takers) > 1)):
             control.layout.display = None if shown else "none"
-        noted = "; ".join(map(str, rs.notices))
-        self.notices = Words(noted and f"{rs.name}: {noted}.", layout={"max_height": "84px", "display": None if noted else "none"})
-        self.children = [wrapped(*self.steps, self.place), self.canvas, self._label, self.objects, self.notices]
+        self.notices = Words(layout={"max_height": "84px"})
+        self._notice()
+        self.children = [wrapped(*self.steps, self.place), self.canvas, self._label, self.takes, self.objects, self.notices]
+
+    @property
+    def unjudged(self) -> str:
+        """Why no result is judged: a sentence where a photograph asks a network that knows drawings only, else ""."""
+        if self.set is None or self.canvas.picture is None:
+            return ""
+        own = self.image_id is None or self.set.name in registry.names("set") and needs_root(self.set.name)
+        return drawings_only(self.model) if own else ""
+
+    @traitlets.observe("model")
+    def _notice(self, _=None):
+        """What was noted while the set was read, and :attr:`unjudged`."""
+        if not hasattr(self, "notices"):
+            return
+        noted = "; ".join(map(str, self.set.notices))
+        self.notices.value = " ".join(filter(None, [self.unjudged, noted and f"{self.set.name}: {noted}."]))
+        self.notices.layout.display = None if self.notices.value else "none"
 
     @property
     def label(self):
-        """What is looked for, or "". Set it: results are judged by it."""
-        return "" if self.set is None else self._label.value
+        """What is looked for, or "". Set it: results are judged by it, unless they are :attr:`unjudged`."""
+        return "" if self.set is None or self.unjudged else self._label.value
 
     @label.setter
     def label(self, label) -> None:
@@ -139,10 +167,15 @@ class QueryPanel(Part):
             self._number, self.image_id = canvas.number, image_id
             self._lay_grid()
         elif self.image_id is None and label is None:
-            label = self.label  # nothing is known of an own photograph: what was said stays
+            label = "" if self.set is None else self._label.value  # nothing is known of an own photograph: what was said stays
         if self.set is not None:
             self._place = self._place_of.get(self.image_id, self._place)
-            self.quietly(lambda: self._describe(self._guess() if label is None else label))
+            self.quietly(lambda: self._describe(label))
+            self._notice()
+        self.notify()
+
+    def _label_chosen(self):
+        self._draw_object()
         self.notify()
 
     @traitlets.observe("model")
@@ -156,16 +189,26 @@ class QueryPanel(Part):
         rows = self._objects.get(self.image_id, [])
         return self.set.objects.iloc[rows].set_axis(rows)
 
-    def _guess(self):
-        """The label of the annotated object that the prompt points at, or ""."""
-        items = self._items()
-        at = results.best_match(items[CORNERS], self.canvas.prompt, self.canvas.size)
-        return "" if at < 0 else items["label"].iloc[at]
+    def _choose_taker(self):
+        """What a click takes; a network is opened by the first click."""
+        kind, rs = self.takes.value, self.set
+        items_of = lambda: [(row, item[CORNERS].tolist(), item["label"]) for row, item in self._items().iterrows()]  # noqa: E731
+        taker = Annotated(items_of, lambda row: rs.mask(row) if rs.has_mask([row])[0] else None) if kind == ANNOTATED else Segmented(kind)
+        self.canvas.taker, self.canvas.takes = (None, "") if kind == POINT else (taker, kind)
+
+    def _draw_object(self):
+        """The object that the prompt points at, on the canvas, where it is what is looked for."""
+        label, box = self._object
+        self.canvas.object = {"label": one_line(label, LABEL), "box": box} if box and label == self.label else {}
 
     def _describe(self, label):
-        """Place, annotated objects and label of the present picture and prompt."""
+        """Place, annotated objects and label (None: guessed) of the present picture and prompt."""
+        items = self._items()
+        at = pointed_at(items[CORNERS], self.canvas.prompt, self.canvas.size)
+        self._object = ("", None) if at < 0 else (items["label"].iloc[at], [float(v) for v in items[CORNERS].iloc[at]])
+        label = self._object[0] if label is None else label
         self.place.value = f"{self._place + 1} of {len(self._ids)}" if self.image_id in self._place_of else ""
-        items, options = self._items(), [(NO_OBJECT, "")]
+        options = [(NO_OBJECT, "")]
         names = items["label"].map(lambda label: one_line(label, LABEL)).astype(str) + (items.groupby("label").cumcount() + 1).map(" {}".format).replace(" 1", "")
         for row, name, has_mask in zip(items.index, names, self.set.has_mask(items.index), strict=True):
             options.append((f"{name} (box)", (int(row), "box")))
@@ -176,6 +219,7 @@ class QueryPanel(Part):
         value = self._entry(self.canvas.prompt)
         self.objects.value = value if value in [entry for _, entry in options] else ""
         self._label.value = label if label in self.labels else ""
+        self._draw_object()
 
     def _entry(self, prompt):
         """The entry of ``objects`` that a prompt is, or ""."""

@@ -9,13 +9,13 @@ from foir_lib.data.checks import plain
 from foir_lib.errors import InputError, count
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser, Retriever
-from foir_lib.text import markup
+from foir_lib.text import markup, percent
 from foir_lib.view import figures
-from foir_lib.view.explorers import rows
 from foir_lib.view.explorers.base import wrapped
 from foir_lib.view.explorers.comparison import Comparison, offered, parsed
 from foir_lib.view.explorers.outlined import NONE, Outlined
 from foir_lib.view.explorers.panel import QueryPanel
+from foir_lib.view.results import rows
 from foir_lib.view.widgets import outlines
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.cutting import Cutting, Results
@@ -45,7 +45,7 @@ class PixelExplorer(Outlined):
         (self._method,) = parsed([first if method is None else method], corpus)
         self._methods |= {str(self._method): self._method}
         self.results, self.opened, self._on_result = {}, None, (None, None, 0)  # row, outline, number of the picture on the result's canvas
-        self.comparison, self.gallery = Comparison(corpus), Gallery()
+        self.comparison, self.gallery = Comparison(corpus), Gallery(one_line=True)
         own = panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
         self.panel, self.canvas = panel, panel.canvas
@@ -65,7 +65,6 @@ class PixelExplorer(Outlined):
         self.query_button = self.button("ask with this outline", self.ask_with, tooltip="Makes what is marked on the result the query")
         self.cutting = Cutting(self._to_cut)
         self.gallery.on_pick(lambda row: self.clicked(lambda: self.open_result(row)))
-        self.gallery.add_class("foir-line")
         self.result.on_change(self._mended)
         self._below = ipywidgets.VBox([self.words, self.result, self.query_button], layout=Layout(display="none", max_width="480px"))
         return [wrapped(self.method, self.localiser, self.k), self.gallery, self.outlined, self.cutting, self._below]
@@ -173,7 +172,7 @@ class PixelExplorer(Outlined):
         rank = f"rank {place[0]}" if place else f"not among the first {self.k.value}"
         words = ["no outline yet"] if said is None else [said["alt"]]
         if prompt is not None:
-            words += [f"score {outline.localisation.score:.2f}", f"{100 * prompt.pixels(outline.size).mean():.1f} % of the picture"]
+            words += [f"score {outline.localisation.score:.2f}", f"{percent(prompt.pixels(outline.size).mean())} of the picture"]
         self.words.value = markup('<div data-foir="pixels" style="line-height:1.5">Picture {}, {}: {}.</div>', name, rank, ", ".join(words))
 
     def _mended(self, canvas):

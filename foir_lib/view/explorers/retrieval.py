@@ -8,12 +8,13 @@ from foir_lib.errors import count
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser, Retriever
 from foir_lib.text import markup
-from foir_lib.view.explorers import rows
 from foir_lib.view.explorers.base import wrapped
 from foir_lib.view.explorers.comparison import Comparison, Methods, offered, parsed
+from foir_lib.view.explorers.inspecting import Inspecting
 from foir_lib.view.explorers.options import Options, plain, with_options
 from foir_lib.view.explorers.outlined import Outlined
 from foir_lib.view.explorers.panel import QueryPanel
+from foir_lib.view.results import rows
 from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.live import Words
 
@@ -21,8 +22,9 @@ K = (5, 10, 20)
 
 
 @register("explorer", "Lists")
-class RetrievalExplorer(Outlined):
-    """The first ``k`` results of one to four ``methods``: retrievers or their texts, by default two that the model has.
+class RetrievalExplorer(Outlined, Inspecting):
+    """The first ``k`` results of one to four ``methods``: retrievers or their texts, by default two that the model has; any of
+    them can be enlarged and exported.
 
     ``corpus``: a :class:`Corpus`, also of a folder of one's own photographs; what is right is known where it has labels.
     ``maps``: below each list, where the results look like the prompt (:meth:`Retriever.explain`). ``localiser``: whose outlines follow on the
@@ -34,7 +36,7 @@ class RetrievalExplorer(Outlined):
     and what was shown stays; :meth:`ask` and :meth:`query` raise it too.
     """
 
-    METHODS = ("CBIR", "PHS", "GeM", "CA")  # by default the first two that the model has
+    METHODS = ("CBIR", "PHS", "GeM", "CA", "Crop")  # by default the first two that the model has
 
     def __init__(
         self, corpus, methods: Methods | None = None, k: int = 10, maps: bool = False, panel: QueryPanel | None = None,
@@ -43,15 +45,21 @@ class RetrievalExplorer(Outlined):
         count(k, "k")
         self.corpus, self.results, self.explained, self.rankings, self._answers = corpus, {}, {}, {}, {}
         self._offered = offered(corpus)
-        chosen = [m for m in self.METHODS if m in self._offered][:2] or list(self._offered)[:1]
-        self._methods = parsed(chosen if methods is None else methods, corpus)
-        self.comparison, self.gallery = Comparison(corpus), Gallery()
+        self._methods = self.first(corpus) if methods is None else parsed(methods, corpus)
+        self.comparison, self.gallery = Comparison(corpus), Gallery(one_line=True)
         own = panel is None
         panel = QueryPanel(corpus.set, corpus.model) if own else panel
         self.panel, self.canvas = panel, panel.canvas
         self._start_outlines(corpus, localiser)
+        self._start_inspecting(corpus, self.gallery)
         super().__init__(panel, self._content(k, maps), own)
         self._begin()
+
+    @classmethod
+    def first(cls, corpus) -> tuple[Retriever, ...]:
+        """What stands side by side at first: two of :attr:`METHODS`."""
+        known = offered(corpus)
+        return parsed([m for m in cls.METHODS if m in known][:2] or list(known)[:1], corpus)
 
     def _content(self, k, maps):
         """The controls and the lists."""
@@ -59,15 +67,22 @@ class RetrievalExplorer(Outlined):
         self.buttons = {name: self.control("ToggleButton", name, lambda name=name: self._toggle(name)) for name in self._offered}
         self.options = Options(self.corpus, self.control, self._move)
         self.k = self.control("Dropdown", "results (k)", self.show, options=sorted({*K, int(k)}), value=int(k))
+        known, own = list(self.corpus.set.protocols), rows.protocol_of(self.corpus.set)
+        truth = next((name for name in known if self.corpus.set.protocols[name] is own), None)
+        self.protocol = self.control("Dropdown", "ground truth", self.show, options=known, value=truth)
+        self.protocol.layout.display = None if len(known) > 1 else "none"
         self.maps = self.control("Checkbox", "what counts", self.show, value=maps, indent=False)
         wide = {"continuous_update": False, "layout": {"width": "100%"}}
         self.text = self.control("Text", "methods, with options", lambda: self._use(self.text.value), **wide)
         self.legend = Words()
-        more = ipywidgets.Accordion([ipywidgets.VBox([wrapped(*self.buttons.values(), gap="4px"), self.text])], selected_index=None)
-        more.titles = ("methods",)
+        choice = ipywidgets.VBox([wrapped(*self.buttons.values(), gap="4px"), self.text], layout={"display": "none"})
+        self.more = ipywidgets.ToggleButton(description="methods", tooltip="Choose what stands side by side", layout={"width": "auto"})
+        self.more.observe(lambda change: setattr(choice.layout, "display", None if change["new"] else "none"), "value")
         self.gallery.on_pick(self._picked)
         self.quietly(self._settle)
-        return [wrapped(self.options.box, self.k, self.maps, self.localiser), more, self.legend, self.outlined, self.gallery]
+        self.localiser.layout.max_width = "170px"
+        controls = wrapped(self.options.box, self.more, self.k, self.protocol, self.maps, self.localiser)
+        return [controls, choice, self.gallery, self.outlined, self.inspector, self.legend]
 
     def __repr__(self):
         asks = f"{self.canvas.label}, {self.canvas.asks or 'no prompt'}"
@@ -96,13 +111,14 @@ class RetrievalExplorer(Outlined):
         if panel.canvas.picture is None:
             return
         answers = self.comparison.answers(panel.canvas.picture, panel.canvas.asks, self._methods, panel.image_id)
-        first, right = str(self._methods[0]), rows.verdicts(self.corpus.set, panel.label)
-        results, explained, shown = {}, {}, []
+        first, right = str(self._methods[0]), self._verdicts()
+        results, explained, shown, base = {}, {}, [], None
         for retriever in self._methods:
             name = str(retriever)
             answer, before = answers[name], answers[first].ids if len(answers[first].ids) else None
             results[name] = rows.table(answer.scores, answer.ids, self.comparison.ids, k, right, before)
-            shown.append(self.comparison.row(name, results[name], None if name == first else first, answer))
+            shown.append(self.comparison.row(name, results[name], None if name == first else first, answer, base))
+            base = rows.share(results[name]) if name == first else base
             if self.maps.value and not answer.lacks:
                 explained[name] = self.comparison.explained(retriever, results[name]["row"].to_numpy())
                 if explained[name] is None:
@@ -114,12 +130,36 @@ class RetrievalExplorer(Outlined):
         self.rankings = {name: (answer.scores, answer.ids) for name, answer in answers.items()}
         self.quietly(self._settle)
         self.follow()
+        self._inspect()
+        if self.inspector.pinned:
+            self._find()
 
     def leave(self) -> None:
         self.comparison.close()
         super().leave()
 
     # ---- what happens on the page
+
+    def _verdicts(self):
+        return rows.verdicts(self.corpus.set, self.panel.label, self.protocol.value or "")
+
+    def _outline_of(self, row):
+        return self._drawn(row, alone=True)
+
+    def _outline(self):
+        super()._outline()
+        if self.inspector.record["key"] in self.outlines.outlines:
+            self._inspect()
+
+    def _looked(self, key, place):
+        super()._looked(key, place)
+        self._find()
+
+    def _find(self):
+        """Where no localiser is chosen for the lists, ask the first that can be had about the enlarged result alone."""
+        row, known = self.inspector.record["key"], next(iter(self.localisers.values()), None)
+        if known is not None and row is not None and not self.localiser.value and self.canvas.asks is not None:
+            self.outlines.follow(known, self.comparison.part, [row])
 
     def _settle(self):
         """Controls, legend and summary as the methods and the label are."""
@@ -133,7 +173,7 @@ class RetrievalExplorer(Outlined):
         words = [Markup("<b>✓</b> right, <b>✗</b> wrong")] if known else []
         if len(self._methods) > 1:
             words.append(markup("<b>▲▼</b> places gained or lost against {}", self._methods[0]))
-        self.legend.value = Markup("; ").join([*words, "click a picture to ask with it."])
+        self.legend.value = Markup("; ").join([*words, "click a picture to ask with it, hover, 1\N{EN DASH}9 or Space enlarge it."])
 
     def _use(self, methods):
         """Other methods side by side, or a text that names them."""

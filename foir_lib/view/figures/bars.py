@@ -12,16 +12,17 @@ from matplotlib.figure import Figure
 
 from foir_lib.bench.published import COSTS
 from foir_lib.text import LABEL, one_line
+from foir_lib.view.alt import MOST
 from foir_lib.view.figures import looks, parts
 
-LINE = 0.165  # inches of a bar
+LINE = 0.2  # inches of a bar
 DIAMOND = {"marker": "D", "s": 14, "color": "black", "edgecolors": "white", "linewidths": 0.5, "zorder": 3}
 
 
 def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None) -> Figure:
     """Methods down in the order of the table, a bar for each model; data sets across and metrics down, or metrics of one set across.
 
-    Guests' bars are orange and hatched. A black diamond, and the number in brackets, is the published value, alone where only
+    A bar has its method's colour, a variant a hatch; where there are several networks a white mark in the bar says which. A black diamond, and the number in brackets, is the published value, alone where only
     the paper has the system; "n/a" is a score that can't be had. A black line: the interval of the difference to the first
     method, laid on that method's score. ``metric``: only this one. Raises InputError for one that isn't there.
     """
@@ -40,7 +41,7 @@ def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
         places = [(d, m) for m in metrics for d in datasets]
         for axes, (dataset, name) in zip(panels, places, strict=True):
             alike = rows[rows["metric"] == name]
-            _panel(axes, alike[alike["dataset"] == dataset], at, models)
+            _panel(axes, alike[alike["dataset"] == dataset], at, models, looks.looks_of(methods))
             unit = "" if name in COSTS or "%" in name else " (%)"
             words = f"{name}{unit}" if crowded else f"{dataset},{' ' if across < 3 else chr(10)}{name}{unit}"
             words = fill(words, 96 // across) if crowded or across == 2 else words
@@ -51,7 +52,17 @@ def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
             room = 1.45 if values[["ours", "published"]].notna().all(axis=1).any() else 1.18  # for the numbers
             axes.set_xlim(0, room * (np.nanmax(values.to_numpy(float), initial=0) or 1))
         looks.finish(figure, panels, across, "", "", "\n".join(filter(None, (title, datasets[0]))) if crowded else title)
+        figure.alt = _words(rows, title)
     return figure
+
+
+def _words(rows: pd.DataFrame, title: str | None) -> str:
+    """The bars in words: title, and for each data set, metric and network its methods with their scores."""
+    parts = [
+        f"{', '.join(filter(None, key))}: " + ", ".join(f"{one.method} {'n/a' if np.isnan(one.ours) else format(one.ours, '.1f')}" for one in part.itertuples())
+        for key, part in rows.groupby(["dataset", "metric", "model"], sort=False)
+    ]
+    return one_line(f"{title or 'Bars'}. {'. '.join(parts)}.", MOST)
 
 
 def _ticks(at: dict, n_models: int) -> list[tuple[float, str]]:
@@ -64,25 +75,26 @@ def _ticks(at: dict, n_models: int) -> list[tuple[float, str]]:
     return ticks
 
 
-def _panel(axes: Axes, part: pd.DataFrame, at: dict, models: list[str]) -> None:
+def _panel(axes: Axes, part: pd.DataFrame, at: dict, models: list[str], styles: dict) -> None:
     """Bars of one panel, with their numbers."""
     ours, published, low, high = part.reindex(columns=["ours", "published", "low", "high"]).to_numpy(float).T
     places = np.array([at[key] for key in zip(part["method"], part["model"])])
+    if (drawn := ~np.isnan(ours)).any():
+        look = [styles[method] for method in part["method"][drawn]]
+        style = {"color": [one["color"] for one in look], "hatch": [one["hatch"] or None for one in look], "edgecolor": "black"}
+        axes.barh(places[drawn], ours[drawn], 0.78, linewidth=0.4, **style)
     for i, model in enumerate([*models, looks.GUEST]):
-        look = looks.nth_look(i + 1) if i else {"color": looks.BLUE, "hatch": ""}
-        look = {"color": looks.ORANGE, "hatch": "///"} if model == looks.GUEST else look
-        drawn = (part["model"] == model).to_numpy() & ~np.isnan(ours)
-        if drawn.any():
-            label = "ours" if len(models) == 1 and i == 0 else looks.entry(model)
-            style = {"color": look["color"], "hatch": look["hatch"] or None, "edgecolor": "black", "linewidth": 0.4}
-            axes.barh(places[drawn], ours[drawn], 0.78, label=label, **style)
+        marked = (part["model"] == model).to_numpy() & drawn
+        if marked.any() and (len(models) > 1 or model == looks.GUEST):
+            mark = {"marker": looks.nth_mark(i)["marker"], "s": 22, "color": "white", "edgecolors": "black", "linewidths": 0.6, "zorder": 3}
+            axes.scatter(np.full(marked.sum(), 0.02), places[marked], label=looks.entry(model), transform=axes.get_yaxis_transform(), **mark)
     if (known := ~np.isnan(high)).any():
-        axes.hlines(places[known], low[known], high[known], color="black", linewidth=1.2, label=looks.INTERVAL)
+        axes.hlines(places[known], low[known], high[known], color="black", linewidth=1.4, label=looks.INTERVAL, path_effects=parts.HALO)
     if (known := ~np.isnan(published)).any():
         axes.scatter(published[known], places[known], label="published", **DIAMOND)
     for y, mine, printed, end in zip(places, ours, published, high, strict=True):
         words = ["" if np.isnan(mine) else f"{mine:.1f}", "" if np.isnan(printed) else f"({printed:.1f})"]
-        place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "fontsize": 6.5}
+        place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
         axes.annotate(" ".join(filter(None, words)) or "n/a", (np.nanmax([mine, printed, end, 0]), y), **place)
 
 
@@ -95,8 +107,8 @@ def histogram(rows: pd.DataFrame, title: str | None = None) -> Figure:
         for axes, dataset in zip(panels, datasets, strict=True):
             part = rows[rows["dataset"] == dataset].sort_values("x")
             last = part["x"].max()
-            bar = axes.bar(part["x"], part["ours"], color="#56B4E9", edgecolor="black", linewidth=0.5)
-            axes.bar_label(bar, fmt="%.0f", fontsize=7, padding=1)
+            bar = axes.bar(part["x"], part["ours"], color=looks.SKY, edgecolor="black", linewidth=0.5)
+            axes.bar_label(bar, fmt="%.0f", padding=1)
             axes.set(title=dataset, xticks=part["x"])
             axes.set_xticklabels([f"{x:g}" + ("+" if x == last else "") for x in part["x"]])
             axes.margins(y=0.1)
@@ -115,7 +127,7 @@ def roi_bars(roi_attention, heads=None, title: str | None = None) -> Figure:
             if len(at):
                 name = ("chosen" if chosen else "not chosen") if heads.any() else None
                 bars = axes.bar(at, values[at], edgecolor="black", linewidth=0.5, label=name, **style)
-                axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
+                axes.bar_label(bars, fmt="%.0f", padding=1)
         axes.set(xticks=range(len(values)), xlabel="head", ylabel="attention on the ROI (%)", title=title or "")
         axes.margins(x=0.02, y=0.12)
         if heads.any():

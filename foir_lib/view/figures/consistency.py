@@ -101,6 +101,6 @@ def cells(pictures: tuple[Image.Image, Image.Image], points: tuple, pairs: np.nd
                 edges = {"edgecolors": "white"} if marker == "o" else {}
                 axes.scatter(*at[some].T, s=16, marker=marker, color=colour, linewidths=0.6 if marker == "o" else 1.4, zorder=3, **edges)
             for (x, y), cell in zip(at.tolist(), cells_of(at, boxes[side], n).tolist()):
-                axes.annotate(str(cell + 1), (x, y), (3, 2), textcoords="offset points", fontsize=6, path_effects=parts.HALO, zorder=4)
+                axes.annotate(str(cell + 1), (x, y), (3, 2), textcoords="offset points", path_effects=parts.HALO, zorder=4)
         figure.suptitle(title or f"{keeps.sum()} of {len(both)} matches keep their cell")
     return figure

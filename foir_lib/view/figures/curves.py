@@ -40,7 +40,7 @@ def relative(rows: pd.DataFrame, over: str = "objects", title: str | None = None
     rows = rows[rows["method"] != "CBIR"]
     datasets, models = list(dict.fromkeys(rows["dataset"])), list(dict.fromkeys(rows["model"]))
     styles, least = looks.looks_of(dict.fromkeys(rows["method"])), over.endswith("more")
-    with looks.canvas(2.1 * len(models) + 0.5) as figure:
+    with looks.canvas((2.1 if len(datasets) < 3 else 2.3) * len(models) + 0.5) as figure:
         panels = figure.subplots(len(models), len(datasets), sharex=True, squeeze=False)
         for model, line in zip(models, panels, strict=True):
             for dataset, axes in zip(datasets, line, strict=True):
@@ -48,7 +48,7 @@ def relative(rows: pd.DataFrame, over: str = "objects", title: str | None = None
                 for method, look in styles.items():
                     curve(axes, part[part["method"] == method], method, look, interval=looks.GAIN)
                 axes.axhline(0, color=looks.GREY, linestyle=(0, (2, 2)), linewidth=1.2, label="CBIR", zorder=1)
-                axes.set_title(f"{dataset}, {model}")
+                axes.set_title(f"{dataset}, {model}" if len(datasets) < 3 else f"{dataset},\n{model}")
                 axes.grid(axis="y", linewidth=0.3)
         below = f"{'at least this many ' if least else ''}objects in the query image"
         last = rows["x"].max()
@@ -62,8 +62,9 @@ def relative(rows: pd.DataFrame, over: str = "objects", title: str | None = None
 def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None) -> Figure:
     """Scores over an option (PHS Figures 8, A1; co-attention Figure 9): a panel per data set and option, lines for what varies.
 
-    A ring marks the best of each line over an option of methods, a dotted line the paper's choice. Rows without x are levels, dashed in their model's
-    colour, as long as the model's lines; guests, which have no such options, are left out. ``metric``: only this one.
+    A line has its method's colour; networks, metrics and variants differ by marker and dash. A ring marks the best of each line over an option of
+    methods, a dotted line the paper's choice. Rows without x are levels, dashed in their method's colour, with their network's
+    marker at the end, as long as the network's lines; guests, which have no such options, are left out. ``metric``: only this one.
     """
     rows = looks.checked(rows, "dataset", "model", "method", "metric", "x", "ours", metric=metric)
     rows = rows[rows["ours"].notna() & (rows["model"] != looks.GUEST)]
@@ -74,25 +75,23 @@ def scan(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
     metrics = list(dict.fromkeys(rows["metric"]))
     kinds = ["model", "method", "metric"]
     varying = [kind for kind in kinds if lines[kind].nunique() > 1] or ["method"]
-    colours = {model: looks.COLOURS[1:][i % 7] for i, model in enumerate(dict.fromkeys(lines["model"]))}
-    colours = colours if len(colours) > 1 else {}
     names = list(dict.fromkeys(zip(*(lines[kind] for kind in kinds))))
-    styles, thin = looks.looks_of(dict.fromkeys(lines["method"])), {"linewidth": 1, "zorder": 1}
+    marks = {key[0]: looks.nth_mark(i)["marker"] for i, key in reversed(list(enumerate(names)))} if lines["model"].nunique() > 1 else {}
+    thin = {"linewidth": 1.2, "zorder": 1}
     down, across = (len(datasets), len(options)) if len(options) > 1 else (1, max(1, len(datasets)))
     with looks.canvas(2.4 * down + 0.5, min(looks.WIDTH, 3.0 + 2.75 * across)) as figure:
         panels = figure.subplots(down, across, sharey=len(options) > 1, squeeze=False).ravel()
         for axes, (dataset, option) in zip(panels, [(d, o) for d in datasets for o in options]):
             here = lines[(lines["dataset"] == dataset) & (lines["option"] == option)]
             for key, part in here.groupby(kinds, sort=False):
-                look = styles[key[1]] if varying == ["method"] else looks.nth_look(names.index(key) + 1)
-                look = look | {"color": colours.get(key[0], look["color"])}
+                look = looks.nth_mark(names.index(key)) | {"color": looks.colour_of(key[1])}
                 curve(axes, part, ", ".join(v for k, v in zip(kinds, key, strict=True) if k in varying), look, option not in DATA)
             for level in levels[levels["dataset"] == dataset].itertuples():
-                reach = here.loc[here["model"] == level.model, "x"].max()  # h_on: as far as the model has heads
-                axes.hlines(level.ours, 1, reach, color=colours.get(level.model, looks.GREY), linestyle="--", **thin)
+                reach, colour = here.loc[here["model"] == level.model, "x"].max(), looks.colour_of(level.method)  # h_on: as far as the model has heads
+                axes.hlines(level.ours, 1, reach, color=colour, linestyle="--", **thin)
+                axes.plot(reach, level.ours, marks.get(level.model, ""), color=colour, markersize=4.5)
             for method in dict.fromkeys(levels["method"]):
-                label = looks.entry(method) + " of each model" * bool(colours)
-                axes.plot([], [], color=looks.GREY, linestyle="--", label=label, **thin)
+                axes.plot([], [], color=looks.colour_of(method), linestyle="--", label=looks.entry(method) + " of each model" * bool(marks), **thin)
             if option in CHOSEN:
                 axes.axvline(CHOSEN[option], label="the paper's choice", color=looks.GREY, linestyle=":", **thin)
             axes.set(title=dataset, xlabel=DATA.get(option) or f"{WORDS.get(option, 'value')}, {option}")

@@ -65,7 +65,7 @@ def crop_maps(
             for axes, crop, heat, covered, agreement in zip(row, crops, values, shares, soft_iou(*map(torch.from_numpy, (values, shares)))):
                 image = parts.heat_map(axes, crop, heat.reshape(grid), 1.0)
                 parts.outline(axes, covered.reshape(grid) >= 0.5, crop.size)
-                axes.set_title(f"IoU {agreement:.2f}", fontsize=7)
+                axes.set_title(f"IoU {agreement:.2f}")
             row[0].set_ylabel(name)
         parts.colour_bar(figure, image, rows[1:].ravel().tolist(), "LeGrad (1: the strongest patch)")
         parts.words(figure, title)

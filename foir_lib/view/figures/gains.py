@@ -8,12 +8,26 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from foir_lib.text import percent, points
 from foir_lib.view.figures.looks import BLUE, GREY, canvas
 
 
-def points(gain: float, digits: int = 1) -> str:
-    """A gain in points, with its sign."""
-    return f"{round(100 * gain, digits) + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+def bins(gains) -> np.ndarray:
+    """The bin of each gain, int: 0 for none, k > 0 for gains of more than 10 (k - 1) to 10 k points, k < 0 for losses likewise."""
+    gains = np.asarray(gains, dtype=np.float64)
+    return (np.sign(gains) * np.ceil(np.abs(gains) * 10 - 1e-9)).astype(int)
+
+
+def bars(gains) -> list[dict]:
+    """The bars of a histogram of gains, from the largest loss to the largest gain, those without a query too."""
+    places = bins(gains)
+    shown = range(min(0, places.min(initial=0)), max(0, places.max(initial=0)) + 1)
+    return [{"at": k, "n": int((places == k).sum()), "label": _ends(k)[-1], "words": f"gain {' to '.join(_ends(k))} points"} for k in shown]
+
+
+def _ends(k):
+    """From where to where a bin goes, the end that is farther from 0 last."""
+    return ["0"] if k == 0 else [points((k - np.sign(k)) / 10), points(k / 10)]
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -21,7 +35,7 @@ def summary(table: pd.DataFrame) -> str:
     if not len(table):
         return "nothing to average."
     signs = np.sign(table["gain"])
-    shares = ", ".join(f"{(signs == sign).mean():.0%} {word}" for sign, word in ((1, "gain"), (-1, "lose"), (0, "tie")))
+    shares = ", ".join(f"{percent((signs == sign).mean())} {word}" for sign, word in ((1, "gain"), (-1, "lose"), (0, "tie")))
     return f"{points(table['gain'].mean())} on average; {shares}."
 
 
@@ -63,6 +77,6 @@ def _plot(axes, x, gains):
     means = pd.DataFrame({"x": x, "gain": gains}).groupby(bins).agg({"x": ["mean", "size"], "gain": "mean"})
     at, n, gain = means.to_numpy().T
     axes.plot(at, gain, "o-", color="black", markersize=4, label="mean of n queries")
-    words = {"xycoords": ("data", "axes fraction"), "rotation": 90, "ha": "center", "fontsize": 6.5}
+    words = {"xycoords": ("data", "axes fraction"), "rotation": 90, "ha": "center"}
     for place, size in zip(at, n, strict=True):
         axes.annotate(f"n={size:,.0f}", (place, 0.02), **words)

@@ -63,7 +63,7 @@ def _band(cells, line, picture, attention, grid, top, roi=None, chosen=None, pro
         panels.append(axes := figure.add_subplot(cells[line + head // columns, 1 + head % columns]))
         image = parts.heat_map(axes, picture, 100 * row.reshape(grid), top)
         share, on = "" if roi is None else f": {100 * row[roi].sum():.0f}%", chosen is not None and chosen[head]
-        axes.set_title(f"head {head}{share}", fontweight="bold" if on else None, fontsize=7.5)
+        axes.set_title(f"head {head}{share}", fontweight="bold" if on else None)
         if on:
             parts.frame(axes, ORANGE, "\N{BLACK STAR}")
         if roi is not None:
@@ -129,7 +129,7 @@ def heads_of_models(models: Sequence[ViT], picture: Image.Image, prompt: Prompt 
         for model, heads, row in zip(models, attention, np.cumsum([0, *rows])):
             inside = None if prompt is None else prompt.tokens(model.grid, picture.size)
             band, image = _band(cells, row, picture, heads, model.grid, top, inside, prompt=prompt)
-            band[0].set_title(f"{model.name}\n{model.n_heads} heads", fontweight="bold", fontsize=7.5)
+            band[0].set_title(f"{model.name}\n{model.n_heads} heads", fontweight="bold")
             panels += band
         parts.colour_bar(figure, image, panels, values=values)
         parts.words(figure, "Attention from CLS in the last block, every head by itself", caption)

@@ -31,7 +31,7 @@ def matches(
             parts.show(b, candidate)
             if right is not None:
                 parts.frame(b, *parts.VERDICTS[bool(right[i])])
-            b.set_title(f"{one_line(names[i], 40)}: {one.inliers} inliers" if names else f"{one.inliers} inliers", fontsize=7.5)
+            b.set_title(f"{one_line(names[i], 40)}: {one.inliers} inliers" if names else f"{one.inliers} inliers")
             dots = {"s": 4.8, "color": ORANGE, "edgecolors": GREY, "linewidths": 0.3, "zorder": 2}
             for axes, points in ((a, one.a), (b, one.b)):
                 axes.scatter(*points.T, **dots)

@@ -53,19 +53,19 @@ def frame(axes: Axes, colour: str, mark: str) -> None:
         spine.set(visible=True, linewidth=3, color=colour)
     if mark:
         box = {"facecolor": colour, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
-        axes.text(0.04, 0.95, mark, transform=axes.transAxes, va="top", color="white", fontsize=9, bbox=box)
+        axes.text(0.04, 0.95, mark, transform=axes.transAxes, va="top", color="white", fontsize=looks.SMALL, bbox=box)
 
 
-def draw_prompt(axes: Axes, prompt: Prompt, size: tuple[int, int], grid: tuple[int, int] | None = None) -> None:
+def draw_prompt(axes: Axes, prompt: Prompt, size: tuple[int, int], grid: tuple[int, int] | None = None, linewidth: float = 1.6) -> None:
     """Box: its outline. Point: a cross in a ring, with its window where the grid is known. Mask: its edge."""
-    line = {"color": BLUE, "linewidth": 1.6, "path_effects": HALO}
+    line = {"color": BLUE, "linewidth": linewidth, "path_effects": HALO}
     if isinstance(prompt, Mask):
         outline(axes, prompt.pixels(size), size, **line)
         return
     if isinstance(prompt, Point):
         mark = {"color": BLUE, "path_effects": HALO, "zorder": 5, "linestyle": "none"}
         for marker in "o+":
-            axes.plot(prompt.x, prompt.y, marker=marker, markerfacecolor="none", markersize=9, markeredgewidth=1.6, **mark)
+            axes.plot(prompt.x, prompt.y, marker=marker, markerfacecolor="none", markersize=9, markeredgewidth=linewidth, **mark)
     if isinstance(prompt, Box) or grid is not None:
         box = prompt.box(size, grid)
         dash = "-" if isinstance(prompt, Box) else "--"
@@ -123,7 +123,7 @@ def words(figure: Figure, title: str | None = None, caption: str | None = None) 
     """A title above the figure and, below it, a caption that says what to look for."""
     figure.suptitle(title or "")
     if caption:
-        figure.supxlabel(fill(caption, int(16 * figure.get_figwidth())), fontsize=8, x=0.01, ha="left")
+        figure.supxlabel(fill(caption, int(16 * figure.get_figwidth())), x=0.01, ha="left")
 
 
 def colour_bar(figure: Figure, image, panels, label: str = "attention per patch (%)", values=None) -> None:
@@ -149,4 +149,4 @@ def draw_result(axes: Axes, rs: RetrievalSet, row: int, rank: int, score: float 
     """One database picture, framed and marked by its verdict, rank and score beneath."""
     show(axes, rs.open(rs.database["image_id"].iloc[row]))
     frame(axes, *VERDICTS[None if right is None else bool(right)])
-    axes.set_xlabel(f"{rank}" if score is None else f"{rank}.  {score:.3f}", fontsize=7, labelpad=2)
+    axes.set_xlabel(f"{rank}" if score is None else f"{rank}.  {score:.3f}", labelpad=2)

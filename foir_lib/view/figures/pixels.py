@@ -175,7 +175,7 @@ def image_and_pixel_map(rows: pd.DataFrame, title: str | None = None) -> Figure:
                     draw(part[other], part[f"{value}_low"], part[f"{value}_high"], color=look["color"], alpha=0.5, label="95 % interval")
         for name, at in rows.groupby("list", sort=False)["image"].mean().items():
             axes.axvline(at, color=looks.GREY, linewidth=0.5, zorder=0)
-            style = {"rotation": 90, "va": "top", "ha": "right", "fontsize": 7, "color": looks.GREY, "zorder": 0}
+            style = {"rotation": 90, "va": "top", "ha": "right", "color": looks.GREY, "zorder": 0}
             axes.text(at, 0.99, name, transform=axes.get_xaxis_transform(), **style)
         axes.grid(axis="y", linewidth=0.3)
         looks.finish(figure, [axes], 1, "mAP@50:5:95 (%)", "mAP of the list (%)", title)
@@ -190,8 +190,8 @@ def _panel(axes: Axes, picture: Image.Image, localisation: Localisation, right: 
     _border(axes, lines, colour, dash, scale=scale)
     if mark:
         box = {"facecolor": colour, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
-        axes.text(0.04, 0.95, mark, transform=axes.transAxes, va="top", color="white", fontsize=9, bbox=box)
-    axes.set_xlabel(words(bool(lines), right, iou), fontsize=7, labelpad=2)
+        axes.text(0.04, 0.95, mark, transform=axes.transAxes, va="top", color="white", fontsize=looks.SMALL, bbox=box)
+    axes.set_xlabel(words(bool(lines), right, iou), labelpad=2)
 
 
 def words(there: bool, right: bool | None, iou: float | None) -> str:

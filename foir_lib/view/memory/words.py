@@ -55,6 +55,9 @@ class PatchWords(Drawn):
         self.at = int(y * rows / height) * columns + int(x * columns / width)
         return [tuple(one) for one in self.words[self.at]]
 
+    def still(self) -> Figure:
+        return self.figure()
+
     def figure(self) -> Figure:
         """All patches with the word that each says most, as :func:`figures.memory.words.patch_words` draws it."""
         return figure.patch_words(self.picture, self.words, self.grid)

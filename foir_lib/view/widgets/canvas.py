@@ -4,19 +4,23 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import traitlets
+from matplotlib.figure import Figure
 from PIL import Image
 
 from foir_lib.errors import FoirError, InputError
 from foir_lib.images import open_image, rgb
 from foir_lib.prompts import Point, Prompt
 from foir_lib.text import SENTENCE, one_line
+from foir_lib.view.figures import pictures
 from foir_lib.view.widgets import upload
 from foir_lib.view.widgets.live import Drawn, replace_earlier, static
 from foir_lib.view.widgets.state import PromptState
+from foir_lib.view.widgets.things import Taken, Taker
 from foir_lib.view.widgets.thumbs import encoded
 
 LONGEST = 1600  # pixels, longest side of the picture that goes to the browser
@@ -27,8 +31,11 @@ class PromptCanvas(Drawn):
     """Draw prompts on ``picture`` (PIL); ``on_change`` says who wants to know. Works without a browser too.
 
     What a browser draws is in :attr:`state` at once; the callbacks run once, for the last of several edits that
-    wait. ``grid`` (rows, columns) of a model shows a point's window and which patches are in the ROI.
+    wait. ``grid`` (rows, columns) of a model shows a point's window and which patches are in the ROI. ``taker``, where ``takes``
+    names one in words: what a click with the point tool takes; more clicks, positive or negative, refine a mask.
     """
+
+    taker: Taker | None = None
 
     _esm, _css = static("prompt_canvas.js"), static("common.css", "prompt_canvas.css")
     image = traitlets.Bytes().tag(sync=True)  # a JPEG
@@ -38,6 +45,9 @@ class PromptCanvas(Drawn):
     tool = traitlets.Enum(("point", "box", "brush", "lasso"), "box").tag(sync=True)  # in the hand at first
     grid = traitlets.Tuple(allow_none=True, default_value=None).tag(sync=True)  # (rows, columns)
     drawing = traitlets.Dict().tag(sync=True)  # prompts, selected, undo, redo, roi
+    takes = traitlets.Unicode().tag(sync=True)
+    hover = traitlets.Dict().tag(sync=True)  # outline of what a click would take, and number of the question
+    object = traitlets.Dict().tag(sync=True)  # label and box [x0, y0, x1, y1] of what is looked for, or nothing
     bases = traitlets.Dict().tag(sync=True)  # name of a mask given in code -> PNG
     accepted = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that is in the state
     answered = traitlets.Dict().tag(sync=True)  # view -> number of its last edit that callbacks know
@@ -47,6 +57,7 @@ class PromptCanvas(Drawn):
     def __init__(self, picture=None, prompt=None, label="query picture", grid=None, **options):
         self.picture = self.state = None
         self._uploads, self._timer, self._asked = upload.Uploads(), None, (0, None)
+        self._taken = Taken()
         super().__init__(label=label, grid=grid, **options)
         if picture is not None:
             self._open(picture, prompt, label)
@@ -59,6 +70,9 @@ class PromptCanvas(Drawn):
         if self.state is None:
             return "PromptCanvas (no picture)"
         return f"PromptCanvas ({self.label}, {self.size[0]} x {self.size[1]} pixels, {self.prompt or 'no prompt'})"
+
+    def still(self) -> Figure | None:
+        return None if self.picture is None else pictures.page(self.query, [])
 
     # ---- for Python
 
@@ -87,23 +101,28 @@ class PromptCanvas(Drawn):
             self.edit("replace", prompt)
 
     @property
-    def asks(self) -> Prompt | None:
-        """The prompt that asks: the selected one; where none is, the last that was, as long as it is on the picture."""
-        number, last = self._asked
-        return last if self.prompt is None and number == self.number and last in self.prompts else self.prompt
+    def query(self) -> tuple | None:
+        """What :func:`figures.pictures.page` draws of it."""
+        return None if self.picture is None else (self.picture, self.prompts, self.state.selected, self.grid)
+
+    asks = prompt  # the selected one does
 
     def edit(self, name: str, *arguments) -> None:
         """Any edit of :class:`PromptState` by its name, ``edit("undo")``; callbacks run before it returns."""
         try:
             if self.state is None:
                 raise InputError("There is no picture yet: show one before the prompt.")
-            getattr(self.state, name)(*arguments)
+            (partial(self._taken.take, self) if name == "take" else getattr(self.state, name))(*arguments)
         except FoirError as error:
             self.say(error, error=True)
             raise
         self.quiet()
         self._draw()
         self._ask()
+
+    def take(self, x: float, y: float, positive: bool = True, alone: bool = True) -> None:
+        """What a click at a point takes, in the place of all prompts (``alone``) or beside them, see :meth:`things.Taken.take`."""
+        self.edit("take", x, y, positive, alone)
 
     def on_change(self, callback: Callable, remove: bool = False) -> None:
         """Call ``callback(canvas)`` after the picture or the prompt that asks changed; ``remove``: don't any more."""
@@ -145,7 +164,14 @@ class PromptCanvas(Drawn):
                     return  # more is to come
                 self._open(arrived[0], None, Path(arrived[1]).stem)
             elif self.state is not None and content.get("picture") == self.number:
-                self.state.edit(content)
+                if content.get("op") == "hover":
+                    return setattr(self, "hover", self._taken.outline(self, content))
+                if content.get("op") == "ask":
+                    self._asked = None  # again, though nothing has changed
+                elif content.get("op") == "take":
+                    self._taken.take(self, *(content.get(name) for name in ("x", "y", "positive", "alone")))
+                else:
+                    self.state.edit(content)
             self.quiet()
         except FoirError as error:
             self.say(error, error=True)
@@ -195,6 +221,7 @@ class PromptCanvas(Drawn):
             state.add(prompt)
         self.picture, self.state, self.bases = picture, state, {}
         with self.hold_sync():
+            self.object = self.hover = {}
             self.image, self.size, self.number = encoded(picture, LONGEST, quality=92), picture.size, self.number + 1
             self.label = self.label if label is None else one_line(label)
             self.quiet()
@@ -205,7 +232,7 @@ class PromptCanvas(Drawn):
         """What is in the state, as traits."""
         if self.state is None:
             return
-        state, prompts, roi = self.state, self.state.describe(), []
+        state, prompts, roi = self.state, self._taken.described(self.state), []
         if self.grid is not None:
             for prompt, described in zip(state.prompts, prompts):
                 if isinstance(prompt, Point):

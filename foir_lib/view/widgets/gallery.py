@@ -7,20 +7,25 @@ from collections.abc import Callable
 
 import numpy as np
 import traitlets
+from matplotlib.figure import Figure
 
 from foir_lib.errors import FoirError, InputError
 from foir_lib.text import SENTENCE, one_line
+from foir_lib.view.figures import pictures
 from foir_lib.view.widgets.live import Drawn, Listeners, static
 
 FRAMES = ("", "right", "wrong", "query", "chosen")
-_ITEM = {"key": None, "image": b"", "caption": "", "alt": "", "frame": "", "badge": "", "bar": None}
+_ITEM = {"key": None, "image": b"", "caption": "", "alt": "", "frame": "", "badge": "", "bar": None, "even": None}
 KINDS = ("right", "wrong", "unknown")  # of outlines
 _OUTLINE = {"size": (), "paths": (), "kind": "unknown", "words": "", "alt": ""}
-_ROW = {"title": "", "note": "", "items": (), "empty": "No pictures."}
+_ROW = {"title": "", "note": "", "share": "", "gain": "", "items": (), "empty": "No pictures."}
 
 
 class Gallery(Drawn):
     """Rows of pictures; :meth:`show` sets them, :meth:`on_pick` says who wants to know which one was picked.
+
+    ``one_line``: a row is one line whatever the width, its name at the left, its share at the right: pictures shrink to a least
+    size, then the row scrolls sideways; else a row wraps.
 
     :meth:`outline` draws outlines on them later, :meth:`on_outline` says who wants to know which outline was clicked. ``message`` is
     a sentence below the rows; what a callback complains of stands there too.
@@ -32,19 +37,24 @@ class Gallery(Drawn):
     shown = traitlets.Int(0).tag(sync=True)  # calls of show
     message = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, **options):
+    def __init__(self, one_line: bool = False, **options):
         self._outlined = Listeners()
         super().__init__(**options)
+        if one_line:
+            self.add_class("foir-line")
 
     def __repr__(self):
         return f"Gallery ({', '.join(str(len(row['items'])) for row in self.rows) or 'no'} pictures)"
 
+    def still(self) -> Figure | None:
+        return pictures.page(None, self.rows) if any(row["items"] for row in self.rows) else None
+
     def show(self, rows: list[dict]) -> None:
         """Show ``rows`` in place of the present ones; raises InputError for what can't be shown.
 
-        A row: title, note (beside the title), items, empty (said when there are no items). An item: key (any
-        JSON value, given to the callbacks), image (bytes of a JPEG or PNG), caption, alt (what a screen reader
-        says), frame (one of :data:`FRAMES`), badge, bar (a share from 0 to 1, or None).
+        A row: title, note (beside the title), share and gain (at its end: "70 %", "+40"), items, empty (said when there are no
+        items). An item: key (any JSON value, given to the callbacks), image (bytes of a JPEG or PNG), caption, alt (what a screen
+        reader says), frame (one of :data:`FRAMES`), badge, bar (a share from 0 to 1, or None), even (a mark on the bar, likewise).
         """
         rows = [_filled(row, _ROW, "Row") for row in rows]
         for row in rows:
@@ -116,8 +126,10 @@ def _item(fields):
         raise InputError(f"Frame {item['frame']!r} is unknown: choose one of {', '.join(map(repr, FRAMES))}.")
     if not isinstance(item["image"], (bytes, bytearray, memoryview)):
         raise InputError(f"Image of item {item['key']!r} is {type(item['image']).__name__}: give bytes of a JPEG or PNG.")
-    bar = item["bar"]
-    if bar is not None and not (isinstance(bar, numbers.Real) and 0 <= bar <= 1):
-        raise InputError(f"Bar {bar!r} of item {item['key']!r} is no share: give a number from 0 to 1, or None.")
+    for name in ("bar", "even"):
+        share = item[name]
+        if share is not None and not (isinstance(share, numbers.Real) and 0 <= share <= 1):
+            raise InputError(f"{name.title()} {share!r} of item {item['key']!r} is no share: give a number from 0 to 1, or None.")
+        item[name] = None if share is None else float(share)
     key = json.loads(json.dumps(item["key"], default=lambda number: number.item()))  # numpy's numbers too
-    return item | {"key": key, "bar": None if bar is None else float(bar)}
+    return item | {"key": key}

@@ -1,5 +1,7 @@
-"""Widgets that don't outlive their cell: running a notebook cell again closes the widgets of its earlier run."""
+"""Widgets that don't outlive their cell: running a notebook cell again closes the widgets of its earlier run; their still pictures stay."""
 
+import base64
+import io
 from pathlib import Path
 from weakref import WeakSet
 
@@ -9,9 +11,13 @@ import traitlets
 from ipykernel.kernelbase import Kernel
 from ipywidgets import CallbackDispatcher
 from markupsafe import Markup
+from matplotlib.figure import Figure
+from PIL import Image
 
-from foir_lib.text import markup
+from foir_lib.errors import FoirError
+from foir_lib.text import SENTENCE, markup, one_line
 
+STILL, BYTES, QUALITY = 900, 60_000, (85, 75, 65, 50, 35, 20)  # pixels across and most bytes of a still picture; of its JPEG, best first
 _widgets = {}  # cell id -> (id of the run's message, the widgets of that run)
 
 
@@ -41,7 +47,45 @@ class Words(ipywidgets.HTML):
         return Markup(self.value).striptags()
 
 
-class Drawn(anywidget.AnyWidget):
+class Still:
+    """A widget whose output holds, beside the live view, a JPEG of what it shows: for a page on the web or in print."""
+
+    def still(self) -> Figure | None:
+        """What is shown, as a figure, or None where there is nothing to see."""
+        return None
+
+    def alt(self) -> str:
+        """The still picture in words."""
+        return repr(self)
+
+    def _repr_mimebundle_(self, **options):
+        bundle = super()._repr_mimebundle_(**options)
+        data, about = bundle if isinstance(bundle, tuple) else (bundle, {})
+        try:
+            figure = self.still() if data else None
+        except FoirError:  # a picture that is gone: the live view says so
+            figure = None
+        if figure is not None:
+            image = Markup('<img alt="{}" src="data:image/jpeg;base64,{}" width="900" style="height:auto;max-width:100%">')
+            content = Markup(base64.b64encode(jpeg(figure)).decode())
+            data = data | {"text/html": str(image.format(one_line(self.alt(), SENTENCE), content))}
+        return data, about
+
+
+def jpeg(figure: Figure) -> bytes:
+    """A figure as a JPEG of 900 pixels' width and at most 60 kB, or the smallest that can be had."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=STILL / figure.get_figwidth())
+    picture = Image.open(drawn).convert("RGB")
+    for quality in QUALITY:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality, optimize=True)
+        if len(file.getvalue()) <= BYTES:
+            break
+    return file.getvalue()
+
+
+class Drawn(Still, anywidget.AnyWidget):
     """A widget drawn by our own script: what its browser sends goes to ``receive(content, buffers)``."""
 
     def __init__(self, **options):

@@ -1,4 +1,4 @@
-"""Attention maps, bars and a colour bar as small pictures and SVG: what a widget redraws at once, without a figure.
+"""Attention maps and a colour bar as small pictures: what a widget redraws at once, without a figure.
 
 They look as in :mod:`foir_lib.view.figures`: magma over the picture in grey, one linear scale.
 """
@@ -6,7 +6,6 @@ They look as in :mod:`foir_lib.view.figures`: magma over the picture in grey, on
 import base64
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from matplotlib import colormaps
 from PIL import Image
@@ -14,13 +13,10 @@ from scipy import ndimage
 
 from foir_lib.text import markup
 from foir_lib.view.figures import looks, parts
-from foir_lib.view.figures.looks import GREY, ORANGE
 from foir_lib.view.widgets.thumbs import encoded
 
 SIDE = 160  # pixels of the longest side
 MAGMA = (255 * colormaps[looks.HEAT](np.arange(256))[:, :3]).astype(np.float32)
-TALL = 110  # pixels, the height of the highest bar
-BARS = Environment(loader=PackageLoader(__package__, "static"), autoescape=True).get_template("head_bars.svg.jinja")
 
 
 def colours(values, top: float) -> np.ndarray:
@@ -67,27 +63,7 @@ def colour_bar(top: float, words: str = "attention per patch (%)", percent: bool
     return markup('<div data-foir="scale" style="display:inline-block;width:220px;font-size:13px;line-height:1.3">{}{}</div>', words, bar)
 
 
-def bars(shares, heads=None, cut: float | None = None, title: str = "attention on the ROI (%)", name: str = "bars") -> Markup:
-    """ROI attention of every head, ``shares`` (h,) from 0 to 1, as SVG text.
-
-    The chosen ``heads`` (h,) bool are orange, hatched and starred; ``cut``: a dashed line at the value that the
-    last chosen one has. ``name``: unlike that of any other chart on the page.
-    """
-    percent = 100 * parts.checked(shares, 1)
-    heads = np.zeros(len(percent), bool) if heads is None else np.asarray(heads, bool)
-    left, step, foot, top = 40, 30, 32 + TALL, max(_ceil(percent.max()), 1e-9)
-
-    def at(value):
-        return round(float(foot - TALL * value / top), 1)
-
-    columns = [{"percent": f"{p:.0f}", "y": at(p), "chosen": on} for p, on in zip(percent, heads)]
-    ticks = [(f"{tick:g}", at(tick)) for tick in (0, top / 2, top)]
-    where = {"left": left, "right": left + step * len(percent), "step": step, "foot": foot, "ticks": ticks}
-    line = {"cut": None} if cut is None else {"cut": 100 * cut, "cut_y": at(100 * cut)}
-    return Markup(BARS.render(bars=columns, title=title, name=name, orange=ORANGE, grey=GREY, **where, **line))
-
-
-def _ceil(percent):
-    """The next round number: 1, 2, 4, 5 or 10 times a power of ten, so that half of it is round too."""
+def ceiling(percent: float) -> float:
+    """The end of a scale for percents: the next round number: 1, 2, 4, 5 or 10 times a power of ten, so that half of it is round too."""
     power = 10.0 ** np.floor(np.log10(max(percent, 0.1)))
     return next(step * power for step in (1, 2, 4, 5, 6, 8, 10) if percent <= step * power * (1 + 1e-9))

@@ -129,6 +129,11 @@ class Outlines:
             self._job.stopped = True
         self._job, self.problem, self.waiting = None, "", False
 
+    def clear(self) -> None:
+        """Ask no more, and forget what has come."""
+        self.stop()
+        self._key, self.outlines = None, {}
+
     def wait(self) -> None:
         """Wait until all have come, and let them be shown."""
         if self._job is not None:

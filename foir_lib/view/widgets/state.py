@@ -19,7 +19,7 @@ EDGE = 0.01  # pixels: a point stays this far inside the right and lower edge
 
 
 class PromptState:
-    """Prompts on a picture of ``size`` (width, height). ``prompts[selected]`` is the one that asks."""
+    """Prompts on a picture of ``size`` (width, height). ``prompts[selected]`` is the one that asks; where there are some, one does."""
 
     def __init__(self, size: tuple[int, int]):
         self.size = (int(size[0]), int(size[1]))
@@ -50,9 +50,9 @@ class PromptState:
 
     # ---- edits
 
-    def add(self, prompt: Prompt) -> None:
-        """Add a prompt and select it. Raises InputError when it lies off the picture."""
-        self._put(len(self._entries), self._entry(prompt))
+    def add(self, prompt: Prompt, alone: bool = False) -> None:
+        """Add a prompt, or put it in the place of all (``alone``), and select it. Raises InputError when it lies off the picture."""
+        self._put(len(self._entries), self._entry(prompt), bool(alone))
 
     def replace(self, prompt: Prompt, index: int | None = None) -> None:
         """Put ``prompt`` in the place of one (default: the selected) and select it."""
@@ -70,8 +70,8 @@ class PromptState:
         self._step((), -1)
 
     def select(self, index: int) -> None:
-        """Select the prompt at ``index``; -1 selects none. Not a step of the history."""
-        self.selected = -1 if index == -1 else self._index(index)
+        """Select the prompt at ``index``. Not a step of the history."""
+        self.selected = self._index(index)
 
     def move(self, dx: float, dy: float) -> None:
         """Move the selected prompt by pixels, as far as the picture reaches (a mask by whole pixels)."""
@@ -101,16 +101,19 @@ class PromptState:
         y1 = max(min(box.y1 + dy, height), min(box.y0 + 1, box.y1))
         self._put(index, Box(box.x0, box.y0, x1, y1))
 
-    def stroke(self, points, radius: float, erase: bool = False) -> None:
-        """Brush along ``points`` onto the selected mask, or onto a new one; ``erase`` takes away."""
+    def stroke(self, points, radius: float, erase: bool = False, alone: bool = False, new: bool = False) -> None:
+        """Brush along ``points`` onto the selected mask; ``erase`` takes away.
+
+        Where none is selected, or with ``new``, onto a new one, in the place of all prompts where it is ``alone``.
+        """
         radius = number(radius, "radius")
         if not 0 < radius <= max(self.size):
             raise InputError(f"Brush radius {radius:g} must be between 0 and {max(self.size)} pixels: choose another.")
-        self._paint(Stroke(path(points, 1, self.size, "stroke"), radius, bool(erase)))
+        self._paint(Stroke(path(points, 1, self.size, "stroke"), radius, bool(erase)), bool(alone), bool(new))
 
-    def lasso(self, points, erase: bool = False) -> None:
-        """Add the inside of the closed line to the selected mask, or to a new one; ``erase`` takes it away."""
-        self._paint(Stroke(path(points, 3, self.size, "lasso"), None, bool(erase)))
+    def lasso(self, points, erase: bool = False, alone: bool = False, new: bool = False) -> None:
+        """As :meth:`stroke`, with the inside of the closed line."""
+        self._paint(Stroke(path(points, 3, self.size, "lasso"), None, bool(erase)), bool(alone), bool(new))
 
     def undo(self) -> None:
         """Go back before the last edit; nothing happens when there is none."""
@@ -167,18 +170,18 @@ class PromptState:
             raise InputError(f"There is no prompt {index!r}: the picture has {len(self._entries)}, counted from 0.")
         return int(index)
 
-    def _paint(self, stroke):
-        entry = self._entries[self.selected] if self.selected >= 0 else None
+    def _paint(self, stroke, alone, new):
+        entry = self._entries[self.selected] if self.selected >= 0 and not (new and not stroke.erase) else None
         if not isinstance(entry, Painting):
             if stroke.erase:
                 raise InputError("There is nothing to erase: select a mask first.")
             index, entry, before = len(self._entries), Painting(), np.zeros(self.size[::-1], dtype=bool)
         else:
-            index, before = self.selected, self._mask(entry)
+            index, before, alone = self.selected, self._mask(entry), False
         entry, mask = entry.plus(stroke, before)
         if not np.array_equal(mask.array, getattr(before, "array", before)):
             self.masks[entry] = mask
-            self._put(index, entry)
+            self._put(index, entry, alone)
 
     def _mask(self, painting):
         if painting not in self.masks:
@@ -186,10 +189,11 @@ class PromptState:
             self.masks[painting] = painting.base if untouched else painting.mask(self.size)
         return self.masks[painting]
 
-    def _put(self, index, entry):
+    def _put(self, index, entry, alone=False):
         if isinstance(entry, Painting):
             self._mask(entry)  # raises when nothing of it is on the picture
-        self._step((*self._entries[:index], entry, *self._entries[index + 1 :]), index)
+        others = ((), ()) if alone else (self._entries[:index], self._entries[index + 1 :])
+        self._step((*others[0], entry, *others[1]), len(others[0]))
 
     def _step(self, entries, selected):
         if entries == self._entries:

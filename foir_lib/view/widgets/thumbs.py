@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
 
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import FoirError, InputError
+from foir_lib.prompts import Box
+from foir_lib.view.figures.looks import BLUE
 
 THREADS = 2
 
@@ -27,6 +30,17 @@ def encoded(picture: Image.Image, longest: int, kind: str = "JPEG", quality: int
     small.thumbnail((longest, longest))
     small.save(file, kind, quality=quality)
     return file.getvalue()
+
+
+def marked(picture: Image.Image, box: Box, size: tuple[int, int], longest: int) -> bytes:
+    """A small picture with a blue frame around a box, which is in pixels of the whole picture of ``size``; bytes of a JPEG."""
+    small = ImageOps.contain(picture, (longest, longest))
+    scale = np.divide(small.size, size)
+    start = np.maximum((box.x0, box.y0) * scale, 6)  # outside the box, but on the picture
+    end = np.maximum(np.minimum((box.x1, box.y1) * scale, np.array(small.size) - 7), start)
+    for reach, colour, width in ((6, "white", 8), (4, BLUE, 4)):
+        ImageDraw.Draw(small).rectangle((*(start - reach), *(end + reach)), outline=colour, width=width)
+    return encoded(small, longest)
 
 
 class Thumbs:

@@ -1,5 +1,7 @@
 """report.html and the other files of a run when names, stamps and files in the folder are hostile or somebody else's."""
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from nbconvert.filters.markdown import markdown2html
 
 from foir_lib.bench.runs import report
-from foir_lib.bench.runs.page import Page
+from foir_lib.bench.runs.page import SCRIPT, Page
 from foir_lib.errors import IntegrityError
 from foir_lib.text import one_line
 
@@ -49,9 +51,13 @@ class Reader(HTMLParser):
 
 
 def harmless(text):
-    """The page as read; it holds no element that acts or asks anybody."""
+    """The page as read; it holds no element that acts or asks anybody, but for our own script, which the page's policy names by its digest."""
     page = Reader(text)
-    assert not {tag for tag, _ in page.tags} & {"script", "iframe", "object", "svg", "link", "base", "form", "embed"}
+    scripts = re.findall(r"<script\b[^>]*>(.*?)</script>", text, re.DOTALL)
+    assert scripts == [SCRIPT] and [tag for tag, _ in page.tags].count("script") == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert text.count("script-src") == 1 and f"script-src 'sha256-{digest}';" in text
+    assert not {tag for tag, _ in page.tags} & { "iframe", "object", "svg", "link", "base", "form", "embed"}
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
         assert attributes.get("src", "data:image/png;base64,").startswith("data:image/png;base64,")
@@ -76,7 +82,8 @@ def test_names_are_text_in_every_file(name, tmp_path):
     assert shown in rendered.text
     tex = (tmp_path / "phs-1.tex").read_text(encoding="utf-8")
     assert set(re.findall(r"\\([a-zA-Z]+)", tex)) <= {
-        "begin", "end", "toprule", "midrule", "bottomrule", "textbf", "textbackslash", "textasciitilde", "textasciicircum",
+        "begin", "end", "centering", "small", "caption", "label", "usepackage", "toprule", "midrule", "addlinespace", "bottomrule", "textbf", "multicolumn", "cmidrule",
+        "textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar",
     }  # fmt: skip
     assert len(pd.read_csv(tmp_path / "phs-1.csv")) == 3
     assert len((tmp_path / "phs-1.csv").read_text(encoding="utf-8").splitlines()) == 4

@@ -142,6 +142,12 @@ def test_settings_of_the_data_are_keyed_and_published_numbers_drawn(package):
     assert marks()[0] != key
 
 
+@pytest.mark.parametrize("table", sorted(EVERY))
+def test_every_table_has_a_stamp(table):
+    """Whatever its methods are: of what `make reproduce` runs nothing can fail before the first table."""
+    assert marks(table)[0] != marks(table, seed=7)[0]
+
+
 def test_what_a_run_would_refuse_has_a_stamp_too():
     keys = {marks()[0], *(marks(**wrong)[0] for wrong in ({"table": "phs-99"}, {"methods": "PSH"}, {"dataset": "cocoa"}))}
     assert len(keys) == 4

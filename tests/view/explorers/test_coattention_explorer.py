@@ -12,8 +12,10 @@ from foir_lib.bench.experiment import Experiment
 from foir_lib.errors import InputError
 from foir_lib.methods import coattention
 from foir_lib.retrievers.coattention import CoAttention
+from foir_lib.text import percent, points
 from foir_lib.view.explorers.coattention import CoattentionExplorer
 from foir_lib.view.figures import parts
+from foir_lib.view.results import rows
 from foir_lib.view.widgets import live, maps
 
 CA = CoAttention(n_scales=3, n_features=40, n_clusters=4)
@@ -157,3 +159,41 @@ def test_close_leaves_nothing_behind(experiment, monkeypatch, open_widgets):
     again.close()
     again.close()
     assert open_widgets() == before
+
+
+def test_one_vector_stands_above_as_the_baseline_and_ground_truths_can_be_chosen(experiment):
+    explorer = CoattentionExplorer(experiment.corpus, ["GeM", CA], k=10)
+    explorer.query(0)
+    assert list(explorer.protocol.options) == list(experiment.set.protocols) and explorer.protocol.value == "medium"
+    seen = {}
+    for name, protocol in experiment.set.protocols.items():
+        explorer.protocol.value = name
+        good, ignored = protocol.positives(0), protocol.ignored_of(0)
+        for title, table in explorer.results.items():
+            assert table["right"].tolist() == [None if i in ignored else i in good for i in table["row"]]
+            seen[name, title] = table["right"].tolist()
+        base, own = (rows.share(table) for table in explorer.results.values())
+        shown = {row["title"]: row for row in explorer.gallery.rows}
+        assert shown["GeM"]["share"] == ("" if base is None else percent(base)) and shown["GeM"]["gain"] == ""
+        assert shown[str(CA)]["gain"] == ("" if base is None or own is None else points(own - base))
+    assert seen["easy", "GeM"] != seen["hard", "GeM"]
+    first = explorer.results["GeM"]["row"].tolist()
+    for item, result in zip(shown[str(CA)]["items"], explorer.results[str(CA)].itertuples(), strict=True):
+        assert result.row not in first or result.before == first.index(result.row) + 1
+        assert item["caption"] == f"{result.rank} {rows.change(result.before, result.rank)}"
+    explorer.close()
+
+
+def test_clusters_are_drawn_on_the_enlarged_result(experiment, explorer):
+    explorer.query(1)
+    row = int(explorer.results[str(CA)]["row"].iloc[2])
+    explorer.enlarge(row)
+    record, features = explorer.inspector.record, CA.locals_of(experiment.corpus, row)
+    dots, labels = record["dots"], CA.describe(experiment.corpus.database).read("labels", [row])[0]
+    labels = labels[labels >= 0]
+    assert len(dots) == len(labels) == len(features.positions)
+    np.testing.assert_allclose([dot["at"] for dot in dots], features.positions, atol=0.051)
+    for label in np.unique(labels):  # one colour and one weight for a cluster
+        own = [(dot["colour"], dot["weight"]) for dot, other in zip(dots, labels, strict=True) if other == label]
+        assert len(set(own)) == 1
+    assert max(dot["weight"] for dot in dots) == 1 and "clusters that count most, of" in explorer.state["words"][-1]

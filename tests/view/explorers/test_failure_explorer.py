@@ -1,6 +1,7 @@
 """The failure explorer without a browser: gains against a derivation by hand, filters, pages, clicks."""
 
 import io
+import json
 import re
 from dataclasses import replace
 
@@ -16,8 +17,9 @@ from foir_lib import load_model, load_set
 from foir_lib.bench import metrics
 from foir_lib.bench.experiment import Experiment
 from foir_lib.errors import InputError
+from foir_lib.text import percent, points
 from foir_lib.view.explorers.failures import EVERY, GAIN, LOSS, PAGE, FailureExplorer
-from foir_lib.view.figures.gains import gains, points
+from foir_lib.view.figures.gains import bars, gains
 
 K = 10
 PHS, QUERY_DB = "PHS(h_on=3)", "PHS(query_db=True)"
@@ -167,13 +169,13 @@ def test_the_line_says_the_means_of_the_tables(explorer, experiment):
     for text, table in ((shown, explorer.shown), (every, explorer.table)):
         mean = re.search(r"([+−][\d.]+) on average", text)[1].replace("−", "-")
         assert float(mean) == pytest.approx(100 * table["gain"].mean(), abs=0.051)
-        shares = [int(n) for n in re.search(r"(\d+)% gain, (\d+)% lose, (\d+)% tie", text).groups()]
+        shares = [float(n) for n in re.search(r"([\d.]+) % gain, ([\d.]+) % lose, ([\d.]+) % tie", text).groups()]
         want = [(table["gain"] > 0).mean(), (table["gain"] < 0).mean(), (table["gain"] == 0).mean()]
-        assert np.allclose(shares, 100 * np.array(want), atol=0.51)
+        assert np.allclose(shares, 100 * np.array(want), atol=0.051)
     means = [*(experiment.score(name, k=K)["contains"].mp for name in ("CBIR", PHS))]
-    assert f"{100 * means[0]:.1f} → {100 * means[1]:.1f}" in every and "MP@10" in every
+    assert f"{percent(means[0])} → {percent(means[1])}" in every and "MP@10" in every
     explorer.metric.value = "average_precision"
-    assert f"→ {100 * experiment.score(PHS, k=K)['contains'].map:.1f}" in words(explorer) and "MAP@10" in words(explorer)
+    assert f"→ {percent(experiment.score(PHS, k=K)['contains'].map)}" in words(explorer) and "MAP@10" in words(explorer)
 
 
 def test_pages(explorer):
@@ -196,10 +198,9 @@ def test_items_say_what_happened(explorer):
     for order in (LOSS, GAIN):
         explorer.order.value = order
         for item, row in zip(items(explorer), explorer.shown.to_dict("records"), strict=False):
-            label, change = item["caption"].split("\n")
-            before, after, gain = (float(n.replace("−", "-")) for n in re.findall(r"[+−]?[\d.]+", change))
-            want = [100 * row["CBIR"], 100 * row[PHS], 100 * row["gain"]]
-            assert label == row["label"] and np.allclose([before, after, gain], want, atol=0.51)
+            change, label = item["caption"].split("\n")
+            assert label == row["label"] and float(change.replace("−", "-")) == pytest.approx(100 * row["gain"], abs=0.051)
+            assert f"CBIR {percent(row['CBIR'])}, {PHS} {percent(row[PHS])}, {change} points" in item["alt"]
             assert item["frame"] == verdicts[np.sign(row["gain"])] and row["label"] in item["alt"]
 
 
@@ -240,29 +241,68 @@ def test_a_broken_picture_hides_no_other(explorer, experiment, monkeypatch):
     assert 0 < len(hidden) < PAGE and all("a.png" in item["alt"] for item in hidden)
 
 
-def test_a_click_opens_the_query(experiment):
+def test_a_click_opens_the_query_in_place_with_both_lists(experiment):
     class Opens:
-        rows = []
+        rows, asked = [], []
 
         def query(self, row):
             self.rows.append(row)
-            if len(self.rows) > 2:
+            if len(self.rows) > 1:
                 raise InputError("Query is broken: choose another.")
 
-        def reveal(self):
-            self.rows.append("revealed")
+        def ask(self, picture):
+            self.asked.append(picture)
 
     failures = FailureExplorer(experiment, k=K, opens=Opens())
+    assert failures.state["case"] is None and failures.inspector.layout.display == "none"
     key = items(failures)[3]["key"]
     failures.gallery.receive({"pick": key, "row": 0, "item": 3})
-    assert Opens.rows == [key, "revealed"] and key == failures.shown["query"].iloc[3]
-    assert failures.gallery.message == f"Query {key} is open in the retrieval explorer."
-    failures.gallery.receive({"pick": key, "row": 0, "item": 3})
-    assert "broken" in failures.gallery.message
+    assert Opens.rows == [key] and failures.case == key == failures.shown["query"].iloc[3] and items(failures)[3]["badge"] == "open"
+    for name in ("CBIR", "PHS"):
+        assert failures.results[name]["row"].tolist() == experiment.ranking(name, k=10).ids[key].tolist()
+    before, after = (experiment.score(name, k=10)["contains"].per_query["precision"][key] for name in ("CBIR", "PHS"))
+    assert [row["title"] for row in failures.lists.rows] == ["CBIR", "PHS"]
+    assert [row["share"] for row in failures.lists.rows] == [percent(before), percent(after)]
+    assert failures.lists.rows[1]["gain"] == points(after - before)
+    failures.lists.receive({"pick": failures.results["PHS"]["row"].iloc[2]})
+    assert Opens.asked == [failures.results["PHS"]["image_id"].iloc[2]]
+    case = json.loads(failures.export("json")[1])
+    query = experiment.set.queries.iloc[key]
+    assert case["query"]["picture"] == query["image_id"] and case["query"]["label"] == query["label"]
+    assert [one["rows"] for one in case["lists"]] == [table["row"].tolist() for table in failures.results.values()]
+    assert Image.open(io.BytesIO(failures.export("png")[1])).format == "PNG"
+    other = items(failures)[5]["key"]
+    failures.gallery.receive({"pick": other, "row": 0, "item": 5})
+    assert "broken" in failures.gallery.message and failures.case == key
     failures.opens = None
-    failures.gallery.receive({"pick": key, "row": 0, "item": 3})
-    assert "opens=" in failures.gallery.message
+    failures.gallery.receive({"pick": other, "row": 0, "item": 5})
+    assert failures.case == other
+    failures.lists.receive({"pick": 3})
+    assert "opens=" in failures.lists.message
     failures.close()
+
+
+def test_bars_of_the_histogram_filter(explorer):
+    gains = explorer.table["gain"]
+    bars = {bar["at"]: bar for bar in explorer.histogram.bars}
+    assert sum(bar["n"] for bar in bars.values()) == len(gains) and sorted(bars) == list(range(min(bars), max(bars) + 1))
+    explorer.histogram.chosen = [min(bars)]
+    assert sorted(explorer.shown["gain"]) == sorted(gains[gains <= (min(bars) + 1) / 10 + 1e-9]) and len(explorer.shown) == bars[min(bars)]["n"]
+    assert [bar["n"] for bar in explorer.histogram.bars] == [bar["n"] for bar in bars.values()]  # a choice takes no bar away
+    explorer.histogram.chosen = [0]
+    assert (explorer.shown["gain"] == 0).all() and len(explorer.shown) == (gains == 0).sum()
+    explorer.label.value = explorer.table["label"].iloc[0]
+    assert sum(bar["n"] for bar in explorer.histogram.bars) == (explorer.table["label"] == explorer.label.value).sum()
+    explorer.histogram.chosen = []
+    assert len(explorer.shown) == (explorer.table["label"] == explorer.label.value).sum()
+
+
+def test_bars_by_hand():
+    found = bars([-0.36, -0.3, 0.0, 0.1, 0.101, 0.1])
+    assert [(bar["at"], bar["n"]) for bar in found] == [(-4, 1), (-3, 1), (-2, 0), (-1, 0), (0, 1), (1, 2), (2, 1)]
+    assert found[0]["words"] == "gain −30 to −40 points" and found[0]["label"] == "−40"
+    assert found[4]["words"] == "gain 0 points" and found[5]["words"] == "gain +0 to +10 points"
+    assert [bar["at"] for bar in bars([])] == [0]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +320,7 @@ def test_all_heads_and_a_small_database(experiment):
         explorer = FailureExplorer(experiment, a="PHS(h_on=12)", k=100)
     assert explorer.k == 40 and "P@40" in words(explorer)
     assert (explorer.table["gain"] == 0).all()  # all heads on is plain retrieval
-    assert "0% gain, 0% lose, 100% tie" in words(explorer)
+    assert "0 % gain, 0 % lose, 100 % tie" in words(explorer)
     assert isinstance(explorer.figure(), Figure)
     explorer.close()
 
@@ -295,7 +335,7 @@ def test_any_set_and_model_under_its_own_protocol():
     gain = (a.per_query["average_precision"] - b.per_query["average_precision"]).dropna()
     assert np.allclose(explorer.table["gain"], gain) and explorer.table["query"].tolist() == gain.index.tolist()
     assert [label for label, _ in explorer.metric.options] == [f"AP@{explorer.k}"]
-    assert f"mAP hard: {100 * b.map:.1f} → {100 * a.map:.1f}" in words(explorer)
+    assert f"mAP hard: {percent(b.map)} → {percent(a.map)}" in words(explorer)
     explorer.close()
 
 
@@ -323,10 +363,3 @@ def test_figure_by_hand():
     dots = np.asarray(left.collections[0].get_offsets())
     assert np.allclose(dots, [(1, 10), (2, 30), (50, -20)])
     assert "3 of 9" in figure.get_suptitle() and "+6.7" in figure.get_suptitle()
-
-
-@pytest.mark.parametrize(
-    ("gain", "digits", "text"), [(0.123, 1, "+12.3"), (-0.36, 0, "−36"), (0.0, 0, "+0"), (-0.0004, 1, "+0.0")]
-)
-def test_points(gain, digits, text):
-    assert points(gain, digits) == text

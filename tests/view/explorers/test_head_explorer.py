@@ -11,14 +11,16 @@ import torch.nn.functional as F
 from matplotlib import colormaps
 from PIL import Image
 
-from foir_lib import Box, Mask, Point, load_model
+from foir_lib import Box, Mask, Point, load_model, load_set
+from foir_lib.bench.experiment import Experiment
 from foir_lib.errors import InputError
 from foir_lib.methods import head_selection
 from foir_lib.models.vit import ViT
+from foir_lib.retrievers.corpus import Corpus
+from foir_lib.text import percent
 from foir_lib.view.explorers.heads import HeadExplorer
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.figures import parts
-from foir_lib.view.figures.looks import ORANGE
 from foir_lib.view.widgets import maps
 
 BOX = Box(10, 5, 60, 50)
@@ -33,6 +35,11 @@ def photograph(width=120, height=90, seed=0):
 @pytest.fixture(scope="module")
 def model():
     return load_model("mini-vit", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def corpus(model, tmp_path_factory):
+    return Corpus(load_set("mini-focus", seed=6, n_query=6, n_database=40), model, cache=tmp_path_factory.mktemp("cache"), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -115,22 +122,9 @@ def test_maps_of_any_picture(size):
     assert max(decoded(file).shape) == maps.SIDE
 
 
-def test_bars_are_drawn_to_scale_and_the_chosen_stand_out():
-    import xml.etree.ElementTree as ET
-
-    svg = ET.fromstring(maps.bars([0.5, 0.1, 0.25], [True, False, True], 0.25, "a < b", "name"))
-    bars = [r for r in svg.iter("rect") if r.get("data-head")]
-    heights = [float(bar.get("height")) for bar in bars]
-    assert heights == pytest.approx([maps.TALL, maps.TALL / 5, maps.TALL / 2], abs=0.2)  # 50 % is the top
-    assert [bar.get("fill") == "url(#name)" for bar in bars] == [True, False, True]
-    hatch = next(svg.iter("pattern"))
-    assert hatch.get("id") == "name" and hatch.find("rect").get("fill") == ORANGE and hatch.find("line") is not None
-    (cut,) = [line for line in svg.iter("line") if line.get("data-cut")]
-    assert cut.get("data-cut") == "25.00" and float(cut.get("y1")) == pytest.approx(float(bars[2].get("y")), abs=0.2)
-    texts = [t.text for t in svg.iter("text")]
-    assert "a < b" in texts and "0★" in texts and "1" in texts and "cut 25 %" in texts
-    assert "head 1 10 percent, head 2 25 percent chosen" in svg.get("aria-label")
-    assert "data-cut" not in maps.bars([0.5, 0.1]) and "★" not in maps.bars([0.5, 0.1])
+@pytest.mark.parametrize(("percent", "end"), [(0.5, 0.5), (7.2, 8), (10, 10), (11, 20), (43.2, 50), (81, 100)])
+def test_a_scale_ends_at_a_round_number(percent, end):
+    assert maps.ceiling(percent) == pytest.approx(end)
 
 
 # --- what is shown ---------------------------------------------------------------------------------
@@ -138,10 +132,10 @@ def test_bars_are_drawn_to_scale_and_the_chosen_stand_out():
 
 def test_without_a_prompt_maps_are_shown_and_words_ask_for_one(explorer, model):
     assert explorer.heads is explorer.roi_attention is explorer.cosine is explorer.on_roi is None
-    assert [item["caption"] for item in items(explorer)] == [f"head {i}" for i in range(model.n_heads)]
+    assert [(item["badge"], item["alt"], item["caption"]) for item in items(explorer)] == [(f"{i}", f"head {i}", "") for i in range(model.n_heads)]
     assert all(item["bar"] is None and item["frame"] == "" for item in items(explorer))
     assert "draw a box" in explorer.words.value and "Cosine" not in explorer.words.value
-    assert "<svg" not in explorer.chart.value and "attention per patch (%)" in explorer.chart.value
+    assert "attention per patch (%)" in explorer.chart.value and explorer.gallery.rows[0]["note"] == "" and explorer.even is None
 
 
 def test_the_choice_is_that_of_phs_and_the_cosine_is_right(explorer, model):
@@ -163,14 +157,14 @@ def test_the_choice_is_that_of_phs_and_the_cosine_is_right(explorer, model):
     assert explorer.cosine < 0.999
     names = ", ".join(map(str, np.flatnonzero(heads)))
     assert f"<b>{explorer.cosine:.2f}</b>; heads kept: <b>{names}</b>" in explorer.words.value
-    assert f"{100 * explorer.on_roi:.0f} % of all attention on the ROI" in explorer.words.value
+    assert f"{percent(explorer.on_roi)} of all attention on the ROI" in explorer.words.value
     assert starred(explorer) == np.flatnonzero(heads).tolist()
+    top, even = maps.ceiling(100 * shares.max()) / 100, BOX.tokens(model.grid, (120, 90)).mean()  # one scale of all bars
     for i, item in enumerate(items(explorer)):
-        assert item["caption"] == f"head {i}\n{100 * shares[i]:.0f} %" and item["bar"] == pytest.approx(
-            shares[i], abs=1e-5
-        )
-    cut = np.sort(shares)[-5]
-    assert f'data-cut="{100 * cut:.2f}"' in explorer.chart.value
+        assert item["caption"] == percent(shares[i]) and item["badge"] == f"{i}" and f"head {i}, share of attention in the mark" in item["alt"]
+        assert item["bar"] == pytest.approx(shares[i] / top, abs=1e-5) and item["even"] == pytest.approx(min(1, even / top))
+    note = explorer.gallery.rows[0]["note"]
+    assert note == f"bar: share of attention in the mark, from 0 to {percent(top)}; line: even share {percent(float(even))}"
 
 
 def test_all_maps_share_one_scale(explorer, model):
@@ -196,9 +190,9 @@ def test_another_block_changes_maps_and_bars_but_not_the_choice(explorer, model)
     np.testing.assert_allclose(explorer.roi_attention, phs(model, photograph(), BOX)[3][1], atol=1e-6)
     assert not np.allclose(explorer.roi_attention, last)
     assert all(item["image"] != old for item, old in zip(items(explorer), images))
-    assert starred(explorer) == [] and "★" not in explorer.chart.value and "data-cut" not in explorer.chart.value
+    assert starred(explorer) == []
     assert "Block 1 is only shown: PHS chooses in the last block, 3" in explorer.words.value
-    assert "block 1: attention" in explorer.chart.value
+    assert explorer.gallery.rows[0]["title"].startswith("Block 1: attention")
     pick(explorer, 0)
     assert "show block 3" in explorer.gallery.message and (explorer.heads == heads).all()
     explorer.layer.value = 3
@@ -214,7 +208,7 @@ def test_strategies_reach_choice_and_cosine(explorer, model, roi, strategy):
     assert (explorer.heads == heads).all()
     assert explorer.cosine == pytest.approx(float(vector @ plain), abs=1e-5)
     np.testing.assert_allclose(explorer.roi_attention, shares[-1], atol=1e-6)
-    assert ("brightest patch" in explorer.chart.value) == (roi == "max")
+    assert ("brightest patch" in explorer.gallery.rows[0]["note"]) == (roi == "max")
 
 
 @pytest.mark.parametrize("prompt", [Point(100, 20), Box(60, 40, 119, 89), Mask(np.tri(90, 120, dtype=bool))])
@@ -243,8 +237,8 @@ def test_no_picture_yet(model):
     explorer.close()
 
 
-def test_heads_stand_in_rows_of_one_length(explorer, three_heads):
-    assert [len(row["items"]) for row in explorer.gallery.rows] == [6, 6]
+def test_heads_stand_in_one_row(explorer, three_heads):
+    assert [len(row["items"]) for row in explorer.gallery.rows] == [12]
     few = HeadExplorer(three_heads, panel=explorer.panel)
     assert [len(row["items"]) for row in few.gallery.rows] == [3]
     few.close()
@@ -263,7 +257,7 @@ def test_heads_picked_by_hand_hold_until_phs_is_asked_again(explorer, model):
     want = phs.copy()
     want[[out, new]] = False, True
     assert (explorer.heads == want).all() and starred(explorer) == np.flatnonzero(want).tolist()
-    assert "picked by hand" in explorer.words.value and "data-cut" not in explorer.chart.value
+    assert "picked by hand" in explorer.words.value
     state = model.cls_state(model.preprocess(photograph())[None])
     vector = head_selection.descriptor(model, state, torch.from_numpy(want), "before+scale")
     assert explorer.cosine == pytest.approx(float((vector * model.descriptor(state)[0]).sum()), abs=1e-5)
@@ -304,6 +298,37 @@ def test_the_last_head_stays(explorer):
         with pytest.raises(InputError, match="heads 0 to 11"):
             explorer.pick(head)
     assert np.flatnonzero(explorer.heads).tolist() == [3, 4]
+
+
+# --- lists
+
+
+def test_lists_follow_the_heads_with_those_by_hand_beside_them(corpus):
+    explorer = HeadExplorer(corpus.model, panel=QueryPanel(corpus.set, corpus.model), corpus=corpus)
+    explorer.query(1)
+    experiment = Experiment(corpus.set, corpus.model, progress=False)
+    for name in ("CBIR", "PHS"):
+        assert explorer.results[name]["row"].tolist() == experiment.ranking(name, k=10).ids[1].tolist()
+    assert [row["title"] for row in explorer.lists.rows] == ["CBIR", "PHS"] and explorer.state["enlarged"].startswith("PHS: picture")
+    explorer.h_on.value = 2
+    assert explorer.results["PHS(h_on=2)"]["row"].tolist() == experiment.ranking("PHS(h_on=2)", k=10).ids[1].tolist()
+    out = int(np.flatnonzero(explorer.heads)[0])
+    new = int(np.flatnonzero(~explorer.heads)[0])
+    pick(explorer, out), pick(explorer, new)
+    title = f"by hand: {', '.join(map(str, np.flatnonzero(explorer.heads)))}"
+    assert [row["title"] for row in explorer.lists.rows] == ["CBIR", "PHS(h_on=2)", title] and "by hand" not in explorer.code
+    state = corpus.model.cls_state(corpus.model.preprocess(explorer.canvas.picture)[None])
+    vector = head_selection.descriptor(corpus.model, state, torch.from_numpy(explorer.heads), "before+scale")
+    each = torch.cat([corpus.model.descriptor(corpus.model.cls_state(corpus.model.preprocess(corpus.database.open(i))[None])) for i in range(len(corpus.database))])
+    scores = (each @ vector[0]).numpy()
+    table = explorer.results[title]
+    np.testing.assert_allclose(table["score"], scores[table["row"]], atol=1e-5)
+    np.testing.assert_allclose(table["score"], np.sort(scores)[::-1][:10], atol=1e-5)
+    explorer.choose.click()
+    assert len(explorer.lists.rows) == 2
+    explorer.lists.receive({"pick": int(explorer.results["CBIR"]["row"].iloc[0])})
+    assert explorer.canvas.prompt is None and "There is no prompt" in explorer.lists.rows[1]["empty"]
+    explorer.close()
 
 
 # --- limits and errors -----------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from foir_lib.prompts import patch_shares
 from foir_lib.registry import parse
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.objects import MaO, MeanCrops
-from foir_lib.view.explorers import looking
+from foir_lib.text import percent
 from foir_lib.view.explorers.objects import ObjectExplorer
+from foir_lib.view.results import looking
 from foir_lib.view.widgets import maps
 
 MEAN, MAO = "MeanCrops(objects='boxes')", "MaO(objects='boxes', steps=4)"
@@ -127,7 +128,7 @@ def test_the_maps_on_the_page_are_those_on_one_scale(make):
     look, (whole, crop) = explorer.look_at, explorer.looks.rows
     for row, name, picture in ((whole, "picture", explorer.opened.picture), (crop, "crop", look.crop)):
         assert [item["image"] for item in row["items"]] == maps.overlays(picture, look.maps[name], 1.0, look.inside[name], looking.SIDE)
-        before, after = (f"{100 * share:.{0 if share > 0.1 else 1}f} % on it" for share in look.shares[name])
+        before, after = (f"{percent(share)} on it" for share in look.shares[name])
         assert [item["caption"] for item in row["items"]] == [f"before: {before}", f"after: {after}"]
     assert "weakest patch (0) to its strongest" in explorer.bar.text and explorer.bar.layout.display is None
     shallow = look.maps["picture"]
@@ -332,8 +333,8 @@ def test_the_figure_shows_what_the_page_shows(make):
     figure = explorer.figure()
     titles = [axes.get_title() for axes in figure.axes if axes.images]
     whole, crop = explorer.state["shares"]["picture"], explorer.state["shares"]["crop"]
-    assert titles[0] == "The whole picture" and titles[1] == f"before refinement: {looking.percent(whole[0])} % on it"
-    assert titles[3] == "The object's crop" and titles[5] == f"after refinement: {looking.percent(crop[1])} % on it"
+    assert titles[0] == "The whole picture" and titles[1] == f"before refinement: {percent(whole[0])} on it"
+    assert titles[3] == "The object's crop" and titles[5] == f"after refinement: {percent(crop[1])} on it"
     x0, y0 = explorer.look_at.corner
     corners = [[p.get_bbox().extents.tolist() for p in axes.patches] for axes in figure.axes if axes.images]
     assert corners == [[[8, 10, 40, 34]]] * 3 + [[[8 - x0, 10 - y0, 40 - x0, 34 - y0]]] * 3

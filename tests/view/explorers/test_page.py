@@ -85,7 +85,7 @@ def test_what_a_corpus_lacks_is_said_in_place_of_the_tab(page, corpora):
     assert page.explorer is None and page.state["explorer"] is None
     assert page.state["note"].startswith("Co-attention can't be had here: mini-vit has no feature maps")
     page.corpora.value = corpora[1]
-    assert page.corpus is corpora[1] and page.state["note"] == "" and page.explorer.state["methods"] == ["CA"]
+    assert page.corpus is corpora[1] and page.state["note"] == "" and page.explorer.state["methods"] == ["GeM", "CA"]
     page.tab = "Heads"
     assert "mini-cnn has no attention heads" in page.state["note"] and page.explorer is None
     page.tab = "Lists"

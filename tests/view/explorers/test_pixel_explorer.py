@@ -17,6 +17,7 @@ from foir_lib.errors import InputError
 from foir_lib.registry import parse
 from foir_lib.retrievers.base import Localiser
 from foir_lib.retrievers.corpus import Corpus
+from foir_lib.text import percent
 from foir_lib.view.explorers.outlined import LEGEND
 from foir_lib.view.explorers.pixels import PixelExplorer
 from foir_lib.view.explorers.retrieval import RetrievalExplorer
@@ -165,7 +166,7 @@ def test_an_open_result_shows_its_outline_and_asks_with_it_as_it_was_mended(make
     explorer.wait()
     width, height = corpus.database.sizes[row].tolist()
     assert explorer.state["opened"] == row and explorer.result.prompt.box((width, height)) == Box(0, 0, width // 2, height // 2)
-    assert f"Picture p{row}, rank" in explorer.state["words"] and f"{100 * (width // 2) * (height // 2) / width / height:.1f} % of the picture" in explorer.state["words"]
+    assert f"Picture p{row}, rank" in explorer.state["words"] and f"{percent((width // 2) * (height // 2) / width / height)} of the picture" in explorer.state["words"]
     explorer.result.prompt = Box(3, 4, 20, 30)
     explorer.query_button.click()
     assert explorer.canvas.asks == Box(3, 4, 20, 30) and explorer.panel.image_id == corpus.database.ids[row]

@@ -296,15 +296,18 @@ def test_bars_of_several_models_stand_in_groups():
     assert titles(figure) == [f"{d}, MP@100 (%)" for d in DATASETS]
     axes = figure.axes[0]
     assert len(axes.patches) == len(MODELS) * len(METHODS) and lines_of(axes) == list(METHODS)
-    for j, container in enumerate(axes.containers):  # a look for each model, told apart by the hatch alone too
-        assert [bar.get_width() for bar in container] == [10 * i + j + 1.25 for i in range(4)]
-        middles = [bar.get_y() + bar.get_height() / 2 for bar in container]
-        np.testing.assert_allclose(middles, [2.5 * i + j for i in range(4)])
-    looks_of_models = {(to_hex(c[0].get_facecolor()), c[0].get_hatch()) for c in axes.containers}
-    assert len(looks_of_models) == len({hatch for _, hatch in looks_of_models}) == 2
+    (container,) = axes.containers
+    assert sorted(bar.get_width() for bar in container) == [10 * i + j + 1.25 for i in range(4) for j in range(2)]
+    for bar in container:
+        i, j = divmod(bar.get_width() - 1.25, 10)
+        assert bar.get_y() + bar.get_height() / 2 == pytest.approx(2.5 * i + j)
+        assert to_hex(bar.get_facecolor()).upper() == looks.colour_of(METHODS[int(i)]).upper(), "a method's colour, whatever the network"
+    marks = axes.collections[: len(MODELS)]  # a marker for each network, in all its bars
+    assert [[y for _, y in mark.get_offsets()] for mark in marks] == [[2.5 * i + j for i in range(4)] for j in range(2)]
+    assert not np.array_equal(marks[0].get_paths()[0].vertices, marks[1].get_paths()[0].vertices)
     np.testing.assert_allclose(axes.get_yticks(), [2.5 * i + 0.5 for i in range(4)])
     assert legend(figure) == [*MODELS, "published"]
-    (diamonds,) = axes.collections
+    diamonds = axes.collections[-1]
     assert diamonds.get_offsets().tolist() == [[25, 6]]  # on the bar of PHS
     assert "22.2 (25.0)" in texts(axes) and "1.2" in texts(axes)
     png(figure)
@@ -318,7 +321,7 @@ def test_intervals_of_differences_lie_on_the_score_of_the_first_method():
     axes = figures.bars(rows).axes[0]
     (line,) = axes.collections
     assert [segment.tolist() for segment in line.get_segments()] == [[[20.75, 2], [23.25, 2]]]
-    assert legend(figures.bars(rows)) == ["ours", looks.INTERVAL]
+    assert legend(figures.bars(rows)) == [looks.INTERVAL]
     scan = scan_rows(["PHS"], MODELS[1:]).assign(low=np.nan, high=np.nan)  # CBIR: 40
     scan.loc[scan["x"] == 3, ["low", "high"]] = [9, 12]
     segments = [s.tolist() for c in figures.scan(scan).axes[0].collections for s in c.get_segments()]
@@ -334,8 +337,8 @@ def test_intervals_of_differences_lie_on_the_score_of_the_first_method():
 def test_a_method_looks_the_same_everywhere():
     few, many = looks.looks_of(["PHS"]), looks.looks_of([*METHODS, "another"])
     assert few["PHS"] == many["PHS"]
-    assert len({look["color"] for look in many.values()}) == 5
-    assert len({look["marker"] for look in many.values()}) == 5
+    assert len({look["color"] for name, look in many.items() if name in METHODS}) == 4
+    assert len({(look["color"], look["marker"], look["hatch"]) for look in many.values()}) == 5
     names = [f"PHS (h_on={i})" for i in range(12)]
     several = {(s["color"], s["marker"], str(s["linestyle"])) for s in looks.looks_of(names).values()}
     assert len(several) == 12
@@ -446,10 +449,11 @@ def test_methods_of_landmark_tables_stand_down():
     ]
     first, last = figure.axes[0], figure.axes[3]
     assert lines_of(first) == ["GeM, resnet50", "CAM, resnet50", "MINE", "DELG, delf"]  # each has one network: it is named
-    ours, guest = (c.patches[0] for c in last.containers)
+    ours, guest = last.containers[0].patches
     assert (ours.get_width(), ours.get_y() + ours.get_height() / 2, ours.get_hatch()) == (38, 0, None)
-    assert (guest.get_width(), guest.get_y() + guest.get_height() / 2, guest.get_hatch()) == (33, 2, "///")
-    (diamonds,) = last.collections
+    assert (guest.get_width(), guest.get_y() + guest.get_height() / 2) == (33, 2) and guest.get_hatch()
+    assert to_hex(guest.get_facecolor()).upper() in looks.FOREIGN
+    diamonds = last.collections[-1]
     assert diamonds.get_offsets().tolist() == [[40, 0], [71.5, 3]]
     assert texts(last) == ["38.0 (40.0)", "n/a", "33.0", "(71.5)"]
     assert legend(figure) == ["resnet50", "guest", "published"]
@@ -511,5 +515,5 @@ def test_a_notebook_shows_a_figure_once():
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     nbclient.NotebookClient(notebook, timeout=1800, startup_timeout=600, kernel_name="python3").execute()
-    shown = [o for o in notebook.cells[0].outputs if "image/png" in o.get("data", {})]
-    assert len(shown) == 1 and len(notebook.cells[0].outputs) == 1
+    (shown,) = notebook.cells[0].outputs
+    assert "image/png" in shown["data"] and shown["metadata"]["image/png"]["alt"] == shown["data"]["text/plain"] != ""

@@ -11,7 +11,7 @@ from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.live import static
 
 ROW = {"title": "PHS", "note": "1 of 2 right", "items": [
-    {"key": 7, "image": b"first", "caption": "1", "alt": "rank 1", "frame": "right", "badge": "new", "bar": 0.25},
+    {"key": 7, "image": b"first", "caption": "1", "alt": "rank 1", "frame": "right", "badge": "new", "bar": 0.25, "even": 0.1},
     {"key": [3, "x"], "image": b"second"},
 ]}  # fmt: skip
 
@@ -37,7 +37,7 @@ def test_pictures_travel_as_buffers_and_the_rest_as_json(gallery):
     assert images == [b"first", b"second"]  # bytes travel as buffers
     first, second = json.loads(json.dumps(state))["rows"][0]["items"]
     assert first == {name: value for name, value in ROW["items"][0].items() if name != "image"}
-    assert second == {"key": [3, "x"], "caption": "", "alt": "", "frame": "", "badge": "", "bar": None}
+    assert second == {"key": [3, "x"], "caption": "", "alt": "", "frame": "", "badge": "", "bar": None, "even": None}
     assert state["shown"] == 1 and state["rows"][0]["note"] == "1 of 2 right"
 
 
@@ -117,7 +117,7 @@ def test_a_new_list_takes_the_message_away(gallery):
     ("item", "text"),
     [
         ({"key": 1, "image": b"", "frame": "red"}, "'red'"), ({"key": 1, "image": "a.png"}, "str"),
-        ({"key": 1, "image": b"", "bar": 1.5}, "1.5"), ({"key": 1, "image": b"", "bar": float("nan")}, "nan"),
+        ({"key": 1, "image": b"", "bar": 1.5}, "1.5"), ({"key": 1, "image": b"", "bar": float("nan")}, "nan"), ({"key": 1, "image": b"", "even": -0.1}, "Even -0.1"),
         ({"key": 1, "image": b"", "captoin": ""}, "captoin"),
     ],
 )  # fmt: skip
@@ -145,7 +145,7 @@ def test_closed_means_silent(gallery):
 
 def test_it_is_one_small_module_that_asks_no_other_site():
     script = static("gallery.js")
-    assert len(script.splitlines()) <= 225 and "import" not in script
+    assert len(script.splitlines()) <= 235 and "import" not in script
     for file in ("gallery.js", "gallery.css", "common.css"):
         assert "http" not in static(file).replace(NAMESPACE, "")
     assert len(repr(Gallery())) < 80

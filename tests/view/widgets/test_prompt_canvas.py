@@ -113,7 +113,7 @@ def test_a_point_shows_its_window_and_the_roi_once_the_grid_is_known(canvas):
     assert "region" not in canvas.drawing["prompts"][0] and canvas.drawing["roi"] == []
     canvas.grid = (3, 4)
     assert canvas.drawing["prompts"][0]["region"] == [0, 0, 200, 200] and canvas.drawing["roi"] == [0, 1, 4, 5]
-    canvas.edit("select", -1)
+    canvas.edit("clear")
     assert canvas.drawing["roi"] == []
 
 
@@ -149,26 +149,18 @@ def test_setting_the_prompt_asks_at_once_and_only_when_it_changed(canvas):
     assert heard[2:] == [Box(1, 2, 30, 40), None] and canvas.prompts == ()
 
 
-def test_to_deselect_asks_nothing(canvas):
-    canvas.prompt = Point(9, 9)
+def test_where_there_are_prompts_one_asks(canvas):
     heard = listen(canvas)
-    canvas.edit("select", -1)
-    canvas.edit("select", 0)
-    assert heard == [] and canvas.prompt == Point(9, 9)
-
-
-def test_without_a_selected_prompt_the_last_asks_as_long_as_it_is_there(canvas):
     canvas.prompt = Point(9, 9)
-    canvas.edit("select", -1)
-    assert canvas.prompt is None and canvas.asks == Point(9, 9)
     canvas.edit("add", Point(20, 20))
-    heard = listen(canvas)
-    canvas.edit("undo")
-    assert canvas.prompts == (Point(9, 9),) and canvas.asks is None and heard == [None]
     canvas.edit("select", 0)
-    canvas.edit("select", -1)
+    assert canvas.asks == canvas.prompt == Point(9, 9) and len(heard) == 3
+    with pytest.raises(InputError, match="no prompt -1"):
+        canvas.edit("select", -1)
+    canvas.edit("remove")
+    assert canvas.asks == Point(20, 20)
     canvas.show(Image.new("RGB", (400, 300)))
-    assert canvas.asks is None and heard == [None, Point(9, 9), None]
+    assert canvas.asks is None and heard[3:] == [Point(20, 20), None]
 
 
 def test_the_page_is_scrolled_to_the_picture(canvas, monkeypatch):
@@ -255,6 +247,17 @@ def test_a_wrong_edit_is_answered_with_a_sentence_and_the_state_stays(canvas, ed
     assert canvas.accepted == canvas.answered == {"a": 1}
     browser.send("move", dx=1, dy=0)
     assert canvas.message["text"] == "" and heard == [Point(10, 9)]
+
+
+def test_enter_asks_again_though_nothing_changed(canvas):
+    canvas.prompt = Point(9, 9)
+    heard, browser = listen(canvas), Browser(canvas)
+    browser.send("select", index=0)
+    assert heard == []
+    browser.send("ask")
+    assert heard == [Point(9, 9)] and canvas.answered == {"a": 2} and canvas.state.steps == 1
+    browser.send("ask", picture=canvas.number - 1)
+    assert len(heard) == 1  # an earlier picture's
 
 
 def test_an_edit_of_an_earlier_picture_is_void(canvas):

@@ -54,8 +54,30 @@ def test_added_prompts_are_selected_and_clipped():
     assert (state.selected, state.prompt) == (1, Point(3, 4))
     state.select(0)
     assert state.prompt == Box(0, 2, 20, 30)
-    state.select(-1)
-    assert state.prompt is None and len(state.prompts) == 2
+    with pytest.raises(InputError, match="no prompt -1"):
+        state.select(-1)  # where there are marks, one asks
+    assert state.selected == 0 and len(state.prompts) == 2
+
+
+def test_a_prompt_alone_takes_the_place_of_all_in_one_step():
+    state = state_of(Point(1, 1), Point(2, 2))
+    state.add(Box(3, 3, 9, 9), alone=True)
+    assert state.prompts == (Box(3, 3, 9, 9),) and state.selected == 0
+    state.add(Point(4, 4))
+    state.stroke([(20, 20)], 2, alone=True)
+    assert len(state.prompts) == 1 and isinstance(state.prompt, Mask)
+    state.stroke([(30, 20)], 2, alone=True)  # onto the selected mask, which is alone already
+    assert len(state.prompts) == 1 and state.prompt.array[20, [20, 30]].all()
+    state.lasso([(1, 1), (9, 1), (9, 9)], new=True)
+    assert len(state.prompts) == 2 and not state.prompt.array[20, 20]
+    state.lasso([(0, 0), (9, 0), (9, 5)], erase=True, new=True)  # erasing is of the selected one
+    assert len(state.prompts) == 2
+    for _ in range(4):
+        state.undo()
+    assert state.prompts == (Box(3, 3, 9, 9), Point(4, 4))
+    state.undo()
+    state.undo()
+    assert state.prompts == (Point(1, 1), Point(2, 2)) and state.selected == 1
 
 
 @pytest.mark.parametrize(
@@ -337,6 +359,7 @@ paths = st.one_of(st.lists(points, max_size=5), st.lists(st.lists(numbers, max_s
 arguments = {
     "prompt": prompts, "index": st.one_of(st.integers(-2, 3), junk), "dx": st.one_of(numbers, junk), "dy": numbers,
     "points": paths, "radius": st.one_of(st.floats(0, 50), junk), "erase": st.one_of(st.booleans(), junk),
+    "alone": st.one_of(st.booleans(), junk), "new": st.one_of(st.booleans(), junk),
 }  # fmt: skip
 names = ["add", "replace", "remove", "clear", "select", "move", "resize", "stroke", "lasso", "undo", "redo"]
 edits = st.one_of(
@@ -350,7 +373,8 @@ def check(state):
     """What holds in every state."""
     (width, height), described = SIZE, state.describe()
     assert json.loads(json.dumps(described, allow_nan=False)) is not None
-    assert -1 <= state.selected < max(len(state.prompts), 1) and len(described) == len(state.prompts)
+    assert state.selected in range(len(state.prompts)) or (state.selected == -1 and not state.prompts)
+    assert len(described) == len(state.prompts)
     assert state.prompt is (None if state.selected < 0 else state.prompts[state.selected])
     for prompt in state.prompts:
         box = prompt.box(SIZE, (3, 4))

@@ -7,10 +7,9 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from foir_lib.data.readers import pictures, reading
-from foir_lib.data.sets import COLUMNS, RetrievalSet
+from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError, count
 from foir_lib.folders import below
 from foir_lib.registry import register
@@ -34,6 +33,4 @@ def load(root: str | PathLike, n_each: int = 0, seed: int = 0) -> RetrievalSet:
         raise InputError(f"{root} has {len(set(labels))} folders with pictures: {REMEDY}")
     sizes = pictures.sizes(paths, "classes")
     images = pictures.table(ids, paths, "both", sizes)
-    boxes = zip(ids, labels, images["width"], images["height"], strict=True)
-    objects = [(name, label, 0, 0, width, height, False, None) for name, label, width, height in boxes]
-    return reading.make_set("classes", images, pd.DataFrame(objects, columns=COLUMNS["objects"]))
+    return reading.make_set("classes", images, reading.whole_pictures(images, labels))

@@ -23,8 +23,8 @@ def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int =
         upper.set(xlim=(0, 100), ylim=(-2, 102), xticks=range(0, 101, 20), yticks=range(0, 101, 20))
         upper.grid(linewidth=0.3)
         width = 100 / bins
-        bars = lower.bar(width * (rows.index + 0.5), rows["n"], 0.94 * width, color="#56B4E9", edgecolor="black", linewidth=0.4)
-        lower.bar_label(bars, fontsize=7, padding=1)
+        bars = lower.bar(width * (rows.index + 0.5), rows["n"], 0.94 * width, color=looks.SKY, edgecolor="black", linewidth=0.4)
+        lower.bar_label(bars, padding=1)
         lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
         lower.margins(y=0.25)
         looks.finish(figure, panels, 1, "first answers right (%)", "stated confidence that the first answer is right (%)", title)

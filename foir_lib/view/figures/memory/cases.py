@@ -46,7 +46,7 @@ def reflections(corrected: Sequence[Case], spoilt: Sequence[Case], title: str | 
 
 def _told(axes, case):
     """The candidates, each with its log-odds, true ones green and false ones red with their marks; below them the reason."""
-    y, style = 1.0, {"transform": axes.transAxes, "va": "top", "fontsize": 7.5}
+    y, style = 1.0, {"transform": axes.transAxes, "va": "top"}
     for place, (name, odds) in enumerate(case.tried):
         true = name == case.truth
         text = fill(f"{parts.VERDICTS[true][1]} {name}: {odds:+.1f}{', taken' * (place == len(case.tried) - 1)}", LINE)

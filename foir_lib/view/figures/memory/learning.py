@@ -54,7 +54,10 @@ def _shares(axes, rows, first) -> None:
         look = looks.nth_look(first + i)
         places = [names.index(name) + (i - (n - 1) / 2) * 0.8 / n for name in part["method"]]
         style = {"color": look["color"], "hatch": look["hatch"] or None, "edgecolor": "black", "linewidth": 0.4}
-        axes.bar_label(axes.barh(places, part["ours"], 0.75 / n, label=looks.entry(metric), **style), fmt="%.1f", fontsize=6.5, padding=2)
+        axes.bar_label(axes.barh(places, part["ours"], 0.75 / n, label=looks.entry(metric), **style), fmt="%.1f", padding=2)
+        known = part[["low", "high"]].notna().all(axis=1).to_numpy() if "low" in part else np.zeros(len(part), bool)
+        if known.any():
+            axes.hlines(np.array(places)[known], part["low"][known], part["high"][known], color="black", linewidth=1.4, label=looks.INTERVAL)
     axes.set(xlabel="called known (%)", xlim=(0, 118), yticks=range(len(names)))
     axes.set_yticklabels(names)
     axes.invert_yaxis()

@@ -71,7 +71,8 @@ function makeItem(parent) {
   drawing(picture);
   make(picture, "span", "glyph");
   make(picture, "span", "badge");
-  make(make(button, "span", "bar"), "i", "");
+  const bar = make(button, "span", "bar");
+  ["i", "s"].forEach((tag) => make(bar, tag, ""));
   make(button, "span", "caption");
   make(button, "span", "said");
   return button;
@@ -90,6 +91,8 @@ function writeItem(button, item, j) {
   setOutline(button, null);
   part(".bar").hidden = item.bar === null;
   part(".bar i").style.width = `${100 * (item.bar ?? 0)}%`;
+  part(".bar s").hidden = item.even === null;
+  part(".bar s").style.left = `${100 * (item.even ?? 0)}%`;
 }
 
 function makeRow(parent) {
@@ -99,6 +102,8 @@ function makeRow(parent) {
   make(head, "span", "note");
   make(section, "div", "items", { role: "group" });
   make(section, "p", "empty");
+  const share = make(section, "div", "share");
+  ["right", "gain"].forEach((name) => make(share, "span", name));
   return section;
 }
 
@@ -112,8 +117,11 @@ function writeRow(section, row, i) {
   section.dataset.row = i;
   text(section.querySelector(".title"), row.title);
   text(section.querySelector(".note"), row.note);
+  section.querySelector(".head").title = [row.title, row.note].filter(Boolean).join(", ");
+  text(section.querySelector(".right"), row.share);
+  text(section.querySelector(".gain"), row.gain);
   text(section.querySelector(".empty"), row.items.length ? "" : row.empty);
-  items.setAttribute("aria-label", [row.title, row.note].filter(Boolean).join(", "));
+  items.setAttribute("aria-label", [row.title, row.note, row.share, row.gain].filter(Boolean).join(", "));
   while (items.children.length > row.items.length) removeItem(items.lastElementChild);
   row.items.forEach((item, j) => writeItem(items.children[j] ?? makeItem(items), item, j));
   if (items.firstElementChild && !items.querySelector("[tabindex='0']")) items.firstElementChild.tabIndex = 0;

@@ -17,18 +17,40 @@ const ICONS = {
   fit: '<path d="M2.5 6V2.5H6M10 2.5h3.5V6M13.5 10v3.5H10M6 13.5H2.5V10"/>',
   grid: '<path d="M2.5 2.5h11v11h-11zM6.2 2.5v11M9.8 2.5v11M2.5 6.2h11M2.5 9.8h11"/>',
   upload: '<path d="M8 10.5V2.5M5 5.5l3-3 3 3M2.5 10v3.5h11V10"/>',
+  several: '<rect x="1.5" y="4.5" width="8" height="8"/><path d="M6 4.5v-2h8v8H9.5"/>',
+  ask: '<path d="M13.5 3v4.5a2 2 0 0 1-2 2H3M6 6.5l-3 3 3 3"/>',
+  minus: '<path d="M3 8h10"/>',
+  keys: '<path d="M5.2 6a2.8 2.8 0 1 1 4.3 2.3C8.4 9 8 9.5 8 10.6M8 13.2v.3"/>',
 };
-const TOOLS = { point: "Point", box: "Box", brush: "Brush", lasso: "Lasso" };
+const TOOLS = { point: ["Point", "p"], box: ["Box", "b"], brush: ["Mask", "m"], lasso: ["Lasso", "l"] };
 const ACTIONS = {
-  erase: "Erase from the selected mask", undo: "Undo (Ctrl+Z)", redo: "Redo (Ctrl+Shift+Z)", remove: "Remove the selected prompt (Delete)",
-  clear: "Remove all prompts", "zoom-in": "Zoom in (+)", "zoom-out": "Zoom out (-)", fit: "Whole picture (0)",
-  grid: "Show the model's patches and those of the ROI", upload: "Upload a photograph (or drop or paste one)",
+  several: "Several marks side by side; off, a new one takes the place of all (A)", ask: "Ask with this mark; where there is none, draw one in the middle (Enter)", keys: "All keys (?)",
+  minus: "Clicks take away from the mask that was clicked (N, or Alt)", erase: "Erase from the selected mask (E)", undo: "Undo (Ctrl+Z)", redo: "Redo (Ctrl+Shift+Z)", remove: "Remove the mark that asks (Delete)",
+  clear: "Remove all marks", "zoom-in": "Zoom in (+)", "zoom-out": "Zoom out (-)", fit: "Whole picture (0)",
+  grid: "Show the model's patches and those of the ROI (G)", upload: "Upload a photograph (U), or drop or paste one",
 };
-const GROUPS = [["undo", "redo", "remove", "clear"], ["zoom-in", "zoom-out", "fit", "grid"], ["upload"], ["erase"]];
+const GROUPS = [["ask", "keys", "minus"], ["undo", "redo", "remove", "clear"], ["zoom-in", "zoom-out", "fit", "grid"], ["upload"], ["erase"]];
+const KEYS = {
+  "P, B, M, L": "tool: point, box, mask (brush), lasso",
+  A: "several marks side by side, on or off; Shift while drawing does the same once",
+  Enter: "asks with the mark; draws one in the middle where the tool has none; with Shift, one beside the others",
+  "Arrow keys": "move the mark by a pixel, with Shift by ten",
+  "Alt + arrow keys": "resize a box by a pixel, with Shift by ten",
+  "[ and ]": "the previous or the next mark asks",
+  Delete: "removes the mark that asks",
+  "Ctrl+Z, Ctrl+Shift+Z": "undo, redo",
+  "N, or Alt": "where a click takes a thing: clicks take away from the mask; with Shift, or several on, they add to it",
+  E: "brush and lasso erase, or paint again",
+  "< and >": "a smaller or larger brush",
+  "+, -, 0": "zoom in, zoom out, whole picture",
+  "Space and mouse": "moves the enlarged picture",
+  "G, U": "patches of the model, upload of a photograph",
+  Escape: "cancels what is being drawn",
+  "?": "these keys",
+};
 const HANDLES = { nw: [0, 0], n: [0.5, 0], ne: [1, 0], e: [1, 0.5], se: [1, 1], s: [0.5, 1], sw: [0, 1], w: [0, 0.5] };
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const HELP = "Enter adds a prompt, arrow keys move it, Shift makes larger steps, Alt and arrows resize a box, Delete removes, " +
-  "brackets select the previous or next prompt, plus and minus zoom, Escape cancels.";
+const HELP = "Press the question mark for all keys.";
 const EDGE = 0.01; // a point stays this far inside the right and lower edge, as in prompt_state.py
 
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
@@ -63,15 +85,17 @@ function applied(state, edit, size) {
   const prompts = state.prompts.slice();
   const chosen = prompts[state.selected];
   const put = (index, prompt) => ((prompts[index] = prompt), { prompts, selected: index });
-  if (edit.op === "add") return put(prompts.length, edit.prompt);
+  const beside = (prompt) => (edit.alone ? { prompts: [prompt], selected: 0 } : put(prompts.length, prompt));
+  if (edit.op === "add") return beside(edit.prompt);
+  if (edit.op === "take") return edit.further || !edit.positive ? state : beside({ kind: "point", x: edit.x, y: edit.y });
   if (edit.op === "select") return { prompts, selected: edit.index };
   if (edit.op === "clear") return { prompts: [], selected: -1 };
   if (edit.op === "stroke" || edit.op === "lasso") {
     const stroke = { points: edit.points, radius: edit.radius ?? null, erase: edit.erase };
-    const onto = chosen?.kind === "mask" ? chosen : null;
+    const onto = chosen?.kind === "mask" && !(edit.new && !edit.erase) ? chosen : null;
     if (!onto && edit.erase) return state;
     const box = hull(edit.points, edit.radius ?? 0, size);
-    if (!onto) return put(prompts.length, { kind: "mask", base: null, offset: [0, 0], strokes: [stroke], box });
+    if (!onto) return beside({ kind: "mask", base: null, offset: [0, 0], strokes: [stroke], box });
     const around = hull([box.slice(0, 2), box.slice(2), onto.box.slice(0, 2), onto.box.slice(2)], 0, size);
     return put(state.selected, { ...onto, strokes: [...onto.strokes, stroke], box: edit.erase ? onto.box : around });
   }
@@ -127,9 +151,10 @@ function shape(p, i, { key, size, px, base, selected, many }) {
     return `<rect ${at} class="foir-halo ${name}"/><rect ${at} class="foir-line ${name}"/>`;
   };
   const at = (x, y, content) => `<g transform="translate(${short(x)} ${short(y)}) scale(${px})">${content}</g>`;
-  let drawn = "";
+  let drawn = "", dots = "";
   if (p.kind === "box") drawn = rect(extent(p));
-  if (p.kind === "mask") drawn = maskShape(p, key, size, px, base) + (selected ? rect(p.box, "foir-dash") : "");
+  for (const [x, y, positive] of p.clicks ?? []) dots += at(x, y, `<g class="foir-halo"><circle r="6"/></g><g class="foir-line foir-click"><circle r="6"/><path d="M-3 0h6${positive ? "M0-3v6" : ""}"/></g>`);
+  if (p.kind === "mask") drawn = maskShape(p, key, size, px, base) + (selected ? rect(p.box, "foir-dash") + dots : "");
   if (p.kind === "point") {
     const cross = '<circle r="7"/><path d="M-11 0h8M3 0h8M0-11v8M0 3v8"/>';
     drawn = (selected && p.region ? rect(p.region, "foir-dash") : "") + at(p.x, p.y, `<g class="foir-halo">${cross}</g><g class="foir-line">${cross}</g>`);
@@ -154,7 +179,7 @@ function render({ model, el }) {
   let tool = model.get("tool"), erasing = false, showGrid = false, sent = 0, picture = -1;
   let drag = null; // what is under way: {kind, edit, ...}; `edit` is what would be sent if it ended now
   let zoom = { x: 0, y: 0, z: 1 }, hover = null; // middle of the view and its magnification; where the brush is
-  let hand = false, frame = 0, timer = 0, sending = 0, outside = 0;
+  let several = false, minus = false, asked = 0, wondered = null, last = 0, hand = false, frame = 0, timer = 0, later = 0, sending = 0, outside = 0;
   let notice = null, said = -1; // a sentence of the browser's own, and the number of the kernel's last
   const pointers = new Map();
   const bases = new Map(); // name -> blob URL
@@ -165,34 +190,44 @@ function render({ model, el }) {
 
   el.classList.add("foir-canvas");
   const bar = html("div", { class: "foir-bar", role: "toolbar", "aria-label": "Prompt tools" });
-  const button = (kind, name, label) => {
+  const button = (kind, name, label, word = "") => {
     const b = html("button", { type: "button", [`data-${kind}`]: name, title: label, "aria-label": label });
     b.innerHTML = icon(name);
+    if (word) b.append(html("span", {}, word));
     return b;
   };
   const group = (...members) => bar.appendChild(html("div", { class: "foir-group" }, ...members));
-  group(...Object.entries(TOOLS).map(([name, label]) => button("tool", name, label)));
+  const tools = Object.entries(TOOLS).map(([name, [word, key]]) => button("tool", name, `${word} (${key.toUpperCase()})`, word));
+  group(...tools, button("action", "several", ACTIONS.several, "Several"));
   const groups = GROUPS.map((names) => group(...names.map((name) => button("action", name, ACTIONS[name]))));
-  const brush = html("input", { type: "range", min: 2, max: 120, value: 28, "data-foir": "brush-size", "aria-label": "Brush size", title: "Brush size on the screen: zoom in to paint finer" });
-  const painting = groups[3];
+  const brush = html("input", { type: "range", min: 2, max: 120, value: 28, "data-foir": "brush-size", "aria-label": "Brush size", title: "Brush size on the screen (< and >): zoom in to paint finer" });
+  const painting = groups[4];
   painting.append(brush);
   const stage = html("div", { class: "foir-stage" });
-  stage.innerHTML = '<svg data-foir="surface" tabindex="0" role="application"><image preserveAspectRatio="none"/><g class="foir-patches"/><g class="foir-prompts"/></svg><div class="foir-empty">Drop or paste a photograph here, or press the upload button.</div>';
+  stage.innerHTML = '<svg data-foir="surface" tabindex="0" role="application"><image preserveAspectRatio="none"/><g class="foir-patches"/><path class="foir-thing foir-halo"/><path class="foir-thing foir-line"/><g class="foir-object"><rect class="foir-halo"/><rect class="foir-line"/><g><text x="2" y="-5"/></g></g><g class="foir-prompts"/></svg><div class="foir-empty">Drop or paste a photograph here, or press the upload button.</div>';
   const svg = stage.querySelector("svg"), image = svg.querySelector("image");
   const patches = svg.querySelector(".foir-patches"), drawing = svg.querySelector(".foir-prompts");
+  const object = svg.querySelector(".foir-object");
+  const things = svg.querySelectorAll(".foir-thing");
   const status = html("span", { "data-foir": "status", "aria-live": "polite" });
+  const says = html("span", { class: "foir-says", "data-foir": "takes" });
   const busy = html("span", { class: "foir-busy" });
   const message = html("p", { "data-foir": "message", role: "status", "aria-live": "polite" });
   const help = html("span", { class: "foir-hidden", id: `foir-${view}-help` }, HELP);
   const file = html("input", { type: "file", accept: "image/*,.heic,.heif,.hif,.avif,.jfif,.jpe,.mpo", hidden: "", tabindex: "-1", "aria-hidden": "true" });
   svg.setAttribute("aria-describedby", help.id);
-  stage.append(busy);
-  el.append(bar, stage, html("div", { class: "foir-foot" }, status), message, help, file);
+  stage.append(busy, says);
+  const keys = html("dialog", { class: "foir-keys", "aria-label": "Keys of the canvas" });
+  const done = html("button", { type: "button" }, "Close (Escape)");
+  const list = html("dl");
+  for (const [key, words] of Object.entries(KEYS)) list.append(html("dt", {}, key), html("dd", {}, words));
+  keys.append(html("h2", {}, "Keys"), list, done);
+  el.append(bar, stage, html("div", { class: "foir-foot" }, status), message, help, file, keys);
 
-  for (const e of [el, svg, ...bar.querySelectorAll("button, input")]) e.dataset.lmSuppressShortcuts = "true"; // JupyterLab asks the focused element itself
+  for (const e of [el, svg, keys, done, ...bar.querySelectorAll("button, input")]) e.dataset.lmSuppressShortcuts = "true"; // JupyterLab asks the focused element itself
 
   const dead = () => el.closest(".jupyter-widgets-disconnected") !== null;
-  const scale = () => Math.min(stage.clientWidth / size()[0], stage.clientHeight / size()[1]) * zoom.z || 1; // screen pixels per pixel
+  const scale = () => Math.min(stage.clientWidth / size()[0], stage.clientHeight / size()[1]) * zoom.z || 1; // 1 while hidden; screen pixels per pixel
   const at = (event) => {
     const p = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
     return [p.x, p.y];
@@ -207,11 +242,12 @@ function render({ model, el }) {
   }
 
   function drawNow() {
+    if (!stage.clientWidth || !stage.clientHeight) return; // hidden, or a style sheet is on its way: the frame stays until there is a size again
     const s = scale(), px = 1 / s, [w, h] = size();
     const wide = stage.clientWidth / s, high = stage.clientHeight / s;
     zoom.x = wide >= w ? w / 2 : clamp(zoom.x, wide / 2, w - wide / 2);
     zoom.y = high >= h ? h / 2 : clamp(zoom.y, high / 2, h - high / 2);
-    svg.setAttribute("viewBox", [zoom.x - wide / 2, zoom.y - high / 2, wide || 1, high || 1].join(" "));
+    svg.setAttribute("viewBox", [zoom.x - wide / 2, zoom.y - high / 2, wide, high].join(" "));
     svg.classList.toggle("foir-coarse", s > 6);
     const shown = drag?.edit ? applied(state, drag.edit, size()) : state;
     const chosen = shown.prompts[shown.selected];
@@ -227,6 +263,48 @@ function render({ model, el }) {
     }
     drawing.innerHTML = content;
     drawPatches(w, h);
+    drawObject(px);
+    drawThing(w, h);
+  }
+
+  const pointing = () => tool === "point" && hover && !drag && !hand && hover[0] >= 0 && hover[1] >= 0 && hover[0] < size()[0] && hover[1] < size()[1];
+
+  // What a click would ask with: the outline of the thing under the mouse, else a point's window of patches (as foir_lib.prompts has it).
+  function drawThing(w, h) {
+    const grid = model.get("grid"), thing = model.get("hover"), known = model.get("takes") && wondered && thing.n === asked && thing.view === view;
+    let d = "";
+    if (pointing() && known && thing.paths.length) {
+      for (const path of thing.paths) for (let i = 0; i < path.length; i += 2) d += `${i ? "L" : "M"}${path[i]} ${path[i + 1]}${i + 2 === path.length ? "Z" : ""}`;
+    } else if (pointing() && grid && state.prompts[under(hover)]?.kind !== "point") {
+      const [rows, columns] = grid, r = Math.floor((hover[1] * rows) / h), c = Math.floor((hover[0] * columns) / w);
+      const y0 = Math.max(r - 1, 0), y1 = Math.min(r + 2, rows), x0 = Math.max(c - 1, 0), x1 = Math.min(c + 2, columns);
+      d = `M${(x0 * w) / columns} ${(y0 * h) / rows}H${(x1 * w) / columns}V${(y1 * h) / rows}H${(x0 * w) / columns}Z`;
+    }
+    for (const path of things) path.setAttribute("d", d);
+    const words = d && known && thing.words ? `a click takes: ${thing.words}` : "";
+    if (says.textContent !== words) says.textContent = words;
+  }
+
+  // Asks the kernel what is under the mouse: one question at a time, the last place wins.
+  function wonder() {
+    if (!model.get("takes") || !pointing() || dead() || (wondered && model.get("hover").n !== asked && performance.now() - last < 3000)) return;
+    if (wondered && Math.hypot(wondered[0] - hover[0], wondered[1] - hover[1]) * scale() < 2) return;
+    const wait = 60 - (performance.now() - last);
+    if (wait > 0) return void (clearTimeout(later), (later = setTimeout(wonder, wait)));
+    [wondered, last] = [hover, performance.now()];
+    model.send({ view, op: "hover", hover: ++asked, picture: model.get("number"), x: short(hover[0]), y: short(hover[1]) });
+  }
+  const answered = () => (draw(), wonder());
+
+  // The annotated object that the prompt points at, whose label is looked for.
+  function drawObject(px) {
+    const { box, label } = model.get("object");
+    object.style.display = box && !drag ? "" : "none";
+    if (!box) return;
+    const [x0, y0, x1, y1] = box, low = y1 > size()[1] - 22 * px; // then the words stand inside; above are the numbers of marks
+    for (const rect of object.querySelectorAll("rect")) for (const [name, value] of Object.entries({ x: x0, y: y0, width: x1 - x0, height: y1 - y0 })) rect.setAttribute(name, value);
+    object.querySelector("g").setAttribute("transform", `translate(${x0} ${y1 + (low ? 0 : 20) * px}) scale(${px})`);
+    object.querySelector("text").textContent = `looking for: ${label}`;
   }
 
   function drawPatches(w, h) {
@@ -245,19 +323,20 @@ function render({ model, el }) {
 
   function controls() {
     const about = model.get("drawing"), chosen = state.prompts[state.selected], empty = !model.get("number");
-    const off = { undo: !about.undo, redo: !about.redo, remove: !chosen, clear: !state.prompts.length, erase: chosen?.kind !== "mask" };
+    const paints = tool === "brush" || tool === "lasso";
+    const off = { undo: !about.undo, redo: !about.redo, remove: !chosen, clear: !state.prompts.length, erase: !paints || chosen?.kind !== "mask" };
     for (const b of bar.querySelectorAll("[data-tool]")) b.setAttribute("aria-pressed", b.dataset.tool === tool);
-    for (const b of bar.querySelectorAll("[data-action]")) b.setAttribute("aria-disabled", Boolean(off[b.dataset.action] || (empty && b.dataset.action !== "upload")));
-    bar.querySelector("[data-action=erase]").setAttribute("aria-pressed", erasing);
-    bar.querySelector("[data-action=grid]").setAttribute("aria-pressed", showGrid);
+    for (const b of bar.querySelectorAll("[data-action]")) b.setAttribute("aria-disabled", Boolean(off[b.dataset.action] || (empty && !["upload", "keys", "several"].includes(b.dataset.action))));
+    for (const [name, on] of [["erase", erasing], ["grid", showGrid], ["several", several], ["minus", minus]]) bar.querySelector(`[data-action=${name}]`).setAttribute("aria-pressed", on);
     bar.querySelector("[data-action=grid]").hidden = !model.get("grid");
-    painting.hidden = tool !== "brush" && tool !== "lasso";
-    brush.hidden = tool !== "brush";
+    bar.querySelector("[data-action=minus]").hidden = !model.get("takes");
+    painting.classList.toggle("foir-off", !paints); // they keep their place: the picture must not move
+    brush.classList.toggle("foir-off", tool !== "brush");
     svg.dataset.mode = hand ? "hand" : tool;
     const n = state.prompts.length;
     const words = chosen
-      ? `${chosen.kind[0].toUpperCase()}${chosen.kind.slice(1)}${n > 1 ? ` ${state.selected + 1} of ${n}` : ""} ${inWords(chosen)}`
-      : empty ? "No picture" : n ? `No prompt selected of ${n}` : "No prompt";
+      ? `${chosen.kind[0].toUpperCase()}${chosen.kind.slice(1)}${n > 1 ? ` ${state.selected + 1} of ${n} asks,` : ""} ${inWords(chosen)}`
+      : empty ? "No picture" : "No mark: draw one on the picture";
     const full = empty ? words : `${words} \u00b7 ${size()[0]} \u00d7 ${size()[1]} pixels`;
     if (status.textContent !== full) status.textContent = full;
     svg.setAttribute("aria-label", empty ? "No picture" : `${model.get("label")}, ${size()[0]} by ${size()[1]} pixels`);
@@ -316,6 +395,7 @@ function render({ model, el }) {
       image.setAttribute("href", url);
       image.setAttribute("width", w);
       image.setAttribute("height", h);
+      svg.setAttribute("viewBox", `0 0 ${w || 1} ${h || 1}`); // also before there is a size to draw by
       stage.style.setProperty("--ratio", picture ? clamp(w / h, 0.6, 2.5) : 1.5);
       say();
     } else if ((model.get("accepted")[view] ?? 0) < sent) return; // an edit of ours is still on its way
@@ -354,7 +434,8 @@ function render({ model, el }) {
 
   // ---- pointers
 
-  // The prompt under p: a point's marker, else the smallest box or mask around it; -1 for none.
+  // The prompt under p: a point's marker, else the smallest box or mask around it; -1 for none. A box around the whole
+  // picture can't be moved: a drag in it draws a new mark.
   function under(p) {
     const reach = 12 / scale();
     let best = -1, least = Infinity;
@@ -362,7 +443,8 @@ function render({ model, el }) {
       const [x0, y0, x1, y1] = extent(prompt), slack = prompt.kind === "point" ? reach : 0;
       const hit = p[0] >= x0 - slack && p[0] <= x1 + slack && p[1] >= y0 - slack && p[1] <= y1 + slack;
       const area = slack ? 0 : (x1 - x0) * (y1 - y0);
-      if (hit && area <= least) [best, least] = [i, area];
+      const whole = prompt.kind === "box" && area >= size()[0] * size()[1];
+      if (hit && !whole && area <= least) [best, least] = [i, area];
     });
     return best;
   }
@@ -380,7 +462,7 @@ function render({ model, el }) {
     finishKeys();
     const p = at(event), from = inside(p), handle = event.target.closest("[data-handle]")?.dataset.handle;
     const hit = under(p), chosen = state.prompts[state.selected];
-    drag = { kind: tool, from, client: [event.clientX, event.clientY], points: [from], far: false, hit };
+    drag = { kind: tool, from, client: [event.clientX, event.clientY], points: [from], far: false, hit, where: where(event) };
     if (handle && chosen?.kind === "box") drag = { ...drag, kind: "handle", handle, box: chosen };
     else if (tool === "brush") drag = { ...drag, kind: "stroke", radius: short(brush.value / 2 / scale()) };
     else if (tool !== "lasso" && state.prompts[hit]?.kind === "point") drag.kind = "move";
@@ -388,17 +470,23 @@ function render({ model, el }) {
     track(event);
   }
 
+  const clicked = () => Boolean(state.prompts[state.selected]?.clicks); // a mask that was taken by clicks
+
+  // Whether a new mark takes the place of the others, and whether painting starts one though a mask is selected.
+  const where = (event) => ({ alone: !several && !event.shiftKey, new: event.shiftKey });
+
   function track(event) {
     const p = at(event), to = inside(p), { kind, from, points } = drag;
     drag.far ||= Math.hypot(event.clientX - drag.client[0], event.clientY - drag.client[1]) >= 3;
     if (kind === "stroke" || kind === "lasso") {
       for (const e of event.getCoalescedEvents?.() ?? []) add(inside(at(e)));
       add(to);
-      drag.edit = kind === "stroke" ? { op: "stroke", points, radius: drag.radius, erase: erasing } : null;
-      if (kind === "lasso" && drag.far && points.length > 2) drag.edit = { op: "lasso", points, erase: erasing };
+      drag.edit = kind === "stroke" ? { op: "stroke", points, radius: drag.radius, erase: erasing, ...drag.where } : null;
+      if (kind === "lasso" && drag.far && points.length > 2) drag.edit = { op: "lasso", points, erase: erasing, ...drag.where };
     } else if (kind === "point") {
       const [x, y] = inside(p, EDGE);
-      drag.edit = { op: "add", prompt: { kind: "point", x, y } };
+      if (model.get("takes")) drag.take = { op: "take", x, y, positive: !(minus || event.altKey), alone: drag.where.alone, further: clicked() && !drag.where.alone };
+      drag.edit = { op: "add", prompt: { kind: "point", x, y }, alone: drag.where.alone };
     } else if (!drag.far) return;
     else if (kind === "move") {
       if (drag.hit !== state.selected) send({ op: "select", index: drag.hit });
@@ -410,7 +498,7 @@ function render({ model, el }) {
       if (drag.handle.includes("n")) box[1] += dy;
       if (drag.handle.includes("s")) box[3] += dy;
       drag.edit = boxEdit("replace", inside(box.slice(0, 2)), inside(box.slice(2)));
-    } else if (kind === "box") drag.edit = boxEdit("add", from, to);
+    } else if (kind === "box") drag.edit = boxEdit("add", from, to, drag.where.alone);
     draw();
 
     function add(point) {
@@ -419,14 +507,15 @@ function render({ model, el }) {
     }
   }
 
-  function boxEdit(op, a, b) {
+  function boxEdit(op, a, b, alone) {
     const [x0, x1] = [a[0], b[0]].sort((u, v) => u - v), [y0, y1] = [a[1], b[1]].sort((u, v) => u - v);
-    return x1 > x0 && y1 > y0 ? { op, prompt: { kind: "box", x0, y0, x1, y1 } } : null;
+    return x1 > x0 && y1 > y0 ? { op, prompt: { kind: "box", x0, y0, x1, y1 }, ...(alone === undefined ? {} : { alone }) } : null;
   }
 
   function move(event) {
     hover = at(event);
-    if (tool === "brush") draw();
+    if (tool === "brush" || tool === "point") draw();
+    if (tool === "point") wonder();
     if (!pointers.has(event.pointerId) || !drag) return;
     const before = [...pointers.values()], now = [event.clientX, event.clientY];
     const last = pointers.get(event.pointerId);
@@ -445,11 +534,11 @@ function render({ model, el }) {
   function up(event) {
     pointers.delete(event.pointerId);
     if (!drag || drag.kind === "keys" || pointers.size) return;
-    const { edit, far, hit, kind } = drag;
+    const { edit, take, far, hit, kind } = drag;
     drag = null;
     if (kind === "pan") return draw();
     const click = kind === "move" || kind === "box" || kind === "lasso";
-    if (edit) send(edit);
+    if (take || edit) send(take ?? edit);
     else if (click && !far && hit >= 0 && hit !== state.selected) send({ op: "select", index: hit });
     draw();
   }
@@ -484,25 +573,31 @@ function render({ model, el }) {
     send(edit);
   }
 
+  const LETTERS = { a: "several", n: "minus", e: "erase", g: "grid", u: "upload", "?": "keys", "+": "zoom-in", "=": "zoom-in", "-": "zoom-out", 0: "fit", Delete: "remove", Backspace: "remove" };
+  const toolOf = Object.fromEntries(Object.entries(TOOLS).map(([name, [, key]]) => [key, name]));
+
   function keydown(event) {
+    if (keys.open) return event.stopPropagation(); // its own: Tab, Enter and Escape
     if (dead()) return;
-    const command = event.ctrlKey || event.metaKey, key = event.key;
+    const command = event.ctrlKey || event.metaKey, key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     let handled = true;
-    if (command && key.toLowerCase() === "z") act(event.shiftKey ? "redo" : "undo");
-    else if (command && key.toLowerCase() === "y") act("redo");
-    else if (event.target === brush || command || !model.get("number")) handled = false;
+    if (command && key === "z") act(event.shiftKey ? "redo" : "undo");
+    else if (command && key === "y") act("redo");
+    else if (command || (event.target === brush && (key in ARROWS || key.length > 1))) handled = false;
     else if (event.target !== svg && (key === "Enter" || key === " ")) handled = false; // a button's own
+    else if (key in toolOf) chooseTool(toolOf[key]);
+    else if (key in LETTERS) act(LETTERS[key]);
+    else if (key === "Escape") cancel();
+    else if (!model.get("number")) handled = false;
     else if (key in ARROWS) arrow(ARROWS[key], event.shiftKey ? 10 : 1, event.altKey);
-    else if (key === "Delete" || key === "Backspace") act("remove");
-    else if (key === "Escape") drag ? cancel() : state.selected >= 0 && send({ op: "select", index: -1 });
-    else if (key === "Enter") middle();
+    else if (key === "Enter") enter(event);
     else if ((key === "[" || key === "]") && state.prompts.length) {
-      const n = state.prompts.length, step = key === "[" ? -1 : 1, from = state.selected < 0 && step < 0 ? 0 : state.selected;
-      send({ op: "select", index: (from + step + n) % n });
-    } else if (key === "+" || key === "=") act("zoom-in");
-    else if (key === "-") act("zoom-out");
-    else if (key === "0") act("fit");
-    else if (key === " ") setHand(true);
+      const n = state.prompts.length, step = key === "[" ? -1 : 1;
+      if (n > 1) send({ op: "select", index: (state.selected + step + n) % n });
+    } else if (key === "<" || key === ">") {
+      brush.value = +brush.value + (key === "<" ? -6 : 6);
+      draw();
+    } else if (key === " ") setHand(true);
     else handled = false;
     if (handled) event.preventDefault();
     if (handled) event.stopPropagation();
@@ -517,14 +612,20 @@ function render({ model, el }) {
     draw();
   }
 
-  function middle() {
+  // Ask once more with the selected mark; where the tool has none, or with Shift, draw one in the middle of what is shown.
+  function enter(event) {
+    if (drag && drag.kind !== "keys") return;
+    finishKeys();
+    const kind = tool === "brush" || tool === "lasso" ? "mask" : tool;
+    const own = state.prompts[state.selected]?.kind === kind || (kind === "point" && clicked() && !minus);
+    if (own && !event.shiftKey) return send({ op: "ask" });
     const s = scale(), w = Math.min(stage.clientWidth / s, size()[0]) / 8, h = Math.min(stage.clientHeight / s, size()[1]) / 8;
-    const a = inside([zoom.x - w, zoom.y - h]), b = inside([zoom.x + w, zoom.y + h]);
-    if (drag) return;
-    if (tool === "point") send({ op: "add", prompt: { kind: "point", x: short(zoom.x), y: short(zoom.y) } });
-    else if (tool === "box") send(boxEdit("add", a, b));
-    else if (tool === "brush") send({ op: "stroke", points: [inside([zoom.x, zoom.y])], radius: short(brush.value / 2 / s), erase: erasing });
-    else send({ op: "lasso", points: [a, [b[0], a[1]], b, [a[0], b[1]]], erase: erasing });
+    const a = inside([zoom.x - w, zoom.y - h]), b = inside([zoom.x + w, zoom.y + h]), at = where(event);
+    if (tool === "point" && model.get("takes")) send({ op: "take", x: short(zoom.x), y: short(zoom.y), positive: !minus, alone: at.alone, further: clicked() && !at.alone });
+    else if (tool === "point") send({ op: "add", prompt: { kind: "point", x: short(zoom.x), y: short(zoom.y) }, alone: at.alone });
+    else if (tool === "box") send(boxEdit("add", a, b, at.alone));
+    else if (tool === "brush") send({ op: "stroke", points: [inside([zoom.x, zoom.y])], radius: short(brush.value / 2 / s), erase: false, ...at });
+    else send({ op: "lasso", points: [a, [b[0], a[1]], b, [a[0], b[1]]], erase: false, ...at });
   }
 
   function keyup(event) {
@@ -541,7 +642,7 @@ function render({ model, el }) {
 
   function act(name) {
     const b = bar.querySelector(`[data-action="${name}"]`);
-    if (dead() || b.getAttribute("aria-disabled") === "true") return;
+    if (dead() || b.hidden || b.getAttribute("aria-disabled") === "true") return;
     finishKeys();
     if (name === "zoom-in") zoomBy(1.5);
     else if (name === "zoom-out") zoomBy(1 / 1.5);
@@ -549,6 +650,10 @@ function render({ model, el }) {
     else if (name === "erase") erasing = !erasing;
     else if (name === "grid") showGrid = !showGrid;
     else if (name === "upload") file.click();
+    else if (name === "several") several = !several;
+    else if (name === "minus") minus = !minus;
+    else if (name === "ask") enter({ shiftKey: false });
+    else if (name === "keys") keys.showModal();
     else send({ op: name });
     controls();
     draw();
@@ -557,8 +662,12 @@ function render({ model, el }) {
   function click(event) {
     const b = event.target.closest("button");
     if (b?.dataset.action) act(b.dataset.action);
-    if (!b?.dataset.tool || dead()) return;
-    tool = b.dataset.tool;
+    if (b?.dataset.tool && !dead()) chooseTool(b.dataset.tool);
+  }
+
+  function chooseTool(name) {
+    drag?.kind === "keys" ? finishKeys() : cancel();
+    tool = name;
     controls();
   }
 
@@ -582,12 +691,13 @@ function render({ model, el }) {
   const chosenFile = () => (choose(file.files), (file.value = ""));
   const scrolled = (event) => !svg.contains(event.target) && (outside = performance.now());
   const left = () => (finishKeys(), setHand(false));
-  const unhover = () => ((hover = null), draw());
+  const unhover = () => ((hover = wondered = null), draw());
+  const closed = () => keys.close();
 
   const listeners = [
     [svg, "pointerdown", down], [svg, "pointermove", move], [svg, "pointerup", up], [svg, "pointercancel", cancel],
     [svg, "wheel", wheel, { passive: false }], [el, "keydown", keydown], [el, "keyup", keyup], [el, "focusout", left], [svg, "pointerleave", unhover],
-    [bar, "click", click], [el, "dragover", dropped], [el, "dragleave", dropped], [el, "drop", dropped],
+    [bar, "click", click], [done, "click", closed], [el, "dragover", dropped], [el, "dragleave", dropped], [el, "drop", dropped],
     [el, "paste", pasted], [file, "change", chosenFile], [document, "wheel", scrolled, { passive: true, capture: true }],
   ];
   for (const [target, name, listener, options] of listeners) target.addEventListener(name, listener, options);
@@ -598,7 +708,7 @@ function render({ model, el }) {
     waiting();
   };
   const revealed = (about) => about.reveal && el.scrollIntoView({ block: "center" });
-  const traits = { drawing: adopt, accepted: adopt, number: adopt, bases: adopt, answered: waiting, message: heard, grid: adopt, label: controls };
+  const traits = { drawing: adopt, accepted: adopt, number: adopt, bases: adopt, answered: waiting, message: heard, grid: adopt, object: draw, hover: answered, takes: controls, label: controls };
   for (const [name, listener] of Object.entries(traits)) model.on(`change:${name}`, listener);
   model.on("comm_live_update", disconnected);
   model.on("msg:custom", revealed);
@@ -616,6 +726,7 @@ function render({ model, el }) {
     resized.disconnect();
     cancelAnimationFrame(frame);
     clearInterval(timer);
+    clearTimeout(later);
     for (const old of [url, ...bases.values()]) URL.revokeObjectURL(old);
   };
 }

@@ -20,9 +20,10 @@ from foir_lib.retrievers.decomposed.crops import OWN, Crops
 from foir_lib.retrievers.decomposed.decomposing import ANNOTATED, TOKENS, decompose
 from foir_lib.retrievers.objects import MaO
 from foir_lib.retrievers.parts import Pictures
-from foir_lib.view.explorers.rows import best_match
+from foir_lib.text import percent
 from foir_lib.view.figures.looks import ORANGE
 from foir_lib.view.figures.objects import share
+from foir_lib.view.results.rows import best_match
 from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.thumbs import encoded
 
@@ -169,14 +170,9 @@ def outlined(picture: Image.Image, boxes: np.ndarray) -> Image.Image:
     return copy
 
 
-def percent(share: float) -> str:
-    """A share as percent, small ones with a decimal: objects cover less than that of a picture."""
-    return f"{100 * share:.{1 if share < 0.0995 else 0}f}"
-
-
 def captions(look: Look, where: str, more: str = "") -> list[str]:
     """What stands below the maps over the picture or the crop: before and after."""
-    return [f"{when}{more}: {percent(one)} % on it" for when, one in zip(WHEN, look.shares[where], strict=True)]
+    return [f"{when}{more}: {percent(one)} on it" for when, one in zip(WHEN, look.shares[where], strict=True)]
 
 
 def sentence(one: Opened, thing: Object | None, look: Look | None, results: pd.DataFrame) -> str:
@@ -188,7 +184,7 @@ def sentence(one: Opened, thing: Object | None, look: Look | None, results: pd.D
         return f"{words} Click one, on the picture or in the row below it."
     which = f"object {thing.number + 1}" if thing.number >= 0 else "this part of the picture"
     shares = [
-        f"of the {name} {percent(before)} → {percent(after)} % (it covers {percent(look.covered[name])} %)"
+        f"of the {name} {percent(before)} → {percent(after)} (it covers {percent(look.covered[name])})"
         for name, (before, after) in look.shares.items()
     ]
     return f"{words} Share of the map that lies on {which}, before → after refinement: {', '.join(shares)}."
@@ -203,7 +199,7 @@ def maps_rows(one: Opened, look: Look) -> list[dict]:
             {"key": when, "image": file, "caption": caption, "alt": f"{title}, map {caption}".replace(":", " refinement:")}
             for when, file, caption in zip(WHEN, files, captions(look, where), strict=True)
         ]
-        shown.append({"title": title, "note": f"the object covers {percent(look.covered[where])} %", "items": items})
+        shown.append({"title": title, "note": f"the object covers {percent(look.covered[where])}", "items": items})
     return shown
 
 

@@ -12,6 +12,7 @@ from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Point, Prompt
+from foir_lib.text import percent, points
 from foir_lib.view.figures import parts
 from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.thumbs import Thumb
@@ -66,12 +67,12 @@ def labels_of(retrieval_set: RetrievalSet) -> list:
     return sorted(set(groups), key=str)
 
 
-def verdicts(retrieval_set: RetrievalSet, label) -> np.ndarray | None:
+def verdicts(retrieval_set: RetrievalSet, label, protocol: str = "") -> np.ndarray | None:
     """Per database row True (right for ``label``), False, or None (counts neither way); None when nobody knows.
 
-    Where a protocol is of queries, not of labels, it is that of the label's first query.
+    ``protocol``: the name of one, "" for :func:`protocol_of`. Where it is of queries, not of labels, it is that of the label's first query.
     """
-    protocol, at = protocol_of(retrieval_set), np.flatnonzero(retrieval_set.queries["label"] == label)
+    protocol, at = retrieval_set.protocols[protocol] if protocol else protocol_of(retrieval_set), np.flatnonzero(retrieval_set.queries["label"] == label)
     if protocol is None or not label or (label not in protocol.positive and not len(at)):
         return None
     group = label if label in protocol.positive else protocol.groups[at[0]]
@@ -108,6 +109,12 @@ def tally(results: pd.DataFrame) -> str:
     return f"{sum(judged)} of {len(judged)}" if len(judged) else ""
 
 
+def share(results: pd.DataFrame) -> float | None:
+    """The share of results that are right, of those that can be judged; None where nobody knows."""
+    judged = results["right"].dropna()
+    return float(judged.astype(bool).mean()) if len(judged) else None
+
+
 def note(results: pd.DataFrame, heads: np.ndarray | None = None, ms: float | None = None) -> str:
     """What is known of results in one line: how many are right, which heads (h,) are selected, how long it took."""
     words = [f"{tally(results)} right"] if tally(results) else []
@@ -119,14 +126,18 @@ def note(results: pd.DataFrame, heads: np.ndarray | None = None, ms: float | Non
 
 
 def row(
-    method: str, results: pd.DataFrame, thumbs: Sequence[Thumb], first: str | None = None, heads=None, ms: float | None = None
-) -> dict:
-    """One row of the gallery: the table ``results`` of a method with their ``thumbs``.
+    method: str, results: pd.DataFrame, thumbs: Sequence[Thumb], first: str | None = None, heads=None, ms: float | None = None,
+    base: float | None = None,
+) -> dict:  # fmt: skip
+    """One row of the gallery: the table ``results`` of a method with their ``thumbs``; at its end the share that is right.
 
-    ``first``: name of the method whose ranks the changes count from, None for that method's own row.
+    ``first``: name of the method whose ranks the changes count from, None for that method's own row; ``base``: the share that is
+    right under that method, which the gain counts from.
     """
     items = [_item(result, thumb, first) for result, thumb in zip(results.itertuples(), thumbs, strict=True)]
-    return {"title": method, "note": note(results, heads, ms), "items": items}
+    own = share(results)
+    ends = {"share": "" if own is None else percent(own), "gain": "" if own is None or base is None or first is None else points(own - base)}
+    return {"title": method, "note": note(results, heads, ms), "items": items} | ends
 
 
 def maps_row(method: str, results: pd.DataFrame, pictures: Sequence[Image.Image], values: Sequence[np.ndarray]) -> dict:
@@ -144,14 +155,19 @@ def _words(result) -> str:
     return ", ".join(filter(None, [f"rank {result.rank}", f"score {result.score:.3f}", FRAMES[result.right]]))
 
 
+def moved_words(result, first: str | None) -> str:
+    """How a result's rank changed against the method ``first``, in words; "" where that isn't known."""
+    moved = "" if first is None else change(result.before, result.rank)
+    if moved in ("", "="):
+        return moved and f"as with {first}"
+    return f"{moved[1:]} place{'s' * (moved[1:] != '1')} {'higher' if moved[0] == '▲' else 'lower'} than with {first}"
+
+
 def _item(result, thumb, first):
     moved = "" if first is None else change(result.before, result.rank)
-    words = [_words(result)]
-    if moved:
-        places = f"{moved[1:]} place{'s' * (moved != '▲1' and moved != '▼1')} {'higher' if moved[0] == '▲' else 'lower'} than"
-        words.append(f"{'as' if moved == '=' else places} with {first}")
+    words = [*filter(None, [_words(result), moved_words(result, first)])]
     words.append(f"picture {result.image_id}" + (f" can't be shown: {thumb.problem}" if thumb.problem else ""))
     return {
-        "key": int(result.row), "image": thumb.image, "caption": f"{result.rank} · {result.score:.3f} {moved}".rstrip(),
+        "key": int(result.row), "image": thumb.image, "caption": f"{result.rank} {moved}".rstrip(),
         "alt": ", ".join(words), "frame": FRAMES[result.right], "badge": "can't be read" * bool(thumb.problem),
     }  # fmt: skip
