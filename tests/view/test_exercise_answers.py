@@ -27,7 +27,7 @@ def test_weights_and_score_of_two_clusters():
     query, clusters = torch.tensor([1.0, 0.0]), torch.eye(2)
     a = np.array([np.e, 1]) / (np.e + 1)
     said = retrieval.score(a, a[0] / np.hypot(*a), query, clusters, 1.0)
-    assert said == f"weights: {RIGHT}\nscore: {RIGHT}"
+    assert said == f"a: {RIGHT}\nscore: {RIGHT}"
     assert "cosines" in retrieval.score([1, 0], ..., query, clusters, 1.0)
 
 

@@ -40,7 +40,7 @@ def score(weights, answer, query: torch.Tensor, clusters: torch.Tensor, temperat
     mixed = (right[:, None] * clusters).sum(0)
     slips = {"bring the picture's vector to length 1 first.": mixed @ query, "that is the best cluster alone.": cosines.max()}
     slips["that is the mean of the cosines."] = cosines.mean()
-    return f"weights: {first}\nscore: {check(answer, mixed @ query / mixed.norm(), slips, 1e-4)}"
+    return f"a: {first}\nscore: {check(answer, mixed @ query / mixed.norm(), slips, 1e-4)}"
 
 
 def expansion(why, precision: np.ndarray, gain: np.ndarray) -> str:
