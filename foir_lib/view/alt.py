@@ -7,6 +7,7 @@ import base64
 import io
 
 import numpy as np
+from IPython import get_ipython
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
@@ -23,11 +24,22 @@ class Described(Figure):
     alt = ""
 
     def bundle(self) -> tuple[dict, dict]:
-        """The figure as a notebook keeps it: PNG and words, and the metadata of the PNG."""
+        """The figure as a notebook keeps it: picture and words, and the metadata of the picture: PNG, or JPEG where the page chose that
+        by ``set_matplotlib_formats``."""
+        if data := self._jpeg():
+            return {"image/jpeg": data, "text/plain": self.alt}, {"image/jpeg": {"alt": self.alt}}
         picture = io.BytesIO()
         self.savefig(picture, format="png", bbox_inches="tight", metadata={"Software": None})
         data = base64.b64encode(picture.getvalue()).decode()
         return {"image/png": data, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+    def _jpeg(self) -> str | None:
+        """The figure by the notebook's own JPEG formatter; None where it has none."""
+        try:
+            draw = get_ipython().display_formatter.formatters["image/jpeg"].lookup_by_type(Figure)
+        except (AttributeError, KeyError):
+            return None
+        return draw(self)
 
     def _ipython_display_(self):
         data, metadata = self.bundle()

@@ -7,13 +7,15 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import select_figure_formats
 from matplotlib.text import Text
 from PIL import Image
 
 from foir_lib.bench import measured
 from foir_lib.bench.tables.catalogue import EVERY
 from foir_lib.prompts import Box
-from foir_lib.view import figures
+from foir_lib.view import alt, figures
 from foir_lib.view.figures import looks
 
 # Machado, Oliveira and Fernandes, IEEE TVCG 15 (6), 2009, table 1: deuteranopia (severity 1.0), of linear RGB
@@ -125,3 +127,15 @@ def test_a_notebook_keeps_the_words_with_the_picture():
     data, metadata = figure.bundle()
     assert data["text/plain"] == metadata["image/png"]["alt"] == figure.alt and figure.alt.startswith('<b>"x"</b>. mini-landmarks, mAP medium, mini-cnn: GeM 48.3')
     assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).width > 400
+
+
+def test_a_page_of_many_photographs_keeps_jpegs(monkeypatch):
+    """``set_matplotlib_formats("jpeg")`` of a notebook holds for figures with words, too."""
+    shell = InteractiveShell()
+    monkeypatch.setattr(alt, "get_ipython", lambda: shell)
+    figure = figures.roi_bars([0.1, 0.2])
+    assert set(figure.bundle()[0]) == {"image/png", "text/plain"}
+    select_figure_formats(shell, ["jpeg"], pil_kwargs={"quality": 85})
+    data, metadata = figure.bundle()
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"]))).format == "JPEG"
+    assert set(data) == {"image/jpeg", "text/plain"} and metadata["image/jpeg"]["alt"] == data["text/plain"] == figure.alt
