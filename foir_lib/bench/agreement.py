@@ -147,7 +147,7 @@ def summary(pairs: pd.DataFrame) -> str:
     rest = {SMALL: f"the paper prints less than {TINY} percentage points", MIXED: "the paper prints both signs", BARE: "the rows hold no interval, since the base isn't the first method"}
     others = [f"{found[one]} where {why}" for one, why in rest.items() if found[one]]
     words += f" Not counted: {', '.join(others)}." if others else ""
-    return words + (f" {len(pairs) - len(once)} rows repeat a difference of another table and count once." if len(once) < len(pairs) else "")
+    return words + (f" Held by two tables and counted once: {len(pairs) - len(once)}." if len(once) < len(pairs) else "")
 
 
 def parted(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -116,7 +116,7 @@ def test_a_difference_that_two_tables_of_a_paper_hold_counts_once():
     again = pd.concat([pairs, pairs[pairs["method"] == "PHS"].assign(table="phs-a1")], ignore_index=True)
     n = int((pairs["method"] == "PHS").sum())
     assert n and agreement.counted(again) == agreement.counted(pairs)
-    assert summary(again) == summary(pairs) + f" {n} rows repeat a difference of another table and count once."
+    assert summary(again) == summary(pairs) + f" Held by two tables and counted once: {n}."
     other = pd.concat([pairs, pairs.assign(table="ca-1")], ignore_index=True)  # another paper's are others
     assert agreement.counted(other)[1] == 2 * agreement.counted(pairs)[1]
 
