@@ -15,9 +15,11 @@ NAMED = 8  # labels that are written out
 
 def title_of(retrieval_set: RetrievalSet) -> str:
     """What a page calls a set: its name, of a folder of one's own that folder's."""
-    image_id, path = retrieval_set.images[["image_id", "path"]].iloc[0]
+    if retrieval_set.name != "folder":
+        return retrieval_set.name
+    image_id, path = retrieval_set.images["image_id"].iloc[0], retrieval_set.images["path"].iloc[0]
     root = as_path(path).absolute().as_posix().removesuffix(f"/{image_id}")
-    return one_line(root.rpartition("/")[2] or retrieval_set.name, LABEL) if retrieval_set.name == "folder" else retrieval_set.name
+    return one_line(root.rpartition("/")[2] or retrieval_set.name, LABEL)
 
 
 def whole(retrieval_set: RetrievalSet) -> bool:
