@@ -110,10 +110,15 @@ def base_of(method: str) -> str:
     return VARIANTS.get(name, name)
 
 
+def _number(name: str) -> int:
+    """A number that a name always has, also one of letters that can't be encoded."""
+    return zlib.crc32(name.encode("utf-8", "surrogatepass"))
+
+
 def colour_of(method: str) -> str:
     """The colour of a method, the same in every figure: its base's in :data:`METHODS`, of others one of :data:`FOREIGN` by their name."""
     name = base_of(method)
-    return COLOUR.get(name) or FOREIGN[zlib.crc32(name.encode()) % len(FOREIGN)]
+    return COLOUR.get(name) or FOREIGN[_number(name) % len(FOREIGN)]
 
 
 def looks_of(names: Iterable[str]) -> dict[str, dict]:
@@ -121,7 +126,7 @@ def looks_of(names: Iterable[str]) -> dict[str, dict]:
     if another of the same colour has those, the next that are free."""
     looks, taken = {}, set()
     for name in dict.fromkeys(names):
-        colour, i = colour_of(name), 0 if name in COLOUR else 1 + zlib.crc32(name.encode()) % (len(HATCHES) - 1)
+        colour, i = colour_of(name), 0 if name in COLOUR else 1 + _number(name) % (len(HATCHES) - 1)
         i = next((j % len(HATCHES) for j in range(i, i + len(HATCHES)) if (colour, j % len(HATCHES)) not in taken), i)
         taken.add((colour, i))
         looks[name] = nth_mark((*COLOURS, *FOREIGN).index(colour) + i) | {"color": colour, "hatch": HATCHES[i]}

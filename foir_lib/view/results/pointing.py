@@ -12,13 +12,16 @@ def pointed_at(boxes: np.ndarray, prompt: Prompt | None, size: tuple[int, int]) 
     """Which of the objects' ``boxes`` (n, 4) a prompt on a picture of ``size`` points at; -1 for none.
 
     A point: the smallest box that holds it. A box or a mask: of the boxes whose intersection with it is at least 0.3 of the
-    prompt's area or of their own, that with the largest IoU. Areas of masks are counted in pixels.
+    prompt's area or of their own, that with the largest IoU. Areas of masks are counted in pixels. An object that fills the
+    picture, as in a folder per class, is pointed at by what covers 0.3 of it: a smaller mark may be on anything there.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     if prompt is None or not len(boxes):
         return -1
+    whole = (boxes[:, 2:] - boxes[:, :2]).prod(1) >= size[0] * size[1]
     if isinstance(prompt, Point):
-        return rows.best_match(boxes, prompt, size)
+        at = rows.best_match(boxes, prompt, size)
+        return -1 if at >= 0 and whole[at] else at
     (x0, y0, x1, y1), own = boxes.T, prompt.box(size)
     if isinstance(prompt, Mask):
         x0, y0, x1, y1 = np.floor(x0), np.floor(y0), np.ceil(x1), np.ceil(y1)
@@ -28,5 +31,6 @@ def pointed_at(boxes: np.ndarray, prompt: Prompt | None, size: tuple[int, int]) 
         area = (own.x1 - own.x0) * (own.y1 - own.y0)
         shared = (np.minimum(x1, own.x1) - np.maximum(x0, own.x0)).clip(0) * (np.minimum(y1, own.y1) - np.maximum(y0, own.y0)).clip(0)
     areas = (x1 - x0) * (y1 - y0)
-    iou = np.where(shared >= OVERLAP * np.minimum(area, areas) - 1e-9, shared / (area + areas - shared), 0)
+    least = OVERLAP * np.where(whole, areas, np.minimum(area, areas)) - 1e-9
+    iou = np.where(shared >= least, shared / (area + areas - shared), 0)
     return int(iou.argmax()) if iou.any() else -1

@@ -438,4 +438,4 @@ def test_repr_is_one_short_line(explorer):
     assert repr(explorer) == "HeadExplorer (mini-vit, 12 heads, no prompt)"
     explorer.canvas.prompt = BOX
     assert repr(explorer) == "HeadExplorer (mini-vit, 12 heads, Box (10, 5, 60, 50))"
-    assert explorer._repr_mimebundle_()["text/plain"] == repr(explorer)
+    assert explorer._repr_mimebundle_()[0]["text/plain"] == repr(explorer)

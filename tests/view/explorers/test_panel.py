@@ -32,6 +32,9 @@ ONE = [(10, 10, 20, 20)]  # an object of 100 square pixels
         ([(0, 0, 60, 40), (10, 10, 20, 20)], Box(9, 10, 20, 20), 1),  # 1.0 of the prompt is in the first: IoU decides
         ([(0, 0, 60, 40), (10, 10, 20, 20)], Point(12, 12), 1),  # the smallest that holds it
         (ONE, Point(20, 12), -1),  # exclusive end
+        ([(0, 0, 60, 40)], Box(0, 0, 36, 20), 0),  # the label of the whole picture: 720 of 2,400
+        ([(0, 0, 60, 40)], Box(0, 0, 20, 20), -1),  # 400 of them may be on anything
+        ([(0, 0, 60, 40)], Point(5, 5), -1),
         ([], Box(1, 1, 5, 5), -1),
         (ONE, None, -1),
     ],
