@@ -148,7 +148,6 @@ def test_a_folder_has_its_own_name_and_whole_pictures_are_no_choice(tmp_path, co
     panel = page.panel
     assert page.corpora.options[0][0] == "fruit, mini-vit" and page.state["notices"].endswith("fruit: 6 pictures in 2 classes, a folder per class.")
     assert panel.objects.layout.display == "none" and panel.takes.value == "the point"
-    assert corpora[0].set.name in Page(corpora[0], tabs=("Lists",)).corpora.options[0][0]
     page.close()
 
 

@@ -119,7 +119,7 @@ function writeRow(section, row, i) {
   text(section.querySelector(".note"), row.note);
   section.querySelector(".head").title = [row.about ? `${row.title}: ${row.about}` : row.title, row.note].filter(Boolean).join("\n");
   section.querySelector(".title").toggleAttribute("data-about", Boolean(row.about));
-  section.querySelector(".share").title = row.share ? `${row.share} of the ${row.items.length} results shown are right${row.gain ? `; ${row.gain} points against the first list` : ""}` : "";
+  section.querySelector(".share").title = row.share ? `right among the first ${row.items.length}: ${row.share}${row.gain ? `, ${row.gain} points against the first list` : ""}` : "";
   text(section.querySelector(".right"), row.share);
   text(section.querySelector(".gain"), row.gain);
   text(section.querySelector(".empty"), row.items.length ? "" : row.empty);
