@@ -174,7 +174,7 @@ def _scored(experiment, spec, column, k):
 
 
 def _percent(interval):
-    """Columns of an interval in percent points; none of None."""
+    """Columns of an interval in percentage points; none of None."""
     return {} if interval is None else {"low": 100 * interval.low, "high": 100 * interval.high}
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from foir_lib.bench import agreement, measured
-from foir_lib.bench.agreement import MIXED, OPEN, OTHER, SAME, SMALL, beside_paper, outcome, parted, summary
+from foir_lib.bench.agreement import BARE, MIXED, OPEN, OTHER, SAME, SMALL, beside_paper, outcome, parted, summary
 from foir_lib.bench.runs import report
 from foir_lib.bench.tables.catalogue import EVERY
 from foir_lib.errors import InputError
@@ -31,6 +31,7 @@ def rows_of(*cells, table="phs-1", dataset="mini-focus", model="mini-vit"):
         ([0.5], 0.1, 5.0, SAME), ([55.3 - 54.8], 0.1, 5.0, SAME),  # 0.4999... is the half point that is printed
         ([0.4], 0.1, 5.0, SMALL), ([0.0], -5.0, -0.1, SMALL), ([-0.4], -1.0, 1.0, SMALL),
         ([2.6, 4.1], 1.0, 2.0, SAME), ([0.4, 4.1], -2.0, -1.0, OTHER), ([-0.4, 4.1], 1.0, 2.0, SAME),  # what is too small has no say
+        ([3.2], NAN, NAN, BARE), ([0.4], NAN, NAN, SMALL),
         ([-0.5, 4.1], 1.0, 2.0, MIXED), ([-3.0, 3.0], -1.0, 1.0, MIXED),
     ],
 )  # fmt: skip
@@ -85,14 +86,39 @@ def test_what_the_paper_lacks_has_no_row():
 
 
 def test_the_sentence_counts_and_those_that_part_are_told_with_their_reason():
-    """Table 7: diffusion gains in print (1.7 to 7.1 points on medium, 3.9 to 10.3 on hard) and loses here."""
+    """Table 7: diffusion gains in print (1.7 to 7.1 points on medium, 3.9 to 10.3 on hard) and loses here; GeM+CA+DF stands beside GeM+CA, too."""
     pairs = beside_paper(measured.measured("ca-7"))
-    assert summary(pairs) == "4 of 9 differences to the first method point the same way as in print. Not counted: 1 where our 95 % interval holds 0."
-    other = parted(pairs).set_index("method")
-    assert list(other.index) == ["GeM+alphaQE", "GeM+DF", "GeM+CA+DF"] and other["n"].tolist() == [2, 2, 1]
-    assert other.loc["GeM+DF", ["least", "most"]].tolist() == [1.7, 10.3] and other.loc["GeM+DF", "where"] == "mini-landmarks; mini-cnn; mAP medium, mAP hard"
-    assert other["why"].tolist() == ["not explained", *["similarity flows through look-alikes"] * 2]
-    assert summary(pairs[pairs["outcome"] == SAME]) == "4 of 4 differences to the first method point the same way as in print."
+    assert summary(pairs) == (
+        "9 of 10 differences decided: 4 with the same sign as in print, 5 with the other. 1 undecided: our 95 % interval holds 0. "
+        "Not counted: 4 where the rows hold no interval, since the base isn't the first method."
+    )
+    other = parted(pairs).set_index(["method", "metric"])
+    assert list(other.index) == [("GeM+alphaQE", "mAP medium"), ("GeM+DF", "mAP medium"), ("GeM+CA+DF", "mAP medium"), ("GeM+alphaQE", "mAP hard"), ("GeM+DF", "mAP hard")]
+    assert other.loc[("GeM+DF", "mAP medium"), ["least", "most"]].tolist() == [1.7, 7.1] and other["against"].unique().tolist() == ["GeM"]
+    assert other["why"].tolist() == ["not known", *["similarity flows through look-alikes"] * 2, "not known", "similarity flows through look-alikes"]
+    assert summary(pairs[pairs["outcome"] == SAME]) == "4 of 4 differences decided: 4 with the same sign as in print, 0 with the other."
+    step = pairs[pairs["against"] == "GeM+CA"].set_index(["method", "metric"])
+    assert step["outcome"].unique().tolist() == [BARE] and step["low"].isna().all() and len(step) == 4
+    assert step.loc[("GeM+CA+DF", "mAP medium"), ["least", "most"]].tolist() == [0.8, 4.3]  # 87.2 - 86.4, 86.1 - 81.8
+    assert round(step.loc[("GeM+CA+DF", "mAP medium"), "ours"], 1) == -12.9
+
+
+def test_a_base_that_the_paper_prints_stands_in_for_a_first_method_that_it_does_not():
+    """Regional attention, Table 3, has no GeM; RA - R-MAC is 76.8 - 70.1 on Oxford, 82.5 - 80.8 on Paris with distractors."""
+    pairs = beside_paper(measured.measured("ra-3")).set_index("method")
+    assert pairs.loc["RA", ["against", "least", "most", "outcome"]].tolist() == ["R-MAC", 1.7, 6.7, BARE]
+    assert pairs.loc["RA+QE", "against"] == "RA" and "R-MAC" not in pairs.index and set(pairs["metric"]) == {"mAP medium"}
+    assert "No difference decided. Not counted: 7 where" in summary(pairs.reset_index())
+
+
+def test_a_difference_that_two_tables_of_a_paper_hold_counts_once():
+    pairs = beside_paper(measured.measured("phs-1"))
+    again = pd.concat([pairs, pairs[pairs["method"] == "PHS"].assign(table="phs-a1")], ignore_index=True)
+    n = int((pairs["method"] == "PHS").sum())
+    assert n and agreement.counted(again) == agreement.counted(pairs)
+    assert summary(again) == summary(pairs) + f" Held by two tables and counted once: {n}."
+    other = pd.concat([pairs, pairs.assign(table="ca-1")], ignore_index=True)  # another paper's are others
+    assert agreement.counted(other)[1] == 2 * agreement.counted(pairs)[1]
 
 
 def test_every_explanation_stands_in_a_text_and_is_of_a_method_of_its_tables():

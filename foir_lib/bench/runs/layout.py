@@ -9,6 +9,8 @@ import re
 
 import pandas as pd
 
+from foir_lib.bench import captions
+from foir_lib.bench.agreement import BARE, MIXED, OPEN, OTHER, SAME, SMALL
 from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, against_first, best, cells, number
 from foir_lib.bench.tables.catalogue import EVERY
 
@@ -17,13 +19,16 @@ SPECIAL = {c: f"\\{c}" for c in "_%&#${}"} | {
     "|": r"\textbar{}", "\x02": r"\textbf{", "\x03": "}",
 }  # fmt: skip
 NUMBER = re.compile(r"(?:[-+.,\d ()\[\]±\x02\x03]| to )*")  # a cell that stands to the right
+MARKS = {  # outcome -> how a person reads it
+    SAME: "✓ same sign", OTHER: "✗ other sign", OPEN: "≈ undecided: our interval holds 0", SMALL: f"– {SMALL}", MIXED: f"– {MIXED}", BARE: f"– {BARE}",
+}  # fmt: skip
 PARTS = {"across": ("dataset", "model", "method"), "down": ("method", "model", "dataset")}  # the first two down, the last across
 
 
 def escaped(text: object) -> str:
     """Text of one line as LaTeX that reads as it stands; a part in :data:`BOLD` is bold, the minus of a number is one."""
     line = str(text)
-    latex = "".join(SPECIAL.get(c, c) for c in line)
+    latex = r"$\alpha$QE".join("".join(SPECIAL.get(c, c) for c in part) for part in line.split("alphaQE"))
     if NUMBER.fullmatch(line):
         latex = re.sub(r"-(?=\d)", "$-$", latex).replace("±", r"$\pm$")
     return f"{{{latex[0]}}}{latex[1:]}" if latex[:1] in ("[", "*") else latex  # behind \\ they would be an option
@@ -63,25 +68,31 @@ def latex(rows: pd.DataFrame, title: str, caption: str) -> str:
     """
     table, same = rows["table"].iloc[0], [rows[name].iloc[0] for name in ("dataset", "model") if rows[name].nunique() == 1]
     head = ". ".join(filter(None, [title.rstrip("."), ", ".join(filter(None, same))]))
-    bold = " Bold: the best, where its 95 % interval against the first method lies above 0 (the first: where all others' lie below)." if best(rows).any() else ""
-    parts = [tabular(grouped(rows, pd.Series(cells(rows, BOLD), rows.index)), f"{head}. {caption}{bold}", table)]
+    stand_in, bold = captions.stand_in(rows), captions.bold(rows) if best(rows).any() else ""
+    parts = [tabular(grouped(rows, pd.Series(cells(rows, BOLD), rows.index)), " ".join(filter(None, [f"{head}.", stand_in, caption, bold])), table)]
     if "low" in rows and rows["low"].notna().any():
         gaps = against_first(rows)
         some = rows[gaps["cell"] != ""]
         what = ", ".join(dict.fromkeys(some["metric"]))
-        words = f"{head}. {what}: differences to {', '.join(dict.fromkeys(gaps.loc[some.index, 'base']))} in percent points, with 95 % intervals."
+        words = f"{what}: differences to {', '.join(dict.fromkeys(gaps.loc[some.index, 'base']))} in percentage points, computed before rounding."
+        words = " ".join(filter(None, [f"{head}.", stand_in, words, captions.intervals(rows)]))
         parts.append(tabular(grouped(some, gaps["cell"][some.index], narrow=True), words, f"{table}-differences"))
     return "% \\usepackage{booktabs}\n" + "\n".join(parts)
 
 
 def latex_beside(pairs: pd.DataFrame, title: str, caption: str) -> str:
     """:func:`beside` as a LaTeX table, what is the same in all lines in its caption, outcomes without their marks."""
-    table, lines = pairs["table"].iloc[0], beside(pairs)
-    lines["direction"] = lines["direction"].str.partition(" ")[2]
+    table, (words, lines) = pairs["table"].iloc[0], shared(beside(pairs))
+    lines["sign"] = lines["sign"].str.partition(" ")[2]
+    caption = " ".join(filter(None, [f"{title.rstrip('.')}.", words, caption, captions.SIGNS]))
+    return tabular(lines.set_index("difference"), caption, f"{table}-paper")
+
+
+def shared(lines: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """A sentence on what is the same in all ``lines`` of :func:`beside`, and the lines without it."""
     same = [name for name in ("metric", "published on", "ours on") if lines[name].nunique() == 1]
     words = "; ".join(f"{name} {lines[name].iloc[0]}" for name in same)
-    caption = ". ".join(filter(None, [title.rstrip("."), words, caption]))
-    return tabular(lines.drop(columns=same).set_index("difference"), caption, f"{table}-paper")
+    return f"{words[:1].upper()}{words[1:]}." if words else "", lines.drop(columns=same)
 
 
 def tabular(table: pd.DataFrame, caption: str, label: str) -> str:
@@ -111,12 +122,13 @@ def tabular(table: pd.DataFrame, caption: str, label: str) -> str:
 
 def wide_csv(rows: pd.DataFrame) -> str:
     """A line for each line of the table, its numbers in columns: "<metric> <method>", and behind it where there are any "published",
-    "vs <first method>", "low" and "high"."""
+    "minus <first method>", "low" and "high", its interval."""
     rows, down, leaf = _parts(rows)
     values = {"": rows["ours"], "published": rows["published"]}
     if "low" in rows:
         gaps = against_first(rows)
-        values |= {"difference": gaps["gap"], "low": rows["low"], "high": rows["high"]}
+        first = " or ".join(captions.first_methods(rows))
+        values |= {f"minus {first}": gaps["gap"], "low": rows["low"], "high": rows["high"]}
     lines, columns = pd.MultiIndex.from_frame(rows[down].drop_duplicates()), {}
     for metric, name in rows[["metric", leaf]].drop_duplicates().itertuples(index=False):
         part = rows[(rows["metric"] == metric) & (rows[leaf] == name)]
@@ -127,20 +139,27 @@ def wide_csv(rows: pd.DataFrame) -> str:
     return pd.DataFrame(columns, index=lines).reset_index().to_csv(index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
 
 
+def paper_csv(pairs: pd.DataFrame) -> str:
+    """:func:`foir_lib.bench.agreement.beside_paper` as CSV, its columns named in full."""
+    names = {"against": "base", "least": "published difference, smallest", "most": "published difference, largest", "of": "published on",
+             "ours": "our difference", "why": "suspected cause"}  # fmt: skip
+    return pairs.round(DECIMALS).rename(columns=names).to_csv(index=False, lineterminator="\n")
+
+
 def beside(pairs: pd.DataFrame) -> pd.DataFrame:
     """Differences of ours beside the paper's (:func:`foir_lib.bench.agreement.beside_paper`) as texts, a line for each."""
-    columns = ["difference", "metric", "published", "ours [95 % interval]", "direction", "published on", "ours on"]
+    columns = ["difference", "metric", "published", "ours [95 % interval]", "sign", "published on", "ours on"]
     lines = []
     for row in pairs.itertuples():
         ends = dict.fromkeys(number(end, True) for end in (row.least, row.most))
-        ours = f"{number(row.ours, True)} [{number(row.low)}, {number(row.high)}]"
-        lines.append([f"{row.method} vs {row.against}", row.metric, " to ".join(ends), ours, row.outcome, row.of, f"{row.dataset}; {row.model}"])
+        ours = number(row.ours, True) + ("" if row.low != row.low else f" [{number(row.low)}, {number(row.high)}]")
+        lines.append([f"{row.method} vs {row.against}", row.metric, " to ".join(ends), ours, MARKS[row.outcome], row.of, f"{row.dataset}; {row.model}"])
     return pd.DataFrame(lines, columns=columns)
 
 
 def parted(other: pd.DataFrame) -> pd.DataFrame:
     """What :func:`foir_lib.bench.agreement.parted` gives, as texts."""
-    columns = {"table": other["table"], "difference": other["method"] + " vs " + other["against"], "cells": other["n"].astype(str)}
-    ends = [" to ".join(dict.fromkeys([number(a, True), number(b, True)])) for a, b in zip(other["least"], other["most"])]
-    ours = [f"[{number(a)}, {number(b)}]" for a, b in zip(other["low"], other["high"])]
-    return pd.DataFrame(columns | {"published": ends, "ours, 95 % intervals": ours, "why": other["why"], "ours on": other["where"]})
+    lines = beside(other).drop(columns="sign")
+    lines.insert(4, "suspected cause", other["why"])
+    lines.insert(0, "table", other["table"])
+    return lines

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
-from foir_lib.bench import agreement, published
+from foir_lib.bench import agreement, captions, published
 from foir_lib.bench.runs import layout, minutes, report
 from foir_lib.bench.runs.tables_text import BOLD
 from foir_lib.bench.tables.catalogue import EVERY, title
@@ -48,7 +48,7 @@ class Page:
         Raises IntegrityError for a stamp that isn't one of :mod:`foir_lib.bench.runs.stamp`.
         """
         try:
-            words, took = _words(stamp), minutes.took(stamp["seconds"]) if stamp else ""
+            words, took = _words(stamp, rows), minutes.took(stamp["seconds"]) if stamp else ""
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"The stamp of {table}.json lacks something ({error!r}): run it again.") from error
         self._pairs[table], self._minutes[table] = agreement.beside_paper(rows), took
@@ -69,20 +69,26 @@ class Page:
             name=self.folder.resolve().name, failures=failures, running=running, logs=logs,
             n_good=len(names) - len(failures.keys() & set(names)),
             sections={table: self._sections[table] for table in names}, title=title,
-            minutes=self._minutes, needing=self.needing, paper=self._paper(names), script=Markup(SCRIPT), digest=DIGEST,
+            short=self._abbreviations(names), minutes=self._minutes, needing=self.needing, paper=self._paper(names), script=Markup(SCRIPT), digest=DIGEST,
         )  # fmt: skip
         atomic_write(self.folder / "report.html", text)
         return self.folder / "report.html"
 
     def _paper(self, names):
-        """What the top of the page says of all tables beside the papers': tables, sentence, those that point the other way; None where none can be compared."""
+        """What the top of the page says of all tables beside the papers': tables, sentence, those of the other sign; None where none can be compared."""
         pairs = {name: self._pairs[name] for name in names if len(self._pairs[name])}
         if not pairs:
             return None
         every = pd.concat(pairs.values(), ignore_index=True)
-        without = [name for name in names if name not in pairs and name in published.tables() and "x" not in self.results[name][0]]
+        counts = {name: agreement.counted(part) for name, part in pairs.items()}
+        counts = {name: (same, n) for name, (same, n) in counts.items() if n}
+        without = [name for name in names if name not in counts and name in published.tables() and "x" not in self.results[name][0]]
         return {"summary": agreement.summary(every), "other": layout.parted(agreement.parted(every)), "without": without,
-                "counts": {name: agreement.counted(part) for name, part in pairs.items()}}  # fmt: skip
+                "counts": counts, "signs": captions.SIGNS}  # fmt: skip
+
+    def _abbreviations(self, names):
+        """Those of the methods and metrics of all tables, with their meanings."""
+        return captions.abbreviations({str(one) for name in names for column in ("method", "metric") for one in self.results[name][0][column]})
 
     def _section(self, table, rows, words):
         """The HTML of one table."""
@@ -93,7 +99,7 @@ class Page:
         files = [self.folder / f"{table}{ending}" for ending in (".ipynb", ".csv", "-wide.csv", "-paper.csv", ".md", ".tex", ".json")]
         texts = {ending: Markup(escape(text)) for ending, text in report.pasted(rows).items()}
         return Markup(TEMPLATES.get_template("section.html.j2").render(
-            report=report, layout=layout, agreement=agreement, table=table, title=title(table), rows=rows, pictures=pictures, stamp=words, bold=BOLD,
+            report=report, layout=layout, agreement=agreement, table=table, captions=captions, title=captions.cited(table), rows=rows, pictures=pictures, stamp=words, bold=BOLD,
             look=EVERY[table].look, pairs=self._pairs[table], texts=texts,
             files=[file.name for file in [*files, *own(self.folder, table, ".pdf")] if file.is_file()],
         ))  # fmt: skip
@@ -114,10 +120,12 @@ def _words_of(path):
         return ""
 
 
-def _words(stamp):
-    """The stamp in words."""
+def _words(stamp, rows):
+    """The stamp in words, or where there is none what the rows themselves say of their origin."""
     if not stamp:
-        return "Written by hand, without a stamp."
+        told = {name: ", ".join(map(str, rows[name].dropna().unique())) for name in ("command", "date", "commit", "device", "seed", "versions") if name in rows}
+        parts = [f"{name} {words}" for name, words in told.items() if words]
+        return f"Of each row: {'; '.join(parts)}." if parts else "No stamp: it isn't known what wrote these rows."
     commit = stamp["commit"][:12] if stamp["commit"] else "installed package"
     commit += " with changes" if stamp["dirty"] else ""
     versions = ", ".join(f"{name} {v}" for name, v in stamp["versions"].items() if v)

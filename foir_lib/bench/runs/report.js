@@ -1,4 +1,4 @@
-// Buttons that put a table's text, LaTeX or CSV, on the clipboard; shown only where this script runs.
+// Buttons that put a table's text, LaTeX or CSV, on the clipboard, and a hint above tables wider than the page; shown only where this script runs.
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = false;
   button.addEventListener("click", async () => {
@@ -17,4 +17,12 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     button.nextElementSibling.textContent = done ? "copied" : "not copied: select it in the file";
     setTimeout(() => { button.nextElementSibling.textContent = ""; }, 2500);
   });
+}
+const widths = new ResizeObserver((seen) => {
+  for (const { target } of seen) {
+    target.previousElementSibling.hidden = target.scrollWidth <= target.clientWidth + 1;
+  }
+});
+for (const scroll of document.querySelectorAll(".scroll")) {
+  widths.observe(scroll);
 }

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_scalar
 
-from foir_lib.bench.agreement import beside_paper, summary
+from foir_lib.bench import captions
+from foir_lib.bench.agreement import beside_paper
 from foir_lib.bench.published import beside, published, tables
 from foir_lib.bench.runs import layout
-from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, cells, number, pipes, plain, with_differences
-from foir_lib.bench.tables.catalogue import EVERY, find, title
+from foir_lib.bench.runs.tables_text import BOLD, DECIMALS, best, cells, number, pipes, plain, with_differences
+from foir_lib.bench.tables.catalogue import EVERY, find
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import as_path, atomic_write, try_place
 from foir_lib.notices import Notice
@@ -23,7 +24,7 @@ from foir_lib.text import SENTENCE, one_line
 KEYS = ["table", "dataset", "model", "method", "metric"]
 SCORES = ["published", "ours", "difference"]
 NUMBERS = ["published", "ours", "low", "high", "spread", "x"]
-BOUNDS = ["low", "high"]  # of the 95 % interval of the difference to the first method, percent points
+BOUNDS = ["low", "high"]  # of the 95 % interval of the difference to the first method, percentage points
 ALT = "Description"  # in a PNG: what it shows, in words
 HANDED = "run.json"  # in the folder that a notebook writes to
 
@@ -81,11 +82,11 @@ def save(rows: pd.DataFrame, table: str, out: str | Path, figures: dict | None =
 
 def pasted(rows: pd.DataFrame) -> dict[str, str]:
     """What one pastes into a paper or a spreadsheet, by the ending of its file: LaTeX, wide CSV, and ours beside the paper's as CSV."""
-    name, pairs = title(rows["table"].iloc[0]), beside_paper(rows)
+    name, pairs = captions.cited(rows["table"].iloc[0]), beside_paper(rows)
     texts = {".tex": layout.latex(rows, name, caption(rows.drop(columns=BOUNDS, errors="ignore"))), "-wide.csv": layout.wide_csv(rows)}
     if len(pairs):
-        texts[".tex"] += "\n" + layout.latex_beside(pairs, name, summary(pairs))
-        texts["-paper.csv"] = pairs.round(DECIMALS).to_csv(index=False, lineterminator="\n")
+        texts[".tex"] += "\n" + layout.latex_beside(pairs, name, " ".join(filter(None, [captions.stand_in(rows), captions.beside(pairs), captions.intervals(rows)])))
+        texts["-paper.csv"] = layout.paper_csv(pairs)
     return texts
 
 
@@ -190,9 +191,9 @@ def notes(rows: pd.DataFrame) -> list[str]:
 def markdown(rows):
     """The wide table, the paper's own numbers, and every cell with published, ours, difference."""
     table = rows["table"].iloc[0]
-    parts = [f"# {plain(title(table))}", plain(caption(rows)), pipes(wide(rows, bold=BOLD).reset_index()), *map(plain, notes(rows))]
+    parts = [f"# {plain(captions.cited(table))}", plain(" ".join(filter(None, [caption(rows), *about(rows)]))), pipes(wide(rows, bold=BOLD).reset_index()), *map(plain, notes(rows))]
     if len(pairs := beside_paper(rows)):
-        parts += ["## Beside the paper", plain(summary(pairs)), pipes(layout.beside(pairs))]
+        parts += ["## Beside the paper", plain(f"{captions.beside(pairs)} {captions.SIGNS}"), pipes(layout.beside(pairs))]
     if (theirs := of_paper(rows)) is not None:
         parts += ["## Printed in the paper", pipes(theirs.reset_index())]
     parts += ["## Cell by cell", pipes(rounded(rows).drop(columns="table"))]
@@ -206,6 +207,11 @@ def caption(rows):
         what += f" (AP: {', '.join(dict.fromkeys(rows['ap'].dropna().astype(str)))})"
     what += "; in brackets the published number" if rows["published"].notna().any() else ""
     return what + ("; vs: the difference to the first method and its 95 % interval." if "low" in rows else ".")
+
+
+def about(rows):
+    """Sentences behind the caption: whose data and network, bold, intervals."""
+    return [captions.stand_in(rows), captions.bold(rows) if best(rows).any() else "", captions.intervals(rows)]
 
 
 def of_paper(rows):

@@ -1,6 +1,6 @@
 """Cells of tables as text: numbers, differences to the first method with their 95 % intervals, and Markdown.
 
-``rows``: a table in long format (:mod:`foir_lib.bench.runs.report`); its columns low and high, percent points, are the
+``rows``: a table in long format (:mod:`foir_lib.bench.runs.report`); its columns low and high, percentage points, are the
 interval of the difference to the first method of the same data set, model and metric, which has none itself
 (:func:`foir_lib.bench.metrics.intervals.comparable`).
 """

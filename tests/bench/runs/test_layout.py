@@ -29,8 +29,8 @@ def cells_of(line):
             text += PLAIN[match[1]]
         elif match := re.match(r"\\([_%&#${}])", rest):
             text += match[1]
-        elif match := re.match(r"\$(-|\\pm)\$", rest):
-            text += "-" if match[1] == "-" else "±"
+        elif match := re.match(r"\$(-|\\pm|\\alpha)\$", rest):
+            text += {"-": "-", "\\pm": "±", "\\alpha": "alpha"}[match[1]]
         elif match := re.match(r"\\textbf(?=\{)", rest):
             text += "!"
         elif match := re.match(r"[{}]", rest):
@@ -92,9 +92,9 @@ def test_metrics_are_groups_of_columns_and_the_best_is_bold_where_its_interval_s
     caption, columns, groups, heads, lines = tables["phs-1"]
     assert columns == "lrrrr" and groups == [("MP@100", 2), ("MAP@100", 2)] and heads == ["model", "CBIR", "PHS", "CBIR", "PHS"]
     assert lines == [["a", "52.6", "!63.9", "!63.9", "62.2"], ["b", "50.0", "50.2", "60.0", "!61.0"]]
-    assert caption.startswith("Table 1. d\\_1. What it is. Bold: the best, where its 95 \\% interval")
+    assert caption.startswith("Table 1. d\\_1. What it is. Bold: the highest score as printed, if the 95 \\% interval of its difference to CBIR lies above 0")
     caption, columns, groups, heads, lines = tables["phs-1-differences"]
-    assert (columns, groups, heads) == ("llrr", [], ["model", "method", "MP@100", "MAP@100"]) and "differences to CBIR" in caption
+    assert (columns, groups, heads) == ("llrr", [], ["model", "method", "MP@100", "MAP@100"]) and "differences to CBIR in percentage points, computed before rounding" in caption
     assert lines == [["a", "PHS", "+11.3 [9.8, 12.9]", "-1.7 [-2.5, -0.7]"], ["b", "PHS", "+0.2 [-0.1, 0.5]", "+1.0 [0.5, 1.5]"]]
 
 
@@ -131,13 +131,13 @@ def test_measured_tables_are_read_back_cell_by_cell(table):
     assert len(spans) == rows["low"].notna().sum()
     assert ("-paper.csv" in texts) == (f"{table}-paper" in tables) == bool(len(beside_paper(rows)))
     wide = pd.read_csv(io.StringIO(texts["-wide.csv"]))
-    numbers = wide.filter(regex="^(?!.*(difference|low|high)$)").select_dtypes("number").to_numpy().ravel()
+    numbers = wide.filter(regex="^(?!.*(minus GeM|minus CBIR|low|high)$)").select_dtypes("number").to_numpy().ravel()
     np.testing.assert_allclose(np.sort(numbers), np.sort(rows["ours"].round(1)))
 
 
 def test_wide_csv_by_hand():
     lines = layout.wide_csv(ROWS).splitlines()
-    assert lines[0].startswith("dataset,model,MP@100 CBIR,MAP@100 CBIR,MP@100 PHS,MP@100 PHS difference,MP@100 PHS low,MP@100 PHS high,")
+    assert lines[0].startswith("dataset,model,MP@100 CBIR,MAP@100 CBIR,MP@100 PHS,MP@100 PHS minus CBIR,MP@100 PHS low,MP@100 PHS high,")
     assert lines[1] == "d_1,a,52.6,63.9,63.9,11.3,9.8,12.9,62.2,-1.7,-2.5,-0.7" and len(lines) == 3
     theirs = layout.wide_csv(ROWS.assign(published=[50.0, *[NAN] * 7]))
     assert theirs.splitlines()[0].startswith("dataset,model,MP@100 CBIR,MP@100 CBIR published,") and ",52.6,50.0," in theirs
@@ -146,9 +146,12 @@ def test_wide_csv_by_hand():
 def test_ours_beside_the_papers_says_which_way_without_marks():
     text = report.pasted(measured.measured("ca-7"))[".tex"]
     caption, _, _, heads, lines = read(text)["ca-7-paper"]
-    assert heads == ["difference", "metric", "published", "ours [95 % interval]", "direction"]
-    assert lines[1] == ["GeM+DF vs GeM", "mAP medium", "+1.7 to +7.1", "-7.0 [-8.1, -5.9]", "other direction"]
-    assert "published on roxford5k, roxford5k+1m, rparis6k, rparis6k+1m; resnet101; ours on mini-landmarks; mini-cnn" in caption
+    assert heads == ["difference", "metric", "published", "ours [95 % interval]", "sign"]
+    assert lines[1] == ["GeM+DF vs GeM", "mAP medium", "+1.7 to +7.1", "-7.0 [-8.1, -5.9]", "other sign"]
+    assert lines[6] == ["GeM+CA+DF vs GeM+CA", "mAP medium", "+0.8 to +4.3", "-12.9", "no interval"] and lines[0][0] == "GeM+alphaQE vs GeM"
+    assert r"$\alpha$QE" in text and "Hu and Bors, Co-attention enabled" in caption and "2,000 draws; one seed" in caption
+    assert "Stand-in: mini-landmarks with mini-cnn, not the paper's data or model." in caption
+    assert "Published on roxford5k, roxford5k+1m, rparis6k, rparis6k+1m; resnet101; ours on mini-landmarks; mini-cnn" in caption
 
 
 @pytest.mark.parametrize("name", [*NAMES.values(), "[2]", "*x", "[1.5]", r"\input{/etc/passwd}", "a & b \\\\ \\hline", "100%", "{", "}}", "x^2_3~$4$#"])
