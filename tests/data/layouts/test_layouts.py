@@ -197,6 +197,15 @@ def test_folders_that_are_no_classes(tmp_path, places):
     assert len(result.images) == len(places) and not len(result.objects) and not told
 
 
+def test_a_tenth_of_the_pictures_may_lie_beside_the_classes(tmp_path):
+    class_tree(tmp_path, *(f"{folder}/{i}.jpg" for folder in ("cup", "fork") for i in range(9)), "x.jpg", "y.jpg")
+    result, told = loaded(tmp_path)
+    assert told["pictures in 2 classes, a folder per class"] == 18 and len(result.database) == 20 and len(result.queries) == 18
+    class_tree(tmp_path, "z.jpg")
+    result, told = loaded(tmp_path)
+    assert not told and len(result.database) == 21 and not len(result.queries)
+
+
 def test_classes_that_somebody_asks_for(tmp_path):
     class_tree(tmp_path, "1.jpg", "cup/2.jpg", "cup/3.jpg")
     result, told = loaded(tmp_path, labels="classes")

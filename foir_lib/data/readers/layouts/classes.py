@@ -16,9 +16,10 @@ def split(image_id: str) -> str:
 
 
 def files(listing: Listing) -> list[str]:
-    """Names of the classes, where every picture lies in a folder of one and there are several; else none."""
-    tops = {folders[0] if folders else "" for folders in _folders(listing.images["image_id"])}
-    several = len(tops) > 1 and "" not in tops and not {top.lower() for top in tops} & NO_CLASSES
+    """Names of the classes, where there are several and nine of ten pictures or more lie in the folder of one; else none."""
+    folders = _folders(listing.images["image_id"])
+    tops, n_beside = {parts[0] for parts in folders if parts}, sum(not parts for parts in folders)
+    several = len(tops) > 1 and 10 * n_beside <= len(folders) and not {top.lower() for top in tops} & NO_CLASSES
     return sorted(tops) if several else []
 
 
