@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import ipywidgets
 import traitlets
@@ -134,8 +135,10 @@ class Explorer(Part):
 
     ``own``: the panel belongs to this explorer alone and is laid out at its left. summary: what is shown, in a line. active:
     while it is False, as for a hidden tab, nothing is computed; what came in between is answered when it is True again.
+    shows: what the tab shows, said while it is computed for the first time.
     """
 
+    shows: ClassVar[str] = ""
     summary = traitlets.Unicode()
     active = traitlets.Bool(True)
 

@@ -12,6 +12,7 @@ class CoattentionExplorer(RetrievalExplorer):
     co-attention is enlarged with its clusters."""
 
     METHODS = ("GeM", "CA")
+    shows = "the results of one vector and of co-attention, and what counts in them"
 
     def __init__(self, corpus, methods=None, k: int = 8, maps: bool = True, panel=None):
         super().__init__(corpus, methods, k, maps, panel)

@@ -25,7 +25,7 @@ BESIDE = ("PHS(foveal=True)", "PHS(query_db=True)")  # offered beside the regist
 class Answer(NamedTuple):
     """One retriever's ranking of the whole database: ids and scores (n,), best first, heads (h,) bool or None, and ms.
 
-    ``lacks``: why there is none, such as a prompt, else "".
+    ``lacks``: why there is none, such as a prompt, else "". ``about``: what the retriever does.
     """
 
     ids: np.ndarray
@@ -33,6 +33,7 @@ class Answer(NamedTuple):
     heads: np.ndarray | None = None
     ms: float = 0.0
     lacks: str = ""
+    about: str = ""
 
 
 class Query(NamedTuple):
@@ -83,11 +84,12 @@ class Comparison:
             known[key] = retriever.explain(self.corpus, self._query.part, 0, ids)
         return known[key]
 
-    def row(self, title: str, results, first: str | None, answer: Answer, base: float | None = None) -> dict:
+    def row(self, title: str, results, first: str | None, answer: Answer, base: float | None = None, label="") -> dict:
         """The gallery's row of an answer, of which ``results`` is the table; changes count from ``first``, see :func:`rows.row`."""
         if answer.lacks:
-            return {"title": title, "empty": answer.lacks}
-        return rows.row(title, results, self.thumbs.get(results["image_id"]), first, answer.heads, answer.ms, base)
+            return {"title": title, "about": answer.about, "empty": answer.lacks}
+        row = rows.row(title, results, self.thumbs.get(results["image_id"]), first, answer.heads, answer.ms, base, label)
+        return row | {"about": answer.about}
 
     def maps_row(self, title: str, results, values: list[np.ndarray]) -> dict:
         """The gallery's row of maps over the results, all on one scale."""
@@ -110,7 +112,7 @@ class Comparison:
             ranking = Ranking(np.zeros(1, int), ids, scores, n)  # refuses NaN, other shapes, unknown rows
         except FoirError as error:
             if prompt is None and isinstance(error, InputError):
-                return Answer(NONE, NONE, lacks=str(error))
+                return Answer(NONE, NONE, lacks=str(error), about=rows.about(retriever))
             raise
         except Exception as error:
             if type(retriever).__module__.startswith("foir_lib."):
@@ -118,7 +120,7 @@ class Comparison:
             raise InputError(f"{retriever} fails while it scores ({type(error).__name__}: {error}): mend it.") from error
         heads = query.read("on")[0] if "on" in query.names else None
         keep = ranking.ids[0] >= 0
-        return Answer(ranking.ids[0][keep], ranking.scores[0][keep], heads, 1000 * (time.perf_counter() - start))
+        return Answer(ranking.ids[0][keep], ranking.scores[0][keep], heads, 1000 * (time.perf_counter() - start), about=rows.about(retriever))
 
 
 def lists(corpus, picture, prompt: Prompt | None, methods: Methods, k: int = 10) -> dict[str, pd.DataFrame]:

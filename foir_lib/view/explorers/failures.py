@@ -42,6 +42,8 @@ class FailureExplorer(Inspecting):
     of a list of the open query -> table as of RetrievalExplorer.
     """
 
+    shows = "the queries on which one method gains or loses most against another"
+
     def __init__(
         self, experiment: Experiment, a: str | None = None, b: str | None = None, k: int = 100, opens=None, protocol: str | None = None
     ):
@@ -215,7 +217,7 @@ class FailureExplorer(Inspecting):
         known = self.table.set_index("query")
         for name in (b, a):
             results[name] = rows.table(answers[name].scores, answers[name].ids, self.comparison.ids, K, right, answers[b].ids)
-            shown.append(self.comparison.row(name, results[name], None if name == b else b, answers[name], base))
+            shown.append(self.comparison.row(name, results[name], None if name == b else b, answers[name], base, label))
             if row in known.index:
                 shown[-1]["note"] = f"{self.metric.label} {percent(known[name][row])} · {shown[-1]['note']}"
             base = rows.share(results[name]) if base is None else base

@@ -15,8 +15,9 @@ from foir_lib.text import markup, percent
 from foir_lib.view.explorers.base import wrapped
 from foir_lib.view.explorers.comparison import Comparison
 from foir_lib.view.explorers.inspecting import Inspecting
+from foir_lib.view.explorers.options import HEADS, ROI
 from foir_lib.view.explorers.panel import QueryPanel
-from foir_lib.view.figures import parts
+from foir_lib.view.figures.heads import EVEN
 from foir_lib.view.results import rows
 from foir_lib.view.results.picked import Picked
 from foir_lib.view.widgets import maps
@@ -27,6 +28,7 @@ ASK = "Click a point, draw a box or paint a mask on the picture: the heads that 
 EMPTY = "There is no picture yet: open one to see what the heads look at."
 STRATEGY = "before+scale"  # of PHS itself
 K = 10  # results of a list
+CUT = 0.98  # share of all patches of all heads that the scale of the maps holds: on photographs a few bright ones would blacken all others
 
 
 @register("explorer", "Heads")
@@ -42,6 +44,8 @@ class HeadExplorer(Inspecting):
     one, or None. on_roi: the share that the kept heads hold of all heads' attention on the ROI, or None. even: the ROI's share of
     all patches, or None. results: title of a list -> table as of RetrievalExplorer.
     """
+
+    shows = "what each attention head looks at, and which ones PHS keeps for the mark"
 
     def __init__(
         self, model: ViT, picture: Image.Image | None = None, panel: QueryPanel | None = None, h_on: int = 5, corpus=None,
@@ -63,8 +67,8 @@ class HeadExplorer(Inspecting):
         last = model.depth - 1
         blocks = [(f"{i} (last)" if i == last else f"{i}", i) for i in range(last, -1, -1)]
         start = h_on if h_on <= model.n_heads else max(1, model.n_heads // 2)
-        self.h_on = self.control("IntSlider", "heads kept, h_on", self._again, value=int(start), min=1, max=model.n_heads)
-        self.roi = self.control("Dropdown", "ROI attention", self._again, options=head_selection.ROI_STRATEGIES)
+        self.h_on = self.control("IntSlider", "heads kept (h_on)", self._again, tooltip=HEADS, value=int(start), min=1, max=model.n_heads)
+        self.roi = self.control("Dropdown", "ROI attention", self._again, tooltip=ROI, options=head_selection.ROI_STRATEGIES)
         strategies = {"options": head_selection.STRATEGIES, "value": STRATEGY}
         self.strategy = self.control("Dropdown", "other heads off", self.show, **strategies)
         self.layer = self.control("Dropdown", "block shown", self.show, options=blocks, value=last)
@@ -140,17 +144,22 @@ class HeadExplorer(Inspecting):
         self.heads, self.roi_attention, self.cosine, self.on_roi = heads, shares, cosine, on_roi
         self.choose.disabled = self._by_hand is None
         self.even = None if roi is None else float(roi.float().mean())
-        top, inside = parts.scale_of(100 * attention), None if roi is None else roi[0].numpy().reshape(grid)
+        top, inside = self.scale_of(attention), None if roi is None else roi[0].numpy().reshape(grid)
         files = maps.overlays(picture, 100 * attention.reshape(-1, *grid), top, inside)
         self.words.value = markup('<div data-foir="heads" style="line-height:1.4">{}</div>', Markup("<br>").join(self._sentences()))
         self._top = 1.0 if shares is None else min(1.0, maps.ceiling(100 * float(shares.max())) / 100)
-        self.chart.value = maps.colour_bar(top)
+        self.chart.value = maps.colour_bar(top, above=100 * float(attention.max()) > top)
         title = f"Block {layer}{', the last' if self._last else ''}: attention from CLS, all heads on one scale"
-        note = "" if shares is None else f"bar: {self._where()}, from 0 to {percent(self._top)}; line: even share {percent(self.even)}"
+        note = "" if shares is None else f"bar: {self._where()}, from 0 to {percent(self._top)}; line: {percent(self.even)}, the part of the picture that the patches of the mark cover"
         self.gallery.show([{"items": [self._item(i, file) for i, file in enumerate(files)], "title": title, "note": note}])
-        self.summary = "" if heads is None else f"heads {', '.join(map(str, np.flatnonzero(heads)))}"
+        self.summary = "" if heads is None else self._kept()
         if self.comparison is not None:
             self._show_lists(*listed)
+
+    @staticmethod
+    def scale_of(attention: np.ndarray) -> float:
+        """Where the scale of the maps of all heads, ``attention`` (h, N), ends, in percent: as in the figures at eight even shares, or before."""
+        return min(float(np.quantile(100 * attention, CUT)), EVEN * 100 / attention.shape[1]) or 1.0
 
     def _listed(self):
         """The methods whose lists stand below, and their answers."""
@@ -169,7 +178,7 @@ class HeadExplorer(Inspecting):
         for name in map(str, methods):
             answer = answers[name]
             results[name] = rows.table(answer.scores, answer.ids, ids, K, right, answers[first].ids)
-            shown.append(self.comparison.row(name, results[name], None if name == first else first, answer, base))
+            shown.append(self.comparison.row(name, results[name], None if name == first else first, answer, base, self.panel.label))
             base = rows.share(results[name]) if name == first else base
         self.lists.show(shown)
         self.results = results
@@ -185,7 +194,7 @@ class HeadExplorer(Inspecting):
 
     def _where(self):
         """What a bar is the share of."""
-        return f"share of attention in {'the mark' if self.roi.value == 'sum' else 'the brightest patch of the mark'}"
+        return f"share of a head's attention that lies in {'the mark' if self.roi.value == 'sum' else 'the brightest patch of the mark'}"
 
     @property
     def _last(self):
@@ -195,14 +204,17 @@ class HeadExplorer(Inspecting):
         """What was chosen and what it does, in words."""
         words = [ASK] if self.canvas.asks is None else []
         if self.heads is not None:
-            by, names = "picked by hand" if self._by_hand is not None else "kept", ", ".join(map(str, np.flatnonzero(self.heads)))
-            share = "." if self.on_roi is None else f"; they hold {percent(self.on_roi)} of all attention on the ROI."
-            sentence = "Cosine to the plain descriptor <b>{}</b>; heads {}: <b>{}</b>{}"
-            words.append(markup(sentence, f"{self.cosine:.2f}", by, names, share))
+            share = "." if self.on_roi is None else f", with {percent(self.on_roi)} of the attention that all {len(self.heads)} heads give to the mark."
+            words.append(markup("Cosine to the plain descriptor <b>{}</b>; {}{}", f"{self.cosine:.2f}", self._kept(), share))
         if not self._last:
             last = self.model.depth - 1
             words.append(f"Block {self.layer.value} is only shown: PHS chooses in the last block, {last}, and its choice stays.")
         return words
+
+    def _kept(self):
+        """The heads that stay on, and who chose them."""
+        by, numbers = "picked by hand" if self._by_hand is not None else "kept", ", ".join(map(str, np.flatnonzero(self.heads)))
+        return f"{int(self.heads.sum())} of {len(self.heads)} heads {by}" + f": no. {numbers}" * bool(numbers)
 
     def _item(self, head, file):
         on = self._last and self.heads is not None and bool(self.heads[head])

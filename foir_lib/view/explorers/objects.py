@@ -40,6 +40,8 @@ class ObjectExplorer(Explorer):
     :class:`looking.Object` that was clicked on it, or None. look_at: the :class:`looking.Look` at it, or None.
     """
 
+    shows = "the objects of each result, and where its descriptor looks"
+
     def __init__(self, corpus, method: str | Retriever | None = None, k: int = 10, last: int = 2, panel: QueryPanel | None = None):
         count(k, "k"), count(last, "last")
         if lacks := self.lacks(corpus):
@@ -157,7 +159,7 @@ class ObjectExplorer(Explorer):
         answer = self.comparison.answers(panel.canvas.picture, panel.canvas.asks, (method,), panel.image_id)[str(method)]
         right = rows.verdicts(self.corpus.set, panel.label)
         results = rows.table(answer.scores, answer.ids, self.comparison.ids, self.k.value, right)
-        shown = self.comparison.row(str(method), results, None, answer)
+        shown = self.comparison.row(str(method), results, None, answer, label=panel.label)
         row, at = self._clicked
         one = None if row is None else self._open(method, row)
         thing = None if at is None else looking.pointed(one, at, self.corpus.model.grid)

@@ -38,7 +38,7 @@ class Outlined(Explorer):
         self.outlines, self._truth = outlines.Outlines(corpus, self._outline), outlines.Truth(corpus.set)
         options, shown = [(NONE, ""), *((name, name) for name in self.localisers)], None if self.localisers else "none"
         value = str(asking.parsed(localiser)) if localiser else ""
-        self.localiser = self.control("Dropdown", "outlines", self.follow, options=options, value=value)
+        self.localiser = self.control("Dropdown", "outlines:", self.follow, options=options, value=value)
         self.localiser.layout.display, self.outlined = shown, Words()
         self.gallery.on_outline(lambda row: self.clicked(lambda: self.ask_with(row)))
 

@@ -10,6 +10,7 @@ from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.base import Explorer, Part
 from foir_lib.view.explorers.panel import QueryPanel
+from foir_lib.view.results.records import title_of
 from foir_lib.view.widgets.live import Words, replace_earlier, static
 
 FIRST = ("Lists", "Heads", "Failures", "Co-attention", "Objects", "Pixels", "Talk")  # the order of our tabs; those of others follow
@@ -32,7 +33,7 @@ class Page(Part):
         names = sorted(known, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
         self._kinds = {name: registry.lookup("explorer", name) for name in (names if tabs is None else tabs)}
         self._explorers, self.corpus, self.panel = {}, corpora[0], None
-        choices = [(f"{corpus.set.name}, {corpus.model.name}", corpus) for corpus in corpora]
+        choices = [(f"{title_of(corpus.set)}, {corpus.model.name}", corpus) for corpus in corpora]
         self.corpora = self.control("Dropdown", "", lambda: self._use(self.corpora.value), options=choices)
         self._summary, self._note, names = Words(), Words(), list(self._kinds)
         self.tabs = ipywidgets.ToggleButtons(options=names, style={"button_width": "auto"})
@@ -99,16 +100,18 @@ class Page(Part):
 
     def _open(self):
         """Show the open tab, created when it is first opened; the others rest."""
-        name = self.tab
+        name, self._summary.value = self.tab, ""  # that of another tab is none of this one
         for other, explorer in self._explorers.items():
             explorer.active = other == name
         if name not in self._explorers:
-            self._show(f"Looking at the pictures of {self.corpus.set.name} …")
-            lacks = self._kinds[name].lacks(self.corpus)
+            kind, n = self._kinds[name], len(self.corpus.set.database)
+            what = f" shows {kind.shows}" if kind.shows else " opens"
+            self._show(f"{name}{what}. What it needs of the {n} pictures of {title_of(self.corpus.set)} is computed once, then stored …")
+            lacks = kind.lacks(self.corpus)
             try:
                 if lacks:
                     raise InputError(f"{name} can't be had here: {lacks}.")
-                self._explorers[name] = explorer = self._kinds[name].tab(self.corpus, self.panel)
+                self._explorers[name] = explorer = kind.tab(self.corpus, self.panel)
             except FoirError as error:
                 self._show(str(error))
                 return self._summarise()

@@ -18,6 +18,7 @@ from foir_lib.text import LABEL, one_line
 from foir_lib.view.explorers.base import Part, wrapped
 from foir_lib.view.results import rows as results
 from foir_lib.view.results.pointing import pointed_at
+from foir_lib.view.results.records import title_of, whole
 from foir_lib.view.widgets.canvas import PromptCanvas
 from foir_lib.view.widgets.live import Listeners, Words
 from foir_lib.view.widgets.things import Annotated, Segmented
@@ -60,14 +61,15 @@ class QueryPanel(Part):
         self.place = Words()
         self.objects = self.control("Dropdown", "annotated objects", self._point_at, options=[(NO_OBJECT, "")])
         labels = [(NO_LABEL, ""), *((one_line(label, LABEL), label) for label in results.labels_of(rs))]
-        words = "What counts as right; guessed from the object that you point at, without it results have no verdict"
+        words = "It only judges the results, right or wrong, and changes none of them; guessed from the object that you point at"
         self._label = self.control("Dropdown", "looking for", self._label_chosen, options=labels, tooltip=words)
         masks, words = rs.has_mask(rs.objects.index).any() if len(rs.objects) else False, "Or the thing under it: a mask that the set or a network gives"
-        takers = [POINT, *[ANNOTATED] * (len(rs.objects) > 0), *[MINI] * rs.name.startswith("mini-")]
+        choosable = len(rs.objects) > 0 and not whole(rs)
+        takers = [POINT, *[ANNOTATED] * choosable, *[MINI] * rs.name.startswith("mini-")]
         self.takes = self.control("Dropdown", "a click takes", self._choose_taker, options=takers, tooltip=words)
-        self.quietly(lambda: setattr(self.takes, "value", ANNOTATED if masks else POINT))
+        self.quietly(lambda: setattr(self.takes, "value", ANNOTATED if masks and choosable else POINT))
         self._choose_taker()
-        for control, shown in ((self._label, len(labels) > 1), (self.objects, len(rs.objects)), (self.takes, len(takers) > 1)):
+        for control, shown in ((self._label, len(labels) > 1), (self.objects, choosable), (self.takes, len(takers) > 1)):
             control.layout.display = None if shown else "none"
         self.notices = Words(layout={"max_height": "84px"})
         self._notice()
@@ -87,7 +89,7 @@ class QueryPanel(Part):
         if not hasattr(self, "notices"):
             return
         noted = "; ".join(map(str, self.set.notices))
-        self.notices.value = " ".join(filter(None, [self.unjudged, noted and f"{self.set.name}: {noted}."]))
+        self.notices.value = " ".join(filter(None, [self.unjudged, noted and f"{title_of(self.set)}: {noted}."]))
         self.notices.layout.display = None if self.notices.value else "none"
 
     @property

@@ -34,6 +34,8 @@ class PixelExplorer(Outlined):
     into a folder. Without a running event loop outlines come when :meth:`wait` is called.
     """
 
+    shows = "on each result the outline of the thing that asks"
+
     def __init__(
         self, corpus, method: str | Retriever | None = None, localiser: str | Localiser | None = None, k: int = 10, panel: QueryPanel | None = None
     ):
@@ -120,7 +122,7 @@ class PixelExplorer(Outlined):
         answer = self.comparison.answers(panel.canvas.picture, panel.canvas.asks, (method,), panel.image_id)[str(method)]
         right = rows.verdicts(self.corpus.set, panel.label)
         results = rows.table(answer.scores, answer.ids, self.comparison.ids, self.k.value, right)
-        self.gallery.show([self.comparison.row(str(method), results, None, answer)])
+        self.gallery.show([self.comparison.row(str(method), results, None, answer, label=self.panel.label)])
         self.results = {str(method): results}
         self.summary = f"right: {words}" if (words := rows.tally(results)) else ""
         self.follow()

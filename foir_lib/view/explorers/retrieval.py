@@ -7,7 +7,7 @@ from markupsafe import Markup
 from foir_lib.errors import count
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser, Retriever
-from foir_lib.text import markup
+from foir_lib.text import markup, one_line
 from foir_lib.view.explorers.base import wrapped
 from foir_lib.view.explorers.comparison import Comparison, Methods, offered, parsed
 from foir_lib.view.explorers.inspecting import Inspecting
@@ -19,6 +19,7 @@ from foir_lib.view.widgets.gallery import Gallery
 from foir_lib.view.widgets.live import Words
 
 K = (5, 10, 20)
+FRAMED = {"width": "auto", "border": "1px solid rgba(128, 128, 128, 0.6)"}  # a button that opens something
 
 
 @register("explorer", "Lists")
@@ -37,6 +38,7 @@ class RetrievalExplorer(Outlined, Inspecting):
     """
 
     METHODS = ("CBIR", "PHS", "GeM", "CA", "Crop")  # by default the first two that the model has
+    shows = "what several methods rank first, side by side"
 
     def __init__(
         self, corpus, methods: Methods | None = None, k: int = 10, maps: bool = False, panel: QueryPanel | None = None,
@@ -64,25 +66,25 @@ class RetrievalExplorer(Outlined, Inspecting):
     def _content(self, k, maps):
         """The controls and the lists."""
         self._offered |= {str(m): m for m in map(plain, self._methods)}
-        self.buttons = {name: self.control("ToggleButton", name, lambda name=name: self._toggle(name)) for name in self._offered}
+        self.buttons = {name: self.control("ToggleButton", name, lambda name=name: self._toggle(name), tooltip=rows.about(one)) for name, one in self._offered.items()}
         self.options = Options(self.corpus, self.control, self._move)
         self.k = self.control("Dropdown", "results (k)", self.show, options=sorted({*K, int(k)}), value=int(k))
         known, own = list(self.corpus.set.protocols), rows.protocol_of(self.corpus.set)
         truth = next((name for name in known if self.corpus.set.protocols[name] is own), None)
         self.protocol = self.control("Dropdown", "ground truth", self.show, options=known, value=truth)
         self.protocol.layout.display = None if len(known) > 1 else "none"
-        self.maps = self.control("Checkbox", "what counts", self.show, value=maps, indent=False)
+        self.maps = self.control("Checkbox", "show what counts", self.show, value=maps, indent=False, tooltip="Below each list, where its results look like the mark")
         wide = {"continuous_update": False, "layout": {"width": "100%"}}
         self.text = self.control("Text", "methods, with options", lambda: self._use(self.text.value), **wide)
         self.legend = Words()
         choice = ipywidgets.VBox([wrapped(*self.buttons.values(), gap="4px"), self.text], layout={"display": "none"})
-        self.more = ipywidgets.ToggleButton(description="methods", tooltip="Choose what stands side by side", layout={"width": "auto"})
+        self.more = ipywidgets.ToggleButton(description="methods", icon="caret-down", tooltip="Choose what stands side by side", layout=FRAMED)
         self.more.observe(lambda change: setattr(choice.layout, "display", None if change["new"] else "none"), "value")
         self.gallery.on_pick(self._picked)
         self.quietly(self._settle)
         self.localiser.layout.max_width = "170px"
         controls = wrapped(self.options.box, self.more, self.k, self.protocol, self.maps, self.localiser)
-        return [controls, choice, self.gallery, self.outlined, self.inspector, self.legend]
+        return [controls, choice, self.legend, self.gallery, self.outlined, self.inspector]
 
     def __repr__(self):
         asks = f"{self.canvas.label}, {self.canvas.asks or 'no prompt'}"
@@ -117,7 +119,7 @@ class RetrievalExplorer(Outlined, Inspecting):
             name = str(retriever)
             answer, before = answers[name], answers[first].ids if len(answers[first].ids) else None
             results[name] = rows.table(answer.scores, answer.ids, self.comparison.ids, k, right, before)
-            shown.append(self.comparison.row(name, results[name], None if name == first else first, answer, base))
+            shown.append(self.comparison.row(name, results[name], None if name == first else first, answer, base, panel.label))
             base = rows.share(results[name]) if name == first else base
             if self.maps.value and not answer.lacks:
                 explained[name] = self.comparison.explained(retriever, results[name]["row"].to_numpy())
@@ -169,11 +171,12 @@ class RetrievalExplorer(Outlined, Inspecting):
         self.options.settle(self._methods)
         self.text.value = ", ".join(map(str, self._methods))
         known = [f"{words} by {name}" for name, table in self.results.items() if (words := rows.tally(table))]
-        self.summary = f"right: {', '.join(known)}" if known else ""
-        words = [Markup("<b>✓</b> right, <b>✗</b> wrong")] if known else []
+        label = one_line(self.panel.label, rows.SHORT)
+        self.summary = f"{f'show {label}' if label else 'right'}: {', '.join(known)}" if known else ""
+        words = [markup("<b>✓</b> right: shows {}, <b>✗</b> wrong", label)] if known else []
         if len(self._methods) > 1:
             words.append(markup("<b>▲▼</b> places gained or lost against {}", self._methods[0]))
-        self.legend.value = Markup("; ").join([*words, "click a picture to ask with it, hover, 1\N{EN DASH}9 or Space enlarge it."])
+        self.legend.value = Markup("; ").join([*words, "click a picture to ask with it, hover to enlarge it."])
 
     def _use(self, methods):
         """Other methods side by side, or a text that names them."""

@@ -62,7 +62,8 @@ def _band(cells, line, picture, attention, grid, top, roi=None, chosen=None, pro
     for head, row in enumerate(attention):
         panels.append(axes := figure.add_subplot(cells[line + head // columns, 1 + head % columns]))
         image = parts.heat_map(axes, picture, 100 * row.reshape(grid), top)
-        share, on = "" if roi is None else f": {100 * row[roi].sum():.0f}%", chosen is not None and chosen[head]
+        spent = 0 if roi is None else 100 * row[roi].sum()
+        share, on = "" if roi is None else f": {spent:.{int(spent < 1)}f}%", chosen is not None and chosen[head]
         axes.set_title(f"head {head}{share}", fontweight="bold" if on else None)
         if on:
             parts.frame(axes, ORANGE, "\N{BLACK STAR}")

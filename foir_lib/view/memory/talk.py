@@ -45,6 +45,8 @@ class TalkExplorer(Explorer):
     on a piece of evidence marks it on the canvas.
     """
 
+    shows = "a conversation: name a thing that you mark, and have it recognised in other pictures"
+
     def __init__(self, corpus, memory: Memory | str | PathLike | None = None, model=None, objects: str | None = None, panel: QueryPanel | None = None):
         if lacks := self.lacks(corpus):
             raise InputError(f"There is nobody to talk to here: {lacks}.")

@@ -5,11 +5,28 @@ import pandas as pd
 
 from foir_lib.data.checks import CORNERS, plain
 from foir_lib.data.sets import RetrievalSet
+from foir_lib.files import as_path
 from foir_lib.text import LABEL, one_line
 from foir_lib.view.results import rows
 
 MOST = 40  # objects that are drawn
 NAMED = 8  # labels that are written out
+
+
+def title_of(retrieval_set: RetrievalSet) -> str:
+    """What a page calls a set: its name, of a folder of one's own that folder's."""
+    if retrieval_set.name != "folder":
+        return retrieval_set.name
+    image_id, path = retrieval_set.images["image_id"].iloc[0], retrieval_set.images["path"].iloc[0]
+    root = as_path(path).absolute().as_posix().removesuffix(f"/{image_id}")
+    return one_line(root.rpartition("/")[2] or retrieval_set.name, LABEL)
+
+
+def whole(retrieval_set: RetrievalSet) -> bool:
+    """Whether the objects of a set are whole pictures, as of a folder per class: there is nothing to choose among them."""
+    objects, images = retrieval_set.objects, retrieval_set.images.set_index("image_id")[["width", "height"]]
+    sizes = images.loc[objects["image_id"]].to_numpy(float)
+    return bool((objects[CORNERS].to_numpy(float) == np.c_[np.zeros_like(sizes), sizes]).all())
 
 
 def shown(retrieval_set: RetrievalSet, image_id) -> pd.DataFrame:
@@ -46,17 +63,17 @@ def enlarged(
     """
     objects, right = shown(retrieval_set, result.image_id), None if pd.isna(result.right) else bool(result.right)
     at = retrieval_set.database[["width", "height"]].iloc[result.row]
-    place, moved = f"rank {result.rank}, score {result.score:.3f}", rows.moved_words(result, first)
+    place, moved = f"rank {result.rank}, similarity {result.score:.3f}", rows.moved_words(result, first)
     lines = [("", ", ".join(filter(None, [place, moved])), "")]
     labels = labels_of(retrieval_set, int(result.row), objects)
-    if words := why(labels, label, right, numbered=len(objects) > 0):
+    if words := why(labels, label, right, numbered=len(objects) > 0 and len(labels) > 1):
         lines.append(("", words, rows.FRAMES[right]))
     if outline:
         lines.append(("", outline["alt"], ""))
     if beside:
         lines.append(("", beside, ""))
     boxes = [
-        {"at": np.round(corners, 1).tolist(), "label": f"{labels.index(name) + 1}", "kind": "right" if name == label else ""}
+        {"at": np.round(corners, 1).tolist(), "label": f"{labels.index(name) + 1}" if len(labels) > 1 else "", "kind": "right" if name == label else ""}
         for corners, name in zip(objects[CORNERS].to_numpy(float)[:MOST], objects["label"], strict=False)
     ]
     name = one_line(plain(result.image_id), LABEL)

@@ -1,5 +1,7 @@
 """From one ranking to a table and to a row of the gallery: plain functions, no widget."""
 
+import inspect
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,13 +14,15 @@ from foir_lib.data.protocol import Protocol
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Point, Prompt
-from foir_lib.text import percent, points
+from foir_lib.retrievers.base import Retriever
+from foir_lib.text import one_line, percent, points
 from foir_lib.view.figures import parts
 from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.thumbs import Thumb
 
 COLUMNS = ["image_id", "row", "score", "right", "before", "rank"]
 PROTOCOLS = ("contains", "medium")  # whose verdicts are shown, where a set has several
+SHORT = 24  # characters of a label beside a list
 FRAMES = {True: "right", False: "wrong", None: ""}  # the verdict in a word
 
 
@@ -115,29 +119,35 @@ def share(results: pd.DataFrame) -> float | None:
     return float(judged.astype(bool).mean()) if len(judged) else None
 
 
-def note(results: pd.DataFrame, heads: np.ndarray | None = None, ms: float | None = None) -> str:
-    """What is known of results in one line: how many are right, which heads (h,) are selected, how long it took."""
-    words = [f"{tally(results)} right"] if tally(results) else []
+def note(results: pd.DataFrame, heads: np.ndarray | None = None, ms: float | None = None, label="") -> str:
+    """What is known of results in one line: how many are right (show ``label``), which heads (h,) are kept, how long it took."""
+    words = [f"{tally(results)} {f'show {one_line(label, SHORT)}' if label else 'right'}"] if tally(results) else []
     if heads is not None:
-        words.append(f"head{'' if heads.sum() == 1 else 's'} {', '.join(map(str, np.flatnonzero(heads)))}")
+        words.append(f"head{'' if heads.sum() == 1 else 's'} no. {', '.join(map(str, np.flatnonzero(heads)))} kept")
     if ms is not None:
         words.append(f"{ms:.0f} ms" if ms >= 1 else "under 1 ms")
     return " · ".join(words)
 
 
+def about(retriever: Retriever) -> str:
+    """What a method does, in a line: the first of its documentation."""
+    words = (inspect.getdoc(type(retriever)) or "").partition("\n")[0]
+    return "" if words.startswith(f"{type(retriever).__name__}(") else re.sub(r":\w+:`~?([^`]*)`|`+", r"\1", words)  # a dataclass' own
+
+
 def row(
     method: str, results: pd.DataFrame, thumbs: Sequence[Thumb], first: str | None = None, heads=None, ms: float | None = None,
-    base: float | None = None,
+    base: float | None = None, label="",
 ) -> dict:  # fmt: skip
     """One row of the gallery: the table ``results`` of a method with their ``thumbs``; at its end the share that is right.
 
     ``first``: name of the method whose ranks the changes count from, None for that method's own row; ``base``: the share that is
-    right under that method, which the gain counts from.
+    right under that method, which the gain counts from; ``label``: what is looked for, or "".
     """
     items = [_item(result, thumb, first) for result, thumb in zip(results.itertuples(), thumbs, strict=True)]
     own = share(results)
     ends = {"share": "" if own is None else percent(own), "gain": "" if own is None or base is None or first is None else points(own - base)}
-    return {"title": method, "note": note(results, heads, ms), "items": items} | ends
+    return {"title": method, "note": note(results, heads, ms, label), "items": items} | ends
 
 
 def maps_row(method: str, results: pd.DataFrame, pictures: Sequence[Image.Image], values: Sequence[np.ndarray]) -> dict:
@@ -152,7 +162,7 @@ def maps_row(method: str, results: pd.DataFrame, pictures: Sequence[Image.Image]
 
 
 def _words(result) -> str:
-    return ", ".join(filter(None, [f"rank {result.rank}", f"score {result.score:.3f}", FRAMES[result.right]]))
+    return ", ".join(filter(None, [f"rank {result.rank}", f"similarity {result.score:.3f}", FRAMES[result.right]]))
 
 
 def moved_words(result, first: str | None) -> str:

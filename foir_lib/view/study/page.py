@@ -47,6 +47,8 @@ class Study(Explorer):
     for, so that an outline gives nothing away.
     """
 
+    shows = "the same questions to people and to methods"
+
     def __init__(self, corpus, path: str | PathLike | None = None, localiser: str | None = None, seed: int = 0, panel=None):
         if missing := self.lacks(corpus):
             raise InputError(f"The study can't be had here: {missing}.")

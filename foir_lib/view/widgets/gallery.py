@@ -18,7 +18,7 @@ FRAMES = ("", "right", "wrong", "query", "chosen")
 _ITEM = {"key": None, "image": b"", "caption": "", "alt": "", "frame": "", "badge": "", "bar": None, "even": None}
 KINDS = ("right", "wrong", "unknown")  # of outlines
 _OUTLINE = {"size": (), "paths": (), "kind": "unknown", "words": "", "alt": ""}
-_ROW = {"title": "", "note": "", "share": "", "gain": "", "items": (), "empty": "No pictures."}
+_ROW = {"title": "", "about": "", "note": "", "share": "", "gain": "", "items": (), "empty": "No pictures."}
 
 
 class Gallery(Drawn):
@@ -52,7 +52,7 @@ class Gallery(Drawn):
     def show(self, rows: list[dict]) -> None:
         """Show ``rows`` in place of the present ones; raises InputError for what can't be shown.
 
-        A row: title, note (beside the title), share and gain (at its end: "70 %", "+40"), items, empty (said when there are no
+        A row: title, about (what stands for more of the title under the mouse), note (beside the title), share and gain (at its end: "70 %", "+40"), items, empty (said when there are no
         items). An item: key (any JSON value, given to the callbacks), image (bytes of a JPEG or PNG), caption, alt (what a screen
         reader says), frame (one of :data:`FRAMES`), badge, bar (a share from 0 to 1, or None), even (a mark on the bar, likewise).
         """

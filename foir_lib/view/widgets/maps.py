@@ -50,11 +50,15 @@ def _edges(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return inside & ~core, around & ~inside
 
 
-def colour_bar(top: float, words: str = "attention per patch (%)", percent: bool = True) -> Markup:
-    """The scale of :func:`overlays` as HTML: its colours from 0 to ``top`` (``percent``, or a plain number), below ``words`` with its unit."""
+def colour_bar(top: float, words: str = "attention per patch (%)", percent: bool = True, above: bool = False) -> Markup:
+    """The scale of :func:`overlays` as HTML: its colours from 0 to ``top`` (``percent``, or a plain number), below ``words`` with its unit.
+
+    ``above``: some values lie above ``top`` and have the colour of its end.
+    """
     pixels = looks.COVER * colours(np.linspace(0, top, 128), top) + (1 - looks.COVER) * 128  # as over middle grey
     url = base64.b64encode(encoded(Image.fromarray(pixels.astype(np.uint8)[None].repeat(8, 0)), 128, "PNG")).decode()
-    ticks = "".join(f"<span>{tick:.{0 if tick >= 9.95 or not tick else 1}f}</span>" for tick in (0, top / 2, top))
+    ticks = [f"{tick:.{0 if tick >= 9.95 or not tick else 1}f}" for tick in (0, top / 2, top)]
+    ticks = "".join(f"<span>{tick}</span>" for tick in [*ticks[:2], f"{ticks[2]} and more \N{BLACK RIGHT-POINTING POINTER}" if above else ticks[2]])
     unit = " percent" * percent
     bar = Markup(
         f'<img alt="colours from 0 to {top:.1f}{unit}" src="data:image/png;base64,{url}" style="display:block;width:100%;height:10px">'

@@ -20,7 +20,6 @@ from foir_lib.retrievers.corpus import Corpus
 from foir_lib.text import percent
 from foir_lib.view.explorers.heads import HeadExplorer
 from foir_lib.view.explorers.panel import QueryPanel
-from foir_lib.view.figures import parts
 from foir_lib.view.widgets import maps
 
 BOX = Box(10, 5, 60, 50)
@@ -156,15 +155,15 @@ def test_the_choice_is_that_of_phs_and_the_cosine_is_right(explorer, model):
     assert explorer.cosine == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-5)
     assert explorer.cosine < 0.999
     names = ", ".join(map(str, np.flatnonzero(heads)))
-    assert f"<b>{explorer.cosine:.2f}</b>; heads kept: <b>{names}</b>" in explorer.words.value
-    assert f"{percent(explorer.on_roi)} of all attention on the ROI" in explorer.words.value
+    assert f"<b>{explorer.cosine:.2f}</b>; 5 of 12 heads kept: no. {names}, with" in explorer.words.value
+    assert f"{percent(explorer.on_roi)} of the attention that all 12 heads give to the mark" in explorer.words.value
     assert starred(explorer) == np.flatnonzero(heads).tolist()
     top, even = maps.ceiling(100 * shares.max()) / 100, BOX.tokens(model.grid, (120, 90)).mean()  # one scale of all bars
     for i, item in enumerate(items(explorer)):
-        assert item["caption"] == percent(shares[i]) and item["badge"] == f"{i}" and f"head {i}, share of attention in the mark" in item["alt"]
+        assert item["caption"] == percent(shares[i]) and item["badge"] == f"{i}" and f"head {i}, share of a head's attention that lies in the mark" in item["alt"]
         assert item["bar"] == pytest.approx(shares[i] / top, abs=1e-5) and item["even"] == pytest.approx(min(1, even / top))
     note = explorer.gallery.rows[0]["note"]
-    assert note == f"bar: share of attention in the mark, from 0 to {percent(top)}; line: even share {percent(float(even))}"
+    assert note == f"bar: share of a head's attention that lies in the mark, from 0 to {percent(top)}; line: {percent(float(even))}, the part of the picture that the patches of the mark cover"
 
 
 def test_all_maps_share_one_scale(explorer, model):
@@ -175,10 +174,11 @@ def test_all_maps_share_one_scale(explorer, model):
     for layer in (3, 0):
         explorer.layer.value = layer
         values = attention[layer].numpy()
-        top, grid = parts.scale_of(100 * values), model.grid
+        top, grid = min(np.quantile(100 * values, 0.98), 800 / values.shape[1]), model.grid
         want = maps.overlays(photograph(), 100 * values.reshape(-1, *grid), top, roi.reshape(grid))
         assert [item["image"] for item in items(explorer)] == want
         assert f"{top:.1f} percent" in explorer.chart.value
+        assert ("and more" in explorer.chart.value) == (100 * values.max() > top)
 
 
 def test_another_block_changes_maps_and_bars_but_not_the_choice(explorer, model):
@@ -266,7 +266,7 @@ def test_heads_picked_by_hand_hold_until_phs_is_asked_again(explorer, model):
     assert (explorer.heads == want).all()  # how to switch off is no choice of heads
     assert not explorer.choose.disabled
     explorer.choose.click()
-    assert (explorer.heads == phs).all() and explorer.choose.disabled and "heads kept" in explorer.words.value
+    assert (explorer.heads == phs).all() and explorer.choose.disabled and "heads kept: no. " in explorer.words.value
     for forget in (
         lambda: setattr(explorer.canvas, "prompt", Point(100, 80)),
         lambda: setattr(explorer.h_on, "value", 4),

@@ -40,7 +40,7 @@ def test_a_result_is_enlarged_with_its_objects_and_why_it_is_right_or_wrong(corp
         explorer.inspector.receive({"look": int(result.row), "row": place_of(explorer, "PHS")})
         record, (place, why) = explorer.inspector.record, explorer.state["words"]
         own = objects[objects["image_id"] == result.image_id]
-        assert place.startswith(f"rank {result.rank}, score {result.score:.3f}") and "CBIR" in place
+        assert place.startswith(f"rank {result.rank}, similarity {result.score:.3f}") and "CBIR" in place
         assert all(name in why for name in own["label"]) and (f"not: {label}" in why) == (not result.right)
         assert record["lines"][1][2] == ("right" if result.right else "wrong") and (label in set(own["label"])) == result.right
         np.testing.assert_allclose([box["at"] for box in record["boxes"]], own[["x0", "y0", "x1", "y1"]], atol=0.051)

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from foir_lib import Box, load_model, load_set
 from foir_lib.errors import InputError
@@ -129,9 +131,24 @@ def test_another_model_on_the_same_set_answers_the_same_prompt(page, corpora):
 def test_the_head_line_says_what_the_open_tab_found(page):
     page.query(3)
     summary = page.explorer.summary
-    assert summary.startswith("right: ") and " by CBIR, " in summary and summary in page.state["summary"]
+    assert summary.startswith(f"show {page.panel.label}: ") and " by CBIR, " in summary and summary in page.state["summary"]
+    said = []
+    page._note.observe(lambda change: said.append((change["new"], page._summary.value)), "value")
     page.tab = "Heads"
     assert page.state["summary"] == page.explorer.summary != summary
+    assert "Heads shows what each attention head looks at" in said[0][0] and "the 40 pictures" in said[0][0] and said[0][1] == "", "no line of another tab meanwhile"
+
+
+def test_a_folder_has_its_own_name_and_whole_pictures_are_no_choice(tmp_path, corpora):
+    for label in ("apple", "pear"):
+        (tmp_path / "fruit" / label).mkdir(parents=True)
+        for n in range(3):
+            Image.fromarray(np.random.default_rng([n, len(label)]).integers(0, 255, (40, 60, 3), np.uint8)).save(tmp_path / "fruit" / label / f"{n}.png")
+    page = Page(Corpus(load_set("folder", root=tmp_path / "fruit"), corpora[0].model, cache=tmp_path / "cache", progress=False), tabs=("Lists",))
+    panel = page.panel
+    assert page.corpora.options[0][0] == "fruit, mini-vit" and page.state["notices"].endswith("fruit: 6 pictures in 2 classes, a folder per class.")
+    assert panel.objects.layout.display == "none" and panel.takes.value == "the point"
+    page.close()
 
 
 def test_a_tab_of_ones_own(corpora):

@@ -68,7 +68,7 @@ def is_consistent(explorer):
         assert [item["key"] for item in row["items"]] == table["row"].tolist()
         assert [item["frame"] for item in row["items"]] == frames
         assert all(
-            item["caption"].split()[0] == f"{rank}" and f"rank {rank}, score {score:.3f}" in item["alt"]
+            item["caption"].split()[0] == f"{rank}" and f"rank {rank}, similarity {score:.3f}" in item["alt"]
             for item, rank, score in zip(row["items"], table["rank"], table["score"])
         )
     return True
@@ -184,8 +184,8 @@ def test_rank_change_by_hand():
         "3 ▲1",
         "4 ▼1",
     ]
-    assert row["note"] == "heads 0, 3, 4 · 3 ms"
-    assert row["items"][0]["alt"] == "rank 1, score 0.900, 1 place higher than with CBIR, picture b"
+    assert row["note"] == "heads no. 0, 3, 4 kept · 3 ms"
+    assert row["items"][0]["alt"] == "rank 1, similarity 0.900, 1 place higher than with CBIR, picture b"
     own = retrieval_rows.row("CBIR", table_of(first, ids, 2, None, first), [Thumb(b"x")] * 2)
     assert [item["caption"] for item in own["items"]] == ["1", "2"]
     far = table_of([2, 0, 1], ids, 1, None, [0, 1, 2])
@@ -224,7 +224,7 @@ def test_verdicts_by_hand():
     assert retrieval_rows.verdicts(of_queries, "cat") is None and retrieval_rows.labels_of(of_queries) == ["dog"]
     table = table_of([3, 2, 1, 0], np.arange(4), 4, retrieval_rows.verdicts(known, "dog"))
     assert table["right"].tolist() == [None, True, False, True]
-    assert retrieval_rows.note(table) == "2 of 3 right"
+    assert retrieval_rows.note(table) == "2 of 3 right" and retrieval_rows.note(table, label="dog") == "2 of 3 show dog"
     ends = retrieval_rows.row("PHS", table, [Thumb(b"x")] * 4, "CBIR", base=1 / 3)
     assert (ends["share"], ends["gain"]) == ("66.7 %", "+33.3") and retrieval_rows.row("CBIR", table, [Thumb(b"x")] * 4)["gain"] == ""
     assert retrieval_rows.share(table_of([3, 2], np.arange(4), 2)) is None

@@ -89,6 +89,13 @@ def test_head_maps_end_at_eight_even_shares_and_name_the_share():
         assert bar.get_ylabel().endswith("even share 1.6")
 
 
+def test_a_head_that_spends_less_than_one_percent_on_the_roi_says_how_much():
+    attention, roi = np.zeros((3, 64)), np.arange(64) < 2
+    attention[:, :2] = [[0.002, 0.002], [0.004, 0.006], [0.5, 0.163]]
+    figure = rendered(figures.head_maps(PICTURES[0], attention, (8, 8), roi=roi))
+    assert [axes.get_title() for axes in panels(figure)] == ["head 0: 0.4%", "head 1: 1%", "head 2: 66%"]
+
+
 @pytest.mark.parametrize("prompt", BOXES)
 def test_the_three_maps(models, prompt):
     got = figures.attention_maps(models[1], PICTURES[0], prompt, 4)

@@ -117,7 +117,9 @@ function writeRow(section, row, i) {
   section.dataset.row = i;
   text(section.querySelector(".title"), row.title);
   text(section.querySelector(".note"), row.note);
-  section.querySelector(".head").title = [row.title, row.note].filter(Boolean).join(", ");
+  section.querySelector(".head").title = [row.about ? `${row.title}: ${row.about}` : row.title, row.note].filter(Boolean).join("\n");
+  section.querySelector(".title").toggleAttribute("data-about", Boolean(row.about));
+  section.querySelector(".share").title = row.share ? `right among the first ${row.items.length}: ${row.share}${row.gain ? `, ${row.gain} points against the first list` : ""}` : "";
   text(section.querySelector(".right"), row.share);
   text(section.querySelector(".gain"), row.gain);
   text(section.querySelector(".empty"), row.items.length ? "" : row.empty);

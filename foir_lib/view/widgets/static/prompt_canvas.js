@@ -25,9 +25,9 @@ const ICONS = {
 const TOOLS = { point: ["Point", "p"], box: ["Box", "b"], brush: ["Mask", "m"], lasso: ["Lasso", "l"] };
 const ACTIONS = {
   several: "Several marks side by side; off, a new one takes the place of all (A)", ask: "Ask with this mark; where there is none, draw one in the middle (Enter)", keys: "All keys (?)",
-  minus: "Clicks take away from the mask that was clicked (N, or Alt)", erase: "Erase from the selected mask (E)", undo: "Undo (Ctrl+Z)", redo: "Redo (Ctrl+Shift+Z)", remove: "Remove the mark that asks (Delete)",
+  minus: "Clicks take away from the mask that was clicked (N, or Alt)", erase: "Erase from the selected mask (E)", undo: "Undo (Ctrl+Z)", redo: "Redo (Ctrl+Shift+Z)", remove: "Remove this mark (Delete)",
   clear: "Remove all marks", "zoom-in": "Zoom in (+)", "zoom-out": "Zoom out (-)", fit: "Whole picture (0)",
-  grid: "Show the model's patches and those of the ROI (G)", upload: "Upload a photograph (U), or drop or paste one",
+  grid: "Show the model's patches and those of the ROI (G)", upload: "Open a photograph (U), or drop or paste one; only the program behind this page reads it",
 };
 const GROUPS = [["ask", "keys", "minus"], ["undo", "redo", "remove", "clear"], ["zoom-in", "zoom-out", "fit", "grid"], ["upload"], ["erase"]];
 const KEYS = {
@@ -44,7 +44,7 @@ const KEYS = {
   "< and >": "a smaller or larger brush",
   "+, -, 0": "zoom in, zoom out, whole picture",
   "Space and mouse": "moves the enlarged picture",
-  "G, U": "patches of the model, upload of a photograph",
+  "G, U": "patches of the model, open a photograph",
   Escape: "cancels what is being drawn",
   "?": "these keys",
 };
@@ -113,6 +113,8 @@ function applied(state, edit, size) {
   }
   return state; // undo and redo: only the kernel knows
 }
+
+const isWhole = (p, [w, h]) => p.kind === "box" && p.x0 <= 0 && p.y0 <= 0 && p.x1 >= w && p.y1 >= h;
 
 const inWords = (p) => {
   const n = (value) => Math.round(value);
@@ -204,7 +206,7 @@ function render({ model, el }) {
   const painting = groups[4];
   painting.append(brush);
   const stage = html("div", { class: "foir-stage" });
-  stage.innerHTML = '<svg data-foir="surface" tabindex="0" role="application"><image preserveAspectRatio="none"/><g class="foir-patches"/><path class="foir-thing foir-halo"/><path class="foir-thing foir-line"/><g class="foir-object"><rect class="foir-halo"/><rect class="foir-line"/><g><text x="2" y="-5"/></g></g><g class="foir-prompts"/></svg><div class="foir-empty">Drop or paste a photograph here, or press the upload button.</div>';
+  stage.innerHTML = '<svg data-foir="surface" tabindex="0" role="application"><image preserveAspectRatio="none"/><g class="foir-patches"/><path class="foir-thing foir-halo"/><path class="foir-thing foir-line"/><g class="foir-object"><rect class="foir-halo"/><rect class="foir-line"/><g><text x="2" y="-5"/></g></g><g class="foir-prompts"/></svg><div class="foir-empty">Drop or paste a photograph here, or press the button with the arrow.</div>';
   const svg = stage.querySelector("svg"), image = svg.querySelector("image");
   const patches = svg.querySelector(".foir-patches"), drawing = svg.querySelector(".foir-prompts");
   const object = svg.querySelector(".foir-object");
@@ -262,6 +264,7 @@ function render({ model, el }) {
       content += `<circle ${ring} class="foir-halo"/><circle ${ring} class="foir-line${erasing ? " foir-dash" : ""}"/>`;
     }
     drawing.innerHTML = content;
+    tell(shown);
     drawPatches(w, h);
     drawObject(px);
     drawThing(w, h);
@@ -302,6 +305,8 @@ function render({ model, el }) {
     object.style.display = box && !drag ? "" : "none";
     if (!box) return;
     const [x0, y0, x1, y1] = box, low = y1 > size()[1] - 22 * px; // then the words stand inside; above are the numbers of marks
+    const all = isWhole({ kind: "box", x0, y0, x1, y1 }, size()); // its outline would be the picture's edge
+    for (const rect of object.querySelectorAll("rect")) rect.style.display = all ? "none" : "";
     for (const rect of object.querySelectorAll("rect")) for (const [name, value] of Object.entries({ x: x0, y: y0, width: x1 - x0, height: y1 - y0 })) rect.setAttribute(name, value);
     object.querySelector("g").setAttribute("transform", `translate(${x0} ${y1 + (low ? 0 : 20) * px}) scale(${px})`);
     object.querySelector("text").textContent = `looking for: ${label}`;
@@ -333,14 +338,20 @@ function render({ model, el }) {
     painting.classList.toggle("foir-off", !paints); // they keep their place: the picture must not move
     brush.classList.toggle("foir-off", tool !== "brush");
     svg.dataset.mode = hand ? "hand" : tool;
-    const n = state.prompts.length;
-    const words = chosen
-      ? `${chosen.kind[0].toUpperCase()}${chosen.kind.slice(1)}${n > 1 ? ` ${state.selected + 1} of ${n} asks,` : ""} ${inWords(chosen)}`
-      : empty ? "No picture" : "No mark: draw one on the picture";
-    const full = empty ? words : `${words} \u00b7 ${size()[0]} \u00d7 ${size()[1]} pixels`;
-    if (status.textContent !== full) status.textContent = full;
+    tell(state);
     svg.setAttribute("aria-label", empty ? "No picture" : `${model.get("label")}, ${size()[0]} by ${size()[1]} pixels`);
     stage.classList.toggle("foir-none", empty);
+  }
+
+  // The mark that asks, in words; while it is dragged it isn't read out.
+  function tell({ prompts, selected }) {
+    const chosen = prompts[selected], n = prompts.length, empty = !model.get("number");
+    const words = chosen
+      ? n === 1 && isWhole(chosen, size()) ? "The whole picture asks: drag a box around one thing" : `${chosen.kind[0].toUpperCase()}${chosen.kind.slice(1)}${n > 1 ? ` ${selected + 1} of ${n} asks,` : ""} ${inWords(chosen)}`
+      : empty ? "No picture" : "No mark: draw one on the picture";
+    const full = empty ? words : `${words} \u00b7 ${size()[0]} \u00d7 ${size()[1]} pixels`;
+    status.setAttribute("aria-live", drag ? "off" : "polite");
+    if (status.textContent !== full) status.textContent = full;
   }
 
   function say() {
@@ -443,8 +454,7 @@ function render({ model, el }) {
       const [x0, y0, x1, y1] = extent(prompt), slack = prompt.kind === "point" ? reach : 0;
       const hit = p[0] >= x0 - slack && p[0] <= x1 + slack && p[1] >= y0 - slack && p[1] <= y1 + slack;
       const area = slack ? 0 : (x1 - x0) * (y1 - y0);
-      const whole = prompt.kind === "box" && area >= size()[0] * size()[1];
-      if (hit && !whole && area <= least) [best, least] = [i, area];
+      if (hit && !isWhole(prompt, size()) && area <= least) [best, least] = [i, area];
     });
     return best;
   }
