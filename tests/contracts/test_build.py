@@ -64,7 +64,7 @@ def test_the_lock_names_no_place():
 
 def test_what_is_imported_is_declared():
     own = {"foir_lib"} | {path.stem for path in (ROOT / "tests").rglob("*.py")}
-    modules = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "cv2": "opencv-python-headless", "pi_heif": "pi-heif", "yaml": "pyyaml"}
+    modules = {"PIL": "pillow", "sklearn": "scikit-learn", "faiss": "faiss-cpu", "cv2": "opencv-python-headless", "pi_heif": "pi-heif", "yaml": "pyyaml", "IPython": "ipython"}
     declared = {Requirement(d).name for d in project()["dependencies"]}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -89,7 +89,7 @@ def test_one_version_number():
 
 def test_what_runs_in_the_browser_is_small_and_asks_nobody():
     static = [path for path in (PACKAGE / "view" / "widgets" / "static").iterdir() if path.is_file()]
-    assert {path.suffix for path in static} == {".js", ".css", ".jinja"}
+    assert {path.suffix for path in static} == {".js", ".css"}
     for path in static:
         assert path.stat().st_size < 60_000, f"{path.name}: one small module"
         assert not re.search(r"https?://(?!www\.w3\.org/)|\bimport\b|@import", path.read_text()), path

@@ -65,6 +65,7 @@ def between(first, second, table="ca-7"):
 
 
 CLAIMS = {
+    "On drawn scenes, head selection gains where the network has many heads, as in its paper; on landmarks, co-attention and spatial verification gain, and our diffusion loses": lambda: ahead(rows("phs-1", "PHS")) and ahead(rows("ca-4", "GeM+CA")) and ahead(rows("ca-7", "GeM+SP")) and behind(rows("ca-7", "GeM+DF")),
     "PHS gains where the model has many heads, with five of six heads little": lambda: ahead(rows("phs-1", "PHS")) and rows("phs-1", "PHS", model="mini-vit-small")["gap"].max() < 2 < 5 < rows("phs-1", "PHS", model="mini-vit")["gap"].min(),
     "foveal attention (FA) less than a point": lambda: ahead(rows("phs-1", "FA")) and rows("phs-1", "FA")["gap"].max() < 1,
     "Masking the surroundings loses on all nine rows": lambda: behind(rows("phs-1", "Mask")) and len(rows("phs-1", "Mask")) == 9,
@@ -88,6 +89,7 @@ OF_NOTEBOOKS = {
 }  # fmt: skip
 ELSEWHERE = {  # first words of a paragraph -> the test, by the command that it runs, on data that isn't in the repository
     "On real photographs (500 database and 196 query pictures of COCO": "tests/real/test_real_retrieval.py",
+    "On the twenty videos of DAVIS": "tests/real/test_real_localisers.py",
 }
 
 

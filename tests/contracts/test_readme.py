@@ -116,6 +116,7 @@ def test_commands_parse(line, monkeypatch, tmp_path):
     monkeypatch.setattr("foir_lib.bench.speed.run.markdown", str)
     monkeypatch.setattr("foir_lib.view.everywhere.opened", lambda *_: SimpleNamespace(database=()))
     monkeypatch.setattr("foir_lib.view.everywhere.cut", lambda *a: asked.append(a) or ("instances.json", 0))
+    monkeypatch.setattr("foir_lib.view.own.demo", lambda *given: asked.append(given))
     if len(words) == 2 and words[1] in get_command(cli.app).commands:  # named in the text, without arguments
         words.append("--help")
     with pytest.raises(SystemExit) as ended:

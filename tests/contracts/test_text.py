@@ -35,6 +35,7 @@ def test_markup_is_made_of_constants_templates_and_escaped_values(file):
             constant = isinstance(node.args[0], ast.Constant | ast.IfExp)
             ours = words == "template" and file == "text.py" or ".render(" in words or "b64encode" in words or "static('page.css')" in words
             numbers = file == "view/widgets/maps.py" and "colours from 0" in words
+            ours = ours or words == "SCRIPT" and file == "bench/runs/page.py"  # its own, named by its digest
             read_back = words == "self.value"  # what a widget shows, to take its markup away
             assert constant or ours or numbers or read_back, (file, words)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Environment":

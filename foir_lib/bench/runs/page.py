@@ -97,7 +97,7 @@ class Page:
             for path in own(self.folder, table, ".png")
         }
         files = [self.folder / f"{table}{ending}" for ending in (".ipynb", ".csv", "-wide.csv", "-paper.csv", ".md", ".tex", ".json")]
-        texts = {ending: Markup(escape(text)) for ending, text in report.pasted(rows).items()}
+        texts = {ending: escape(text) for ending, text in report.pasted(rows).items()}
         return Markup(TEMPLATES.get_template("section.html.j2").render(
             report=report, layout=layout, agreement=agreement, table=table, captions=captions, title=captions.cited(table), rows=rows, pictures=pictures, stamp=words, bold=BOLD,
             look=EVERY[table].look, pairs=self._pairs[table], texts=texts,

@@ -16,8 +16,8 @@ from foir_lib.view.explorers.inspecting import Inspecting
 from foir_lib.view.figures.gains import bars, bins, gains, summary
 from foir_lib.view.results import rows
 from foir_lib.view.widgets.gallery import Gallery
-from foir_lib.view.widgets.histogram import Histogram
 from foir_lib.view.widgets.live import Words
+from foir_lib.view.widgets.results.histogram import Histogram
 from foir_lib.view.widgets.thumbs import marked
 
 LOSS, GAIN = "largest loss first", "largest gain first"

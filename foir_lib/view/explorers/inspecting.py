@@ -6,7 +6,7 @@ from foir_lib.view.explorers.base import Explorer
 from foir_lib.view.explorers.comparison import Comparison
 from foir_lib.view.results import exports, records
 from foir_lib.view.widgets.gallery import Gallery
-from foir_lib.view.widgets.inspector import Inspector
+from foir_lib.view.widgets.results.inspector import Inspector
 from foir_lib.view.widgets.thumbs import Thumbs
 
 LONGEST, KEPT = 480, 64  # pixels of an enlarged picture's longer side, pictures in memory

@@ -6,9 +6,9 @@ import logging
 import pytest
 
 from foir_lib.errors import InputError
-from foir_lib.view.widgets.histogram import Histogram
-from foir_lib.view.widgets.inspector import EMPTY, Inspector
 from foir_lib.view.widgets.live import static
+from foir_lib.view.widgets.results.histogram import Histogram
+from foir_lib.view.widgets.results.inspector import EMPTY, Inspector
 
 NAMESPACE = '"http:", "", "www.w3.org", "2000", "svg"'  # a name, which nothing is fetched from
 
