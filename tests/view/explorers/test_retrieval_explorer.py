@@ -109,7 +109,7 @@ def test_heads_kept_reach_the_answer(experiment, explorer):
     assert np.allclose(explorer.results["PHS(h_on=1)"]["score"], ranking.scores[3], atol=2e-6)
     assert not five.equals(explorer.results["PHS(h_on=1)"]) and is_consistent(explorer)
     (head,) = explorer.state["heads"]["PHS(h_on=1)"]
-    assert f" · head {head} · " in explorer.gallery.rows[1]["note"]
+    assert f" · head no. {head} kept · " in explorer.gallery.rows[1]["note"]
     assert explorer.options.h_on.max == experiment.model.n_heads
     explorer.options.h_on.value = explorer.options.h_on.max  # all heads on is plain retrieval
     assert explorer.state["lists"]["PHS(h_on=12)"] == explorer.state["lists"]["CBIR"]
