@@ -170,7 +170,8 @@ def test_heads_of_models(models, prompt):
         assert heads == [f"head {i}" for n in (6, 12, 16) for i in range(n)]
     else:
         inside = prompt.tokens((8, 8), PICTURES[0].size)
-        shares = [f"head {i}: {100 * row[inside].sum():.0f}%" for a in attention for i, row in enumerate(a)]
+        spent = [(i, 100 * row[inside].sum()) for a in attention for i, row in enumerate(a)]
+        shares = [f"head {i}: {share:.1f}%" if share < 1 else f"head {i}: {share:.0f}%" for i, share in spent]
         assert heads == shares and all(axes.collections for axes in drawn)
 
 
