@@ -99,7 +99,7 @@ def test_a_result_becomes_the_query_and_own_photographs_are_asked(opened, write)
 ALIVE = """import gc
 gc.collect()
 alive = [len(get_ipython().kernel.comm_manager.comms)]
-alive += [sum(isinstance(w, kind) for w in gc.get_objects()) for kind in (RetrievalExplorer, HeadExplorer)]"""
+alive += [sum(type(w) is kind for w in gc.get_objects()) for kind in (RetrievalExplorer, HeadExplorer)]"""
 
 
 def test_explorers_run_again_leave_nothing_behind(opened, write):
