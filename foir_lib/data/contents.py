@@ -32,7 +32,7 @@ def each(kind: str, paths: Sequence[str], read: Callable[[str], bytes | None], l
         known[content[start : start + BYTES]] = content[start + BYTES : start + size]
     new = [(fact, path) for fact, path in dict(zip(facts, paths)).items() if fact not in known]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        values = list(tqdm(pool.map(read, [path for _, path in new]), total=len(new), desc=label, unit="picture", delay=2))
+        values = list(tqdm(pool.map(read, [path for _, path in new]), total=len(new), desc=label, unit="picture", delay=2, disable=not new))
     known |= {fact: value for (fact, _), value in zip(new, values) if value is not None}
     rows = {fact: known[fact] for fact in facts if fact in known}
     if rows and any(value is not None for value in values):
