@@ -16,7 +16,7 @@ BYTES, PIECE = 16, 2**20  # of a digest; of a file that are in memory at once
 
 def digests(paths: Sequence[str], what: str) -> list[bytes]:
     """A :func:`digest` of each file; those that weren't changed, moved or copied since they were read aren't read again."""
-    return each("contents", paths, lambda path: digest(path), f"reading {what}")
+    return each("contents", paths, digest, f"reading {what}")
 
 
 def each(kind: str, paths: Sequence[str], read: Callable[[str], bytes | None], label: str, **depends) -> list[bytes | None]:

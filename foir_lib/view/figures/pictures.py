@@ -20,11 +20,11 @@ from foir_lib.errors import InputError
 from foir_lib.prompts import Prompt
 from foir_lib.text import percent
 from foir_lib.view.figures import looks, parts
-from foir_lib.view.figures.looks import BLUE, WIDTH, canvas
+from foir_lib.view.figures.looks import BLUE, ORANGE, WIDTH, canvas
 
 Grid = tuple[int, int]
 ROWS, ITEMS = 6, 10  # of a page, at most
-FRAMES = {"right": parts.VERDICTS[True], "wrong": parts.VERDICTS[False], "query": (BLUE, ""), "chosen": (BLUE, ""), "": parts.VERDICTS[None]}
+FRAMES = {"right": parts.VERDICTS[True], "wrong": parts.VERDICTS[False], "query": (BLUE, ""), "chosen": (ORANGE, "\N{BLACK STAR}"), "": parts.VERDICTS[None]}
 
 
 def prompt(picture: Image.Image, prompt: Prompt, grid: Grid | None = None, title: str | None = None) -> Figure:
