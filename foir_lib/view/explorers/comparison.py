@@ -91,6 +91,17 @@ class Comparison:
         row = rows.row(title, results, self.thumbs.get(results["image_id"]), first, answer.heads, answer.ms, base, label)
         return row | {"about": answer.about}
 
+    def listed(self, answers: dict[str, Answer], k: int, right, label="") -> tuple[dict[str, pd.DataFrame], list[dict]]:
+        """The first ``k`` results of each of ``answers``, judged by ``right`` (of each database row, or None): tables by name, and rows of
+        the gallery; places and the share that is right count from the first of them. ``label``: what is looked for, or ""."""
+        first, results, shown, base = next(iter(answers)), {}, [], None
+        before = answers[first].ids if len(answers[first].ids) else None
+        for name, answer in answers.items():
+            results[name] = rows.table(answer.scores, answer.ids, self.ids, k, right, before)
+            shown.append(self.row(name, results[name], None if name == first else first, answer, base, label))
+            base = rows.share(results[name]) if name == first else base
+        return results, shown
+
     def maps_row(self, title: str, results, values: list[np.ndarray]) -> dict:
         """The gallery's row of maps over the results, all on one scale."""
         pictures = [self.corpus.set.open(image_id, longest=SIDE) for image_id in results["image_id"]]

@@ -213,14 +213,11 @@ class FailureExplorer(Inspecting):
         image_id, prompt, label = rows.query_of(self.experiment.set, row)
         a, b = self._compared
         answers = self.comparison.answers(self.experiment.set.open(image_id), prompt, parsed([b, a], self.experiment.corpus), image_id)
-        right, results, shown, base = rows.verdicts(self.experiment.set, label, self.protocol), {}, [], None
+        results, shown = self.comparison.listed(answers, K, rows.verdicts(self.experiment.set, label, self.protocol), label)
         known = self.table.set_index("query")
-        for name in (b, a):
-            results[name] = rows.table(answers[name].scores, answers[name].ids, self.comparison.ids, K, right, answers[b].ids)
-            shown.append(self.comparison.row(name, results[name], None if name == b else b, answers[name], base, label))
-            if row in known.index:
-                shown[-1]["note"] = f"{self.metric.label} {percent(known[name][row])} · {shown[-1]['note']}"
-            base = rows.share(results[name]) if base is None else base
+        if row in known.index:
+            for name, one in zip(answers, shown, strict=True):
+                one["note"] = f"{self.metric.label} {percent(known[name][row])} · {one['note']}"
         if self.opens is not None:
             self.opens.query(row)
         self.case, self.results = int(row), results

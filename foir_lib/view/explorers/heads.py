@@ -154,7 +154,7 @@ class HeadExplorer(Inspecting):
         self.gallery.show([{"items": [self._item(i, file) for i, file in enumerate(files)], "title": title, "note": note}])
         self.summary = "" if heads is None else self._kept()
         if self.comparison is not None:
-            self._show_lists(*listed)
+            self._show_lists(listed)
 
     @staticmethod
     def scale_of(attention: np.ndarray) -> float:
@@ -162,24 +162,19 @@ class HeadExplorer(Inspecting):
         return min(float(np.quantile(100 * attention, CUT)), EVEN * 100 / attention.shape[1]) or 1.0
 
     def _listed(self):
-        """The methods whose lists stand below, and their answers."""
+        """The answers of the methods whose lists stand below."""
         if self.comparison is None:
-            return (), {}
+            return {}
         options = {"strategy": self.strategy.value}
         methods = [CBIR(), PHS(h_on=self.h_on.value, roi=self.roi.value, **options)]
         if self._by_hand is not None and self._by_hand.any():
             methods.append(Picked(heads=tuple(np.flatnonzero(self._by_hand).tolist()), **options))
         panel = self.panel
-        return methods, self.comparison.answers(panel.canvas.picture, panel.canvas.asks, methods, panel.image_id)
+        return self.comparison.answers(panel.canvas.picture, panel.canvas.asks, methods, panel.image_id)
 
-    def _show_lists(self, methods, answers):
-        right, ids = rows.verdicts(self._set, self.panel.label), self.comparison.ids
-        first, shown, results, base = str(methods[0]), [], {}, None
-        for name in map(str, methods):
-            answer = answers[name]
-            results[name] = rows.table(answer.scores, answer.ids, ids, K, right, answers[first].ids)
-            shown.append(self.comparison.row(name, results[name], None if name == first else first, answer, base, self.panel.label))
-            base = rows.share(results[name]) if name == first else base
+    def _show_lists(self, answers):
+        label = self.panel.label
+        results, shown = self.comparison.listed(answers, K, rows.verdicts(self._set, label), label)
         self.lists.show(shown)
         self.results = results
         self._inspect()

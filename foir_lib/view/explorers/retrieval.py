@@ -113,18 +113,15 @@ class RetrievalExplorer(Outlined, Inspecting):
         if panel.canvas.picture is None:
             return
         answers = self.comparison.answers(panel.canvas.picture, panel.canvas.asks, self._methods, panel.image_id)
-        first, right = str(self._methods[0]), self._verdicts()
-        results, explained, shown, base = {}, {}, [], None
-        for retriever in self._methods:
+        results, lists = self.comparison.listed(answers, k, self._verdicts(), panel.label)
+        explained, shown = {}, []
+        for retriever, row in zip(self._methods, lists, strict=True):
             name = str(retriever)
-            answer, before = answers[name], answers[first].ids if len(answers[first].ids) else None
-            results[name] = rows.table(answer.scores, answer.ids, self.comparison.ids, k, right, before)
-            shown.append(self.comparison.row(name, results[name], None if name == first else first, answer, base, panel.label))
-            base = rows.share(results[name]) if name == first else base
-            if self.maps.value and not answer.lacks:
+            shown.append(row)
+            if self.maps.value and not answers[name].lacks:
                 explained[name] = self.comparison.explained(retriever, results[name]["row"].to_numpy())
                 if explained[name] is None:
-                    shown[-1]["note"] += f" · {retriever.name} can't say what counts"
+                    row["note"] += f" · {retriever.name} can't say what counts"
                 else:
                     shown.append(self.comparison.maps_row(name, results[name], explained[name]))
         self.gallery.show(shown)
