@@ -106,11 +106,10 @@ def _counterparts(table, name, printed):
     """The paper's data sets or networks, among those ``printed``, that one of ours is or stands for."""
     if name in printed:
         return [name]
-    stands = {paper: [some] if isinstance(some, str) else some for paper, some in find(table).stand_ins.items()}
-    return [paper for paper, some in stands.items() if paper in printed and _bare(name) in map(_bare, some)]
+    return [paper for paper, some in find(table).stands.items() if paper in printed and bare(name) in map(bare, some)]
 
 
-def _bare(name):
+def bare(name: str) -> str:
     """A name without its options: mini-needles of "mini-needles(n=6)"."""
     return name.partition("(")[0].strip()
 

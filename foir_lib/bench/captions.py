@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from foir_lib.bench.agreement import summary
+from foir_lib.bench.agreement import bare, summary
 from foir_lib.bench.metrics.intervals import comparable
 from foir_lib.bench.tables.catalogue import EVERY, title
 from foir_lib.draws import DRAWS
@@ -31,8 +31,8 @@ def stand_in(rows: pd.DataFrame) -> str:
     table = rows["table"].iloc[0]
     if table not in EVERY:
         return ""
-    stands = {one.partition("(")[0] for some in EVERY[table].stand_ins.values() for one in ([some] if isinstance(some, str) else some)}
-    names = {what: [name for name in dict.fromkeys(rows[column]) if name.partition("(")[0] in stands] for what, column in (("data", "dataset"), ("model", "model"))}
+    stands = {bare(one) for some in EVERY[table].stands.values() for one in some}
+    names = {what: [name for name in dict.fromkeys(rows[column]) if bare(name) in stands] for what, column in (("data", "dataset"), ("model", "model"))}
     names = {what: some for what, some in names.items() if some}
     if not names:
         return ""

@@ -34,8 +34,7 @@ def rows_of(table: str, dataset: str = "mini", model: str = "mini") -> tuple[lis
     """
     spec, names = find(table), []
     for what, text, paper in (("dataset", dataset, spec.datasets), ("model", model, spec.models)):
-        stand_ins = [spec.stand_ins.get(name, name) for name in paper]
-        mini = list(dict.fromkeys(one for some in stand_ins for one in ([some] if isinstance(some, str) else some)))
+        mini = list(dict.fromkeys(one for name in paper for one in spec.stands.get(name, (name,))))
         names.append({"paper": list(paper), "mini": mini}.get(text) or registry.split(text))
         if paper and not names[-1]:
             raise InputError(f"{what}={text!r} names nothing: give mini, paper, or names separated by commas.")

@@ -72,6 +72,11 @@ class Table:
     judged: str = ""
     notebook: str = ""
 
+    @property
+    def stands(self) -> dict[str, tuple[str, ...]]:
+        """Name of a data set or model -> all that stand for it."""
+        return {paper: (some,) if isinstance(some, str) else tuple(some) for paper, some in self.stand_ins.items()}
+
 
 def read(family: str) -> dict[str, Table]:
     """The tables of ``<family>.json`` by their ids.

@@ -8,6 +8,11 @@ from foir_lib.view.results import rows
 OVERLAP = 0.3  # least share of the prompt's area, or of the object's, in their intersection
 
 
+def fills(boxes: np.ndarray, size) -> np.ndarray:
+    """Which of ``boxes`` (n, 4) fill their pictures, bool (n,); ``size``: (width, height) of all, or (n, 2)."""
+    return (boxes[:, 2:] - boxes[:, :2] >= size).all(1)
+
+
 def pointed_at(boxes: np.ndarray, prompt: Prompt | None, size: tuple[int, int]) -> int:
     """Which of the objects' ``boxes`` (n, 4) a prompt on a picture of ``size`` points at; -1 for none.
 
@@ -18,7 +23,7 @@ def pointed_at(boxes: np.ndarray, prompt: Prompt | None, size: tuple[int, int]) 
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     if prompt is None or not len(boxes):
         return -1
-    whole = (boxes[:, 2:] - boxes[:, :2]).prod(1) >= size[0] * size[1]
+    whole = fills(boxes, size)
     if isinstance(prompt, Point):
         at = rows.best_match(boxes, prompt, size)
         return -1 if at >= 0 and whole[at] else at

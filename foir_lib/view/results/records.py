@@ -8,6 +8,7 @@ from foir_lib.data.sets import RetrievalSet
 from foir_lib.files import as_path
 from foir_lib.text import LABEL, one_line
 from foir_lib.view.results import rows
+from foir_lib.view.results.pointing import fills
 
 MOST = 40  # objects that are drawn
 NAMED = 8  # labels that are written out
@@ -25,8 +26,7 @@ def title_of(retrieval_set: RetrievalSet) -> str:
 def whole(retrieval_set: RetrievalSet) -> bool:
     """Whether the objects of a set are whole pictures, as of a folder per class: there is nothing to choose among them."""
     objects, images = retrieval_set.objects, retrieval_set.images.set_index("image_id")[["width", "height"]]
-    sizes = images.loc[objects["image_id"]].to_numpy(float)
-    return bool((objects[CORNERS].to_numpy(float) == np.c_[np.zeros_like(sizes), sizes]).all())
+    return bool(fills(objects[CORNERS].to_numpy(float), images.loc[objects["image_id"]].to_numpy(float)).all())
 
 
 def shown(retrieval_set: RetrievalSet, image_id) -> pd.DataFrame:
