@@ -47,7 +47,7 @@ def search(model, queries, heads, database, k: int, strategy: str = "before+scal
             state = ClsState.from_arrays(arrays, model.n_heads, device)
             for on, rows in zip(sets, members, strict=True):
                 block = head_selection.descriptor(model, state, torch.from_numpy(on), strategy)
-                block = knn.to_matrix(block, "Database descriptors", device, start)
+                block = knn.to_matrix(block, "Database descriptors", device, start, finite=False)
                 knn.update(best, queries[rows], block, start, rows=rows)
                 bar.update(len(block))
     return knn.finish(best, len(database), k)

@@ -88,7 +88,7 @@ def test_one_version_number():
 
 
 def test_what_runs_in_the_browser_is_small_and_asks_nobody():
-    static = [path for path in (PACKAGE / "view" / "widgets" / "static").iterdir() if path.is_file()]
+    static = [path for path in (PACKAGE / "view" / "widgets" / "static").rglob("*") if path.is_file()]
     assert {path.suffix for path in static} == {".js", ".css"}
     for path in static:
         assert path.stat().st_size < 60_000, f"{path.name}: one small module"
