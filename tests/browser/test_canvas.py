@@ -55,6 +55,18 @@ def test_a_box_dragged_in_the_browser_is_in_the_kernel_and_asks_once(canvas, fro
         hand.surface.locator("[data-handle]").first.wait_for(state="detached")
 
 
+def test_a_mark_that_fills_the_picture_is_no_hindrance_to_a_new_one(canvas):
+    """It has no room to be moved: a drag in it draws; one that has room is moved."""
+    with canvas() as (hand, kernel):
+        for whole in ("Box(0, 0, *canvas.size)", "Mask(np.ones(canvas.size[::-1], bool))"):
+            kernel.run(f"import numpy as np; from foir_lib import Box, Mask; canvas.prompt = {whole}")
+            hand.settled()
+            hand.drag((50, 60), (150, 160))
+            assert corners(kernel) == pytest.approx([50, 60, 150, 160], abs=1) and hand.prompts.count() == 1
+        hand.drag((100, 110), (120, 140))
+        assert corners(kernel) == pytest.approx([70, 90, 170, 190], abs=1)
+
+
 @pytest.mark.parametrize("zoom", [1, 1.8])
 @pytest.mark.parametrize("width", [1280, 640])
 def test_what_is_drawn_lies_where_it_was_seen(canvas, width, zoom):

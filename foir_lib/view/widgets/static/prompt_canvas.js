@@ -114,7 +114,8 @@ function applied(state, edit, size) {
   return state; // undo and redo: only the kernel knows
 }
 
-const isWhole = (p, [w, h]) => p.kind === "box" && p.x0 <= 0 && p.y0 <= 0 && p.x1 >= w && p.y1 >= h;
+const isStuck = (p, [w, h]) => (([x0, y0, x1, y1]) => x0 <= 0 && y0 <= 0 && x1 >= w && y1 >= h)(extent(p)); // no room to be moved
+const isWhole = (p, size) => p.kind === "box" && isStuck(p, size);
 
 const inWords = (p) => {
   const n = (value) => Math.round(value);
@@ -445,8 +446,7 @@ function render({ model, el }) {
 
   // ---- pointers
 
-  // The prompt under p: a point's marker, else the smallest box or mask around it; -1 for none. A box around the whole
-  // picture can't be moved: a drag in it draws a new mark.
+  // The prompt under p: a point's marker, else the smallest box or mask around it; -1 for none.
   function under(p) {
     const reach = 12 / scale();
     let best = -1, least = Infinity;
@@ -454,7 +454,7 @@ function render({ model, el }) {
       const [x0, y0, x1, y1] = extent(prompt), slack = prompt.kind === "point" ? reach : 0;
       const hit = p[0] >= x0 - slack && p[0] <= x1 + slack && p[1] >= y0 - slack && p[1] <= y1 + slack;
       const area = slack ? 0 : (x1 - x0) * (y1 - y0);
-      if (hit && !isWhole(prompt, size()) && area <= least) [best, least] = [i, area];
+      if (hit && area <= least) [best, least] = [i, area];
     });
     return best;
   }
@@ -476,7 +476,7 @@ function render({ model, el }) {
     if (handle && chosen?.kind === "box") drag = { ...drag, kind: "handle", handle, box: chosen };
     else if (tool === "brush") drag = { ...drag, kind: "stroke", radius: short(brush.value / 2 / scale()) };
     else if (tool !== "lasso" && state.prompts[hit]?.kind === "point") drag.kind = "move";
-    else if (tool === "box" && hit >= 0 && hit === state.selected && !event.shiftKey) drag.kind = "move";
+    else if (tool === "box" && hit >= 0 && hit === state.selected && !event.shiftKey && !isStuck(chosen, size())) drag.kind = "move";
     track(event);
   }
 
