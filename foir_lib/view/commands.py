@@ -17,6 +17,7 @@ def demo(
     root: Annotated[Text, typer.Option(help="Folder of that data set; default: FOIR_DATA/NAME.")] = None,
     model: Annotated[Text, typer.Option(help="See foir models; for photographs dinov2-base, about 350 MB, fetched once.")] = None,
     weights: Annotated[Text, typer.Option(help="Local weights file of that model.")] = None,
+    segmenter: Annotated[Text, typer.Option(help="Whose mask a click takes: sam, or the place of a SAM or of MobileSAM's weights.")] = None,
     device: Annotated[Text, typer.Option(help="auto (cuda, mps or cpu), cpu, cuda, cuda:1, mps")] = None,
     parameter: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any other parameter of the page's notebook.")] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only serve: the address is printed.")] = False,
@@ -26,7 +27,7 @@ def demo(
     Without PICTURES: the drawn world. What is indexed is stored; after a stop, and where pictures were added, removed, renamed
     or edited, only what is new is looked at. Options of Voila, such as --port=8877 and --theme=dark, are passed on.
     """
-    values = {"model": model, "weights": weights, "device": device, "data_root": root}
+    values = {"model": model, "weights": weights, "segmenter": segmenter, "device": device, "data_root": root}
     values |= text.pairs(parameter or [], values)
     words = [word for word in (pictures, *context.args) if word]  # typer takes an option of Voila for the folder, where it stands first
     places = [word for word in words if not word.startswith("-")]

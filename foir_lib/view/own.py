@@ -61,8 +61,8 @@ def page_of(pictures: str | None, values: dict) -> tuple[Path, dict]:
         values |= {"dataset": pictures}
     photographs = "dataset" in values and needs_root(values["dataset"])
     notebook = notebooks_root() / (PHOTOGRAPHS if photographs else DRAWN)
-    for place in ("data_root", "weights"):
-        if values.get(place):
+    for place in ("data_root", "weights", "segmenter"):
+        if values.get(place) and (place != "segmenter" or as_path(values[place]).exists() and values[place] not in registry.names(place)):
             values[place] = str(as_path(values[place]).absolute())  # the page runs elsewhere
     if photographs:
         values.setdefault("model", OF_PHOTOGRAPHS)
@@ -78,6 +78,10 @@ def index(values: dict) -> Corpus:
     pictures = load_set(values["dataset"], root=values["data_root"] or None, seed=values["seed"])
     print(f"{len(pictures.database)} pictures to search, {len(pictures.queries)} labelled queries", flush=True)
     model = _model(values, pictures)
+    if values["segmenter"]:
+        from foir_lib.models.segmenters import load_segmenter  # takes seconds
+
+        load_segmenter(values["segmenter"], values["device"])  # what is wrong with it is said before anything is served
     corpus = Corpus(pictures, model, seed=values["seed"])
     for retriever in RetrievalExplorer.first(corpus):
         corpus.described(retriever, corpus.database)

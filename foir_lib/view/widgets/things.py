@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from foir_lib.errors import InputError
+from foir_lib.files import as_path
 from foir_lib.prompts import Box, Mask, Point, Prompt
 from foir_lib.text import SENTENCE, one_line
 from foir_lib.view.figures.pixels import contours, corners
@@ -58,7 +59,7 @@ class Segmented:
             self._picture, self._embedded = picture, self._network.embed(picture)
         points, labels = np.array([[[c.x, c.y] for c in clicks]]), np.array([[int(c.positive) for c in clicks]])
         (mask,) = self._network.upscaled(self._network.predict(self._embedded, points=points, labels=labels))
-        return Thing(Mask(mask), f"by {self.segmenter if isinstance(self.segmenter, str) else 'the segmenter'}") if mask.any() else None
+        return Thing(Mask(mask), f"by {as_path(self.segmenter).name if isinstance(self.segmenter, str) else 'the segmenter'}") if mask.any() else None
 
 
 class Annotated:

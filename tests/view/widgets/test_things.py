@@ -8,6 +8,7 @@ from PIL import Image
 
 from foir_lib import load_set
 from foir_lib.errors import InputError
+from foir_lib.files import manifest_root
 from foir_lib.prompts import Box, Mask, Point
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets.canvas import PromptCanvas
@@ -106,6 +107,17 @@ def test_a_panel_takes_annotated_masks_by_itself_and_opens_a_network_for_a_click
     panel.takes.value = "the point"
     panel.canvas.take(x, y)
     assert panel.canvas.prompt == Point(x, y) and panel.canvas.takes == ""
+    panel.close()
+
+
+def test_a_named_segmenter_is_what_a_click_takes(focus, tmp_path):
+    for place, label in (("mini-sam", "mini-sam"), (str(tmp_path / "my_sam.safetensors"), "my_sam.safetensors")):
+        panel = QueryPanel(load_set("folder", root=manifest_root() / "samples" / "grocery"), segmenter=place)
+        assert [name for name, _ in panel.takes.options] == ["the point", label]
+        assert panel.canvas.taker.segmenter == place and panel.canvas.takes == label and panel.canvas.taker.opened is False
+        panel.close()
+    panel = QueryPanel(focus, segmenter="mini-sam")
+    assert panel.canvas.takes == "the annotated object"  # masks that are known come first
     panel.close()
 
 
