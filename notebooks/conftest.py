@@ -6,6 +6,9 @@ Whole tables are claims (make claims): their twins are tests/bench/test_rows.py,
 same cells.
 """
 
+import os
+
+import forked
 import pytest
 from nbval.plugin import IPyNbCell
 
@@ -16,6 +19,16 @@ collect_ignore_glob = ["teaching/solutions_*.ipynb"]  # run by tests/notebooks/t
 def results(outputs):
     """The outputs that are results: neither stderr nor widgets."""
     return [out for out in outputs if out.get("name") != "stderr" and WIDGET not in out.get("data", {})]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    """The kernel of a notebook is started with its first cell: a fork that has the large libraries in memory."""
+    if not isinstance(item, IPyNbCell):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", os.pathsep.join(filter(None, [forked.path(), os.environ.get("JUPYTER_PATH")])))
+        return (yield)
 
 
 def pytest_collection_modifyitems(items):

@@ -30,11 +30,11 @@ DRAG = """
 from time import perf_counter
 from foir_lib import Box
 ids, drags = rs.database["image_id"].tolist(), []
-for n in range(20):
-    one = rs.open(ids[n * len(ids) // 20])
+for n in range(DRAGS):
+    one = rs.open(ids[n * len(ids) // DRAGS])
     page.ask(Box(0, 0, *one.size), picture=one)
     start = perf_counter()
-    page.canvas.prompt = Box(one.width / 4, one.height / 4, one.width / (1.5 + n / 40), one.height / 1.2)
+    page.canvas.prompt = Box(one.width / 4, one.height / 4, one.width / (1.5 + n / 2 / DRAGS), one.height / 1.2)
     page.wait()
     drags.append(1000 * (perf_counter() - start))
     assert all(len(table) == 10 for table in page.explorer.results.values()) and page.explorer.results
@@ -138,14 +138,15 @@ def test_indexing_is_as_fast_as_the_network_and_a_drag_is_answered_at_once(demo,
     home.mkdir()
     for name, value in demo.environ().items():
         monkeypatch.setenv(name, value)
-    before = bare(demo)
+    whole = demo.n > 60  # the twin looks at what happens, not at the time it takes
+    before = bare(demo) if whole else 0
     said, indexing = demo.indexed()
     speed = float(re.findall(rf"{demo.n}/{demo.n} \[.*?([\d.]+)picture/s", said)[-1])
-    network = (before + bare(demo)) / 2
-    with running([*demo.words, "--port=PORT", "--token=TOKEN"], home) as server:
+    network = (before + bare(demo)) / 2 if whole else 0
+    with running([*demo.words, "--port=PORT", "--token=TOKEN"], home, forks=False) as server:  # its memory is measured
         with urllib.request.urlopen(f"{server.url}/?token={server.token}", timeout=900) as page:
             kernel = Kernel(home, re.search(r'"kernelId": *"([\w-]+)"', page.read().decode())[1])
-        kernel.run(DRAG)
+        kernel.run(DRAG.replace("DRAGS", "20" if whole else "3"))
         times = kernel.value("drags")
         (server,) = [one for one in psutil.Process().children() if "foir_lib.view.demo" in " ".join(one.cmdline())]
         memory = {"indexing": indexing, "page and its server": sum(map(peak, [server, *server.children(recursive=True)]))}
@@ -154,10 +155,10 @@ def test_indexing_is_as_fast_as_the_network_and_a_drag_is_answered_at_once(demo,
     assert not list(home.glob("foir-demo-*")), "the page's copy went with the server"
     for name, bytes_ in memory.items():
         record_property(f"memory of {name}", f"{bytes_ / 2**20:.0f} MiB")
-    record_property("first list after a drag", f"{times[0]:.0f} ms, median of 20 {np.median(times):.0f} ms, slowest {max(times):.0f} ms")
-    record_property("indexing", f"{speed:.1f} pictures per second, bare forward pass {network:.1f}, share {speed / network:.0%}")
+    record_property("first list after a drag", f"{times[0]:.0f} ms, median of {len(times)} {np.median(times):.0f} ms, slowest {max(times):.0f} ms")
     assert max(memory.values()) < MEMORY
-    if demo.n > 60:
+    if whole:
+        record_property("indexing", f"{speed:.1f} pictures per second, bare forward pass {network:.1f}, share {speed / network:.0%}")
         assert np.median(times) < FIRST and speed > SHARE * network
 
 

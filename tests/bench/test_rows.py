@@ -228,7 +228,7 @@ def test_every_table_of_landmarks_is_made_told_drawn_and_saved(on_landmarks, tab
     assert (tmp_path / f"{table}-figure.png").stat().st_size > 5000
 
 
-@pytest.mark.parametrize("table", ["px-consistency", pytest.param("px-consistency-ca", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("table", ["px-consistency", pytest.param("px-consistency-ca", marks=pytest.mark.claims)])
 def test_a_table_of_consistency_has_every_row_with_an_interval_and_the_graph_s_cost(on_landmarks, table):
     spec, result = pixels.TABLES[table], report.checked(rows.run(table, **on_landmarks), table)
     scored = result[result["metric"].str.startswith("mAP")]

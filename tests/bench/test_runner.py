@@ -291,6 +291,7 @@ def test_a_run_leaves_all_its_files_and_is_resumed(notebooks, tmp_path, capsys):
     assert list(failures) == ["phs-2"] and "ValueError: no such luck" in failures["phs-2"]
     assert sorted(p.name for p in out.iterdir() if p.name != ".lock") == sorted(
         [f"{t}.{e}" for t in ("phs-1", "phs-a4") for e in ("ipynb", "json", "csv", "md", "tex")]
+        + [f"{t}-wide.csv" for t in ("phs-1", "phs-a4")]
         + ["report.html", "failures.json", "phs-2.failed.ipynb"]
     )
     printed = capsys.readouterr()

@@ -15,6 +15,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import forked
 import pytest
 from jupyter_client import BlockingKernelClient
 
@@ -40,11 +41,12 @@ def chromium():
 
 
 @contextmanager
-def running(command, home):
-    """A server with its settings in ``home`` until the block ends; PORT and TOKEN in the command are filled in."""
+def running(command, home, forks=True):
+    """A server with its settings in ``home`` until the block ends; PORT and TOKEN in the command are filled in. ``forks``: of :mod:`forked` are its kernels."""
     port, token = free_port(), secrets.token_hex(16)
     command = [word.replace("PORT", str(port)).replace("TOKEN", token) for word in command]
     environ = os.environ | {name: str(home / name.lower()) for name in OWN} | {"TMPDIR": str(home)}
+    environ |= {"JUPYTER_PATH": forked.path()} if forks else {}
     quiet = home / "jupyterlab_settings_dir" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
     quiet.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))

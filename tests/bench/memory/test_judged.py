@@ -18,6 +18,14 @@ SMALL = {"dataset": "mini-needles(n_things=24, n_queries=24, n_database=40)", "m
 LABELS = np.repeat(["a", "b", "c", "d"], 2)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    """The shelves are drawn, and their pictures described, once for all tables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOIR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def scores(*shares, name=curves.ACCURACY):
     """Scores of eight answers of four things, so many of which are right."""
     return [score(name, np.arange(8) < share, LABELS) for share in shares]
@@ -75,8 +83,7 @@ def test_the_tables_of_memories_have_a_notebook_of_their_own():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ["px-memory", "px-checks", "px-learning", "px-learning-checks", "px-growth"])
-def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monkeypatch):
-    monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
+def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path):
     spec, result = find(table), report.checked(rows.run(table, **SMALL), table)
     assert result["ours"].between(0, 100).all() and "ap" not in result
     encoders = [column.name for column in spec.columns]
@@ -122,8 +129,7 @@ def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path, monke
 
 
 @pytest.mark.slow
-def test_a_method_that_lacks_something_says_so(tmp_path, monkeypatch):
-    monkeypatch.setenv("FOIR_CACHE", str(tmp_path))
+def test_a_method_that_lacks_something_says_so():
     from foir_lib.bench.experiment import Experiment
     from foir_lib.bench.tables.columns import Column
 
@@ -148,7 +154,6 @@ def test_what_checks_turn_by_hand():
 
 @pytest.mark.slow
 def test_the_table_of_reflection_has_a_line_for_each_way_of_naming(tmp_path, monkeypatch):
-    monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(naming, "SAMPLE", 6)
     result = report.checked(rows.run("px-reflection", "mini-focus(n_query=20, n_database=60)", "mini-vit", progress=False), "px-reflection")
     few = {name: part["method"].tolist() for name, part in result.groupby("metric", sort=False) if "6 views" in name}

@@ -127,7 +127,7 @@ def test_an_alien_json_of_a_tables_name_is_said_to_be_none(change, tmp_path):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_stands_in_a_json_is_read_or_refused(data, tmp_path):
     report.hand_over(tmp_path, STAMP)
