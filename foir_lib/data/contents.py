@@ -12,6 +12,7 @@ from foir_lib.files import remember, remembered, state
 from foir_lib.images import opened
 
 BYTES, PIECE = 16, 2**20  # of a digest; of a file that are in memory at once
+OTHERS = 100_000  # files of a folder that stay remembered beside those that were asked for
 
 
 def digests(paths: Sequence[str], what: str) -> list[bytes]:
@@ -36,7 +37,8 @@ def each(kind: str, paths: Sequence[str], read: Callable[[str], bytes | None], l
     known |= {fact: value for (fact, _), value in zip(new, values) if value is not None}
     rows = {fact: known[fact] for fact in facts if fact in known}
     if rows and any(value is not None for value in values):
-        remember(kind, key, bytes([len(next(iter(rows.values())))]) + b"".join(fact + value for fact, value in rows.items()))
+        stay = known if len(known) <= len(rows) + OTHERS else rows  # queries and database may lie in one folder
+        remember(kind, key, bytes([len(next(iter(rows.values())))]) + b"".join(fact + value for fact, value in stay.items()))
     return [rows.get(fact) for fact in facts]
 
 

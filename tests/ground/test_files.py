@@ -74,7 +74,7 @@ def test_what_is_no_text_is_no_path(text):
         files.as_path(text)
 
 
-PICTURES = files.PACKAGE.parent / "notebooks"  # any folder with pictures below it
+PICTURES = files.manifest_root() / "samples" / "grocery"
 DOORS = {  # all that read path text
     "weights of a ViT": lambda path: load_model("mini-vit", weights=path, device="cpu"),
     "weights of a CNN": lambda path: load_model("mini-cnn", weights=path, device="cpu"),
