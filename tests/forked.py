@@ -29,9 +29,11 @@ INLINE = "module://matplotlib_inline.backend_inline"  # as ipykernel has it
 @cache
 def path() -> str:
     """A folder for JUPYTER_PATH; the process behind it ends with this one."""
+    from ipykernel.kernelspec import get_kernel_dict  # takes longer than all else here
+
     home = Path(tempfile.mkdtemp(prefix="foir-kernels-"))
     place = home / "socket"
-    spec = {"argv": [sys.executable, __file__, str(place), "-f", "{connection_file}"], "display_name": "Python 3", "language": "python", "metadata": {"debugger": True}}
+    spec = get_kernel_dict() | {"argv": [sys.executable, __file__, str(place), "-f", "{connection_file}"]}
     folder = home / "kernels" / "python3"
     folder.mkdir(parents=True)
     (folder / "kernel.json").write_text(json.dumps(spec))
