@@ -216,7 +216,7 @@ def prepare(reader, root):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is measured by /proc")
-@pytest.mark.parametrize("n", [200, pytest.param(10_000, marks=pytest.mark.claims)])
+@pytest.mark.parametrize("n", [60, pytest.param(10_000, marks=pytest.mark.claims)])
 @pytest.mark.parametrize("reader", READERS)
 def test_damaged_files_are_read_or_refused_in_one_sentence(reader, n, request, monkeypatch, tmp_path, record_property):
     monkeypatch.setenv("FOIR_CACHE", str(tmp_path / "cache"))

