@@ -48,7 +48,7 @@ def state_of(page, kernel):
     return said
 
 
-@pytest.mark.parametrize("front_end", ["lab", "notebook", "voila"])
+@pytest.mark.parametrize("front_end", ["lab", "voila"])
 def test_a_dragged_box_changes_tokens_heads_and_lists(opened, write, front_end):
     with opened(front_end, write(SET, EXPLORERS, AGAIN), height=1400) as (page, kernel):
         page.locator(".foir-gallery [data-item]").first.wait_for()
@@ -142,8 +142,7 @@ def test_without_the_token_the_demo_starts_nothing(demo):
     assert "127.0.0.1" in (demo.home / "log").read_text()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (800, "dark")])
 def test_the_demo_is_one_clean_page_that_answers(demo, pages, request, width, theme):
     page = pages(width=width, height=1000)
     kernel = demo.open_in_voila(page, theme=theme)

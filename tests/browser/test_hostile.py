@@ -71,7 +71,7 @@ def lines(longest=LABEL, as_read=lambda name: name):
     return [" ".join(one_line(as_read(name), longest).split()) for name in NAMES.values()]
 
 
-@pytest.mark.parametrize("front_end", ["lab", "voila"])
+@pytest.mark.parametrize("front_end", [pytest.param("lab", marks=pytest.mark.claims), "voila"])
 def test_names_are_text_in_every_explorer(opened, write, front_end, request):
     with opened(front_end, write(SET, TABLE, SHOWN, FIGURE), height=1200) as (page, kernel):
         page.locator(".foir-gallery [data-item]").first.wait_for()
