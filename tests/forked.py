@@ -49,6 +49,7 @@ def serve(place: str, parent: int) -> None:
     for name in ANEW:
         for module in [one for one in sys.modules if one == name or one.startswith(name + ".")]:
             del sys.modules[module]
+    sys.modules["pandas"].set_option("display.max_columns", 20)  # as where a kernel imports it: a terminal's width is no page's
     sys.path[0] = ""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as server:
