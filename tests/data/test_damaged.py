@@ -244,7 +244,7 @@ def test_damaged_files_are_read_or_refused_in_one_sentence(reader, n, request, m
             assert "more memory" not in str(error), f"{error}: {about}"
         except BaseException as error:
             raise AssertionError(f"{type(error).__name__}: {error}, {about}") from error
-        told = [f"{one.category.__name__}: {one.message}" for one in told if not issubclass(one.category, DeprecationWarning)]
+        told = [f"{one.category.__name__}: {one.message}" for one in told if not issubclass(one.category, DeprecationWarning) and "unclosed event loop" not in str(one.message)]  # of notebooks before
         assert all(line.startswith("UserWarning") and "\n" not in line for line in told), f"{told}: {about}"
         assert not outside(paths, tmp_path), f"{outside(paths, tmp_path)}: {about}"
         path.write_bytes(whole)

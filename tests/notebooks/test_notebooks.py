@@ -2,6 +2,7 @@
 
 import ast
 import math
+import os
 import re
 import subprocess
 import sys
@@ -194,7 +195,8 @@ def small_notebook(path, shown):
 def nbval(folder, *options):
     """The cells that fail when nbval runs the notebooks of ``folder``, and the last line of its report."""
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "-rfE", *options]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    here = os.pathsep.join([str(FOLDER.parent / "tests"), os.environ.get("PYTHONPATH", "")])  # conftest imports forked
+    done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": here}, capture_output=True, text=True)
     return re.findall(r"^FAILED (\S+::Cell \d)", done.stdout, re.MULTILINE), done.stdout.splitlines()[-1]
 
 
