@@ -176,7 +176,8 @@ def test_growth_goes_on_where_strangers_pass_by_and_ends_where_look_alikes_do(se
     assert not bad.table["stopped"].iloc[-1] or accuracy[-1].metrics == accuracy[0].metrics
 
 
-@pytest.mark.parametrize("seed", [11, *(pytest.param(seed, marks=pytest.mark.claims) for seed in (12, 13))])
+@pytest.mark.claims  # its twin: the table px-reflection of tests/bench/memory/test_judged.py
+@pytest.mark.parametrize("seed", [11, 12, 13])
 def test_reflection_verifies_above_chance_and_loses_nothing(seed, record_property):
     """mini-lmm, a network of LLaVA's class with 178 words, on kinds of drawn things in scenes of other seeds than it was taught by."""
     scenes = load_set("mini-focus", seed=seed, n_query=100, n_database=500)

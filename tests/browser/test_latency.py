@@ -43,7 +43,7 @@ BENCH = pytest.mark.skipif(not MEASURES, reason="part of make bench: FOIR_BENCH=
 
 @pytest.mark.parametrize(
     "name, budget, slack",
-    [("mini-vit, 1,500 pictures", 300, 3), pytest.param("dinov2-base, 10,000 pictures", 1000, 3, marks=BENCH)],
+    [pytest.param("mini-vit, 1,500 pictures", 300, 3, marks=BENCH), pytest.param("dinov2-base, 10,000 pictures", 1000, 3, marks=BENCH)],
 )
 def test_the_new_list_is_there_after_the_mouse_is_released(opened, write, tmp_path, capsys, name, budget, slack):
     setup = MINI if name.startswith("mini") else f"FOLDER = {str(tmp_path)!r}\n{LARGE}"

@@ -196,6 +196,7 @@ def test_a_stopped_training_goes_on_and_another_run_is_refused(pictures, tmp_pat
     assert card["licence"] == "Apache-2.0" and (tmp_path / "mini-lmm.safetensors").stat().st_size < 6e6
 
 
+@pytest.mark.claims
 def test_a_network_can_learn_a_few_pictures_by_heart(pictures):
     _, losses = training.train(pictures[:6], 40, 0, 6)
     assert np.mean(losses[-8:]) < 0.55 * np.mean(losses[:3])

@@ -82,7 +82,7 @@ def test_the_tables_of_memories_have_a_notebook_of_their_own():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["px-memory", "px-checks", "px-learning", "px-learning-checks", "px-growth"])
+@pytest.mark.parametrize("table", ["px-memory", "px-checks", "px-learning", pytest.param("px-learning-checks", marks=pytest.mark.claims), "px-growth"])
 def test_a_table_of_memories_is_made_told_drawn_and_saved(table, tmp_path):
     spec, result = find(table), report.checked(rows.run(table, **SMALL), table)
     assert result["ours"].between(0, 100).all() and "ap" not in result
