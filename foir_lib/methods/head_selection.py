@@ -13,6 +13,7 @@ from foir_lib.errors import InputError, count, unknown
 
 Array = Tensor | np.ndarray
 ROI_STRATEGIES = ("sum", "max")
+NO_VALUE_ROW = "a pooler, whose latent has no value row: strategy 'identity' is for networks with a CLS token"
 STRATEGIES = ("before+scale", "before", "after", "after+scale", "identity")
 
 
@@ -80,6 +81,8 @@ def descriptor(model, state, heads: Shaped[Array, "*b h"], strategy: str = "befo
         channels = weights(heads, scale=strategy == "after+scale").repeat_interleave(group, -1)
         return model.descriptor(state, channels=channels)
     if strategy == "identity":
+        if state.values is None:
+            raise InputError(f"{getattr(model, 'name', 'The network')} has {NO_VALUE_ROW}.")
         mixed = torch.where(heads[..., None], state.heads, state.values)
         return model.descriptor(type(state)(state.attention, mixed, state.values, state.residual))
     raise unknown("head-selection strategy", strategy, STRATEGIES)

@@ -1,22 +1,20 @@
-"""The ViT tap: one forward pass yields all that any prompt can need of the last attention block.
+"""The ViT tap: one forward pass yields all that any prompt can need of the last attention.
 
 Head selection rescales the per-head CLS outputs after softmax, so the CLS row of the last block is
 enough (:class:`ClsState`), and the descriptor for any head weights is a short tail on one token.
+Networks with a pooler (SigLIP, PE-core) read their tokens by a latent: its row stands for that of CLS.
 """
 
-import math
 from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from foir_lib.errors import InputError
-from foir_lib.models import blocks
-from foir_lib.models.preprocessing import statistics, to_tensor
+from foir_lib.models.taps import blocks, networks, pooler
+from foir_lib.models.taps.trunk import Trunk
 
 
 @dataclass
@@ -26,11 +24,12 @@ class ClsState:
     attention (B, h, N): softmax weights from CLS to the patch tokens, PHS eq. 1 (prefix tokens took part
     in the softmax but are left out here); heads (B, h, dk): per-head CLS outputs ``head_i``, eq. 3;
     values (B, h, dk): value rows ``V[i, 0]`` of the CLS token; residual (B, d): its input ``x_*[0]``, eq. 4.
+    Of a pooler's latent: it has no value row (None), and nothing goes round its attention (zeros).
     """
 
     attention: Tensor
     heads: Tensor
-    values: Tensor
+    values: Tensor | None
     residual: Tensor
 
     @classmethod
@@ -55,81 +54,30 @@ class ClsState:
         return [getattr(self, f.name) for f in fields(self)]
 
 
-class ViT:
-    """A frozen timm Vision Transformer that can be tapped at its last attention block.
+class ViT(Trunk):
+    """A frozen timm Vision Transformer that can be tapped at its last attention: of its CLS token, or of its pooler's latent.
 
-    ``net`` is the timm network, untouched; ``grid`` its (rows, columns) of patch tokens; ``n_heads`` h;
-    ``key`` names network, weights and preprocessing for the feature store. Raises InputError when the
-    network has no CLS token read out after a plain last block.
+    ``n_heads`` h and ``head_dim`` dk are those of that attention; ``pooled``: whether it is a pooler's. Beside them what
+    :class:`Trunk` has. Raises InputError when the network has neither a CLS token read out after a plain last block nor a pooler.
     """
-    knows_drawings_only = False  # True for the networks of the drawn worlds
 
-    def __init__(self, net: VisionTransformer, name: str, key: str | None = None, device: str | torch.device = "cpu"):
-        blocks.check_tappable(net, name)
-        self.net, self.name, self.device = net.eval().requires_grad_(False).to(device), name, torch.device(device)
-        self.grid, self.image_size = tuple(net.patch_embed.grid_size), net.patch_embed.img_size[0]
-        self.n_prefix, self.depth, self.n_heads = net.num_prefix_tokens, len(net.blocks), net.blocks[-1].attn.num_heads
-        self.interpolation, self.mean, self.std = statistics(net)
-        self.key = f"{key or name}, squash {self.image_size} {self.interpolation}, {self.mean}, {self.std}"
+    def __init__(self, net: networks.Net, name: str, key: str | None = None, device: str | torch.device = "cpu"):
+        networks.check_heads(net, name)
+        super().__init__(net, name, key, device)
+        self.pooled = networks.pooling(net) == "map"
+        asked = net.attn_pool if self.pooled else net.blocks[-1].attn
+        self.n_heads, self.head_dim = asked.num_heads, asked.head_dim
 
     def __repr__(self):
         return f"ViT({self.name!r}, {self.n_heads} heads, grid {self.grid}, {self.image_size} px, {self.device})"
-
-    @property
-    def patch(self) -> tuple[int, int]:
-        """Pixels (down, across) of a patch, with the strides of what lies before it."""
-        return tuple(side // n for side, n in zip(self.net.patch_embed.img_size, self.grid))
-
-    def preprocess(self, picture: Image.Image) -> Tensor:
-        """A PIL picture as a float tensor (3, S, S): RGB, turned as EXIF says, squashed to the square, normalised, no crop."""
-        return to_tensor(picture, (self.image_size, self.image_size), self.interpolation, self.mean, self.std)
-
-    def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(rows, columns) of the patches of a picture of ``size``: the same for all."""
-        return self.grid
-
-    @torch.inference_mode()
-    def tokens(self, x: Tensor, n_blocks: int) -> Tensor:
-        """Tokens (B, prefix + N, d) of images ``x`` (B, 3, S, S) after the first ``n_blocks`` blocks."""
-        if x.ndim != 4 or tuple(x.shape[1:]) != (3, self.image_size, self.image_size):
-            needed = f"give (B, 3, {self.image_size}, {self.image_size}), as model.preprocess(picture)[None] does"
-            raise InputError(f"Images of shape {tuple(x.shape)} don't fit {self.name}: {needed}.")
-        net = self.net
-        t = net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(x.to(self.device)))))
-        return net.blocks[:n_blocks](t)
-
-    @torch.inference_mode()
-    def patches(self, x: Tensor, block: int | None = None) -> Tensor:
-        """Patch tokens (B, rows, columns, d), unit length, of images ``x`` (B, 3, H, W) of any whole number of patches.
-
-        Those after the block of index ``block``, without the last norm (None: three quarters of the way, 9 of 0 to 11, whose tokens
-        match best). Positions are resampled to the image's grid. Raises InputError for another shape and a block that it hasn't.
-        """
-        block = (3 * self.depth) // 4 if block is None else block
-        patch = self.patch
-        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % patch[0] or x.shape[3] % patch[1]:
-            raise InputError(f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, H, W), sides in whole patches of {patch[0]} px.")
-        if not 0 <= block < self.depth:
-            raise InputError(f"block={block} must lie between 0 and {self.depth - 1}, those of {self.name}.")
-        net = blocks.any_size(self.net)
-        t = net.norm_pre(net._pos_embed(net.patch_embed(x.to(self.device))))
-        t = net.blocks[: block + 1](t)[:, self.n_prefix :]
-        return F.normalize(t, dim=-1).unflatten(1, (x.shape[2] // patch[0], x.shape[3] // patch[1]))
-
-    def resized(self, picture: Image.Image, side: int) -> Tensor:
-        """A PIL picture as a float tensor (3, H, W) in whole patches, with its own aspect and the area of a square of ``side`` pixels."""
-        (down, across), (width, height) = self.patch, picture.size
-        n, aspect = (side // down) * (side // across), math.sqrt(width / height)
-        columns = min(max(round(math.sqrt(n) * aspect), 1), n)
-        rows = max(min(round(math.sqrt(n) / aspect), n // columns), 1)
-        return to_tensor(picture, (columns * across, rows * down), "bicubic", self.mean, self.std)
 
     @torch.inference_mode()
     def cls_state(self, x: Tensor, bias: Tensor | None = None, last: int = 4, index: Tensor | None = None) -> ClsState:
         """The :class:`ClsState` of images ``x`` (B, 3, S, S).
 
         ``bias`` (N,) or (P, N): additive logits on the CLS query row of the last ``last`` blocks, before
-        softmax, the same for all heads (foveal attention; 0 and -inf make an attention mask).
+        softmax, the same for all heads (foveal attention; 0 and -inf make an attention mask); a pooler's latent
+        asks but once, whatever ``last``.
         ``index`` (P,): which image each bias row belongs to, so that many prompts on one image share the
         trunk; by default row by row, or one image for all rows. Raises InputError on shapes that
         don't fit or a bias that is NaN or +inf.
@@ -144,8 +92,35 @@ class ViT:
 
         So the trunk (``model.tokens(x, model.depth - last)``) runs once per image, whatever prompts follow.
         """
-        if bias is None:
-            return self._cls_block(self.net.blocks[-1], self.net.blocks[self.depth - last : -1](tokens))
+        start = self.depth - last
+        if self.pooled:
+            tokens = self.through(tokens, start, self.depth)
+        elif bias is None:
+            tokens = self.through(tokens, start, self.depth - 1)
+        if bias is not None:
+            tokens, bias = self._paired(tokens, bias, index)
+        ropes = networks.rotations(self.net, self.grid)
+        if not self.pooled and bias is not None:
+            for block, rope in list(zip(self.net.blocks, ropes))[start:-1]:
+                tokens = blocks.biased(block, tokens, bias, rope)
+        return self._asked(tokens, self.net.blocks[-1], bias, ropes[-1])
+
+    @torch.inference_mode()
+    def attention(self, x: Tensor) -> Tensor:
+        """Attention from CLS to the patch tokens in every block, (B, depth, h, N), of images ``x`` (B, 3, S, S).
+
+        ``[:, -1]`` is that of :meth:`cls_state`; softmax weights (PHS eq. 1), prefix tokens left out. Of a pooler: where its
+        latent would look after each block.
+        """
+        t, rows = self.tokens(x, 0), []
+        for i, (block, rope) in enumerate(zip(self.net.blocks, networks.rotations(self.net, self.grid))):
+            after = self.through(t, i, i + 1)
+            rows.append(self._asked(after if self.pooled else t, block, None, rope).attention)
+            t = after
+        return torch.stack(rows, 1)
+
+    def _paired(self, tokens, bias, index):
+        """Tokens and bias row by row, the bias as logits (B, 1, 1, prefix + N) of the CLS row, where prefix tokens get none."""
         bias = torch.as_tensor(bias, dtype=torch.float32, device=self.device)
         bias = bias[None] if bias.ndim == 1 else bias
         n_tokens = self.grid[0] * self.grid[1]
@@ -154,38 +129,25 @@ class ViT:
         t = tokens if index is None else tokens[torch.as_tensor(index, device=self.device)]
         if len(t) != len(bias) and 1 not in (len(t), len(bias)):
             raise InputError(f"{len(bias)} bias rows don't fit {len(t)} images: give one row each, or an index.")
-        t, bias = t.expand(max(len(t), len(bias)), -1, -1), bias.expand(max(len(t), len(bias)), -1)
-        for block in self.net.blocks[self.depth - last : -1]:
-            t = blocks.biased(block, t, self._row_bias(bias))
-        return self._cls_block(self.net.blocks[-1], t, bias)
+        n = max(len(t), len(bias))
+        return t.expand(n, -1, -1), F.pad(bias.expand(n, -1), (self.n_prefix, 0))[:, None, None, :]
 
-    @torch.inference_mode()
-    def attention(self, x: Tensor) -> Tensor:
-        """Attention from CLS to the patch tokens in every block, (B, depth, h, N), of images ``x`` (B, 3, S, S).
+    def _asked(self, tokens, block, bias, rope):
+        """The state of a block's input, or of what a pooler reads."""
+        if self.pooled:
+            row, values = self._latent_row(tokens, bias)
+            heads, values, residual = (row @ values)[:, :, 0], None, torch.zeros_like(tokens[:, 0])
+            row = row[:, :, 0]
+        else:
+            (row, heads, values), residual = blocks.cls_row(block, tokens, bias, rope), tokens[:, 0]
+        return ClsState(row[:, :, self.n_prefix :], heads, values, residual)
 
-        ``[:, -1]`` is that of :meth:`cls_state`; softmax weights (PHS eq. 1), prefix tokens left out.
-        """
-        t, rows = self.tokens(x, 0), []
-        for block in self.net.blocks:
-            rows.append(self._cls_block(block, t).attention)
-            t = block(t)
-        return torch.stack(rows, 1)
-
-    def _row_bias(self, bias):
-        """Patch bias (B, N) as logits (B, 1, 1, prefix + N) of the CLS row; prefix tokens get none."""
-        return F.pad(bias, (self.n_prefix, 0))[:, None, None, :]
-
-    def _cls_block(self, block, tokens, bias=None):
-        """One block for the CLS token: only its query row is computed, which costs less than the plain block."""
-        attn, y = block.attn, block.norm1(tokens)
-        width = attn.num_heads * attn.head_dim
-        weight, b = attn.qkv.weight, attn.qkv.bias
-        q = F.linear(y[:, :1], weight[:width], None if b is None else b[:width])
-        kv = F.linear(y, weight[width:], None if b is None else b[width:])
-        q = attn.q_norm(blocks.split(q, 1, attn)[0])
-        k, v = blocks.split(kv, 2, attn)
-        row = blocks.weights(attn, q, attn.k_norm(k), None if bias is None else self._row_bias(bias))
-        return ClsState(row[:, :, 0, self.n_prefix :], (row @ v)[:, :, 0], v[:, :, 0], tokens[:, 0])
+    def _latent_row(self, tokens, bias=None):
+        """Attention (B, h, 1, T) and values (B, h, T, dk) of the pooler on tokens after a block; hidden prefix tokens get none of it."""
+        if self.n_prefix and not getattr(self.net, "pool_include_prefix", True):
+            hidden = pooler.hidden(tokens, self.n_prefix)
+            bias = hidden if bias is None else bias + hidden
+        return pooler.latent_row(self.net.attn_pool, self.net.norm(tokens), bias)
 
     @torch.inference_mode()
     def descriptor(
@@ -193,20 +155,21 @@ class ViT:
     ) -> Tensor:
         """Descriptors (B, d), unit length, of a :class:`ClsState` (PHS eqs. 2, 4, 5).
 
-        ``weights`` (B, h): factors on the head outputs before the output projection (eq. 9); None is the
-        plain descriptor. ``channels`` (B, d): factors on the projected output (the "after" ablations).
+        ``weights`` (B, h): factors on the head outputs before the output projection (eq. 9), and before an inner norm or gate; None
+        is the plain descriptor. ``channels`` (B, d): factors on the projected output (the "after" ablations).
         ``project``, ``unit``: of :meth:`readout`. Raises InputError when shapes don't fit.
         """
-        block, heads = self.net.blocks[-1], state.heads
+        heads = state.heads
         if weights is not None:
             weights = torch.as_tensor(weights, dtype=heads.dtype, device=heads.device)
             if weights.shape not in (heads.shape[:2], heads.shape[1:2]):
                 raise InputError(f"Head weights {tuple(weights.shape)} must be (B, h) = {tuple(heads.shape[:2])}.")
             heads = heads * weights[..., None]
-        out = block.attn.proj(heads.flatten(1))
-        out = out if channels is None else out * channels
-        y = state.residual + block.ls1(out)
-        return self.readout(y + block.ls2(block.mlp(block.norm2(y))), project, unit)
+        if self.pooled:
+            return self.readout(pooler.pooled(self.net.attn_pool, heads, channels), project, unit)
+        block, channels = self.net.blocks[-1], None if channels is None else channels.unsqueeze(-2)
+        y = blocks.attended(block, heads[:, :, None], state.residual[:, None], channels)
+        return self.readout(blocks.finished(block, y)[:, 0], project, unit)
 
     @torch.inference_mode()
     def embed(self, x: Tensor, project: bool = False, unit: bool = True) -> Tensor:
@@ -218,30 +181,41 @@ class ViT:
     ) -> list[dict[str, Tensor]]:
         """What each of the last ``last`` blocks knows, by name, in their order; see :func:`blocks.tapped`.
 
-        ``tokens`` (B, prefix + N, d): those before these blocks, ``model.tokens(x, model.depth - last)``. Raises InputError for an
-        unknown name and for more blocks than there are.
+        ``tokens`` (B, prefix + N, d): those before these blocks, ``model.tokens(x, model.depth - last)``. Of a pooler, after each
+        block: "attention" (B, h, 1, T) of its latent, "values", "residual", the tokens it reads, and "mean" (B, d), the pooled
+        vector. Raises InputError for an unknown name, for more blocks than there are, and for "tokens" of a pooler.
         """
         self._check_last(last)
+        if self.pooled and "tokens" in names:
+            raise InputError(f"{self.name} reads its tokens through a pooler, so that single ones aren't vectors as its pictures are: choose a ViT with a CLS token.")
         with torch.inference_mode(not gradient), torch.set_grad_enabled(gradient):
             tokens, parts = tokens.clone() if gradient and tokens.is_inference() else tokens, []
-            for block in self.net.blocks[self.depth - last :]:
-                parts.append(blocks.tapped(block, tokens, names, rows, gradient))
-                tokens = block(tokens) if len(parts) < last else None
+            for block, rope in list(zip(self.net.blocks, networks.rotations(self.net, self.grid)))[self.depth - last :]:
+                if not self.pooled:
+                    parts.append(blocks.tapped(block, tokens, names, rows, gradient, rope))
+                if self.pooled or len(parts) < last:
+                    tokens = block(tokens) if rope is None else block(tokens, rope=rope)
+                if self.pooled:
+                    parts.append(self._pooler_tapped(tokens, names, gradient))
         return parts
 
-    @property
-    def projects(self) -> bool:
-        """True for CLIP, which can project descriptors to where those of texts are."""
-        return blocks.projects(self.net)
+    def _pooler_tapped(self, tokens, names, gradient):
+        blocks.check(names)
+        row, values = self._latent_row(tokens)
+        row = row.detach().requires_grad_() if gradient else row
+        known = {"attention": row, "values": values, "residual": tokens}
+        if "mean" in names:
+            known["mean"] = pooler.pooled(self.net.attn_pool, (row @ values)[:, :, 0])
+        return {name: known[name] for name in names}
 
     def readout(self, tokens: Tensor, project: bool = False, unit: bool = True) -> Tensor:
-        """Tokens (..., d) of the last block, or means of them, after the last norm, CLIP's projection (``project``) and L2 (``unit``).
+        """Tokens (..., d) of the last block, or means of them, or pooled vectors, after the last norm, the image-text projection
+        (``project``) and L2 (``unit``).
 
         Differentiable. Raises InputError for ``project=True`` on a network that has no projection.
         """
-        if project and not self.projects:
-            raise InputError(f"{self.name} has no image-text projection: project=True is for CLIP models.")
-        z = self.net.norm(tokens)
+        self._check_projects(project)
+        z = self.net.fc_norm(tokens if self.pooled else self.net.norm(tokens))
         z = self.net.head(z) if project else z
         return F.normalize(z, dim=-1) if unit else z
 

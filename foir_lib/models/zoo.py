@@ -6,19 +6,20 @@ import json
 import logging
 import numbers
 import os
+from functools import cache
 
 import huggingface_hub
 import timm
 import torch
-from timm.models.vision_transformer import checkpoint_filter_fn
 
 from foir_lib import registry
-from foir_lib.errors import InputError, IntegrityError, MissingError
+from foir_lib.errors import InputError, MissingError
 from foir_lib.files import manifest_root
-from foir_lib.models import checkpoints, cnn, cnn_weights, devices
-from foir_lib.models import weights as weights_file
+from foir_lib.models import cnn, cnn_weights, devices
 from foir_lib.models.mini import cnn as mini_cnn
 from foir_lib.models.mini import shipped, vit
+from foir_lib.models.taps import loading, networks
+from foir_lib.models.taps.trunk import Averaged
 from foir_lib.models.vit import ViT
 
 MANIFEST = json.loads((manifest_root() / "models.json").read_text(encoding="utf-8"))["models"]
@@ -31,8 +32,10 @@ TUNED = [model["name"] for model in MANIFEST if not model.get("published", True)
 def load_model(
     name: str, pretrained: bool = True, weights: str | os.PathLike | None = None, device: str | torch.device | None = "auto",
     image_size: int | None = None, out_index: int = -1, half: bool = False,
-) -> ViT | cnn.CNN:  # fmt: skip
+) -> ViT | Averaged | cnn.CNN:  # fmt: skip
     """A frozen :class:`~foir_lib.models.vit.ViT` or :class:`~foir_lib.models.cnn.CNN` by friendly name or timm name.
+
+    A ViT that averages its patch tokens is an :class:`~foir_lib.models.taps.trunk.Averaged`, which has no heads to select.
 
     ``weights``: a local .safetensors or .pth/.pt/.bin state dict (opened safely, never unpickled code)
     instead of the published ones; ``image_size`` in pixels: for a ViT 224 unless given (the mini models: their
@@ -53,13 +56,17 @@ def load_model(
     net, key = _create(name, pretrained and not weights, image_size)
     head = ()  # of a CNN's weights: the whitening layer and the p of GeM
     if weights:
-        loaded = cnn_weights.load(net, weights, name, out_index) if is_cnn else (_load_vit(net, weights, name),)
+        loaded = cnn_weights.load(net, weights, name, out_index) if is_cnn else (loading.load(net, weights, name),)
         digest, *head = loaded
         key = f"{MODELS.get(name, name)} from {digest}"
     elif not pretrained:
         key = f"{key} at random"
     longest = cnn.LONGEST if image_size is None else image_size
-    model = cnn.CNN(net, name, key, device, out_index, *head, longest=longest, half=half) if is_cnn else ViT(net, name, key, device)
+    if is_cnn:
+        model = cnn.CNN(net, name, key, device, out_index, *head, longest=longest, half=half)
+    else:
+        networks.check(net, name)
+        model = (Averaged if networks.averages(net) else ViT)(net, name, key, device)
     model.knows_drawings_only = drawings
     return model
 
@@ -89,8 +96,10 @@ def to_fetch(name: str) -> int:
         raise _unfetched(name, error) from error
 
 
-def kind_of(name: str, published: bool = True, out_index: int = -1, half: bool = False) -> type[ViT] | type[cnn.CNN] | None:
-    """What a model will be, nothing loaded: a ViT or a CNN, or None for one that a plug-in registers.
+def kind_of(
+    name: str, published: bool = True, out_index: int = -1, half: bool = False
+) -> type[ViT] | type[Averaged] | type[cnn.CNN] | None:
+    """What a model will be, nothing loaded: a ViT (with heads, or averaged) or a CNN, or None for one that a plug-in registers.
 
     Raises InputError for an unknown name, for one of whose weights none are ``published``, for options that are a CNN's, and for
     a map that it hasn't.
@@ -107,7 +116,17 @@ def kind_of(name: str, published: bool = True, out_index: int = -1, half: bool =
     if out_index != -1:
         with torch.device("meta"):
             cnn_weights.stage_of(_create(name, False, None)[0], name, out_index)
-    return cnn.CNN if is_cnn else ViT
+    return cnn.CNN if is_cnn else Averaged if _averages(name) else ViT
+
+
+@cache
+def _averages(name):
+    """True for a ViT that averages its patch tokens; False for what isn't read at all, which is said when it is loaded."""
+    if name in SHIPPED:
+        return False
+    with torch.device("meta"):
+        net = _create(name, False, None)[0]
+    return isinstance(net, networks.Net) and networks.averages(net)
 
 
 def _registered(name, **options):
@@ -136,11 +155,12 @@ def _create(name, pretrained, image_size):
         return vit.create(name, **_size_argument(name, vit.NATIVE_SIZE if image_size is None else image_size)), name
     timm_name = MODELS.get(name, name)
     size = {} if _is_cnn(name) else _size_argument(name, 224 if image_size is None else image_size)
+    token = {"global_pool": "token"} if "_dinov3" in timm_name else {}  # as its authors do; timm averages
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.CRITICAL)  # no line for every attempt: what goes wrong is said once, by us
     try:
-        net = timm.create_model(timm_name, pretrained=pretrained, **size)
+        net = timm.create_model(timm_name, pretrained=pretrained, **size, **token)
     except (TypeError, RuntimeError, AssertionError, AttributeError) as error:
         reason = " ".join(str(error).split())
         kind = f"a ViT for {size['img_size']} px pictures" if size else "a CNN"
@@ -188,31 +208,3 @@ def _unknown(name):
     close = difflib.get_close_matches(name, [*MODELS, *timm.list_models()], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "`foir models` lists them."
     return f"There is no model {name!r}: {hint} Any timm ViT or CNN name works too."
-
-
-def _load_vit(net, path, name):
-    """Fill ``net`` from the file, without the classifier if that differs, and return what names the weights."""
-    state = checkpoints.network(checkpoints.read(path), net.state_dict(), path)
-    _check_patches(net, state, path, name)
-    try:
-        state = {k: v.float() for k, v in checkpoint_filter_fn(state, net).items()}
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = f"it has {checkpoints.names_of(state)}"
-        raise IntegrityError(f"Weights file {path} doesn't hold a ViT such as {name}: {reason}.") from error
-    own = net.state_dict()
-    heads = [{k: v.shape for k, v in d.items() if k.startswith("head.")} for d in (own, state)]
-    if heads[0] != heads[1]:  # another classifier or none: no descriptor needs it
-        net.reset_classifier(0)
-        own = net.state_dict()
-        state = {k: v for k, v in state.items() if not k.startswith("head.")}
-    weights_file.check(own, state, path, name)
-    net.load_state_dict(state)
-    return weights_file.digest(path)
-
-
-def _check_patches(net, state, path, name):
-    """Raises IntegrityError for weights of other patches: timm would resample them, to another network than either."""
-    own, theirs = ([v.shape for v in d.values() if v.ndim == 4 and v.shape[1] == 3] for d in (net.state_dict(), state))
-    if len(own) == len(theirs) == 1 and own[0][0] == theirs[0][0] and own[0] != theirs[0]:
-        patches = f"patches of {theirs[0][-1]} px, the model has {own[0][-1]}"
-        raise IntegrityError(f"Weights file {path} doesn't fit {name}: {patches}: choose the model that they are of.")

@@ -70,6 +70,8 @@ class Method(Named):
         lacking = [tap for tap in self.needs if not hasattr(corpus.model, tap)]
         heads, maps = "no attention heads: name a ViT such as mini-vit", "no feature maps: name a CNN such as mini-cnn"
         kinds = {"cls_state": heads, "maps": maps, "locals": maps}
+        if lacking and lacking[0] in ("cls_state", "tap") and hasattr(corpus.model, "headless"):
+            return f"{corpus.model.name} {corpus.model.headless}"
         return f"{corpus.model.name} has {kinds.get(lacking[0], 'no ' + lacking[0])}" if lacking else ""
 
     def offered(self, corpus) -> bool:

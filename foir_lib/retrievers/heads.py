@@ -29,6 +29,7 @@ def states(pictures):
     whole :class:`ClsState`: "attention" (n, h*N) and "values" (n, h*dk) too."""
     model = pictures.corpus.model
     names = tuple(ClsState.__annotations__) if pictures.with_prompts else ("heads", "residual")
+    names = tuple(name for name in names if name != "values" or not model.pooled)
     last = min(BASELINES, model.depth)
 
     def describe(rows):
@@ -85,7 +86,11 @@ class _Heads(Retriever):
     def lacks(self, corpus):
         h_on = getattr(self, "h_on", 1)
         few = hasattr(corpus.model, "n_heads") and h_on > corpus.model.n_heads
-        return f"{corpus.model.name} has {corpus.model.n_heads} heads, fewer than h_on={h_on}" if few else super().lacks(corpus)
+        if few:
+            return f"{corpus.model.name} has {corpus.model.n_heads} heads, fewer than h_on={h_on}"
+        if getattr(self, "strategy", "") == "identity" and getattr(corpus.model, "pooled", False):
+            return f"{corpus.model.name} has {head_selection.NO_VALUE_ROW}"
+        return super().lacks(corpus)
 
     def describe(self, part):
         return self._prompted(part) if part.prompted else states(part)

@@ -103,7 +103,7 @@ class Pictures:
             self.memory["trunk"] = torch.cat([self.corpus.model.tokens(x, depth - deepest) for x in self.tensors(range(self.n))])
         tokens = self.memory["trunk"][torch.as_tensor(np.asarray(rows), device=self.corpus.model.device)]
         with torch.inference_mode():
-            yield self.corpus.model.net.blocks[depth - deepest : depth - last](tokens)
+            yield self.corpus.model.through(tokens, depth - deepest, depth - last)
 
     def features(self, what, make, *objects, shard=256):
         """Features ``what`` of the part: ``make(start, stop)`` gives a dict of arrays; computed once, by shards.

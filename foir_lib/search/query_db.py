@@ -31,8 +31,7 @@ def search(model, queries, heads, database, k: int, strategy: str = "before+scal
     if heads.shape != (len(queries), model.n_heads):
         fit = f"({len(queries)}, {model.n_heads}), a row per query and a column per head of {model.name}"
         raise InputError(f"Head sets of shape {heads.shape} don't fit: {fit}.")
-    attn = model.net.blocks[-1].attn
-    widths = {"heads": model.n_heads * attn.head_dim, "residual": model.net.embed_dim}
+    widths = {"heads": model.n_heads * model.head_dim, "residual": model.width}
     if strategy == "identity":
         widths["values"] = widths["heads"]
     for name, width in widths.items():

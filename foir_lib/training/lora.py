@@ -1,13 +1,12 @@
 """LoRA (peft) on the attention of a timm ViT: put in, saved with its card, loaded again, merged into the network.
 
-timm has query, key and value in one layer, so one adapter is on all three. Source: "Find your Needle", stage A: rank 256 (alpha 32,
+Where timm has query, key and value in one layer, one adapter is on all three. Source: "Find your Needle", stage A: rank 256 (alpha 32,
 dropout 0.1 in the public code).
 """
 
 from pathlib import Path
 
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from foir_lib.data.readers import tables
@@ -15,18 +14,22 @@ from foir_lib.errors import IntegrityError, count, number
 from foir_lib.files import as_path
 from foir_lib.models import checkpoints
 from foir_lib.models import weights as weights_file
+from foir_lib.models.taps import networks
 
-LAYER = "qkv"
+LAYERS = ["qkv", "q_proj", "k_proj", "v_proj"]
 
 
-def adapt(net: VisionTransformer, r: int = 256, alpha: float = 32, dropout: float = 0.1) -> PeftModel:
+def adapt(net: networks.Net, r: int = 256, alpha: float = 32, dropout: float = 0.1) -> PeftModel:
     """``net``, frozen, with an adapter of rank ``r`` on the attention of every block, which alone is trained.
 
     It starts as the network is: the adapter's second matrix is zeros. ``alpha`` / r scales what it adds. Raises InputError for numbers
     that can't be.
     """
     count(r, "r"), number(alpha, "alpha", above=0), number(dropout, "dropout", 0, 1)
-    return get_peft_model(net, LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=[LAYER]))
+    for block in net.blocks:
+        if getattr(block.attn, "q_bias", None) is not None:  # else timm takes the layer's weight alone, past any adapter
+            block.attn.qkv_bias_separate = True
+    return get_peft_model(net, LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=LAYERS))
 
 
 def merge(adapted: PeftModel) -> nn.Module:
@@ -46,7 +49,7 @@ def save_merged(adapted: PeftModel, name: str, folder: str | Path, losses: list[
     return weights_file.write(merge(adapted).state_dict(), name, folder, losses, facts, about)
 
 
-def load(net: VisionTransformer, path: str | Path) -> PeftModel:
+def load(net: networks.Net, path: str | Path) -> PeftModel:
     """``net`` with the adapter at ``path``, whose card lies beside it.
 
     Raises MissingError without the file or its card, and IntegrityError for one that is damaged or of another network.

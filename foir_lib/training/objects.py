@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from accelerate import skip_first_batches
 from peft import PeftModel
-from timm.models.vision_transformer import VisionTransformer
 from timm.scheduler import StepLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -20,9 +19,9 @@ from foir_lib.data.sets import CORNERS, RetrievalSet
 from foir_lib.errors import InputError, count, number
 from foir_lib.methods.decomposition import window
 from foir_lib.methods.refinement import means
-from foir_lib.models import blocks
 from foir_lib.models import weights as weights_file
 from foir_lib.models.preprocessing import statistics, to_tensor
+from foir_lib.models.taps import networks
 from foir_lib.training import loop, lora
 from foir_lib.training.cuts import draws, loaded
 from foir_lib.training.losses import InBatch
@@ -37,7 +36,7 @@ class ObjectCrops(Dataset):
     shows, and pictures without any other, are left out. Raises InputError where nothing is left.
     """
 
-    def __init__(self, pictures: RetrievalSet, net: VisionTransformer, shake: float = 0.0, most: int = 25):
+    def __init__(self, pictures: RetrievalSet, net: networks.Net, shake: float = 0.0, most: int = 25):
         self.set, self.shake, self.most = pictures, shake, most
         self.size, (self.interpolation, self.mean, self.std) = net.patch_embed.img_size[0], statistics(net)
         self.queries = {label: list(zip(rows["image_id"], rows["prompt"])) for label, rows in pictures.queries.groupby("label")}
@@ -100,15 +99,14 @@ class StageA(loop.Objective):
         return self.loss(F.normalize(features, dim=-1), F.normalize(means(vectors, owner, n), dim=-1), owner, shown.T[labels])
 
 
-def embeddings(net: VisionTransformer | PeftModel, x: Tensor) -> Tensor:
-    """CLS tokens (B, d) of images (B, 3, S, S) after the last norm, projected by CLIP, not of unit length; differentiable."""
+def embeddings(net: networks.Net | PeftModel, x: Tensor) -> Tensor:
+    """Vectors (B, d) of images (B, 3, S, S), of CLS or pooled, after the last norm, projected by CLIP, not of unit length; differentiable."""
     plain = net.get_base_model() if isinstance(net, PeftModel) else net
-    z = plain.forward_features(x)[:, 0]
-    return plain.head(z) if blocks.projects(plain) else z
+    return networks.embedded(plain, x, networks.projects(plain))
 
 
 def train(
-    net: VisionTransformer, pictures: RetrievalSet, r: int = 256, alpha: float = 32, dropout: float = 0.1, epochs: int = 1,
+    net: networks.Net, pictures: RetrievalSet, r: int = 256, alpha: float = 32, dropout: float = 0.1, epochs: int = 1,
     batch: int = 128, lr: float = 5e-5, last_lr: float = 1e-6, weight_decay: float = 0.01, temperature: float = 0.07,
     shake: float = 0.0, most: int = 25, clip: float | None = None, seed: int = 0, workers: int = 0, precision: str = "no",
     checkpoint: str | Path | None = None, every: int = 100, max_steps: int | None = None,

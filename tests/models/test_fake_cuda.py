@@ -30,9 +30,10 @@ from foir_lib.methods import (
     streaming,
     whitening,
 )
-from foir_lib.models import blocks, cnn, vit
+from foir_lib.models import cnn, vit
 from foir_lib.models.cnn import CNN, Locals
 from foir_lib.models.mini import vit as mini_vit
+from foir_lib.models.taps import blocks
 from foir_lib.models.vit import ClsState, ViT
 from foir_lib.search import clusters, knn
 from foir_lib.training import losses

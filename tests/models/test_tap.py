@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from foir_lib import load_model
 from foir_lib.errors import InputError
-from foir_lib.models import blocks
+from foir_lib.models.taps import blocks
 from foir_lib.models.vit import ViT
 
 NETWORKS = {

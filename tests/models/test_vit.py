@@ -358,7 +358,6 @@ def test_each_family_keeps_its_own_mean_and_interpolation():
 @pytest.mark.parametrize(
     ("name", "options", "reason"),
     [
-        ("vit_base_patch16_siglip_224", {"depth": 1}, "pools its patch tokens (map)"),
         ("vit_base_patch16_gap_224", {"depth": 1}, "pools its patch tokens (avg)"),
         (
             "vit_base_patch16_224",
@@ -370,13 +369,9 @@ def test_each_family_keeps_its_own_mean_and_interpolation():
             {"depth": 1, "attn_layer": "diff"},
             "can't be tapped head by head",
         ),
-        (
-            "vit_tiny_patch16_224",
-            {"depth": 1, "scale_attn_norm": True},
-            "can't be tapped head by head",
-        ),
         ("vit_small_patch16_18x2_224", {"depth": 1}, "can't be tapped head by head"),
-        ("eva02_tiny_patch14_224", {}, "no plain Vision Transformer (Eva)"),
+        ("eva02_tiny_patch14_224", {"depth": 1}, "pools its patch tokens (avg)"),
+        ("naflexvit_base_patch16_map", {"depth": 1}, "no plain Vision Transformer (NaFlexVit)"),
         ("resnet18", {}, "no plain Vision Transformer (ResNet)"),
     ],
 )

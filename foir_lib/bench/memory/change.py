@@ -21,6 +21,7 @@ from foir_lib.bench.metrics.scores import Score
 from foir_lib.errors import InputError
 from foir_lib.memory import control
 from foir_lib.memory.recogniser import seen
+from foir_lib.models.taps import networks
 from foir_lib.training import lora
 from foir_lib.training.loop import Objective, fit, start
 
@@ -66,7 +67,7 @@ class Adapted(nn.Module):
         self.head.weight.data = torch.from_numpy(means).float()
 
     def forward(self, x):
-        z = self.net.base_model.model.forward_features(x)[:, 0]
+        z = networks.embedded(self.net.get_base_model(), x)
         return SCALE * F.linear(F.normalize(z, dim=-1), F.normalize(self.head.weight, dim=-1))
 
 

@@ -49,7 +49,7 @@ def many_prompts(model: ViT, repeats: int, n: int = 100) -> dict:
 
 def query_db_tail(model: ViT, repeats: int, n_states: int, batch: int = 16, chunk: int = 4096) -> dict:
     """One head set applied to stored states against the last block computed again from all tokens."""
-    d, dk = model.net.embed_dim, model.net.blocks[-1].attn.head_dim
+    d, dk = model.width, model.head_dim
     state = ClsState(None, torch.randn(chunk, model.n_heads, dk), None, torch.randn(chunk, d)).to(model.device)
     tokens = torch.randn(batch, model.n_prefix + model.grid[0] * model.grid[1], d, device=model.device)
     on = torch.arange(model.n_heads) < min(5, model.n_heads)
@@ -105,8 +105,8 @@ def prompt_to_list(name: str, n: int, methods: tuple[str, ...], device: str, rep
 
 def random_states(model: ViT, n: int, folder: str) -> features.Features:
     """Features of ``n`` database images that never were, in the feature store."""
-    rng, d = np.random.default_rng(1), model.net.embed_dim
-    widths = {"descriptor": d, "heads": model.n_heads * model.net.blocks[-1].attn.head_dim, "residual": d}
+    rng, d = np.random.default_rng(1), model.width
+    widths = {"descriptor": d, "heads": model.n_heads * model.head_dim, "residual": d}
 
     def make(start, stop):
         return {name: rng.standard_normal((stop - start, width), dtype=np.float32) for name, width in widths.items()}

@@ -31,7 +31,7 @@ def main(
     searches; ``page``: see :data:`PAGE`, with models of its own.
     """
     out = try_place(out)
-    if zoo.kind_of(model, published=False) is zoo.cnn.CNN:
+    if zoo.kind_of(model, published=False) is not zoo.ViT:
         raise InputError(f"{model} has no attention heads to measure: name a ViT such as dinov2-small.")
     count(n_states, "n_states", 1, int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (12 * n_dimensions)))
     net = zoo.load_model(model, pretrained=False, device=device)
