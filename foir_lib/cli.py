@@ -88,12 +88,11 @@ def cache_prune(
 
 @app.command()
 def models():
-    """List the friendly model names; any timm ViT or CNN name works too."""
-    from foir_lib.models.zoo import MODELS
+    """List the friendly model names, and what can be asked of each; any timm ViT or CNN name works too."""
+    from foir_lib.models.taps import listing
 
-    width = max(map(len, MODELS))
-    for name, timm_name in MODELS.items():
-        typer.echo(f"{name:{width}}  {timm_name if timm_name != name else 'part of this workbook'}")
+    for line in (*listing.lines(), "", *listing.notes()):
+        typer.echo(line)
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import json
 import logging
 import numbers
 import os
@@ -14,15 +13,14 @@ import torch
 
 from foir_lib import registry
 from foir_lib.errors import InputError, MissingError
-from foir_lib.files import manifest_root
 from foir_lib.models import cnn, cnn_weights, devices
 from foir_lib.models.mini import cnn as mini_cnn
 from foir_lib.models.mini import shipped, vit
-from foir_lib.models.taps import loading, networks
+from foir_lib.models.taps import listing, loading, networks
 from foir_lib.models.taps.trunk import Averaged
 from foir_lib.models.vit import ViT
 
-MANIFEST = json.loads((manifest_root() / "models.json").read_text(encoding="utf-8"))["models"]
+MANIFEST = listing.manifest()
 MODELS: dict[str, str] = {model["name"]: model["timm"] or model["name"] for model in MANIFEST}
 SHIPPED = [model["name"] for model in MANIFEST if not model["timm"]]  # the mini models
 OF_PHOTOGRAPHS, PATIENCE = "dinov2-base", 10  # the network for one's own photographs; seconds that the hub has to answer

@@ -29,7 +29,7 @@ def states(pictures):
     whole :class:`ClsState`: "attention" (n, h*N) and "values" (n, h*dk) too."""
     model = pictures.corpus.model
     names = tuple(ClsState.__annotations__) if pictures.with_prompts else ("heads", "residual")
-    names = tuple(name for name in names if name != "values" or not model.pooled)
+    names = tuple(name for name in names if name != "values" or not getattr(model, "pooled", False))
     last = min(BASELINES, model.depth)
 
     def describe(rows):

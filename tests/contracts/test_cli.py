@@ -163,10 +163,21 @@ def test_errors_below_keep_their_sentence(run, monkeypatch):
 
 def test_models_are_listed(run):
     code, out, _ = run("models")
-    assert code == 0 and len(out.splitlines()) == len(
-        {line.split()[0] for line in out.splitlines()}
-    )
+    table, notes = out.split("\n\n")
+    rows = table.splitlines()
+    assert code == 0 and len(rows) == len({line.split()[0] for line in rows})
     assert "vit_large_patch14_reg4_dinov2.lvd142m" in out and "mini-vit-large" in out
+    assert next(row for row in rows if row.startswith("dinov3-base ")).split() == [
+        "dinov3-base", "12", "768", "201", "heads,", "patches", "dinov3-license*", "vit_base_patch16_dinov3.lvd1689m",
+    ]  # fmt: skip
+    assert "patches, texts" in next(row for row in rows if row.startswith("siglip2-base ")) and "  patches  " in next(row for row in rows if row.startswith("aimv2-large "))
+    assert "* dinov3-small, dinov3-small-plus," in notes and "read it before use" in notes
+
+
+def test_models_are_listed_without_torch():
+    """So the list is there at once."""
+    code = "import sys; from foir_lib.models.taps import listing; listing.lines(); assert not {'torch', 'timm'} & sys.modules.keys()"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_bench_prints_its_table(run, monkeypatch):

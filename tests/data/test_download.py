@@ -18,6 +18,7 @@ import zipfile
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import timm
@@ -28,6 +29,7 @@ from foir_lib.data import checks
 from foir_lib.data.getting import archives, download
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.models import zoo
+from foir_lib.models.taps import networks
 
 ROOT = Path(__file__).parents[2]
 BODY = bytes(range(256)) * 2000  # 512,000 bytes, eight pieces of the downloader
@@ -265,11 +267,17 @@ def test_datasets_and_models_are_tables():
 def test_model_facts_are_those_of_timm():
     for row in pd.DataFrame(zoo.MANIFEST).dropna(subset="timm").itertuples():
         with torch.device("meta"):
-            net = timm.create_model(row.timm, pretrained=False)
-        facts = (net.blocks[0].attn.num_heads, len(net.blocks), net.embed_dim)
-        assert facts == (row.heads, row.depth, row.width), row.name
+            token = {"global_pool": "token"} if "_dinov3" in row.timm else {}
+            net = timm.create_model(row.timm, pretrained=False, img_size=224, **token)
+        reads = {"token": "CLS", "map": "pooler", "avg": "average"}[net.global_pool]
+        heads = net.attn_pool.num_heads if reads == "pooler" else net.blocks[0].attn.num_heads if reads == "CLS" else None
+        assert (reads, len(net.blocks), net.embed_dim) == (row.reads, row.depth, row.width), row.name
+        assert row.heads == heads if heads else np.isnan(row.heads), row.name
         assert net.patch_embed.patch_size == (row.patch, row.patch), row.name
-        assert net.num_prefix_tokens == 1 + row.registers, row.name
+        assert net.num_prefix_tokens == (net.cls_token is not None) + row.registers, row.name
+        assert row.tokens == (224 // row.patch) ** 2 + net.num_prefix_tokens, row.name
+        assert row.texts == networks.projects(net), row.name
+        assert row.licence.startswith(f"{net.pretrained_cfg['license']} (") or row.licence.startswith(("apache-2.0 (", "that of your own")), row.name
 
 
 def test_unknown_set_suggests_the_nearest():
