@@ -59,6 +59,13 @@ class Named:
         return cls.name + (f"({', '.join(options)})" if options else "")
 
 
+def no_heads(model) -> str:
+    """Why no heads of a model can be asked, in a sentence's words, or ""."""
+    if hasattr(model, "cls_state"):
+        return ""
+    return f"{model.name} {getattr(model, 'headless', 'has no attention heads: name a ViT such as mini-vit')}"
+
+
 @dataclass(frozen=True)
 class Method(Named):
     """What asks a model. ``needs``: what it must be able to do, e.g. ("cls_state",)."""
@@ -68,10 +75,10 @@ class Method(Named):
     def lacks(self, corpus) -> str:
         """Why the method can't be had on this corpus, in a sentence's words, or ""."""
         lacking = [tap for tap in self.needs if not hasattr(corpus.model, tap)]
-        heads, maps = "no attention heads: name a ViT such as mini-vit", "no feature maps: name a CNN such as mini-cnn"
-        kinds = {"cls_state": heads, "maps": maps, "locals": maps}
-        if lacking and lacking[0] in ("cls_state", "tap") and hasattr(corpus.model, "headless"):
-            return f"{corpus.model.name} {corpus.model.headless}"
+        if lacking and lacking[0] == "cls_state":
+            return no_heads(corpus.model)
+        maps = "no feature maps: name a CNN such as mini-cnn"
+        kinds = {"maps": maps, "locals": maps}
         return f"{corpus.model.name} has {kinds.get(lacking[0], 'no ' + lacking[0])}" if lacking else ""
 
     def offered(self, corpus) -> bool:

@@ -15,7 +15,7 @@ from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.decomposed import crops as cut
 from foir_lib.retrievers.decomposed import refining, tokengroups
-from foir_lib.retrievers.decomposed.choosing import at_hand, check_detector, check_segmenter, lacking
+from foir_lib.retrievers.decomposed.choosing import TOKENS, at_hand, check_detector, check_segmenter, lacking, no_groups
 from foir_lib.retrievers.decomposed.crops import Crops
 from foir_lib.retrievers.decomposed.decomposing import decompose
 from foir_lib.retrievers.decomposed.vectors import Several, best, pyramid
@@ -62,7 +62,8 @@ class _Objects(_Crops):
         return self.objects or corpus.setting("objects", "owlv2")
 
     def lacks(self, corpus):
-        return super().lacks(corpus) or lacking(corpus, *self.sources(corpus))
+        groups = no_groups(corpus) if self.objects_of(corpus) == TOKENS else ""
+        return super().lacks(corpus) or groups or lacking(corpus, *self.sources(corpus))
 
     def offered(self, corpus):
         return not super().lacks(corpus) and at_hand(corpus, *self.sources(corpus))
@@ -226,6 +227,9 @@ class TokenGroups(_Several):
     """
 
     n: int = 25
+
+    def lacks(self, corpus):
+        return super().lacks(corpus) or no_groups(corpus)
 
     def describe(self, part):
         return tokengroups.queries(Crops.of_prompts(part, self.least_of(part.corpus))) if part.prompted else tokengroups.database(part, self.n)

@@ -27,6 +27,13 @@ def lacking(corpus, objects: str, masks: str = OWN) -> str:
     return next(filter(None, (_problem(corpus, *one) for one in needed)), "")
 
 
+def no_groups(corpus) -> str:
+    """Why groups of patch tokens can't be had on a corpus, in a sentence's words, or ""."""
+    if not getattr(corpus.model, "pooled", False):
+        return ""
+    return f"{corpus.model.name} reads its patch tokens through a pooler, so groups of them have no vectors: name a network with a CLS token, or other objects"
+
+
 def at_hand(corpus, objects: str, masks: str = OWN) -> bool:
     """Whether a decomposition and masks can be had at once, without anything from a hub: what a menu offers."""
     from foir_lib.models.segmenters import GRID, stored  # not above: it takes seconds, and most methods need none

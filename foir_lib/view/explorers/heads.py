@@ -9,6 +9,7 @@ from foir_lib.errors import InputError, count
 from foir_lib.methods import head_selection
 from foir_lib.models.vit import ClsState, ViT
 from foir_lib.registry import register
+from foir_lib.retrievers.base import no_heads
 from foir_lib.retrievers.baselines import CBIR
 from foir_lib.retrievers.heads import PHS
 from foir_lib.text import markup, percent
@@ -69,7 +70,8 @@ class HeadExplorer(Inspecting):
         start = h_on if h_on <= model.n_heads else max(1, model.n_heads // 2)
         self.h_on = self.control("IntSlider", "heads kept (h_on)", self._again, tooltip=HEADS, value=int(start), min=1, max=model.n_heads)
         self.roi = self.control("Dropdown", "ROI attention", self._again, tooltip=ROI, options=head_selection.ROI_STRATEGIES)
-        strategies = {"options": head_selection.STRATEGIES, "value": STRATEGY}
+        possible = [one for one in head_selection.STRATEGIES if one != "identity" or not getattr(model, "pooled", False)]
+        strategies = {"options": possible, "value": STRATEGY}
         self.strategy = self.control("Dropdown", "other heads off", self.show, **strategies)
         self.layer = self.control("Dropdown", "block shown", self.show, options=blocks, value=last)
         self.choose = self.button("PHS chooses", self._again, disabled=True, tooltip="Forget the heads picked by hand")
@@ -85,7 +87,7 @@ class HeadExplorer(Inspecting):
 
     @classmethod
     def lacks(cls, corpus) -> str:
-        return "" if hasattr(corpus.model, "cls_state") else f"{corpus.model.name} has no attention heads: name a ViT such as mini-vit"
+        return no_heads(corpus.model)
 
     def __repr__(self):
         return f"HeadExplorer ({self.model.name}, {self.model.n_heads} heads, {self.canvas.asks or 'no prompt'})"
