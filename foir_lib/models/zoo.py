@@ -22,6 +22,7 @@ from foir_lib.models.vit import ViT
 
 MANIFEST = listing.manifest()
 MODELS: dict[str, str] = {model["name"]: model["timm"] or model["name"] for model in MANIFEST}
+READS = {model["name"]: model["reads"] for model in MANIFEST}  # what a network's vector is read out of
 SHIPPED = [model["name"] for model in MANIFEST if not model["timm"]]  # the mini models
 OF_PHOTOGRAPHS, PATIENCE = "dinov2-base", 10  # the network for one's own photographs; seconds that the hub has to answer
 TUNED = [model["name"] for model in MANIFEST if not model.get("published", True)]  # of a network of that kind, by the user's own file
@@ -48,7 +49,7 @@ def load_model(
     device, drawings = devices.choose(device), name in SHIPPED and not weights
     if name in registry.names("model"):
         return _registered(name, device=device, weights=weights, image_size=image_size)
-    is_cnn = kind_of(name, pretrained and not weights, out_index, half) is cnn.CNN
+    is_cnn = _checked(name, pretrained and not weights, out_index, half)
     if name.startswith("mini-") and pretrained:
         weights = weights or shipped.weights_path(name)
     net, key = _create(name, pretrained and not weights, image_size)
@@ -81,7 +82,10 @@ def to_fetch(name: str) -> int:
 
     Raises InputError for an unknown name, MissingError where the hub can't be reached or doesn't have them.
     """
-    if kind_of(name) is None or name in SHIPPED:
+    if name in registry.names("model"):
+        return 0
+    _checked(name)
+    if name in SHIPPED:
         return 0
     config = timm.get_pretrained_cfg(MODELS.get(name, name))
     repository, file = f"{config.hf_hub_id}{config.architecture}.{config.tag}", "model.safetensors"
@@ -104,6 +108,11 @@ def kind_of(
     """
     if name in registry.names("model"):
         return None
+    return cnn.CNN if _checked(name, published, out_index, half) else Averaged if _averages(name) else ViT
+
+
+def _checked(name, published=True, out_index=-1, half=False):
+    """True for a CNN's name, False for a ViT's, with the errors of :func:`kind_of`."""
     is_cnn = _is_cnn(name)
     if not is_cnn and (out_index != -1 or half):
         raise InputError(f"{name} is a ViT: out_index and half are for CNNs such as resnet50.")
@@ -114,14 +123,14 @@ def kind_of(
     if out_index != -1:
         with torch.device("meta"):
             cnn_weights.stage_of(_create(name, False, None)[0], name, out_index)
-    return cnn.CNN if is_cnn else Averaged if _averages(name) else ViT
+    return is_cnn
 
 
 @cache
 def _averages(name):
     """True for a ViT that averages its patch tokens; False for what isn't read at all, which is said when it is loaded."""
-    if name in SHIPPED:
-        return False
+    if name in READS:
+        return READS[name] == "average"
     with torch.device("meta"):
         net = _create(name, False, None)[0]
     return isinstance(net, networks.Net) and networks.averages(net)

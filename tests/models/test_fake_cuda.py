@@ -9,6 +9,7 @@ from types import CodeType, SimpleNamespace
 
 import numpy as np
 import pytest
+import timm
 import torch
 from fake_cuda import MISMATCH, FakeCuda, devices
 from PIL import Image
@@ -33,7 +34,7 @@ from foir_lib.methods import (
 from foir_lib.models import cnn, vit
 from foir_lib.models.cnn import CNN, Locals
 from foir_lib.models.mini import vit as mini_vit
-from foir_lib.models.taps import blocks
+from foir_lib.models.taps import blocks, trunk
 from foir_lib.models.vit import ClsState, ViT
 from foir_lib.search import clusters, knn
 from foir_lib.training import losses
@@ -64,6 +65,10 @@ def tap(model):
 
 
 VIT, MAPS = tap(ViT(mini_vit.create("mini-vit-small"), "tiny")), tap(CNN(tiny(5), "tiny"))
+SMALL = {"img_size": 128, "embed_dim": 96, "depth": 2, "num_heads": H, "num_classes": 0}
+DINOV3 = tap(ViT(timm.create_model("vit_tiny_patch16_dinov3_qkvb", **SMALL, global_pool="token"), "dinov3"))
+POOLED = tap(ViT(timm.create_model("vit_tiny_patch16_224", **SMALL, global_pool="map"), "pooled"))
+AVERAGED = tap(trunk.Averaged(timm.create_model("vit_tiny_patch16_224", **SMALL, global_pool="avg"), "averaged"))
 NO_BIAS = SimpleNamespace(out_index=-1, dim=16, net=SimpleNamespace(get_classifier=lambda: nn.Linear(16, 5, False, "cuda")))
 HALF = tap(CNN(tiny(), "tiny", half=True))
 LAYER, ATTENTION = MODE.moved(nn.Linear(16, 4)), MODE.moved(regional_attention.RegionalAttention(16, 4))
@@ -110,6 +115,7 @@ def tail(strategy):
 # name: (what is read back from the device, call)
 PATHS = {
     "ViT.tokens": ([], lambda: VIT.tokens(x(), 4)),
+    "ViT.through": ([], lambda: VIT.through(VIT.tokens(x(), 1), 1, 3)),
     "ViT.patches": ([], lambda: VIT.patches(torch.zeros(2, 3, 128, 160), 1)),
     "ViT.cls_state": ([], lambda: VIT.cls_state(x())),
     "ViT.cls_state, bias": ([False], lambda: VIT.cls_state(x(), torch.zeros(2, 64))),
@@ -125,6 +131,13 @@ PATHS = {
     "ViT.tap": ([], lambda: [*VIT.tap(VIT.tokens(x(), 2), blocks.NAMES, 2)[1].values()]),
     "ViT.tap, with gradient": ([], lambda: [*VIT.tap(VIT.tokens(x(), 3), ("attention", "mean"), rows=1, gradient=True)[0].values()]),
     "ViT.readout": ([], lambda: VIT.readout(on(2, 96))),
+    "DINOv3.cls_state, bias": ([False], lambda: DINOV3.cls_state(x(), torch.zeros(2, 64), 2)),
+    "DINOv3.patches": ([], lambda: DINOV3.patches(torch.zeros(2, 3, 128, 160), 1)),
+    "DINOv3.embed": ([], lambda: DINOV3.embed(x())),
+    "pooled.cls_state, bias": ([False], lambda: [(part := POOLED.cls_state(x(), torch.zeros(2, 64), 2)).heads, part.residual, part.attention]),
+    "pooled.embed": ([], lambda: POOLED.embed(x())),
+    "pooled.tap": ([], lambda: [*POOLED.tap(POOLED.tokens(x(), 1), ("attention", "mean"))[0].values()]),
+    "averaged.embed": ([], lambda: AVERAGED.embed(x())),
     "ClsState.from_arrays": ([], lambda: ClsState.from_arrays({"heads": np.zeros((2, 96), np.float16)}, H, "cuda").heads),
     "ClsState.to": ([], lambda: ClsState(*(torch.zeros(2, 3) for _ in range(4))).to("cuda")[:1]),
     "CNN.maps": ([], lambda: MAPS.maps(torch.zeros(2, 3, 64, 48))),
@@ -309,7 +322,7 @@ HARMLESS = {  # an index may lie on the CPU; the end of what runs on the host ca
 
 def mutants():
     """(module, line, function's path, code) for every move to a device that is left out of a function."""
-    for module in (vit, blocks, cnn, baselines, clustering, head_selection, legrad, pooling, refinement, streaming, whitening, losses, knn, clusters):
+    for module in (vit, trunk, blocks, cnn, baselines, clustering, head_selection, legrad, pooling, refinement, streaming, whitening, losses, knn, clusters):
         source = inspect.getsource(module)
         plain = dict(functions(compile(source, module.__file__, "exec")))
         for move in re.finditer(MOVES, source):

@@ -11,6 +11,7 @@ from PIL import Image
 from foir_lib import registry
 from foir_lib.bench.speed.contract import compare
 from foir_lib.methods import head_selection
+from foir_lib.models.taps import networks
 from foir_lib.models.vit import ClsState, ViT
 from foir_lib.models.zoo import load_model
 from foir_lib.prompts import Box
@@ -28,7 +29,7 @@ def cls_state(model: ViT, repeats: int, batch: int = 8) -> dict:
 
     @torch.inference_mode()
     def plain():
-        return model.net.forward_features(x)
+        return networks.embedded(model.net, x)
 
     return compare(lambda: model.cls_state(x), plain, model.device, repeats, f"batch of {batch}")
 
@@ -41,7 +42,7 @@ def many_prompts(model: ViT, repeats: int, n: int = 100) -> dict:
     def prompts():
         state = model.cls_state(x)
         roi = torch.from_numpy(np.stack([b.tokens(model.grid, SIZE) for b in boxes]))
-        state = ClsState(*(t.expand(n, *t.shape[1:]) for t in (state.attention, state.heads, state.values, state.residual)))
+        state = state[torch.zeros(n, dtype=torch.long, device=model.device)]
         return model.descriptor(state, head_selection.weights(head_selection.select(state, roi, h_on)))
 
     return compare(prompts, lambda: model.cls_state(x), model.device, repeats, f"{n} boxes")

@@ -20,7 +20,7 @@ NETWORKS = {  # kind -> (timm name, or arguments of Eva, and arguments)
     "EVA-02-CLIP B, inner norm": ("eva02_base_patch16_clip_224.merged2b", {"img_size": 48}),
     "EVA-02 L, CLIP": ("eva02_large_patch14_clip_224.merged2b", {"img_size": 28}),
     "EVA-02 S, q_bias": ("eva02_small_patch14_224", {"img_size": 42, "global_pool": "token"}),
-    "Sapiens2 B, norms of queries and keys": ("vit_base_patch16_sapiens2", {"img_size": (48, 48)}),
+    "Sapiens2 B, grouped keys, norms of queries and keys": ("vit_base_patch16_sapiens2", {"img_size": (48, 48), "num_kv_heads": (12, 4)}),
     "RoPE-ViT, mixed": ("vit_small_patch16_rope_mixed_224", {"img_size": 48}),
     "PE-core B": ("vit_pe_core_base_patch16_224.fb", {"img_size": 48}),
     "PE-core T, eight heads on three": ("vit_pe_core_tiny_patch16_384.fb", {"img_size": 48}),
@@ -29,7 +29,7 @@ NETWORKS = {  # kind -> (timm name, or arguments of Eva, and arguments)
     "RADIO B": ("vit_base_patch16_radio_v3.c_radio", {"img_size": 48}),
     "TIPSv2 B": ("vit_base_patch14_reg1_tipsv2.webli", {"img_size": 42}),
     "inner norm, gate": ("vit_tiny_patch16_224", {"img_size": 48, "scale_attn_norm": True}),
-    "grouped keys, gate, post-norm none": (
+    "grouped keys, inner norm, gate": (
         {"attn_type": "rope", "qkv_fused": False, "num_kv_heads": 2, "qk_norm": True, "scale_attn_inner": True, "init_values": 0.1}, {},
     ),
     "post-norm": ({"use_post_norm": True, "swiglu_mlp": True, "scale_mlp": True}, {}),

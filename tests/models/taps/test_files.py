@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from foir_lib import load_model
+from foir_lib.bench.speed import heads
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.models import zoo
 from foir_lib.models.taps import networks
@@ -102,8 +103,11 @@ def test_what_averages_has_no_heads():
 def test_an_adapter_learns_changes_and_merges(name):
     """One bias of query, key and value apart from the layer, three layers, or one: an adapter is in the way of each."""
     torch.manual_seed(0)
-    net, x = timm.create_model(name, img_size=32 if "16" in name[:20] else 28, depth=2).eval(), None
-    x = torch.randn(2, 3, *net.patch_embed.img_size)
+    side = 28 if "patch14" in name else 32
+    net, x = timm.create_model(name, img_size=side, depth=2).eval(), torch.randn(2, 3, side, side)
+    for p in net.parameters():
+        if p.ndim == 1:  # among them LayerScale, which would hide the adapter
+            torch.nn.init.normal_(p, 0.5, 0.3)
     with torch.no_grad():
         before = networks.embedded(net, x)
         adapted = lora.adapt(net, 2, 4, 0.0).eval()
@@ -134,3 +138,27 @@ def test_states_cost_no_more_products_than_the_plain_forward(name):
             one()
         counted.append(counter.get_total_flops())
     assert 0 < counted[0] <= counted[1]
+
+
+@pytest.mark.claims
+@pytest.mark.parametrize("name", ["dinov3-small", "lingbot-small", "siglip2-base", "eva02-clip-base", "pe-core-base"])
+def test_states_take_no_longer_than_the_plain_forward(name):
+    measured = heads.cls_state(load_model(name, pretrained=False, device="cpu"), 7, 4)
+    print(f"{name}: {measured['ratio']:.3f} of {measured['b_ms']:.0f} ms")
+    assert measured["ratio"] <= 1.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dinov3-small", "siglip2-base", "eva02-clip-base", "pe-core-base", "radio-v3-base", "tipsv2-base"])
+def test_a_whole_network_gives_timms_vectors(name):
+    """All blocks, at 224 pixels, in single precision."""
+    torch.manual_seed(0)
+    model = load_model(name, pretrained=False, device="cpu")
+    for p in model.net.parameters():
+        if p.ndim == 1:
+            torch.nn.init.normal_(p, 0.5, 0.3)
+    x = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        expected = networks.embedded(model.net, x)
+    torch.testing.assert_close(model.embed(x, unit=False), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    assert model.cls_state(x).attention.shape == (1, model.n_heads, model.grid[0] * model.grid[1])
