@@ -41,7 +41,8 @@ def any_size(net: Net, grid: tuple[int, int]) -> Net:
     net._modules, net.dynamic_img_size = {**net._modules, "patch_embed": embed}, True
     if getattr(net, "rope", None) is not None:
         net._modules["rope"] = copy.deepcopy(net.rope)  # it may hold the rotations of its own grid alone
-        net.rope.update_feat_shape(list(grid))
+        if hasattr(net.rope, "update_feat_shape"):
+            net.rope.update_feat_shape(list(grid))
     return net
 
 
