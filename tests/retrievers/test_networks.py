@@ -30,7 +30,7 @@ PLAIN = ["CBIR", "Mask", "Crop"]
 
 def _eva(**options):
     net = Eva(**SMALL, use_rot_pos_emb=True, norm_layer=partial(LayerNorm, eps=1e-5), **options)
-    net.pretrained_cfg = {}
+    net.pretrained_cfg = {"tag": "random"}
     return net
 
 

@@ -57,7 +57,7 @@ def created(kind):
     if isinstance(name, dict):
         small = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "num_heads": 6, "num_classes": 0, "global_pool": "token", "use_rot_pos_emb": True}
         net = Eva(depth=2, norm_layer=partial(LayerNorm, eps=1e-5), **small, **name)
-        net.pretrained_cfg = {}
+        net.pretrained_cfg = {"tag": "random"}
     else:
         net = timm.create_model(name, depth=2, **options)
     if "gate" in kind:  # timm has the layer, and no name of it yet
