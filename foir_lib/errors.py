@@ -1,10 +1,12 @@
 """Errors a user can act on: one sentence that names the thing, the value and the remedy."""
 
 import difflib
+import importlib
 import math
 import numbers
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 BEGIN, END = 1000, 500  # letters of a sentence that stay when something in it is longer than any name
 
@@ -75,3 +77,12 @@ def unknown(what: str, name, known) -> InputError:
     close = difflib.get_close_matches(str(name), known, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? Known" if close else "known"
     return InputError(f"There is no {what} {name!r}: {hint} are {', '.join(known)}.")
+
+
+def library(name: str, use: str) -> ModuleType:
+    """A library of the extra "scale", imported when it is first used. Raises MissingError that says for which ``use`` it must be installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        wanted = "pymilvus milvus-lite" if name == "pymilvus" else name
+        raise MissingError(f"{use} needs {name}: pip install {wanted}.") from error

@@ -47,8 +47,7 @@ class ByContent(Readable):
         owner, row = self.places[rows].T
         for file in np.unique(owner):
             at = np.flatnonzero(owner == file)
-            low, high = row[at].min(), row[at].max() + 1
-            out[at] = rows_of(self.files[file], name, low, high)[row[at] - low]
+            out[at] = rows_of(self.files[file], name, row[at])
         return out
 
 

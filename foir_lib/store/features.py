@@ -56,8 +56,7 @@ class Features(Readable):
         for index in np.unique(owner):
             start, stop = index * self.shard, min((index + 1) * self.shard, self.n)
             at = np.flatnonzero(owner == index)
-            low, high = rows[at].min() - start, rows[at].max() - start + 1
-            out[at] = rows_of(shards.path(self.folder, start, stop), name, low, high)[rows[at] - start - low]
+            out[at] = rows_of(shards.path(self.folder, start, stop), name, rows[at] - start)
         return out
 
 
@@ -76,18 +75,20 @@ def positions(rows, n: int) -> np.ndarray:
     return rows.astype(np.int64)
 
 
-def rows_of(path: Path, name: str, low: int, high: int) -> np.ndarray:
-    """Rows ``low`` to ``high`` of an array of a shard. Raises IntegrityError for one that has gone."""
+def rows_of(path: Path, name: str, rows: np.ndarray) -> np.ndarray:
+    """Rows (m,) of an array of a shard, of which no others are read from the disk. Raises IntegrityError for a shard that has gone."""
     try:
-        return _opened(path, path.stat().st_mtime_ns).get_slice(name)[int(low) : int(high)]
+        array = _mapped(path, path.stat().st_mtime_ns, name)
     except (OSError, SafetensorError) as error:
         raise IntegrityError(f"Shard {path} has gone or was damaged ({error}): build it again.") from error
+    low, n = rows[0], len(rows)
+    return array[low : low + n] if (np.diff(rows) == 1).all() else array[rows]
 
 
-@lru_cache(64)
-def _opened(path, time):
-    """A shard, open while its file stays as it was at ``time``: rows are read one by one, opening costs more than that."""
-    return safe_open(path, framework="np")
+@lru_cache(256)
+def _mapped(path, time, name):
+    """An array of a shard, mapped into memory while its file stays as it was at ``time``: rows are read one by one, opening costs more than that."""
+    return safe_open(path, framework="pt").get_tensor(name).numpy()
 
 
 def build(key, n, make, root=None, shard=1024, progress=True, label=""):
