@@ -59,7 +59,8 @@ class VectorDatabase:
         self.vectors, self.uri, self.collection, self.timeout = vectors, _address(uri), collection, timeout
         self.note = Note(network, key, vectors.name, vectors.dimension)
         self._milvus = library("pymilvus", "A vector database")
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs what it raises, with its traceback
+        for name in ("pymilvus", "grpc._server"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # they log what is raised, with its traceback
         self._images = _ids([(image,) for image in vectors.table["image"]])
         self._order = np.argsort(self._images)
         if (np.diff(self._images[self._order]) == 0).any():
@@ -91,7 +92,7 @@ class VectorDatabase:
                     written += self._upsert(at, x[at - start], owner[at], table)
                     bar.update(len(at))
         if len(self) != len(owner):
-            self.delete(np.setdiff1d(self._loaded(), self._row_ids(np.arange(len(owner)))))
+            self.delete(np.setdiff1d(self.ids(), self._row_ids(np.arange(len(owner)))))
         return written
 
     def delete(self, ids: np.ndarray) -> None:
@@ -152,8 +153,8 @@ class VectorDatabase:
                 self.client.upsert(self.collection, rows)
         return len(rows)
 
-    def _loaded(self) -> np.ndarray:
-        """Ids of all rows."""
+    def ids(self) -> np.ndarray:
+        """Ids of all rows that are loaded, in any order."""
         ids = []
         with self._asking():
             walk = self.client.query_iterator(self.collection, batch_size=BATCH, filter="", output_fields=["id"])

@@ -7,7 +7,7 @@ import tiny
 
 from foir_lib import registry
 from foir_lib.errors import InputError
-from foir_lib.search import candidates
+from foir_lib.search import candidates, faiss_index
 from foir_lib.search.candidates import Exact, Vectors
 from foir_lib.store import by_content, features
 from foir_lib.store.arrays import Arrays
@@ -109,3 +109,22 @@ def test_rows_of_a_shard_are_read_as_they_are_asked_for(tmp_path):
             for one in (kept, named):
                 np.testing.assert_array_equal(one.read(name, rows), x[np.asarray(rows, int) if isinstance(rows, list) else rows])
                 assert one.read(name, rows).dtype == x.dtype
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "HNSW8"])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_faiss_index_that_looks_everywhere_gives_the_candidates_of_comparing_all(several, factory, tmp_path):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(90, 3, 6) if several else (90, 6)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    table = pd.DataFrame({"image": [f"{i % 2}/{i}" for i in range(90)], "label": [()] * 90, "split": "both", "width": 1, "height": 1})
+    vectors = Vectors(Arrays({"clusters": x, "count": 1 + np.arange(90) % 3} if several else {"descriptor": x}), "clusters" if several else "descriptor", table)
+    engines = faiss_index.build(vectors, tmp_path / "a.faiss", factory), faiss_index.open_index(vectors, tmp_path / "a.faiss")
+    queries = rng.normal(size=(5, 6)).astype(np.float32)
+    for engine in engines:
+        assert engine.index.ntotal == len(vectors.owner)
+        for where in (None, {"image": "1/"}):
+            found, exact = (candidates.candidates(one, queries, 20, where) for one in (engine, Exact(vectors)))
+            if factory != "HNSW8":
+                assert [one.tolist() for one in found] == [one.tolist() for one in exact]
+            assert all(len(one) == 20 and len(np.intersect1d(one, other)) >= 16 for one, other in zip(found, exact))
