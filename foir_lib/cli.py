@@ -1,4 +1,4 @@
-"""``foir data|cache|models|tables|reproduce|demo|bench``: the workbook from a terminal."""
+"""``foir data|cache|index|models|tables|reproduce|demo|bench``: the workbook from a terminal."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ import typer
 
 from foir_lib import text
 from foir_lib.errors import FoirError
-from foir_lib.view import commands
+from foir_lib.view.commands import demo, index
 
 app = typer.Typer(
     help="Focus-oriented image retrieval: data, models, every table of the papers, measurements.",
@@ -19,7 +19,8 @@ data = typer.Typer(help="Data sets: what there is, getting it, verifying it.", n
 app.add_typer(data, name="data")
 cache = typer.Typer(help="What is computed once and stored: features, small files, mini worlds.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
-app.command(context_settings=commands.VOILA)(commands.demo)
+app.add_typer(index.app, name="index")
+app.command(context_settings=demo.VOILA)(demo.demo)
 
 Text = str | None
 Root = Annotated[Text, typer.Option(help="Folder of the data set; default: FOIR_DATA/NAME.")]

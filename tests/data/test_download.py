@@ -225,7 +225,7 @@ def own_sets():
     return [name for name in registry.names("set") if registry.lookup("set", name).__module__.startswith("foir_lib.")]
 
 
-ANYBODYS = {"folder", "classes"}  # folders of somebody's own pictures
+ANYBODYS = {"folder", "classes", "index"}  # folders of somebody's own pictures
 
 
 def test_every_set_that_can_be_loaded_has_a_manifest():
