@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from foir_lib.data.opening import opened
+from foir_lib.data.opening import manifest, opened
 from foir_lib.data.readers import reading
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError, IntegrityError, MissingError, parsing
@@ -47,8 +47,9 @@ def pictures(content: dict) -> RetrievalSet:
     What begins as one of "removed" is left out. Labels, prompts and settings are those that the places have.
     """
     parts = [_named(opened("set", content["set"], root or None, {}), name) for name, root in content["places"].items()]
+    settings = manifest(content["set"]).get("settings", {}) | parts[0].settings
     if len(parts) == 1 and not content["removed"]:
-        return replace(parts[0], name="index")
+        return replace(parts[0], name="index", settings=settings)
     images, objects = (pd.concat([getattr(part, table) for part in parts], ignore_index=True) for table in ("images", "objects"))
     stays = ~images["image_id"].astype(str).map(lambda name: any(within(name, one) for one in content["removed"])).to_numpy(bool)
     if not (stays & (images["split"] != "query").to_numpy()).any():
@@ -57,7 +58,7 @@ def pictures(content: dict) -> RetrievalSet:
     objects = objects[objects["image_id"].isin(images["image_id"])]
     if not objects["image_id"].isin(images["image_id"][images["split"] != "database"]).any():
         objects = objects[:0]  # labels that nobody asks for
-    return replace(reading.make_set("index", images, objects), settings=parts[0].settings)
+    return replace(reading.make_set("index", images, objects), settings=settings)
 
 
 def within(name: str, place: str) -> bool:

@@ -1,6 +1,6 @@
 """Features that aren't files of their own: arrays in memory, and some rows of other Features. Read as those are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -79,6 +79,26 @@ class Joined(Readable):
         """Rows of one array, as :meth:`foir_lib.store.features.Features.read`."""
         self.check(name)
         return self._of_name[name].read(name, rows)
+
+
+class Stacked(Readable):
+    """Features of several lists of items, read as those of one list. Raises InputError where they hold different arrays."""
+
+    def __init__(self, parts: Sequence[Readable]):
+        self.parts, self.layout, self.starts = tuple(parts), parts[0].layout, np.cumsum([0, *map(len, parts)])
+        self.n = int(self.starts[-1])
+        for part in parts:
+            if part.layout != self.layout:
+                raise InputError(f"Features of {part.layout} can't follow those of {self.layout}: describe all by one method.")
+
+    def read(self, name: str, rows=None) -> np.ndarray:
+        """Rows of one array, as :meth:`foir_lib.store.features.Features.read`."""
+        self.check(name)
+        rows = np.arange(self.n)[slice(None) if rows is None else rows]
+        out, owner = np.empty((len(rows), *self.layout[name][1]), self.layout[name][0]), np.searchsorted(self.starts, rows, side="right") - 1
+        for part in np.unique(owner):
+            out[owner == part] = self.parts[part].read(name, rows[owner == part] - self.starts[part])
+        return out
 
 
 def replaced(features, **arrays: np.ndarray) -> Arrays:

@@ -16,7 +16,7 @@ from foir_lib.retrievers.indexed.stages import Stages
 
 SAMPLES, MODEL, QUIET = manifest_root() / "samples" / "grocery", "mini-vit-small", {"device": "cpu", "progress": False}
 BOX = Box(20, 20, 200, 180)
-pytestmark = pytest.mark.filterwarnings("ignore:Index")
+pytestmark = [pytest.mark.filterwarnings("ignore:Index"), pytest.mark.filterwarnings("ignore:Set index")]
 
 
 @pytest.fixture(scope="module")
