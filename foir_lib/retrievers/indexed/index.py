@@ -28,6 +28,7 @@ from foir_lib.models.zoo import load_model
 from foir_lib.prompts import Prompt
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.corpus import Corpus
+from foir_lib.retrievers.indexed import stages
 from foir_lib.retrievers.indexed.stages import ENGINES, Stages
 from foir_lib.search.candidates import Where
 
@@ -157,8 +158,9 @@ def _check_same(folder, there, wanted):
 
 
 def _opened(folder: Path, content: Mapping, device: str, progress: bool) -> Index:
+    stages.check(retriever := registry.parse("retriever", content["method"]))
     model = load_model(content["model"]["name"], weights=content["model"]["weights"] or None, device=device)
-    corpus, retriever = Corpus(_pictures(folder, content), model, cache=folder / "features", progress=progress), registry.parse("retriever", content["method"])
+    corpus = Corpus(_pictures(folder, content), model, cache=folder / "features", progress=progress)
     if missing := retriever.lacks(corpus):
         raise InputError(f"{retriever} can't be had on these pictures: {missing}.")
     return Index(folder, dict(content), corpus, retriever)

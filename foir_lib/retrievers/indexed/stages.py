@@ -12,21 +12,22 @@ from foir_lib.retrievers.corpus import Corpus
 from foir_lib.search import candidates, faiss_index
 from foir_lib.search.candidates import Exact, Source, Vectors, Where
 from foir_lib.search.vector_db import VectorDatabase
+from foir_lib.store.arrays import Readable
 
 ENGINES = ("exact", "faiss", "milvus")
 COLLECTION = "pictures"
 
 
-def arrays_of(retriever: Retriever, database) -> tuple[str, str]:
-    """The array of a query and that of the described database whose nearest are candidates: clusters, where pictures have some.
-
-    Raises InputError for a method whose results have no vectors.
-    """
-    if "clusters" in database.layout and "global" in database.layout:
-        return "global", "clusters"
-    if retriever.vector is None or retriever.vector not in database.layout:
+def check(retriever: Retriever) -> None:
+    """Raises InputError for a method whose results have no vectors that candidates could be chosen by."""
+    if retriever.vector is None:
         raise InputError(f"{retriever} can't be searched in two stages, its pictures have no vectors to choose by: use CBIR, PHS, CA or MaO.")
-    return retriever.vector, retriever.vector
+
+
+def arrays_of(retriever: Retriever, database: Readable) -> tuple[str, str]:
+    """The array of a query and that of the described database whose nearest are candidates: clusters, where the method scores those."""
+    check(retriever)
+    return retriever.vector, "clusters" if hasattr(retriever, "equation") else retriever.vector
 
 
 class Stages:
