@@ -117,12 +117,25 @@ def test_commands_parse(line, monkeypatch, tmp_path):
     monkeypatch.setattr("foir_lib.view.everywhere.opened", lambda *_: SimpleNamespace(database=()))
     monkeypatch.setattr("foir_lib.view.everywhere.cut", lambda *a: asked.append(a) or ("instances.json", 0))
     monkeypatch.setattr("foir_lib.view.own.demo", lambda *given: asked.append(given))
+    for name in ("build", "add", "remove", "open_index"):
+        monkeypatch.setattr(f"foir_lib.retrievers.indexed.index.{name}", lambda *given, **_: asked.append(given) or _Index())
+    monkeypatch.setattr("foir_lib.images.open_image", lambda path: SimpleNamespace(size=(640, 480)))
     if len(words) == 2 and words[1] in get_command(cli.app).commands:  # named in the text, without arguments
         words.append("--help")
     with pytest.raises(SystemExit) as ended:
         cli.main(words[1:])
     assert not ended.value.code, line
     assert asked or words[1] in ("models", "cache") or words[-1] in ("list", "--help"), line
+
+
+class _Index(list):
+    """An index of nothing."""
+
+    folder, retriever = "index", "PHS"
+    note = {"set": "mini-focus", "model": {"name": "mini-vit", "weights": ""}, "method": "PHS", "engine": {"engine": "exact"}}
+
+    def search(self, *_):
+        return download.pd.DataFrame({"place": [1], "score": [1.0], "image": ["a"], "path": ["a"], "label": [""]})
 
 
 def _verified():
