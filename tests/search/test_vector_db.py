@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foir_lib import errors
 from foir_lib.errors import InputError, IntegrityError, MissingError
 from foir_lib.search import candidates, vector_db
 from foir_lib.search.candidates import Exact, Vectors
@@ -126,8 +125,6 @@ def test_what_cannot_be_is_one_sentence(opened, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pymilvus", None)
     with pytest.raises(MissingError, match="A vector database needs pymilvus: pip install pymilvus milvus-lite"):
         opened(world())
-    with pytest.raises(MissingError, match="needs nothing_like_it: pip install nothing_like_it"):
-        errors.library("nothing_like_it", "A test")
 
 
 def test_a_filter_in_the_words_of_the_database():
