@@ -78,16 +78,23 @@ def positions(rows, n: int) -> np.ndarray:
 def rows_of(path: Path, name: str, rows: np.ndarray) -> np.ndarray:
     """Rows (m,) of an array of a shard, of which no others are read from the disk. Raises IntegrityError for a shard that has gone."""
     try:
-        array = _mapped(path, path.stat().st_mtime_ns, name)
+        time = path.stat().st_mtime_ns
+        if (np.diff(rows) == 1).all():
+            return _opened(path, time).get_slice(name)[int(rows[0]) : int(rows[-1]) + 1]
+        return _mapped(path, time, name)[rows]
     except (OSError, SafetensorError) as error:
         raise IntegrityError(f"Shard {path} has gone or was damaged ({error}): build it again.") from error
-    low, n = rows[0], len(rows)
-    return array[low : low + n] if (np.diff(rows) == 1).all() else array[rows]
 
 
-@lru_cache(256)
+@lru_cache(64)
+def _opened(path, time):
+    """A shard, open while its file stays as it was at ``time``: rows are read one by one, opening costs more than that."""
+    return safe_open(path, framework="np")
+
+
+@lru_cache(64)
 def _mapped(path, time, name):
-    """An array of a shard, mapped into memory while its file stays as it was at ``time``: rows are read one by one, opening costs more than that."""
+    """An array of a shard, mapped into memory as long: of rows here and there only their pages are read."""
     return safe_open(path, framework="pt").get_tensor(name).numpy()
 
 

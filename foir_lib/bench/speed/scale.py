@@ -60,6 +60,7 @@ class World:
         rows = np.sort(np.argsort(turn, kind="stable")[:n_queries])
         self.queries, self.units = Rows(first.described(self.retriever, first.queries()), rows), units[rows]
         self.of_query, self.of_database = arrays_of(self.retriever, self.database)
+        self.corpus.progress = False  # a bar for each query would be too many
 
     def score(self, query: Readable, database: Readable, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Exact scores by the method."""

@@ -71,3 +71,13 @@ def test_recall_of_two_stages_at_a_hundred_thousand(method, record_property):
     for row in scale.recall(method, 100_000):
         record_property("recall", f"{method}, {row['candidates']} candidates: {row['recall']:.3f} [{row['low']:.3f}, {row['high']:.3f}]")
         assert row["queries"] == 100 and 0 <= row["low"] <= row["recall"] <= row["high"] <= 1
+
+
+@pytest.mark.claims
+@pytest.mark.parametrize("method", ["PHS(query_db=True)", "CA", "MaO"])
+def test_what_two_stages_cost_at_a_million(method, record_property):
+    one = scale.cost(method)
+    for stage in one["stages"]:
+        record_property("cost", f"{method}, {stage['candidates']} candidates: {stage['ms_candidates']:.0f} + {stage['ms_scores']:.0f} ms a query, all: {one['ms_scan']:.0f} ms")
+    record_property("size", f"{method}: {one['bytes_states']:.0f} + {one['bytes_index']:.0f} bytes a picture, {one['peak_bytes'] / 1e9:.1f} GB of memory at most")
+    assert one["pictures"] == 1_000_000 and one["bytes_index"] < 2 * one["bytes_states"]
