@@ -1,41 +1,32 @@
-"""What two-stage search keeps and costs: recall against the exhaustive scan on drawn pictures, and the cost at a million.
+"""What two-stage search keeps: recall against the exhaustive scan on drawn pictures.
 
-``python -m foir_lib.bench.speed.scale recall|cost METHOD N OUT.json``. Pictures are drawn and described once, piece by piece, and stay in
-the cache: a run that was stopped goes on. The million are the described states again and again, each with small noise: what they take is
-told, never what is found among them.
+``python -m foir_lib.bench.speed.scale METHOD N OUT.json``. Pictures are drawn and described once, piece by piece, and stay in
+the cache: a run that was stopped goes on.
 """
 
 import json
-import resource
 import sys
-import time
 from collections.abc import Sequence
-from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
 from foir_lib import registry
-from foir_lib.bench.speed import contract
 from foir_lib.data import load_set
 from foir_lib.draws import DRAWS, LEVELS, weights
 from foir_lib.errors import InputError, count
-from foir_lib.files import as_path, atomic_write, cache_root, try_place
+from foir_lib.files import atomic_write, try_place
 from foir_lib.models.zoo import load_model
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.indexed.stages import arrays_of
 from foir_lib.retrievers.parts import Pictures
-from foir_lib.search import candidates, faiss_index
+from foir_lib.search import candidates
 from foir_lib.search.candidates import Exact, Vectors
-from foir_lib.store import features
 from foir_lib.store.arrays import Readable, Rows, Stacked
 
 WORLDS = {"PHS": ("mini-focus", "mini-vit", "n_query"), "CA": ("mini-landmarks", "mini-cnn", "n_queries"), "MaO": ("mini-needles", "mini-vit", "n_queries")}
 PIECE = 2000  # pictures drawn at a time, each piece from a seed of its own
 DEPTHS, TOP = (1000, 10_000), 10
-NOISE = 0.02  # of the length of a row
-SHARD = 10_000
 
 
 class World:
@@ -91,61 +82,13 @@ def interval(values: np.ndarray, units: np.ndarray) -> tuple[float, float]:
     return tuple(float(bound) for bound in np.percentile(means, LEVELS))
 
 
-def cost(
-    method: str, n: int = 1_000_000, depths: Sequence[int] = DEPTHS, n_queries: int = 20, folder: str | PathLike | None = None, n_drawn: int = PIECE,
-    factory: str = "", **world,
-) -> dict:  # fmt: skip
-    """What ``n`` pictures cost: seconds to build the index, bytes a picture of states and index, milliseconds a query of both stages for each
-    number of candidates and of one exhaustive scan, and the process's peak memory in bytes. ``factory``: of the faiss index, by default
-    an inverted file of 4 sqrt(n) lists in half precision. States and index stay in ``folder`` (the cache's)."""
-    drawn = World(method, n_drawn, n_queries, **world)
-    folder = as_path(folder or cache_root() / "scale")
-    stored = copies(drawn, n, folder)
-    factory = factory or f"IVF{max(1, int(4 * n**0.5))},SQfp16"
-    path = folder / f"{stored.folder.name}-{''.join(letter if letter.isalnum() else '-' for letter in factory)}.faiss"
-    start, there = time.perf_counter(), path.is_file()
-    source = faiss_index.open_index(Vectors(stored, drawn.of_database), path, factory)
-    built, vectors = time.perf_counter() - start, drawn.queries.read(drawn.of_query)
-    timed = []
-    for m in depths:
-        rows, first = _ms(lambda m=m: [candidates.candidates(source, one[None], m)[0] for one in vectors], len(vectors))
-        _, second = _ms(lambda rows=rows: [_rescored(drawn, stored, q, one) for q, one in enumerate(rows)], len(vectors))
-        timed.append({"candidates": m, "ms_candidates": first, "ms_scores": second})
-    _, scan = _ms(lambda: drawn.score(Rows(drawn.queries, np.array([0])), stored, TOP), 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
-    return {
-        "method": method, "pictures": n, "queries": len(vectors), "device": contract.device_name(drawn.corpus.model.device), "factory": factory,
-        "bytes_states": sum(file.stat().st_size for file in stored.folder.glob("*.safetensors")) / n, "bytes_index": path.stat().st_size / n,
-        "s_index": None if there else built, "ms_scan": scan, "stages": timed, "peak_bytes": peak,
-    }  # fmt: skip
-
-
-def copies(world: World, n: int, folder: Path) -> features.Features:
-    """``n`` pictures on disk in half precision: those of a world again and again, each row with noise of a length of its own, by shards."""
-    base, named = world.database, {"descriptor", "heads", "residual", "values", "clusters", "count", "global"}
-    names, size = [name for name in base.names if name in named], len(base)
-
-    def make(start, stop):
-        rng, rows, arrays = np.random.default_rng(start), np.arange(start, stop) % size, {}
-        for name in names:
-            x = base.read(name, rows)
-            if x.dtype.kind == "f":
-                lengths = np.linalg.norm(x.astype(np.float32), axis=-1, keepdims=True)
-                x = (x + NOISE * lengths / x.shape[-1] ** 0.5 * rng.standard_normal(x.shape, np.float32)).astype(np.float16)
-            arrays[name] = x
-        return arrays
-
-    key = {"what": "copies with noise", "method": str(world.retriever), "model": world.corpus.model.key, "set": world.corpus.set.fingerprint, "noise": NOISE}
-    return features.build(key | {"drawn": size}, n, make, root=folder, shard=SHARD, label=f"{n} copies for {world.retriever.name}")
-
-
 def main(arguments: Sequence[str]) -> list[dict]:
-    """``recall`` or ``cost`` of a method with ``n`` pictures, written as JSON."""
-    if len(arguments) != 4 or arguments[0] not in ("recall", "cost") or not arguments[2].isdigit():
-        raise InputError("Write: python -m foir_lib.bench.speed.scale recall|cost METHOD N OUT.json.")
-    what, method, n, out = arguments
+    """:func:`recall` of a method with ``n`` pictures, written as JSON."""
+    if len(arguments) != 3 or not arguments[1].isdigit():
+        raise InputError("Write: python -m foir_lib.bench.speed.scale METHOD N OUT.json.")
+    method, n, out = arguments
     out = try_place(out)
-    results = recall(method, int(n)) if what == "recall" else [cost(method, int(n))]
+    results = recall(method, int(n))
     atomic_write(out, json.dumps(results, indent=1, allow_nan=False))
     return results
 
@@ -155,17 +98,6 @@ def _part(corpus, drawn, number):
     table = drawn.database
     ids = table["image_id"].to_numpy()
     return Pictures(corpus, f"piece {number}", len(ids), lambda row: drawn.open(ids[row]), drawn.fingerprint, table[["width", "height"]].to_numpy())
-
-
-def _rescored(world, stored, q, rows):
-    return candidates.rescored(world.score, Rows(world.queries, np.array([q])), stored, [rows], TOP)
-
-
-def _ms(work, n):
-    """What ``work`` returns after a warm-up, and milliseconds for each of ``n``."""
-    work()
-    start = time.perf_counter()
-    return work(), 1000 * (time.perf_counter() - start) / n
 
 
 if __name__ == "__main__":
