@@ -1,19 +1,27 @@
 """Work on several items at a time, its results in the order of the items."""
 
+import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock, local
 from typing import TypeVar
 
-import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
+_here, _lock, _limits = local(), Lock(), []
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ahead(pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], n: int) -> Iterator[Result]:
-    """``function(item)`` of each item in order, computed by a pool of threads at most ``n`` items ahead."""
+    """``function(item)`` of each item in order, computed by a pool at most ``n`` items ahead."""
     ready = deque()
     for item in items:
         ready.append(pool.submit(function, item))
@@ -23,26 +31,40 @@ def ahead(pool: Executor, function: Callable[[Item], Result], items: Iterable[It
         yield ready.popleft().result()
 
 
-def batched(part, describe, start: int, stop: int) -> dict[str, np.ndarray]:
-    """What :func:`batches` gives of the rows from ``start`` to ``stop``, as one dict of float32 arrays."""
-    dicts = list(batches(part, describe, range(start, stop)))
-    return {name: np.concatenate([one[name] for one in dicts]) for name in dicts[0]}
+@contextmanager
+def single(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of ``workers`` threads in which networks and arrays use one thread each: faster than all threads on one small batch.
 
-
-def batches(part, describe, rows: Sequence[int]) -> Iterator[dict[str, np.ndarray]]:
-    """What ``describe(rows)``, dicts of tensors of rows one after another, gives of a part's batches: a dict of float32 arrays of each.
-
-    On a CPU ``workers`` batches at a time, one thread each: faster than all threads on one small batch.
+    What it hasn't begun when it is left isn't begun any more.
     """
-    corpus = part.corpus
-    parts = [rows[low : low + corpus.batch_size] for low in range(0, len(rows), corpus.batch_size)]
+    with one_thread():
+        pool = ThreadPoolExecutor(workers, initializer=alone)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-    def arrays(rows):
-        dicts = [{name: tensor.float().cpu().numpy() for name, tensor in tensors.items()} for tensors in describe(rows)]
-        return {name: np.concatenate([one[name] for one in dicts]) for name in dicts[0]}
 
-    if corpus.workers == 1 or len(parts) == 1 or torch.device(corpus.model.device).type != "cpu":
-        yield from map(arrays, parts)
-    else:
-        with threadpool_limits(1), ThreadPoolExecutor(corpus.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from ahead(pool, arrays, parts, corpus.workers)
+def alone() -> None:
+    """This thread's networks use no other threads from now on."""
+    torch.set_num_threads(1)
+    _here.alone = True
+
+
+def is_alone() -> bool:
+    """Whether this is a thread beside others that work as it does, so that it starts none of its own."""
+    return getattr(_here, "alone", False)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Libraries of arrays use one thread each until the last of those who are inside has left."""
+    with _lock:
+        _limits.append(_limits[0] if _limits else threadpool_limits(1))
+    try:
+        yield
+    finally:
+        with _lock:
+            limits = _limits.pop()
+            if not _limits:
+                limits.restore_original_limits()

@@ -38,11 +38,11 @@ class _Plain(Retriever):
 @once
 def embedded(pictures):
     """"descriptor" (n, d), unit length, of a model that has no more than ``embed(x)``."""
-    return pictures.alone("embedding", _embed(pictures, lambda row: pictures.corpus.model.preprocess(pictures.open(row))))
+    return pictures.alone("embedding", _embed(pictures))
 
 
-def _embed(part, load):
-    """What describes pictures ``load(m)``: the model's own ``embed``, else GeM of its map, whitened."""
+def _embed(part, load=None):
+    """What describes pictures, or what ``load(m)`` gives of each: the model's own ``embed``, else GeM of its map, whitened."""
     model = part.corpus.model
 
     @torch.inference_mode()

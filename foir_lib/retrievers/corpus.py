@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections import OrderedDict
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,11 @@ from foir_lib.data.readers.pictures import sizes as measured
 from foir_lib.errors import InputError, count
 from foir_lib.images import open_image, rgb
 from foir_lib.methods.noise import NOISE_PIXELS
+from foir_lib.retrievers.extraction.reading import Opened
 from foir_lib.retrievers.parts import Pictures, Prompted, View
 from foir_lib.retrievers.prompting import prompts_of
 from foir_lib.store.arrays import Rows
+from foir_lib.threads import cores
 
 N_TRAINING = 50_000
 LIVE = 4  # pictures under the mouse whose features stay in memory
@@ -29,21 +31,28 @@ class Corpus:
     learned from (None: those that the set's settings name, if any), ``n_training`` of them (0: the settings' number, else
     50,000). ``attention``: RegionalAttention networks; ``detector``: path of weights of torchvision's fasterrcnn_resnet50_fpn.
     ``noise_pixels``: m of supplement A3 (0: the settings', else the paper's 40). ``batch_size`` pictures are in memory at
-    once and as many are read ahead, by ``workers`` threads; ``cache``: root of the feature store. Raises InputError for
-    numbers that can't be.
+    once and as many are read ahead, by ``workers`` threads (None: as many as cores); ``fits``: of which a GPU's memory held at
+    once, where it was too small for all. ``cache``: root of the feature store; ``engine``: who computes what isn't there, this
+    process unless given, see :mod:`foir_lib.store.engines`. Raises InputError for numbers that can't be.
     """
 
     def __init__(
         self, retrieval_set, model, seed: int = 0, training=None, n_training: int = 0, attention=(), detector=None,
-        batch_size: int = 32, workers: int = 2, cache=None, progress: bool = True, noise_pixels: int = 0,
+        batch_size: int = 32, workers: int | None = None, cache=None, progress: bool = True, noise_pixels: int = 0, engine=None,
     ):  # fmt: skip
+        workers = cores() if workers is None else workers
         count(seed, "seed", 0), count(batch_size, "batch_size"), count(workers, "workers"), count(n_training, "n_training", 0)
         self.set, self.model, self.seed, self.detector = retrieval_set, model, seed, detector
         self.batch_size, self.workers, self.cache, self.progress = batch_size, workers, cache, progress
+        self.engine, self.fits = engine, None
         self.noise_pixels = noise_pixels or self.setting("noise_pixels", NOISE_PIXELS)
         self.attention = {net.context: net.to(model.device) for net in attention}
         self._training, self._n_training = training, n_training or self.setting("n_training", N_TRAINING)
         self._learned, self._questions, self._live = {}, {}, OrderedDict()
+
+    def __getstate__(self):
+        """What another process needs: nothing that was learned, nobody's engine."""
+        return self.__dict__ | {"_learned": {}, "_questions": {}, "_live": OrderedDict(), "engine": None, "progress": False}
 
     def setting(self, name: str, default):
         """A number that belongs to the data, where the set has it; else the paper's."""
@@ -148,6 +157,6 @@ class Corpus:
 
     def pictures(self, name: str, table: pd.DataFrame, with_prompts: bool = False) -> Pictures:
         """The pictures of some rows of the set's images as a part of that ``name``; ``with_prompts``: prompts are put on them."""
-        ids, open_once = table["image_id"].to_numpy(), lru_cache(2 * self.workers)(self.set.open)  # prompts are neighbours
+        ids = table["image_id"].to_numpy()
         sizes = table[["width", "height"]].to_numpy()
-        return Pictures(self, name, len(ids), lambda row: open_once(ids[row]), self.set.fingerprint, sizes, with_prompts, ids)
+        return Pictures(self, name, len(ids), Opened(self.set.open, ids, 2 * self.workers), self.set.fingerprint, sizes, with_prompts, ids)

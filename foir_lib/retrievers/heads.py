@@ -15,7 +15,8 @@ from foir_lib.methods import baselines, foveal, head_selection
 from foir_lib.models.vit import ClsState
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
-from foir_lib.retrievers.parts import batched, once
+from foir_lib.retrievers.extraction.batches import Batches
+from foir_lib.retrievers.parts import once
 from foir_lib.search import query_db
 from foir_lib.store.arrays import Arrays
 
@@ -53,10 +54,7 @@ def biased(part, what: str, bias, last: int):
         state = model.finish(tokens, bias(rows), last, index)
         yield {**_flat(state, "heads", "residual"), "roi": head_selection.roi_attention(state, part.roi(rows))}
 
-    def make(start, stop):  # the prompts on a picture are neighbours, so a batch runs its trunk once
-        return batched(part, describe, start, stop)
-
-    return part.features(what, make)
+    return part.features(what, Batches(part, describe))  # the prompts on a picture are neighbours, so a batch runs its trunk once
 
 
 def state_of(features, rows, model, *names: str) -> ClsState:

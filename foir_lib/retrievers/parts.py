@@ -5,9 +5,10 @@ whose features stay in memory.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from itertools import islice
-from threading import Lock
+from threading import Lock, local
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +17,13 @@ from PIL import Image
 
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, crop
+from foir_lib.retrievers.extraction.batches import Batches
+from foir_lib.retrievers.extraction.reading import stacked
 from foir_lib.store import by_content, keys
 from foir_lib.store import features as store
 from foir_lib.store.arrays import Arrays, Rows
-from foir_lib.threads import ahead, batched, batches
+from foir_lib.store.engines.tasks import whole
+from foir_lib.threads import ahead, is_alone
 
 
 class Cut(NamedTuple):
@@ -47,10 +51,17 @@ class Pictures:
         self.corpus, self.name, self.n, self.open, self.data = corpus, name, n, open, data
         self.sizes, self.with_prompts, self.label = np.asarray(sizes), with_prompts, f"{corpus.set.name}, {corpus.model.name}: {name}"
         self.pictures, self.rows, self.image_row, self.memory = self, np.arange(n), np.arange(n), {}
-        self.locks, self.ids = {}, ids
+        self.locks, self.feed, self.ids = {}, local(), ids
 
     def __len__(self):
         return self.n
+
+    def __getstate__(self):
+        """What another process needs: nothing that was computed, and no locks."""
+        return self.__dict__ | {"memory": {}, "locks": {}, "feed": None}
+
+    def __setstate__(self, state):
+        self.__dict__ |= state | {"locks": {}, "feed": local()}
 
     def prompt(self, m):
         """None: nobody points."""
@@ -84,12 +95,26 @@ class Pictures:
 
     def tensors(self, rows, load=None):
         """Preprocessed pictures of ``rows`` in batches (B, 3, S, S); threads read ahead by one batch, never more."""
+        rows, size = list(rows), self.corpus.batch_size
+        held, runs = getattr(self.feed, "held", (None, ()))
+        if load is None and held == rows:
+            yield from runs
+            return
         load = load or (lambda row: self.corpus.model.preprocess(self.open(row)))
-        size = self.corpus.batch_size
-        with ThreadPoolExecutor(self.corpus.workers) as pool:
-            tensors = ahead(pool, load, rows, size)
+        with nullcontext() if is_alone() or self.corpus.workers == 1 else ThreadPoolExecutor(self.corpus.workers) as pool:
+            tensors = ahead(pool, load, rows, size) if pool else map(load, rows)
             while batch := list(islice(tensors, size)):
-                yield from _stacked(batch)
+                yield from stacked(batch)
+
+    @contextmanager
+    def fed(self, rows, runs):
+        """Inside, :meth:`tensors` of ``rows`` in this thread are ``runs``, read before; unless they are None."""
+        if runs is not None:
+            self.feed.held = list(rows), runs
+        try:
+            yield
+        finally:
+            self.feed.held = None, ()
 
     def trunk(self, rows, last):
         """Tokens of pictures with the ``last`` blocks before them, in batches (B, prefix + N, d)."""
@@ -117,7 +142,7 @@ class Pictures:
 
     def each(self, what, describe, *objects):
         """As :meth:`features`, from ``describe(m)``: a dict of tensors for one item; ``workers`` items at once."""
-        return self.features(what, store.by_row(describe, self.corpus.workers), describe, *objects, shard=128)
+        return self.features(what, store.ByRow(describe, self.corpus.workers), describe, *objects, shard=128)
 
     def alone(self, what, describe, *objects):
         """As :meth:`features`, of what each picture's file alone decides: ``describe(rows)`` gives dicts of tensors of rows, one after another.
@@ -125,17 +150,16 @@ class Pictures:
         Pictures of a set are found again by their content, whatever else was added to the set, removed or renamed.
         """
         if self.prompted or self.data is None or not len(self.ids):
-            return self.features(what, lambda start, stop: batched(self, describe, start, stop), describe, *objects)
+            return self.features(what, Batches(self, describe, not self.prompted), describe, *objects)
         with self.locks.setdefault(what, Lock()):
             if what not in self.memory:
                 held = [self.corpus.set.digests[image_id].hex() for image_id in self.ids]
                 key, how = self._named(what, {"set": self.corpus.set.name}, describe, objects)
-                self.memory[what] = by_content.build(key, held, lambda rows: self._unchanged(rows, describe), **how)
+                self.memory[what] = by_content.build(key, held, Batches(self, describe, True, self._unchanged), **how)
             return self.memory[what]
 
-    def _unchanged(self, rows, describe):
-        """What is described, in batches. Raises InputError for a picture whose file was changed meanwhile."""
-        yield from batches(self, describe, rows)
+    def _unchanged(self, rows):
+        """Raises InputError for a picture whose file was changed meanwhile."""
         self.corpus.set.unchanged([self.ids[row] for row in rows])
 
     def _named(self, what, of, make, objects):
@@ -144,12 +168,12 @@ class Pictures:
         model = type(corpus.model), getattr(corpus.model, "opener", type(corpus.model))
         code = keys.code_of(make, type(self), *model, type(corpus.set), *objects)
         label = f"{self.label}, {what.split(',')[0].split(':')[0]}"
-        how = {"root": corpus.cache, "progress": corpus.progress, "label": label}
+        how = {"root": corpus.cache, "progress": corpus.progress, "label": label, "engine": corpus.engine}
         return {"what": what, **of, "model": corpus.model.key, "code": code}, how
 
     def _compute(self, what, make, objects, shard):
         if self.data is None:
-            return Arrays(make(0, len(self)))
+            return Arrays(whole(make, len(self)))
         key, how = self._named(what, {"part": self.name, "data": self.data}, make, objects)
         return store.build(key, len(self), make, shard=shard, **how)
 
@@ -223,12 +247,3 @@ class Prompted(Pictures):
         """The painted pixels, bool (height, width), or None for another prompt than a mask."""
         prompt = self._prompt(m)
         return prompt.pixels(self.size(m)) if isinstance(prompt, Mask) else None
-
-
-def _stacked(batch):
-    """One batch, or, where pictures keep their shapes, one for each run of equal shapes."""
-    start = 0
-    for stop in range(1, len(batch) + 1):
-        if stop == len(batch) or batch[stop].shape != batch[start].shape:
-            yield torch.stack(batch[start:stop])
-            start = stop

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from foir_lib.errors import InputError
 from foir_lib.files import as_path, cache_root, remove_stale
 from foir_lib.store import shards
 from foir_lib.store.arrays import Readable
+from foir_lib.store.engines.tasks import Task, check_layout, here
 from foir_lib.store.features import VERSION, named, note, positions, rows_of
 
 SHARD = 128  # pictures a file: what a run that is killed loses at most
@@ -54,12 +56,13 @@ class ByContent(Readable):
 
 def build(
     key: dict, contents: Sequence[str], make: Callable[[list[int]], Iterator[dict]], root=None, shard: int = SHARD,
-    progress: bool = True, label: str = "",
+    progress: bool = True, label: str = "", engine: Callable | None = None,
 ) -> ByContent:  # fmt: skip
     """Compute the arrays of pictures whose content isn't on disk yet, shard by shard.
 
     ``key``: JSON-able dict of all that a row depends on beside the picture. ``contents`` (n,): what names each file's content.
-    ``make(rows)``: of some positions (m,) in ``contents`` dicts of arrays one after another, m rows in all. The bar counts pictures.
+    ``make(rows)``: of some positions (m,) in ``contents`` dicts of arrays one after another, m rows in all; or an object as
+    :func:`tasks.here` takes it. The bar counts pictures. ``engine``: who does the shards, :func:`tasks.here` unless given.
     ``root``: parent folder, by default ``cache_root()/features``. Raises InputError as :func:`foir_lib.store.features.build`;
     finished shards stay, whatever happens.
     """
@@ -73,35 +76,34 @@ def build(
     missing = [content for content in dict.fromkeys(contents) if content not in known]
     note(folder / "key.json", description, bool(missing))
     with tqdm(total=len(first), initial=len(known), desc=label or None, unit="picture", disable=not (progress and missing)) as bar:
-        for start in range(0, len(missing), shard):
-            items = missing[start : start + shard]
-            path = folder / f"{hashlib.sha256(json.dumps(items).encode()).hexdigest()[:32]}.safetensors"
-            present, _ = shards.check(path, digest, items)  # by another run meanwhile?
-            if present and layout in (None, present):
-                bar.update(len(items))
-            else:
-                present = _write(path, digest, items, make([first[content] for content in items]), layout, bar)
+        tasks = [_task(folder, digest, missing[start : start + shard], first, layout) for start in range(0, len(missing), shard)]
+        for task, present in (engine or here)(tasks, make if hasattr(make, "working") else Parts(make), bar.update) if tasks else ():
+            check_layout(task, present, layout)
             layout = present
-            known |= {content: (path, row) for row, content in enumerate(items)}
+            known |= {content: (task.path, row) for row, content in enumerate(task.items)}
     files = tuple(sorted({path for path, _ in known.values()}))
     number = {path: n for n, path in enumerate(files)}
     places = np.array([(number[path], row) for path, row in map(known.__getitem__, contents)], dtype=np.int64)
     return ByContent(folder, len(contents), layout, files, places)
 
 
-def _write(path, digest, items, parts, layout, bar):
-    """One shard of what is computed part by part; its layout."""
-    done = []
-    for part in parts:
-        done.append(part)
-        bar.update(len(next(iter(part.values()))))
-    arrays = shards.checked({name: np.concatenate([part[name] for part in done]) for name in done[0]}, 0, len(items))
-    present = {name: (array.dtype.name, array.shape[1:]) for name, array in arrays.items()}
-    if layout not in (None, present):
-        what = f"{len(items)} pictures give arrays {present}, earlier ones gave {layout}"
-        raise InputError(f"{what}: something is missing in the key; delete {path.parent} and complete it.")
-    shards.write(path, arrays, digest, items)
-    return present
+def _task(folder, digest, items, first, layout):
+    """The shard of some contents."""
+    path = folder / f"{hashlib.sha256(json.dumps(items).encode()).hexdigest()[:32]}.safetensors"
+    return Task(path, digest, items, [first[content] for content in items], layout)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """``make(rows)``, dicts of arrays one after another, as :func:`tasks.here` takes it: one shard after the other."""
+
+    make: Callable[[list[int]], Iterator[dict]]
+    beside = 0
+
+    @contextmanager
+    def working(self):
+        """See :func:`tasks.here`."""
+        yield self.make
 
 
 def _found(folder, digest, wanted):

@@ -10,23 +10,26 @@ import hashlib
 import json
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import as_path, atomic_write, cache_root, remove_stale
 from foir_lib.store import shards
 from foir_lib.store.arrays import Readable
+from foir_lib.store.engines.tasks import Spans, Task, check_layout, here
+from foir_lib.threads import single
 
-VERSION = 1
+VERSION, PIECE = 1, 16  # PIECE: rows that are stacked at a time
 log = logging.getLogger(__name__)
 
 
@@ -90,13 +93,14 @@ def _opened(path, time):
     return safe_open(path, framework="np")
 
 
-def build(key, n, make, root=None, shard=1024, progress=True, label=""):
+def build(key, n, make, root=None, shard=1024, progress=True, label="", engine=None):
     """Compute the arrays of ``n`` items shard by shard, those that aren't on disk yet; returns :class:`Features`.
 
     ``key``: JSON-able dict of all the arrays depend on (data fingerprint, model, preprocessing).
     ``make(start, stop)``: dict of arrays of stop - start rows, equal names, dtypes and row shapes
-    each time; called for missing shards only. ``root``: parent folder, by default
-    ``cache_root()/features``. ``shard``: items per file. ``label``: text of the progress bar.
+    each time; called for missing shards only; or an object as :func:`tasks.here` takes it. ``root``: parent folder,
+    by default ``cache_root()/features``. ``shard``: items per file. ``label``: text of the progress bar. ``engine``:
+    who does the shards, :func:`tasks.here` unless given.
     Raises InputError for a bad key, n or array (wrong length, NaN, infinite) and for a disk that
     can't take more; finished shards stay, whatever happens.
     """
@@ -115,20 +119,12 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
         if reason := reason or (present and "its arrays differ from those of the first shard"):
             log.warning("Items %d to %d of %s are computed again: %s.", start, stop, folder, reason)
     note(folder / "key.json", description, bool(missing))
+    tasks = [Task(shards.path(folder, start, stop), digest, [start, stop], range(start, stop), layout) for start, stop in missing]
     done = n - sum(stop - start for start, stop in missing)
     with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
-        for start, stop in missing:
-            path = shards.path(folder, start, stop)
-            present, _ = shards.check(path, digest, [start, stop])  # by another run meanwhile?
-            if not present or layout not in (None, present):
-                arrays = shards.checked(make(start, stop), start, stop)
-                present = {name: (a.dtype.name, a.shape[1:]) for name, a in arrays.items()}
-                if layout not in (None, present):
-                    what = f"Items {start} to {stop} give arrays {present}, earlier ones gave {layout}"
-                    raise InputError(f"{what}: something is missing in the key; delete {folder} and complete it.")
-                shards.write(path, arrays, digest, [start, stop])
+        for task, present in (engine or here)(tasks, make if hasattr(make, "working") else Spans(make), bar.update) if tasks else ():
+            check_layout(task, present, layout)
             layout = present
-            bar.update(stop - start)
     return Features(folder, n, shard, layout)
 
 
@@ -143,20 +139,46 @@ def note(path: Path, description: str, needed: bool) -> None:
             raise
 
 
-def by_row(describe, workers=1):
+@dataclass(frozen=True)
+class ByRow:
     """``make`` for :func:`build` from ``describe(row)``: a dict of tensors or arrays for one item. ``workers``: threads."""
 
+    describe: Callable
+    workers: int = 1
+    beside = 1
+
+    @contextmanager
+    def working(self):
+        """See :func:`tasks.here`."""
+        if self.workers == 1:
+            yield self._alone
+            return
+        with single(self.workers) as pool:
+            yield lambda rows: self._stacked([pool.submit(self._one, row) for row in rows])
+
+    def _alone(self, rows):
+        yield from self._stacked([_Now(self._one, row) for row in rows])
+
+    def _stacked(self, futures):
+        """Piece by piece, as they are done."""
+        for start in range(0, len(futures), PIECE):
+            rows = [future.result() for future in futures[start : start + PIECE]]
+            futures[start : start + PIECE] = [None] * len(rows)  # what is stacked isn't held twice
+            yield {name: np.stack([arrays[name] for arrays in rows]) for name in rows[0]}
+
     @torch.inference_mode()
-    def one(row):
-        return {name: torch.as_tensor(x).cpu().numpy() for name, x in describe(row).items()}
+    def _one(self, row):
+        return {name: torch.as_tensor(x).cpu().numpy() for name, x in self.describe(row).items()}
 
-    def make(start, stop):
-        single = {"initializer": torch.set_num_threads, "initargs": (1,)} if workers > 1 else {}  # no threads inside threads
-        with threadpool_limits(1 if workers > 1 else None), ThreadPoolExecutor(workers, **single) as pool:
-            rows = list(pool.map(one, range(start, stop)))
-        return {name: np.stack([arrays[name] for arrays in rows]) for name in rows[0]}
 
-    return make
+class _Now(NamedTuple):
+    """What a future would give, computed when it is asked for."""
+
+    function: Callable
+    row: int
+
+    def result(self):
+        return self.function(self.row)
 
 
 def array_digest(*arrays):

@@ -423,7 +423,7 @@ def test_one_item_at_a_time_in_threads_is_the_same(tmp_path):
     def describe(row):
         return {"a": torch.full((2,), float(row)), "n": np.int32(row)}
 
-    stored = store.build({"what": "rows"}, 7, store.by_row(describe, 3), root=tmp_path, shard=2, progress=False)
+    stored = store.build({"what": "rows"}, 7, store.ByRow(describe, 3), root=tmp_path, shard=2, progress=False)
     assert stored.read("a").tolist() == [[row, row] for row in range(7)] and stored.read("n").tolist() == list(range(7))
     assert stored.layout == {"a": ("float32", (2,)), "n": ("int32", ())}
 

@@ -28,13 +28,14 @@ def device_name(device: torch.device) -> str:
 
 
 def _seconds(work, device):
-    _synchronise(device)
+    synchronise(device)
     start = time.perf_counter()
     work()
-    _synchronise(device)
+    synchronise(device)
     return time.perf_counter() - start
 
 
-def _synchronise(device):
+def synchronise(device: str | torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)

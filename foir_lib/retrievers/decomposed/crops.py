@@ -8,7 +8,8 @@ import torch
 from foir_lib.methods.decomposition import window
 from foir_lib.prompts import patch_shares
 from foir_lib.retrievers.decomposed.decomposing import Objects, segmenter_of
-from foir_lib.retrievers.parts import Pictures, batched
+from foir_lib.retrievers.extraction.batches import Batches
+from foir_lib.retrievers.parts import Pictures
 from foir_lib.store.features import array_digest
 
 OWN, BOXES = "own", "boxes"
@@ -85,7 +86,7 @@ def embeddings(crops: Crops):
         for tokens in crops.trunk(rows, 1):
             yield {"embedding": raw(model, tokens)}
 
-    return crops.features("crop embeddings", lambda start, stop: batched(crops, describe, start, stop))
+    return crops.features("crop embeddings", Batches(crops, describe, plain=True))
 
 
 def raw(model, tokens: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from foir_lib.methods import refinement
 from foir_lib.retrievers.decomposed.crops import OWN, Crops, masks_key, raw, segmenters, shares
-from foir_lib.retrievers.parts import batched
+from foir_lib.retrievers.extraction.batches import Batches
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def joint(crops: Crops, how: How):
             start = refinement.means(embeddings, torch.from_numpy(owner).to(tokens.device), len(run))
             yield how(corpus, tokens[found], covered.read("crop", at)[found], embeddings[found], start, owner[found])
 
-    return source.features(_key("joint", crops, how), _make(source, describe), *segmenters(corpus, how.masks))
+    return source.features(_key("joint", crops, how), Batches(source, describe), *segmenters(corpus, how.masks))
 
 
 def per_crop(crops: Crops, how: How):
@@ -63,7 +63,7 @@ def per_crop(crops: Crops, how: How):
         start = raw(corpus.model, tokens)
         yield how(corpus, tokens[found], covered.read("crop", at)[found], start[found], start, np.flatnonzero(found))
 
-    return crops.features(_key("per crop", crops, how), _make(crops, describe), *segmenters(corpus, how.masks))
+    return crops.features(_key("per crop", crops, how), Batches(crops, describe), *segmenters(corpus, how.masks))
 
 
 def full_image(crops: Crops, how: How):
@@ -80,7 +80,7 @@ def full_image(crops: Crops, how: How):
         start = raw(corpus.model, tokens)
         yield how(corpus, tokens[found], union[found].clip(max=1), start[found], start, np.flatnonzero(found))
 
-    return pictures.features(_key("full image", crops, how), _make(pictures, describe), *segmenters(corpus, how.masks))
+    return pictures.features(_key("full image", crops, how), Batches(pictures, describe), *segmenters(corpus, how.masks))
 
 
 def inverted(crops: Crops, how: How):
@@ -94,12 +94,8 @@ def inverted(crops: Crops, how: How):
         start = raw(corpus.model, tokens)
         yield how(corpus, tokens[found], covered.read("picture", at)[found], start[found], start, np.flatnonzero(found))
 
-    return crops.features(_key("inverted", crops, how), _make(crops, describe), *segmenters(corpus, how.masks))
+    return crops.features(_key("inverted", crops, how), Batches(crops, describe), *segmenters(corpus, how.masks))
 
 
 def _key(form, crops, how):
     return f"refined {form}: {crops.name}, {masks_key(crops.corpus, how.masks)}, {how}"
-
-
-def _make(part, describe):
-    return lambda start, stop: batched(part, describe, start, stop)

@@ -8,7 +8,7 @@ from foir_lib.methods import decomposition
 from foir_lib.retrievers.decomposed.crops import Crops, shares
 from foir_lib.retrievers.decomposed.decomposing import Tokens
 from foir_lib.retrievers.decomposed.vectors import Several
-from foir_lib.retrievers.parts import batched
+from foir_lib.retrievers.extraction.batches import Batches
 from foir_lib.store.arrays import Arrays
 
 MOST = 50  # groups that are kept of a picture
@@ -42,5 +42,5 @@ def queries(crops: Crops) -> Arrays:
             weights = torch.from_numpy(covered.read("crop", at)).to(z)
             yield {"descriptor": F.normalize((weights[..., None] * z).sum(1), dim=-1)}
 
-    features = crops.features("mean of the prompt's tokens", lambda start, stop: batched(crops, describe, start, stop))
+    features = crops.features("mean of the prompt's tokens", Batches(crops, describe, plain=True))
     return Arrays({"descriptor": features.read("descriptor")})

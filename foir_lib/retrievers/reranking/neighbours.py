@@ -12,7 +12,7 @@ import numpy as np
 from foir_lib.retrievers.rerankers import keypoints
 from foir_lib.search.rerank import spatial
 from foir_lib.search.rerank.hypergraph import Edge
-from foir_lib.store.features import array_digest, by_row
+from foir_lib.store.features import ByRow, array_digest
 
 N_NEIGHBOURS = 200
 MOST = 64  # inliers of an edge whose positions are kept
@@ -72,7 +72,7 @@ def graph(corpus, retriever, database, n: int | None, least: int, **options) -> 
         return {"row": near[row].astype(np.int32), "inliers": inliers, "matches": matches, "seconds": np.float32(time.thread_time() - start)}
 
     what = f"verified neighbours: {n} of {retriever}, {array_digest(near)}, {sorted(options.items())}"
-    make = by_row(describe, corpus.workers)
+    make = ByRow(describe, corpus.workers)
     return Graph(corpus.database.features(what, make, describe, shard=SHARD), part, least)
 
 
