@@ -12,7 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
-_here, _lock, _limits = local(), Lock(), []
+_here, _lock, _limits, _shared = local(), Lock(), [], [1]
 
 
 def cores() -> int:
@@ -33,16 +33,21 @@ def ahead(pool: Executor, function: Callable[[Item], Result], items: Iterable[It
 
 @contextmanager
 def single(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of ``workers`` threads in which networks and arrays use one thread each: faster than all threads on one small batch.
+    """A pool of ``workers`` threads, or this process's share of them, in which networks and arrays use one thread each: faster than all threads on one small batch.
 
     What it hasn't begun when it is left isn't begun any more.
     """
     with one_thread():
-        pool = ThreadPoolExecutor(workers, initializer=alone)
+        pool = ThreadPoolExecutor(max(workers // _shared[0], 1), initializer=alone)
         try:
             yield pool
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def share(n: int) -> None:
+    """This process is one of ``n`` that share the cores."""
+    _shared[0] = n
 
 
 def alone() -> None:

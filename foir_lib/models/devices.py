@@ -13,7 +13,9 @@ def named(device: str | torch.device | None) -> str:
 
 
 def choose(device: str | torch.device | None) -> torch.device:
-    """The torch device of a name. Raises InputError for one that isn't here."""
+    """The torch device of a name, of several the first. Raises InputError for one that isn't here."""
+    if len(several(device)) > 1:
+        return [choose(one) for one in several(device)][0]
     try:
         chosen = torch.device(named(device))
         torch.empty(0, device=chosen)
@@ -22,8 +24,15 @@ def choose(device: str | torch.device | None) -> torch.device:
     return chosen
 
 
+def several(device: str | torch.device | None) -> list[str]:
+    """The names in "cuda:0,cuda:1": devices that share the work; of one device that alone."""
+    return [one.strip() for one in str(device or "").split(",") if one.strip()]
+
+
 def described(device: str | torch.device | None) -> str:
     """The name of a device as a stamp has it: that of a GPU which is here with its type, "cuda (NVIDIA H100)"."""
+    if len(several(device)) > 1:
+        return ", ".join(described(one) for one in several(device))
     name = named(device)
     if name.startswith("cuda") and torch.cuda.is_available():
         return f"cuda ({torch.cuda.get_device_name(torch.device(name))})"

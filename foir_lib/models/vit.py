@@ -6,6 +6,7 @@ enough (:class:`ClsState`), and the descriptor for any head weights is a short t
 
 import math
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
@@ -70,6 +71,8 @@ class ViT:
         self.grid, self.image_size = tuple(net.patch_embed.grid_size), net.patch_embed.img_size[0]
         self.n_prefix, self.depth, self.n_heads = net.num_prefix_tokens, len(net.blocks), net.blocks[-1].attn.num_heads
         self.interpolation, self.mean, self.std = statistics(net)
+        size = (self.image_size, self.image_size)  # preparation: preprocess without the network, for processes that read pictures
+        self.preparation = partial(to_tensor, size=size, interpolation=self.interpolation, mean=self.mean, std=self.std)
         self.key = f"{key or name}, squash {self.image_size} {self.interpolation}, {self.mean}, {self.std}"
 
     def __repr__(self):
@@ -82,7 +85,7 @@ class ViT:
 
     def preprocess(self, picture: Image.Image) -> Tensor:
         """A PIL picture as a float tensor (3, S, S): RGB, turned as EXIF says, squashed to the square, normalised, no crop."""
-        return to_tensor(picture, (self.image_size, self.image_size), self.interpolation, self.mean, self.std)
+        return self.preparation(picture)
 
     def grid_of(self, size: tuple[int, int]) -> tuple[int, int]:
         """(rows, columns) of the patches of a picture of ``size``: the same for all."""
@@ -105,8 +108,7 @@ class ViT:
         Those after the block of index ``block``, without the last norm (None: three quarters of the way, 9 of 0 to 11, whose tokens
         match best). Positions are resampled to the image's grid. Raises InputError for another shape and a block that it hasn't.
         """
-        block = (3 * self.depth) // 4 if block is None else block
-        patch = self.patch
+        block, patch = (3 * self.depth) // 4 if block is None else block, self.patch
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % patch[0] or x.shape[3] % patch[1]:
             raise InputError(f"Images of shape {tuple(x.shape)} don't fit {self.name}: give (B, 3, H, W), sides in whole patches of {patch[0]} px.")
         if not 0 <= block < self.depth:
@@ -146,8 +148,7 @@ class ViT:
         """
         if bias is None:
             return self._cls_block(self.net.blocks[-1], self.net.blocks[self.depth - last : -1](tokens))
-        bias = torch.as_tensor(bias, dtype=torch.float32, device=self.device)
-        bias = bias[None] if bias.ndim == 1 else bias
+        bias = torch.atleast_2d(torch.as_tensor(bias, dtype=torch.float32, device=self.device))
         n_tokens = self.grid[0] * self.grid[1]
         if bias.ndim != 2 or bias.shape[1] != n_tokens or bool((torch.isnan(bias) | (bias == torch.inf)).any()):
             raise InputError(f"Bias {tuple(bias.shape)} must be (B, {n_tokens}) for {self.name}, without NaN or +inf.")
@@ -241,8 +242,7 @@ class ViT:
         """
         if project and not self.projects:
             raise InputError(f"{self.name} has no image-text projection: project=True is for CLIP models.")
-        z = self.net.norm(tokens)
-        z = self.net.head(z) if project else z
+        z = self.net.head(self.net.norm(tokens)) if project else self.net.norm(tokens)
         return F.normalize(z, dim=-1) if unit else z
 
     def _check_last(self, last):

@@ -37,13 +37,15 @@ def load_model(
     ``weights``: a local .safetensors or .pth/.pt/.bin state dict (opened safely, never unpickled code)
     instead of the published ones; ``image_size`` in pixels: for a ViT 224 unless given (the mini models: their
     own), for a CNN the longest side at most, 1024 unless given; ``out_index`` and ``half``: which map of a CNN, and
-    whether in half precision; ``device``: "auto", "cpu", "cuda", "cuda:1", ... Raises InputError for a name, device,
+    whether in half precision; ``device``: "auto", "cpu", "cuda", "cuda:1", ..., or several, "cuda:0,cuda:1", that share the pictures
+    of a corpus. Raises InputError for a name, device,
     size or weights file that doesn't fit, MissingError when weights can't be found or fetched.
     """
     if not isinstance(name, str):
         raise InputError(f"Model {name!r} is no name: give one of `foir models` or any timm ViT or CNN name.")
     if weights and not isinstance(weights, (str, os.PathLike)):
         raise InputError(f"Weights {weights!r} of {name} are no path: give that of a .safetensors or .pth file.")
+    shared = devices.several(device)
     device, drawings = devices.choose(device), name in SHIPPED and not weights
     if name in registry.names("model"):
         return _registered(name, device=device, weights=weights, image_size=image_size)
@@ -60,7 +62,7 @@ def load_model(
         key = f"{key} at random"
     longest = cnn.LONGEST if image_size is None else image_size
     model = cnn.CNN(net, name, key, device, out_index, *head, longest=longest, half=half) if is_cnn else ViT(net, name, key, device)
-    model.knows_drawings_only = drawings
+    model.knows_drawings_only, model.devices = drawings, shared
     return model
 
 

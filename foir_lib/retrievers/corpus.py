@@ -18,6 +18,7 @@ from foir_lib.retrievers.extraction.reading import Opened
 from foir_lib.retrievers.parts import Pictures, Prompted, View
 from foir_lib.retrievers.prompting import prompts_of
 from foir_lib.store.arrays import Rows
+from foir_lib.store.engines.processes import Processes
 from foir_lib.threads import cores
 
 N_TRAINING = 50_000
@@ -32,8 +33,8 @@ class Corpus:
     50,000). ``attention``: RegionalAttention networks; ``detector``: path of weights of torchvision's fasterrcnn_resnet50_fpn.
     ``noise_pixels``: m of supplement A3 (0: the settings', else the paper's 40). ``batch_size`` pictures are in memory at
     once and as many are read ahead, by ``workers`` threads (None: as many as cores); ``fits``: of which a GPU's memory held at
-    once, where it was too small for all. ``cache``: root of the feature store; ``engine``: who computes what isn't there, this
-    process unless given, see :mod:`foir_lib.store.engines`. Raises InputError for numbers that can't be.
+    once, where it was too small for all. ``cache``: root of the feature store; ``engine``: who computes what isn't there, unless
+    given a process for each of the model's devices, of one this process; see :mod:`foir_lib.store.engines`. Raises InputError for numbers that can't be.
     """
 
     def __init__(
@@ -44,7 +45,8 @@ class Corpus:
         count(seed, "seed", 0), count(batch_size, "batch_size"), count(workers, "workers"), count(n_training, "n_training", 0)
         self.set, self.model, self.seed, self.detector = retrieval_set, model, seed, detector
         self.batch_size, self.workers, self.cache, self.progress = batch_size, workers, cache, progress
-        self.engine, self.fits = engine, None
+        shared = tuple(getattr(model, "devices", ()))
+        self.engine, self.fits = engine or (Processes(shared) if len(shared) > 1 else None), None
         self.noise_pixels = noise_pixels or self.setting("noise_pixels", NOISE_PIXELS)
         self.attention = {net.context: net.to(model.device) for net in attention}
         self._training, self._n_training = training, n_training or self.setting("n_training", N_TRAINING)

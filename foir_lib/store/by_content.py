@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +77,11 @@ def build(
     note(folder / "key.json", description, bool(missing))
     with tqdm(total=len(first), initial=len(known), desc=label or None, unit="picture", disable=not (progress and missing)) as bar:
         tasks = [_task(folder, digest, missing[start : start + shard], first, layout) for start in range(0, len(missing), shard)]
-        for task, present in (engine or here)(tasks, make if hasattr(make, "working") else Parts(make), bar.update) if tasks else ():
-            check_layout(task, present, layout)
-            layout = present
-            known |= {content: (task.path, row) for row, content in enumerate(task.items)}
+        with closing((engine or here)(tasks, make if hasattr(make, "working") else Parts(make), bar.update)) as done:
+            for task, present in done:
+                check_layout(task, present, layout)
+                layout = present
+                known |= {content: (task.path, row) for row, content in enumerate(task.items)}
     files = tuple(sorted({path for path, _ in known.values()}))
     number = {path: n for n, path in enumerate(files)}
     places = np.array([(number[path], row) for path, row in map(known.__getitem__, contents)], dtype=np.int64)

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -122,9 +122,10 @@ def build(key, n, make, root=None, shard=1024, progress=True, label="", engine=N
     tasks = [Task(shards.path(folder, start, stop), digest, [start, stop], range(start, stop), layout) for start, stop in missing]
     done = n - sum(stop - start for start, stop in missing)
     with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
-        for task, present in (engine or here)(tasks, make if hasattr(make, "working") else Spans(make), bar.update) if tasks else ():
-            check_layout(task, present, layout)
-            layout = present
+        with closing((engine or here)(tasks, make if hasattr(make, "working") else Spans(make), bar.update)) as done:
+            for task, present in done:
+                check_layout(task, present, layout)
+                layout = present
     return Features(folder, n, shard, layout)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.multiprocessing import get_context
 
 from foir_lib.errors import InputError
-from foir_lib.store.engines.carrying import without_main
+from foir_lib.store.engines.carrying import attend, without_main
 from foir_lib.threads import alone, cores, single
 
 ENOUGH, MANY = 4, 1024  # cores, and pictures, from which on processes pay: they take seconds to start
@@ -88,9 +88,7 @@ def _submitted(pool: Executor, rows) -> Future:
 
 
 def _receive(how):
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this one ends it
+    attend()
     alone()
     _reads[:] = [cloudpickle.loads(how)]
 

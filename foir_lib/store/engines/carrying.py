@@ -1,12 +1,16 @@
 """What computes, carried to another process and to another device, as bytes."""
 
 import io
+import multiprocessing
+import os
 import pickle
+import signal
 import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from multiprocessing.connection import wait
+from threading import Lock, Thread
 
 import cloudpickle
 import torch
@@ -44,6 +48,17 @@ def unpacked(content: bytes, device: str):
     """What :func:`packed` made, in a process that this one started, on ``device``."""
     _device[:] = [torch.device(device)]
     return pickle.loads(content)
+
+
+def attend() -> None:
+    """In a process that another one started: Ctrl-C is left to that one, and when it is gone, so is this."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _here():
