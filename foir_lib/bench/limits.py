@@ -97,7 +97,7 @@ def check(values: dict) -> None:
     datasets, models = rows_of(table, values.get("dataset", "mini"), values.get("model", "mini"))
     _together(table, datasets, models, columns, files, weights)
     heads_of(values.get("h_on") or "")
-    devices.choose(values.get("device"))
+    devices.choose(values.get("device")), devices.checked(values.get("precision", "fp32"))
     if table in published.tables():
         published.published(table)
     for guest, path in files.items():

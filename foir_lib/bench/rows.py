@@ -36,7 +36,7 @@ def run(
     table: str, dataset: str = "mini", model: str = "mini", data_root: str = "", weights: str = "", device: str = "auto",
     seed: int = 0, methods: str = "", plugin: str = "", h_on: str = "", k: int = 100, noise_pixels: int = 0, batch_size: int = 32,
     training_root: str = "", n_training: int = 0, attention: str = "", detector: str = "", guest: str = "", out_index: int = -1,
-    workers: int = 2, progress: bool = True, cache: str | None = None,
+    workers: int = 2, progress: bool = True, cache: str | None = None, precision: str = "fp32",
 ) -> pd.DataFrame:  # fmt: skip
     """Rows in long format: table, dataset, model, method, metric, published, ours, difference, note, ...
 
@@ -63,7 +63,7 @@ def run(
                 rows += [{"dataset": name, **row} for row in _objects(retrieval_set)]
                 bar.update()
             for model_name in models:
-                net = load_model(model_name, weights=weights or None, device=device, out_index=out_index)
+                net = load_model(model_name, weights=weights or None, device=device, out_index=out_index, precision=precision)
                 learning = (seed, paths, n_training, attention, detector or None)
                 experiment = _experiment(retrieval_set, net, *learning, batch_size, workers, cache, progress, noise_pixels)
                 about = _about(name, model_name, experiment, spec)

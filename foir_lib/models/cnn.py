@@ -12,6 +12,7 @@ from PIL import Image
 from foir_lib.errors import InputError
 from foir_lib.images import rgb
 from foir_lib.models.cnn_weights import prune, stage_of
+from foir_lib.models.devices import autocast, checked
 from foir_lib.models.preprocessing import statistics, to_tensor
 from foir_lib.models.weights import module_digest
 
@@ -65,8 +66,8 @@ class CNN:
 
     ``net``: the timm network; ``out_index``: -1 for the map its own pooling sees, else a stage as timm counts them
     (0, 1, ... or -2, ...; what comes after is removed); ``dim``: channels C; ``stride`` in pixels; ``whiten``: trained
-    whitening/projection ``nn.Linear`` (C to d) or None; ``gem_p``; ``longest``: default of :meth:`preprocess`; ``half``:
-    compute in float16; ``key`` names network, weights and preprocessing for the feature store. Raises InputError
+    whitening/projection ``nn.Linear`` (C to d) or None; ``gem_p``; ``longest``: default of :meth:`preprocess`; ``precision``:
+    "fp32", "bf16" or "fp16"; ``key`` names network, weights and preprocessing for the feature store. Raises InputError
     for a network that gives no map or has no such stage.
     """
 
@@ -74,9 +75,9 @@ class CNN:
 
     def __init__(
         self, net: torch.nn.Module, name: str, key: str | None = None, device: str | torch.device = "cpu", out_index: int = -1,
-        whiten: torch.nn.Linear | None = None, gem_p: float = 3.0, longest: float = LONGEST, half: bool = False,
+        whiten: torch.nn.Linear | None = None, gem_p: float = 3.0, longest: float = LONGEST, precision: str = "fp32",
     ):  # fmt: skip
-        self.device, self.name, self.out_index, self.half = torch.device(device), name, out_index, bool(half)
+        self.device, self.name, self.out_index, self.precision = torch.device(device), name, out_index, checked(precision)
         stage = stage_of(net, name, out_index)
         prune(net, name, out_index)
         self.net = net.eval().requires_grad_(False).to(self.device)
@@ -89,7 +90,7 @@ class CNN:
         self.gem_p, self.longest = float(gem_p), _longest(longest)
         self.interpolation, self.mean, self.std = statistics(net)
         head = "none" if whiten is None else module_digest(whiten)
-        self.key = f"{key or name}, map {out_index}{', half' * self.half}, longest {self.longest} {self.interpolation}, "
+        self.key = f"{key or name}, map {out_index}{'' if precision == 'fp32' else ', ' + precision}, longest {self.longest} {self.interpolation}, "
         self.key += f"{self.mean}, {self.std}, p {self.gem_p:g}, whiten {head}"
 
     def __repr__(self):
@@ -157,7 +158,7 @@ class CNN:
         return tuple(-(-max(round(side * factor), 1) // self.stride) for side in size[::-1])
 
     def _forward(self, x):
-        with torch.autocast(self.device.type, torch.float16, enabled=self.half):
+        with autocast(self):
             if self.out_index == -1:
                 return self.net.forward_features(x).float()
             stage = stage_of(self.net, self.name, self.out_index)

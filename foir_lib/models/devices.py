@@ -1,8 +1,14 @@
-"""Where a network runs: "auto" is CUDA, then Apple's MPS, then the CPU."""
+"""Where a network runs, "auto" is CUDA, then Apple's MPS, then the CPU; and in what precision: what it hands out is float32 in any case."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
 
 import torch
 
-from foir_lib.errors import InputError
+from foir_lib.errors import InputError, unknown
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def named(device: str | torch.device | None) -> str:
@@ -37,3 +43,27 @@ def described(device: str | torch.device | None) -> str:
     if name.startswith("cuda") and torch.cuda.is_available():
         return f"cuda ({torch.cuda.get_device_name(torch.device(name))})"
     return name
+
+
+def checked(precision: str) -> str:
+    """The name of a precision. Raises InputError for another than fp32, bf16 and fp16."""
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    return precision
+
+
+def autocast(model) -> AbstractContextManager:
+    """Inside, products are computed in the precision of a model (``device``, ``precision``); sums and norms stay float32."""
+    return nullcontext() if model.precision == "fp32" else torch.autocast(model.device.type, PRECISIONS[model.precision])
+
+
+def inferring(method: Callable) -> Callable:
+    """Decorator of a tap: without gradients, in the model's precision; what it returns is float32."""
+
+    @wraps(method)
+    def computed(self, *arguments, **options):
+        with torch.inference_mode(), autocast(self):
+            result = method(self, *arguments, **options)
+        return result.to(torch.float32)
+
+    return computed

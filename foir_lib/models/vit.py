@@ -17,6 +17,7 @@ from torch import Tensor
 
 from foir_lib.errors import InputError
 from foir_lib.models import blocks
+from foir_lib.models.devices import inferring
 from foir_lib.models.preprocessing import statistics, to_tensor
 
 
@@ -63,7 +64,7 @@ class ViT:
     ``key`` names network, weights and preprocessing for the feature store. Raises InputError when the
     network has no CLS token read out after a plain last block.
     """
-    knows_drawings_only = False  # True for the networks of the drawn worlds
+    knows_drawings_only, precision = False, "fp32"  # True for the networks of the drawn worlds; or bf16, fp16: what products are computed in
 
     def __init__(self, net: VisionTransformer, name: str, key: str | None = None, device: str | torch.device = "cpu"):
         blocks.check_tappable(net, name)
@@ -71,8 +72,7 @@ class ViT:
         self.grid, self.image_size = tuple(net.patch_embed.grid_size), net.patch_embed.img_size[0]
         self.n_prefix, self.depth, self.n_heads = net.num_prefix_tokens, len(net.blocks), net.blocks[-1].attn.num_heads
         self.interpolation, self.mean, self.std = statistics(net)
-        size = (self.image_size, self.image_size)  # preparation: preprocess without the network, for processes that read pictures
-        self.preparation = partial(to_tensor, size=size, interpolation=self.interpolation, mean=self.mean, std=self.std)
+        self.preparation = partial(to_tensor, size=(self.image_size,) * 2, interpolation=self.interpolation, mean=self.mean, std=self.std)
         self.key = f"{key or name}, squash {self.image_size} {self.interpolation}, {self.mean}, {self.std}"
 
     def __repr__(self):
@@ -91,7 +91,7 @@ class ViT:
         """(rows, columns) of the patches of a picture of ``size``: the same for all."""
         return self.grid
 
-    @torch.inference_mode()
+    @inferring
     def tokens(self, x: Tensor, n_blocks: int) -> Tensor:
         """Tokens (B, prefix + N, d) of images ``x`` (B, 3, S, S) after the first ``n_blocks`` blocks."""
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, self.image_size, self.image_size):
@@ -101,7 +101,7 @@ class ViT:
         t = net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(x.to(self.device)))))
         return net.blocks[:n_blocks](t)
 
-    @torch.inference_mode()
+    @inferring
     def patches(self, x: Tensor, block: int | None = None) -> Tensor:
         """Patch tokens (B, rows, columns, d), unit length, of images ``x`` (B, 3, H, W) of any whole number of patches.
 
@@ -140,7 +140,7 @@ class ViT:
         self._check_last(last)
         return self.finish(self.tokens(x, self.depth - last), bias, last, index)
 
-    @torch.inference_mode()
+    @inferring
     def finish(self, tokens: Tensor, bias: Tensor | None = None, last: int = 1, index: Tensor | None = None) -> ClsState:
         """The :class:`ClsState` from ``tokens`` that still have the ``last`` blocks before them; see :meth:`cls_state`.
 
@@ -160,7 +160,7 @@ class ViT:
             t = blocks.biased(block, t, self._row_bias(bias))
         return self._cls_block(self.net.blocks[-1], t, bias)
 
-    @torch.inference_mode()
+    @inferring
     def attention(self, x: Tensor) -> Tensor:
         """Attention from CLS to the patch tokens in every block, (B, depth, h, N), of images ``x`` (B, 3, S, S).
 

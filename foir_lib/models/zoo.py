@@ -30,14 +30,14 @@ TUNED = [model["name"] for model in MANIFEST if not model.get("published", True)
 
 def load_model(
     name: str, pretrained: bool = True, weights: str | os.PathLike | None = None, device: str | torch.device | None = "auto",
-    image_size: int | None = None, out_index: int = -1, half: bool = False,
+    image_size: int | None = None, out_index: int = -1, precision: str = "fp32",
 ) -> ViT | cnn.CNN:  # fmt: skip
     """A frozen :class:`~foir_lib.models.vit.ViT` or :class:`~foir_lib.models.cnn.CNN` by friendly name or timm name.
 
     ``weights``: a local .safetensors or .pth/.pt/.bin state dict (opened safely, never unpickled code)
     instead of the published ones; ``image_size`` in pixels: for a ViT 224 unless given (the mini models: their
-    own), for a CNN the longest side at most, 1024 unless given; ``out_index`` and ``half``: which map of a CNN, and
-    whether in half precision; ``device``: "auto", "cpu", "cuda", "cuda:1", ..., or several, "cuda:0,cuda:1", that share the pictures
+    own), for a CNN the longest side at most, 1024 unless given; ``out_index``: which map of a CNN; ``precision``: "fp32",
+    "bf16" or "fp16", of the products that it computes; ``device``: "auto", "cpu", "cuda", "cuda:1", ..., or several, "cuda:0,cuda:1", that share the pictures
     of a corpus. Raises InputError for a name, device,
     size or weights file that doesn't fit, MissingError when weights can't be found or fetched.
     """
@@ -46,10 +46,14 @@ def load_model(
     if weights and not isinstance(weights, (str, os.PathLike)):
         raise InputError(f"Weights {weights!r} of {name} are no path: give that of a .safetensors or .pth file.")
     shared = devices.several(device)
+    devices.checked(precision)
     device, drawings = devices.choose(device), name in SHIPPED and not weights
     if name in registry.names("model"):
-        return _registered(name, device=device, weights=weights, image_size=image_size)
-    is_cnn = kind_of(name, pretrained and not weights, out_index, half) is cnn.CNN
+        model = _registered(name, device=device, weights=weights, image_size=image_size, precision=precision)
+        if getattr(model, "precision", "fp32") != precision:
+            raise InputError(f"The model {name} of a plug-in computes in its own precision: leave precision={precision!r} away.")
+        return model
+    is_cnn = kind_of(name, pretrained and not weights, out_index) is cnn.CNN
     if name.startswith("mini-") and pretrained:
         weights = weights or shipped.weights_path(name)
     net, key = _create(name, pretrained and not weights, image_size)
@@ -61,7 +65,9 @@ def load_model(
     elif not pretrained:
         key = f"{key} at random"
     longest = cnn.LONGEST if image_size is None else image_size
-    model = cnn.CNN(net, name, key, device, out_index, *head, longest=longest, half=half) if is_cnn else ViT(net, name, key, device)
+    model = cnn.CNN(net, name, key, device, out_index, *head, longest=longest, precision=precision) if is_cnn else ViT(net, name, key, device)
+    if not is_cnn and precision != "fp32":
+        model.precision, model.key = precision, f"{model.key}, {precision}"
     model.knows_drawings_only, model.devices = drawings, shared
     return model
 
@@ -91,7 +97,7 @@ def to_fetch(name: str) -> int:
         raise _unfetched(name, error) from error
 
 
-def kind_of(name: str, published: bool = True, out_index: int = -1, half: bool = False) -> type[ViT] | type[cnn.CNN] | None:
+def kind_of(name: str, published: bool = True, out_index: int = -1) -> type[ViT] | type[cnn.CNN] | None:
     """What a model will be, nothing loaded: a ViT or a CNN, or None for one that a plug-in registers.
 
     Raises InputError for an unknown name, for one of whose weights none are ``published``, for options that are a CNN's, and for
@@ -100,8 +106,8 @@ def kind_of(name: str, published: bool = True, out_index: int = -1, half: bool =
     if name in registry.names("model"):
         return None
     is_cnn = _is_cnn(name)
-    if not is_cnn and (out_index != -1 or half):
-        raise InputError(f"{name} is a ViT: out_index and half are for CNNs such as resnet50.")
+    if not is_cnn and out_index != -1:
+        raise InputError(f"{name} is a ViT: out_index is for CNNs such as resnet50.")
     if name in TUNED and published:
         raise InputError(f"{name} is fine-tuned and no weights of it are published: pass your own file as weights.")
     if name not in SHIPPED:

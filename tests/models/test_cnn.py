@@ -91,9 +91,9 @@ def test_no_gradient_is_kept_and_nothing_trains(model):
 
 def test_half_precision_is_near_and_comes_back_as_float32(net):
     x = images(1, 3, 64, 64)
-    whole, half = CNN(net, "resnet18").maps(x), CNN(net, "resnet18", half=True)
+    whole, half = CNN(net, "resnet18").maps(x), CNN(net, "resnet18", precision="fp16")
     y = half.maps(x)
-    assert y.dtype == torch.float32 and not torch.equal(y, whole) and "half" in half.key
+    assert y.dtype == torch.float32 and not torch.equal(y, whole) and "fp16" in half.key
     assert torch.allclose(y, whole, rtol=0.05, atol=0.05 * float(whole.max()))
 
 
@@ -232,7 +232,7 @@ def test_the_key_names_all_that_changes_features(net):
     keys = [
         CNN(timm.create_model("resnet18"), "resnet18", "a", **options).key
         for options in (
-            {}, {"out_index": 3}, {"gem_p": 4.0}, {"longest": 512}, {"half": True}, {"whiten": layer},
+            {}, {"out_index": 3}, {"gem_p": 4.0}, {"longest": 512}, {"precision": "fp16"}, {"precision": "bf16"}, {"whiten": layer},
             {"whiten": torch.nn.Linear(512, 8)},
         )
     ]  # fmt: skip

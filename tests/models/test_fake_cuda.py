@@ -64,7 +64,7 @@ def tap(model):
 
 VIT, MAPS = tap(ViT(mini_vit.create("mini-vit-small"), "tiny")), tap(CNN(tiny(5), "tiny"))
 NO_BIAS = SimpleNamespace(out_index=-1, dim=16, net=SimpleNamespace(get_classifier=lambda: nn.Linear(16, 5, False, "cuda")))
-HALF = tap(CNN(tiny(), "tiny", half=True))
+HALF = tap(CNN(tiny(), "tiny", precision="fp16"))
 LAYER, ATTENTION = MODE.moved(nn.Linear(16, 4)), MODE.moved(regional_attention.RegionalAttention(16, 4))
 RETRIEVER = MODE.moved(losses.Retriever(tiny(), dim=8, part=0.5))
 ARCFACE = MODE.moved(losses.ArcFace(3, 8))
