@@ -129,7 +129,9 @@ def reproduce(
     guest: Annotated[Text, typer.Option(metavar="NAME=FILE", help="Another system's rankings or descriptors, or 'ranks > masks'.")] = None,
     methods: Annotated[Text, typer.Option(metavar="NAMES", help="Columns to show: CBIR, PHS(h_on=3), Mine.")] = None,
     plugin: Annotated[Text, typer.Option(metavar="PATH", help="Python file of your methods, models or sets.")] = None,
-    device: Annotated[Text, typer.Option(help="auto (cuda, mps or cpu), cpu, cuda, cuda:1, mps")] = None,
+    device: Annotated[Text, typer.Option(help="auto (cuda, mps or cpu), cpu, cuda, cuda:1, mps; several share the pictures: cuda:0,cuda:1")] = None,
+    engine: Annotated[Text, typer.Option(help="ray: the nodes of a cluster share the pictures.")] = None,
+    address: Annotated[Text, typer.Option(help="Of that cluster; none: of this machine.")] = None,
     seed: Annotated[Text, typer.Option(help="A whole number.")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="Any other parameter of the notebook.")
@@ -141,7 +143,7 @@ def reproduce(
 
     What is done is kept, a failed table doesn't stop the others; exit 1 if one failed.
     """
-    values = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights, "device": device}
+    values = {"dataset": dataset, "data_root": data_root, "model": model, "weights": weights, "device": text.on_engine(device, engine, address)}
     values |= {"training_root": training_root, "guest": guest, "methods": methods, "plugin": plugin, "seed": seed}
     values |= text.pairs(parameter or [], values)
     from foir_lib.bench.runs import runner

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from foir_lib.errors import InputError
 
+CLUSTER = "ray:"  # begins the name of a device of a cluster
 LABEL, LONGEST, SENTENCE = 60, 200, 1000  # characters of what stands beside others, by itself, and of a sentence
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -76,3 +77,10 @@ def pairs(words: Collection[str], options: Mapping[str, object]) -> dict[str, st
             raise InputError(f"Parameter {name} is given twice: give it once.")
         values[name] = value
     return values
+
+
+def on_engine(device: str | None, engine: str | None, address: str | None) -> str | None:
+    """The name of a device on a cluster, "ray:cuda@ADDRESS", or as it is. Raises InputError for another engine than ray, and an address without it."""
+    if engine not in (None, "ray") or (address and not engine):
+        raise InputError(f"engine={engine!r} can't be: give ray, with or without an address, or none without.")
+    return f"{CLUSTER}{device or 'auto'}@{address or ''}" if engine else device

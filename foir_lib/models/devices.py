@@ -7,6 +7,7 @@ from functools import wraps
 import torch
 
 from foir_lib.errors import InputError, unknown
+from foir_lib.text import CLUSTER
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -20,6 +21,8 @@ def named(device: str | torch.device | None) -> str:
 
 def choose(device: str | torch.device | None) -> torch.device:
     """The torch device of a name, of several the first. Raises InputError for one that isn't here."""
+    if cluster(device) is not None:
+        device = str(device)[len(CLUSTER) :].partition("@")[0]
     if len(several(device)) > 1:
         return [choose(one) for one in several(device)][0]
     try:
@@ -35,8 +38,15 @@ def several(device: str | torch.device | None) -> list[str]:
     return [one.strip() for one in str(device or "").split(",") if one.strip()]
 
 
+def cluster(device: str | torch.device | None) -> str | None:
+    """The address in "ray:cuda@ADDRESS", devices of a cluster whose nodes share the work; "" for one of this machine, None for all others."""
+    return str(device).partition("@")[2] if str(device).startswith(CLUSTER) else None
+
+
 def described(device: str | torch.device | None) -> str:
     """The name of a device as a stamp has it: that of a GPU which is here with its type, "cuda (NVIDIA H100)"."""
+    if cluster(device) is not None:
+        return str(device)
     if len(several(device)) > 1:
         return ", ".join(described(one) for one in several(device))
     name = named(device)

@@ -45,7 +45,7 @@ def load_model(
         raise InputError(f"Model {name!r} is no name: give one of `foir models` or any timm ViT or CNN name.")
     if weights and not isinstance(weights, (str, os.PathLike)):
         raise InputError(f"Weights {weights!r} of {name} are no path: give that of a .safetensors or .pth file.")
-    shared = devices.several(device)
+    shared, cluster = devices.several(device), devices.cluster(device)
     devices.checked(precision)
     device, drawings = devices.choose(device), name in SHIPPED and not weights
     if name in registry.names("model"):
@@ -68,7 +68,7 @@ def load_model(
     model = cnn.CNN(net, name, key, device, out_index, *head, longest=longest, precision=precision) if is_cnn else ViT(net, name, key, device)
     if not is_cnn and precision != "fp32":
         model.precision, model.key = precision, f"{model.key}, {precision}"
-    model.knows_drawings_only, model.devices = drawings, shared
+    model.knows_drawings_only, model.devices, model.cluster = drawings, shared, cluster
     return model
 
 

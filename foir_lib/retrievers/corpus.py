@@ -18,11 +18,20 @@ from foir_lib.retrievers.extraction.reading import Opened
 from foir_lib.retrievers.parts import Pictures, Prompted, View
 from foir_lib.retrievers.prompting import prompts_of
 from foir_lib.store.arrays import Rows
+from foir_lib.store.engines.cluster import Ray
 from foir_lib.store.engines.processes import Processes
 from foir_lib.threads import cores
 
 N_TRAINING = 50_000
 LIVE = 4  # pictures under the mouse whose features stay in memory
+
+
+def engine_of(model):
+    """Who computes features with a model: a cluster, a process for each of its devices, or None: this process."""
+    devices, cluster = tuple(getattr(model, "devices", ())), getattr(model, "cluster", None)
+    if cluster is not None:
+        return Ray(cluster, float(model.device.type == "cuda"))
+    return Processes(devices) if len(devices) > 1 else None
 
 
 class Corpus:
@@ -45,8 +54,7 @@ class Corpus:
         count(seed, "seed", 0), count(batch_size, "batch_size"), count(workers, "workers"), count(n_training, "n_training", 0)
         self.set, self.model, self.seed, self.detector = retrieval_set, model, seed, detector
         self.batch_size, self.workers, self.cache, self.progress = batch_size, workers, cache, progress
-        shared = tuple(getattr(model, "devices", ()))
-        self.engine, self.fits = engine or (Processes(shared) if len(shared) > 1 else None), None
+        self.engine, self.fits = engine or engine_of(model), None
         self.noise_pixels = noise_pixels or self.setting("noise_pixels", NOISE_PIXELS)
         self.attention = {net.context: net.to(model.device) for net in attention}
         self._training, self._n_training = training, n_training or self.setting("n_training", N_TRAINING)
