@@ -45,7 +45,7 @@ class Pictures:
     pixels; ``with_prompts``: prompts are put on them; ``ids``: of the set's pictures, where they are some.
     """
 
-    prompted = False
+    prompted, unit = False, "picture"
 
     def __init__(self, corpus, name, n, open, data, sizes, with_prompts=False, ids=()):
         self.corpus, self.name, self.n, self.open, self.data = corpus, name, n, open, data
@@ -168,7 +168,7 @@ class Pictures:
         model = type(corpus.model), getattr(corpus.model, "opener", type(corpus.model))
         code = keys.code_of(make, type(self), *model, type(corpus.set), *objects)
         label = f"{self.label}, {what.split(',')[0].split(':')[0]}"
-        how = {"root": corpus.cache, "progress": corpus.progress, "label": label, "engine": corpus.engine}
+        how = {"root": corpus.cache, "progress": corpus.progress, "label": label, "unit": self.unit, "engine": corpus.engine}
         return {"what": what, **of, "model": corpus.model.key, "code": code}, how
 
     def _compute(self, what, make, objects, shard):
@@ -211,7 +211,7 @@ class Prompted(Pictures):
     ``prompt(m)``: a Point, Box or Mask.
     """
 
-    prompted = True
+    prompted, unit = True, "prompt"
 
     def __init__(self, pictures, name, prompt, rows, image_row, data):
         super().__init__(pictures.corpus, name, len(rows), lambda m: pictures.open(image_row[m]), data, pictures.sizes[image_row])

@@ -56,13 +56,13 @@ class ByContent(Readable):
 
 def build(
     key: dict, contents: Sequence[str], make: Callable[[list[int]], Iterator[dict]], root=None, shard: int = SHARD,
-    progress: bool = True, label: str = "", engine: Callable | None = None,
+    progress: bool = True, label: str = "", unit: str = "picture", engine: Callable | None = None,
 ) -> ByContent:  # fmt: skip
     """Compute the arrays of pictures whose content isn't on disk yet, shard by shard.
 
     ``key``: JSON-able dict of all that a row depends on beside the picture. ``contents`` (n,): what names each file's content.
     ``make(rows)``: of some positions (m,) in ``contents`` dicts of arrays one after another, m rows in all; or an object as
-    :func:`tasks.here` takes it. The bar counts pictures. ``engine``: who does the shards, :func:`tasks.here` unless given.
+    :func:`tasks.here` takes it. The bar counts ``unit``s. ``engine``: who does the shards, :func:`tasks.here` unless given.
     ``root``: parent folder, by default ``cache_root()/features``. Raises InputError as :func:`foir_lib.store.features.build`;
     finished shards stay, whatever happens.
     """
@@ -75,7 +75,7 @@ def build(
     known, layout = _found(folder, digest, first)
     missing = [content for content in dict.fromkeys(contents) if content not in known]
     note(folder / "key.json", description, bool(missing))
-    with tqdm(total=len(first), initial=len(known), desc=label or None, unit="picture", disable=not (progress and missing)) as bar:
+    with tqdm(total=len(first), initial=len(known), desc=label or None, unit=unit, disable=not (progress and missing)) as bar:
         tasks = [_task(folder, digest, missing[start : start + shard], first, layout) for start in range(0, len(missing), shard)]
         with closing((engine or here)(tasks, make if hasattr(make, "working") else Parts(make), bar.update)) as done:
             for task, present in done:

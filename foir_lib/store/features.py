@@ -93,13 +93,13 @@ def _opened(path, time):
     return safe_open(path, framework="np")
 
 
-def build(key, n, make, root=None, shard=1024, progress=True, label="", engine=None):
+def build(key, n, make, root=None, shard=1024, progress=True, label="", unit="item", engine=None):
     """Compute the arrays of ``n`` items shard by shard, those that aren't on disk yet; returns :class:`Features`.
 
     ``key``: JSON-able dict of all the arrays depend on (data fingerprint, model, preprocessing).
     ``make(start, stop)``: dict of arrays of stop - start rows, equal names, dtypes and row shapes
     each time; called for missing shards only; or an object as :func:`tasks.here` takes it. ``root``: parent folder,
-    by default ``cache_root()/features``. ``shard``: items per file. ``label``: text of the progress bar. ``engine``:
+    by default ``cache_root()/features``. ``shard``: items per file. ``label``: text of the progress bar, which counts ``unit``s. ``engine``:
     who does the shards, :func:`tasks.here` unless given.
     Raises InputError for a bad key, n or array (wrong length, NaN, infinite) and for a disk that
     can't take more; finished shards stay, whatever happens.
@@ -121,7 +121,7 @@ def build(key, n, make, root=None, shard=1024, progress=True, label="", engine=N
     note(folder / "key.json", description, bool(missing))
     tasks = [Task(shards.path(folder, start, stop), digest, [start, stop], range(start, stop), layout) for start, stop in missing]
     done = n - sum(stop - start for start, stop in missing)
-    with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
+    with tqdm(total=n, initial=done, desc=label or None, unit=unit, disable=not (progress and missing)) as bar:
         with closing((engine or here)(tasks, make if hasattr(make, "working") else Spans(make), bar.update)) as done:
             for task, present in done:
                 check_layout(task, present, layout)

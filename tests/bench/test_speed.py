@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from foir_lib import load_model
-from foir_lib.bench.speed import coattention, consistency, heads, objects, pixels, run
+from foir_lib.bench.speed import coattention, consistency, extraction, heads, objects, pixels, run
 from foir_lib.models.vit import ViT
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.corpus import Corpus
@@ -22,10 +22,11 @@ def test_all_measures_at_once(tmp_path):
     report = run.main(out, "mini-vit", "cpu", repeats=1, n_states=100, n_dimensions=8, page=FEW)
     assert json.loads(out.read_text()) == report
     table = run.markdown(report)
-    assert len(report["results"]) == 15 and len(table.splitlines()) == 2 + 2 + 15
+    assert len(report["results"]) == 17 and len(table.splitlines()) == 2 + 2 + 17
     for line in report["results"]:
         assert line["ratio"] == pytest.approx(line["a_ms"] / line["b_ms"]) and line["a_ms"] > 0
         assert f"| {line['measure']} | {line['ratio']:.3f} |" in table
+    assert [r["measure"] for r in report["results"]][:2] == list(run.EXTRACTION)
     assert [r["measure"] for r in report["results"]][-3:] == list(run.PIXELS)
     assert [r["measure"] for r in report["results"]][-5:-3] == [
         "CBIR + PHS for a new prompt / encoding the picture, mini-vit",
@@ -148,3 +149,16 @@ def test_random_states_fit_the_model(tmp_path):
     assert len(features) == 300 and features.names == ["descriptor", "heads", "residual"]
     assert [json.loads(path.read_text())["n"] for path in tmp_path.glob("*/key.json")] == [300]
     assert features.read("heads").shape == (300, model.net.embed_dim) and features.read("residual").std() > 0.9
+
+
+def test_extraction_is_timed_from_files_and_decoding_counts_beside_the_network(monkeypatch):
+    """Every repeat starts from an empty store, so that all pictures are decoded and described again."""
+    model, described, decoded = load_model("mini-vit-small", device="cpu"), [], []
+    real, prepare = ViT.tokens, ViT.preprocess
+    monkeypatch.setattr(ViT, "tokens", lambda self, x, n: described.append(len(x)) or real(self, x, n))
+    monkeypatch.setattr(ViT, "preprocess", lambda self, picture: decoded.append(1) or prepare(self, picture))
+    bare, possible = extraction.extraction(model, 2, n=6, batch=4)
+    assert sum(described) == 3 * 6, "a warm-up and two repeats"
+    assert len(decoded) == 6 + 3 * (6 + 6), "the batches of the bare pass; then extraction and decoding alone, each time"
+    assert bare["a_ms"] == possible["a_ms"] and possible["b_ms"] > bare["b_ms"] > 0
+    assert bare["ratio"] == pytest.approx(bare["a_ms"] / bare["b_ms"]) and 0 < bare["share"] < possible["share"]

@@ -8,7 +8,7 @@ from os import PathLike
 import torch
 from tqdm.auto import tqdm
 
-from foir_lib.bench.speed import coattention, consistency, contract, heads, objects, pixels
+from foir_lib.bench.speed import coattention, consistency, contract, extraction, heads, objects, pixels
 from foir_lib.errors import InputError, count
 from foir_lib.files import atomic_write, try_place
 from foir_lib.models import zoo
@@ -18,6 +18,7 @@ PAGE = (  # what a page of lists does after a prompt: model, database images, me
     ("dinov2-base", 10_000, ("CBIR", "PHS")),
     ("dinov2-base", 10_000, ("PHS(query_db=True)",)),
 )
+EXTRACTION = ("describing photographs / the bare network", "describing photographs / the bare network and decoding, by all cores")
 PIXELS = ("embedding and matching 100 pictures / embedding them", "matching 100 pictures from stored patches / embedding them", "outlines of a list / one second")
 
 
@@ -53,7 +54,8 @@ def main(
     for name, n, methods in page:
         title = f"{' + '.join(methods)} for a new prompt / encoding the picture, {name}"
         measures[title] = lambda case=(name, n, methods): heads.prompt_to_list(*case, device, repeats)
-    results = [{"measure": name, **measure()} for name, measure in tqdm(measures.items(), desc="bench", unit="measure")]
+    results = [{"measure": name, **row} for name, row in zip(EXTRACTION, extraction.extraction(net, repeats, n=min(64 * repeats, extraction.N)), strict=True)]
+    results += [{"measure": name, **measure()} for name, measure in tqdm(measures.items(), desc="bench", unit="measure")]
     results += [{"measure": name, **row} for name, row in zip(PIXELS, pixels.matching(net, repeats), strict=True)]
     where = {
         "date": time.strftime("%Y-%m-%d"), "model": model, "device": contract.device_name(net.device), "torch": torch.__version__,

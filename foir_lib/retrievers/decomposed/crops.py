@@ -22,6 +22,8 @@ class Crops(Pictures):
     least on each side; ``found`` (M,) bool: False for a whole picture that stands for objects where there are none.
     """
 
+    unit = "crop"
+
     def __init__(self, source: Pictures, boxes: np.ndarray, owner: np.ndarray, pixels: Callable, found: np.ndarray, least: int, digest: str):
         sizes = source.sizes[owner].tolist()
         windows = np.array([window(box, size, least) for box, size in zip(boxes.tolist(), sizes)], dtype=int).reshape(-1, 4)
