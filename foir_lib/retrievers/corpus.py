@@ -14,12 +14,12 @@ from foir_lib.data.readers.pictures import sizes as measured
 from foir_lib.errors import InputError, count
 from foir_lib.images import open_image, rgb
 from foir_lib.methods.noise import NOISE_PIXELS
-from foir_lib.retrievers.extraction.reading import Opened
 from foir_lib.retrievers.parts import Pictures, Prompted, View
 from foir_lib.retrievers.prompting import prompts_of
 from foir_lib.store.arrays import Rows
 from foir_lib.store.engines.cluster import Ray
 from foir_lib.store.engines.processes import Processes
+from foir_lib.store.engines.reading import Opened
 from foir_lib.threads import cores
 
 N_TRAINING = 50_000
@@ -163,7 +163,7 @@ class Corpus:
         sizes = measured(paths, "training pictures")
         held = contents.digests(paths, "training pictures")
         digest = hashlib.sha256(b"".join(held)).hexdigest()
-        return Pictures(self, "training", len(paths), lambda row: open_image(paths[row]), digest, sizes)
+        return Pictures(self, "training", len(paths), Opened(open_image, paths, 2 * self.workers), digest, sizes)
 
     def pictures(self, name: str, table: pd.DataFrame, with_prompts: bool = False) -> Pictures:
         """The pictures of some rows of the set's images as a part of that ``name``; ``with_prompts``: prompts are put on them."""

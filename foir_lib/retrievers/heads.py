@@ -15,10 +15,10 @@ from foir_lib.methods import baselines, foveal, head_selection
 from foir_lib.models.vit import ClsState
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Retriever
-from foir_lib.retrievers.extraction.batches import Batches
 from foir_lib.retrievers.parts import once
 from foir_lib.search import query_db
 from foir_lib.store.arrays import Arrays
+from foir_lib.threads import Batches
 
 TAIL = 4096  # prompts whose descriptors are computed at a time
 BASELINES = 4  # blocks whose attention foveal attention biases, in the paper

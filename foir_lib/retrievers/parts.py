@@ -17,13 +17,12 @@ from PIL import Image
 
 from foir_lib.errors import InputError
 from foir_lib.prompts import Box, Mask, crop
-from foir_lib.retrievers.extraction.batches import Batches
-from foir_lib.retrievers.extraction.reading import stacked
 from foir_lib.store import by_content, keys
 from foir_lib.store import features as store
 from foir_lib.store.arrays import Arrays, Rows
-from foir_lib.store.engines.tasks import whole
-from foir_lib.threads import ahead, is_alone
+from foir_lib.store.engines import reading
+from foir_lib.store.tasks import whole
+from foir_lib.threads import Batches, ahead, is_alone
 
 
 class Cut(NamedTuple):
@@ -98,19 +97,21 @@ class Pictures:
         rows, size = list(rows), self.corpus.batch_size
         held, runs = getattr(self.feed, "held", (None, ()))
         if load is None and held == rows:
-            yield from runs
-            return
+            return (yield from runs)
         load = load or (lambda row: self.corpus.model.preprocess(self.open(row)))
         with nullcontext() if is_alone() or self.corpus.workers == 1 else ThreadPoolExecutor(self.corpus.workers) as pool:
             tensors = ahead(pool, load, rows, size) if pool else map(load, rows)
             while batch := list(islice(tensors, size)):
-                yield from stacked(batch)
+                yield from reading.stacked(batch)
+
+    def readers(self):
+        """What reads rows ahead of a GPU; see :func:`reading.readers`."""
+        return reading.readers(self.open, self.corpus.model, self.corpus.workers, len(self))
 
     @contextmanager
     def fed(self, rows, runs):
         """Inside, :meth:`tensors` of ``rows`` in this thread are ``runs``, read before; unless they are None."""
-        if runs is not None:
-            self.feed.held = list(rows), runs
+        self.feed.held = (None, ()) if runs is None else (list(rows), runs)
         try:
             yield
         finally:

@@ -19,8 +19,8 @@ from foir_lib.errors import InputError
 from foir_lib.files import as_path, cache_root, remove_stale
 from foir_lib.store import shards
 from foir_lib.store.arrays import Readable
-from foir_lib.store.engines.tasks import Task, check_layout, here
 from foir_lib.store.features import VERSION, named, note, positions, rows_of
+from foir_lib.store.tasks import Task, check_layout, here
 
 SHARD = 128  # pictures a file: what a run that is killed loses at most
 log = logging.getLogger(__name__)

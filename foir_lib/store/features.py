@@ -26,7 +26,7 @@ from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import as_path, atomic_write, cache_root, remove_stale
 from foir_lib.store import shards
 from foir_lib.store.arrays import Readable
-from foir_lib.store.engines.tasks import Spans, Task, check_layout, here
+from foir_lib.store.tasks import Spans, Task, check_layout, here
 from foir_lib.threads import single
 
 VERSION, PIECE = 1, 16  # PIECE: rows that are stacked at a time
@@ -146,18 +146,19 @@ class ByRow:
 
     describe: Callable
     workers: int = 1
-    beside = 1
+    beside, few = 1, 1
 
     @contextmanager
     def working(self):
         """See :func:`tasks.here`."""
         if self.workers == 1:
-            yield self._alone
+            yield self.directly
             return
         with single(self.workers) as pool:
             yield lambda rows: self._stacked([pool.submit(self._one, row) for row in rows])
 
-    def _alone(self, rows):
+    def directly(self, rows):
+        """See :func:`tasks.here`."""
         yield from self._stacked([_Now(self._one, row) for row in rows])
 
     def _stacked(self, futures):

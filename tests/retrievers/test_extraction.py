@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from threading import Barrier, current_thread
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,15 +14,16 @@ from PIL import Image
 from tiny import pictures as drawn
 from tiny import vit, world
 
+from foir_lib import threads
 from foir_lib.errors import InputError
 from foir_lib.images import open_image
 from foir_lib.retrievers.corpus import Corpus
-from foir_lib.retrievers.extraction import reading
-from foir_lib.retrievers.extraction.batches import Batches
 from foir_lib.retrievers.heads import states
-from foir_lib.store import by_content
+from foir_lib.store import by_content, features
+from foir_lib.store.engines import reading
 from foir_lib.store.engines.processes import Processes
-from foir_lib.store.engines.tasks import whole
+from foir_lib.store.tasks import whole
+from foir_lib.threads import Batches
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,8 @@ class OnDevice:
         self.sizes, self.part = [], part
         model = part.corpus.model
         model.device = SimpleNamespace(type="cuda")
-        monkeypatch.setattr("foir_lib.retrievers.extraction.batches.torch.device", lambda device: device)
-        monkeypatch.setattr(reading, "copied", lambda tensors, device: lambda: tensors)
+        monkeypatch.setattr(threads.torch, "device", lambda device: device)
+        monkeypatch.setattr(threads, "copied", lambda tensors, device: lambda: tensors)
         monkeypatch.setattr(model, "tokens", self.tokens)
 
     def tokens(self, x, n_blocks):
@@ -103,7 +105,7 @@ def test_a_batch_that_the_memory_cannot_hold_is_halved_and_no_other_is_computed_
 
 def test_pictures_are_copied_to_the_device_that_the_network_is_on():
     with FakeCuda() as mode:
-        fed = reading.copied([mode.from_tensor(torch.zeros(2, 3, 8, 8))], torch.device("cuda"))
+        fed = threads.copied([mode.from_tensor(torch.zeros(2, 3, 8, 8))], torch.device("cuda"))
         assert devices(fed()) == {"cuda"}
 
 
@@ -128,7 +130,7 @@ def test_processes_read_the_same_bytes_and_tell_of_a_damaged_picture_in_one_sent
     assert not readers()
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 def test_a_reader_that_dies_is_told_in_one_sentence(paths):
     def kills(row):
         os.kill(os.getpid(), 9)
@@ -144,6 +146,30 @@ def test_processes_read_where_there_are_cores_and_pictures_enough(paths, tmp_pat
     monkeypatch.setattr(reading, "MANY", len(part))
     for cores, processes in ((1, False), (3, False), (4, True), (64, True)):
         monkeypatch.setattr(reading, "cores", lambda cores=cores: cores)
-        assert reading.in_processes(part) == processes
+        assert reading.in_processes(part.open, part.corpus.model, len(part)) == processes
     monkeypatch.setattr(reading, "MANY", len(part) + 1)
-    assert not reading.in_processes(part)
+    assert not reading.in_processes(part.open, part.corpus.model, len(part))
+
+
+def test_the_next_shard_is_begun_while_one_is_finished(paths, tmp_path):
+    """Each of two shards is one batch that waits for the other's: one after the other would wait for ever."""
+    part, both = corpus(paths, tmp_path, workers=2).database, Barrier(2)
+
+    def describe(rows):
+        both.wait(30)
+        yield {"row": torch.tensor(list(rows))}
+
+    stored = features.build({"what": "rows"}, 10, Batches(part, describe), root=tmp_path, shard=5, progress=False)
+    assert stored.read("row").tolist() == [float(row) for row in range(10)] and len(content(stored)) == 2
+
+
+def test_one_picture_is_described_in_the_thread_that_asks(paths, tmp_path):
+    part, threads_of = corpus(paths, tmp_path, workers=2).database, []
+
+    def describe(rows):
+        threads_of.append(current_thread())
+        yield {"row": torch.tensor(list(rows))}
+
+    assert whole(Batches(part, describe), 5)["row"].tolist() == [0, 1, 2, 3, 4] and threads_of == [current_thread()]
+    whole(Batches(part, describe), 6)
+    assert current_thread() not in threads_of[1:] and len(threads_of) == 3

@@ -8,9 +8,9 @@ import torch
 from foir_lib.methods.decomposition import window
 from foir_lib.prompts import patch_shares
 from foir_lib.retrievers.decomposed.decomposing import Objects, segmenter_of
-from foir_lib.retrievers.extraction.batches import Batches
 from foir_lib.retrievers.parts import Pictures
 from foir_lib.store.features import array_digest
+from foir_lib.threads import Batches
 
 OWN, BOXES = "own", "boxes"
 

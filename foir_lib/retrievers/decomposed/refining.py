@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from foir_lib.methods import refinement
 from foir_lib.retrievers.decomposed.crops import OWN, Crops, masks_key, raw, segmenters, shares
-from foir_lib.retrievers.extraction.batches import Batches
+from foir_lib.threads import Batches
 
 
 @dataclass(frozen=True)

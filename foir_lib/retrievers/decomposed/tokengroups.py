@@ -8,8 +8,8 @@ from foir_lib.methods import decomposition
 from foir_lib.retrievers.decomposed.crops import Crops, shares
 from foir_lib.retrievers.decomposed.decomposing import Tokens
 from foir_lib.retrievers.decomposed.vectors import Several
-from foir_lib.retrievers.extraction.batches import Batches
 from foir_lib.store.arrays import Arrays
+from foir_lib.threads import Batches
 
 MOST = 50  # groups that are kept of a picture
 

@@ -1,6 +1,7 @@
 """What computes, carried to another process and to another device, as bytes."""
 
 import io
+import logging
 import multiprocessing
 import os
 import pickle
@@ -15,6 +16,7 @@ from threading import Lock, Thread
 import cloudpickle
 import torch
 
+log = logging.getLogger(__name__)
 _device: list[torch.device] = []  # where what is unpacked here lies
 _lock = Lock()
 
@@ -42,6 +44,15 @@ def packed(thing) -> bytes:
     finally:
         for module in plugins:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def packed_or_none(thing) -> bytes | None:
+    """:func:`packed`, or None, with a word in the log, for what can't be carried: open files, locks."""
+    try:
+        return packed(thing)
+    except (TypeError, AttributeError, pickle.PicklingError, RuntimeError) as error:
+        log.warning("This process computes alone, since what it computes with can't be handed to others (%s).", error)
+        return None
 
 
 def unpacked(content: bytes, device: str):

@@ -11,7 +11,7 @@ import numpy as np
 from foir_lib import threads
 from foir_lib.errors import FoirError, InputError, MissingError
 from foir_lib.store.engines import carrying
-from foir_lib.store.engines.tasks import Task, here
+from foir_lib.store.tasks import Task, here
 
 AHEAD = 2  # tasks a processor that wait for their turn
 TRIES = 20  # of a task whose worker or node dies
@@ -30,13 +30,14 @@ class Ray:
     gpus: float = 0
 
     def __call__(self, tasks: Sequence[Task], make, report: Callable[[int], None]) -> Iterator[tuple[Task, dict]]:
-        """As :func:`foir_lib.store.engines.tasks.here`, in the order in which shards are finished. Raises MissingError without ray
+        """As :func:`foir_lib.store.tasks.here`, in the order in which shards are finished. Raises MissingError without ray
         and without the cluster, what computing raises, and InputError for nodes that die or write where nobody else sees it."""
-        if not tasks:
+        content = carrying.packed_or_none((list(tasks), make)) if len(tasks) > 1 else None
+        if content is None:  # not worth it, or nothing that can be carried
+            yield from here(tasks, make, report)
             return
         ray = connected(self.address)
-        content = np.frombuffer(carrying.packed((list(tasks), make)), np.uint8)
-        shared, digest = ray.put(content), hashlib.sha256(content).hexdigest()
+        shared, digest = ray.put(np.frombuffer(content, np.uint8)), hashlib.sha256(content).hexdigest()
         do = ray.remote(num_cpus=1, num_gpus=self.gpus, max_retries=TRIES)(_shard)
         waiting, pending, most = deque(range(len(tasks))), {}, AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1)
         try:

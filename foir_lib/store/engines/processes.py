@@ -11,7 +11,7 @@ from multiprocessing.connection import wait
 from foir_lib import threads
 from foir_lib.errors import FoirError, InputError
 from foir_lib.store.engines import carrying
-from foir_lib.store.engines.tasks import Task, here
+from foir_lib.store.tasks import Task, here
 
 DEATHS = 3  # of processes in a row, none of which finished a shard, before it is given up
 
@@ -27,13 +27,15 @@ class Processes:
     devices: Sequence[str]
 
     def __call__(self, tasks: Sequence[Task], make, report: Callable[[int], None]) -> Iterator[tuple[Task, dict]]:
-        """As :func:`foir_lib.store.engines.tasks.here`, in the order in which shards are finished.
+        """As :func:`foir_lib.store.tasks.here`, in the order in which shards are finished.
 
         Raises what computing raises, and InputError where processes die again and again.
         """
-        if not tasks:
+        content = carrying.packed_or_none((list(tasks), make)) if len(tasks) > 1 else None
+        if content is None:  # not worth it, or nothing that can be carried
+            yield from here(tasks, make, report)
             return
-        content, waiting = carrying.packed((list(tasks), make)), deque(range(len(tasks)))
+        waiting = deque(range(len(tasks)))
         n, deaths = min(len(self.devices), len(tasks)), 0
         workers = [_Worker(content, device, n) for device in self.devices[:n]]
         try:

@@ -88,7 +88,7 @@ def test_a_process_that_dies_is_replaced_and_no_row_is_lost_or_stored_twice(tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["sentence", "death"])
+@pytest.mark.parametrize("how", ["sentence", pytest.param("death", marks=pytest.mark.claims)])
 def test_what_goes_wrong_is_one_sentence_and_what_is_done_is_stored(tmp_path, how):
     def fault(start):
         if start == 20:
@@ -162,7 +162,7 @@ def test_contents_are_shared_out_too(tmp_path):
     seen = []
 
     def backwards(tasks, make, report):
-        from foir_lib.store.engines.tasks import here
+        from foir_lib.store.tasks import here
 
         seen.extend(len(task.rows) for task in tasks)
         yield from reversed(list(here(tasks, make, report)))
@@ -172,3 +172,17 @@ def test_contents_are_shared_out_too(tmp_path):
 
     stored = by_content.build({"what": "x"}, list("abcde"), make, root=tmp_path, shard=2, progress=False, engine=backwards)
     assert seen == [2, 2, 1] and stored.read("x").ravel().tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_cannot_be_carried_is_computed_here(tmp_path, caplog):
+    """A lock can't go to another process."""
+    from threading import Lock
+
+    lock = Lock()
+
+    def make(start, stop):
+        with lock:
+            return {"x": np.arange(start, stop)}
+
+    assert build(tmp_path, make, TWO).read("x").tolist() == list(range(N))
+    assert "This process computes alone" in caplog.text

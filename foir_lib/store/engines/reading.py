@@ -30,22 +30,21 @@ class Opened:
         return Opened, self._parts
 
 
-def in_processes(part) -> bool:
-    """Whether a part's pictures are read by processes: many of them, on many cores, by a network that can hand its preprocessing over."""
-    return cores() >= ENOUGH and len(part) >= MANY and hasattr(part.corpus.model, "preparation")
+def in_processes(open: Callable, model, n: int) -> bool:
+    """Whether ``n`` pictures are read by processes: many of them, on many cores, files that a network can hand its preprocessing over for."""
+    return cores() >= ENOUGH and n >= MANY and isinstance(open, Opened) and hasattr(model, "preparation")
 
 
 @contextmanager
-def readers(part) -> Iterator[Callable[[Sequence[int]], Future]]:
-    """What reads rows of a part ahead, ``workers`` batches at once: the future of a list of tensors (B, 3, H, W), one for each run of
-    equal shapes. A process that dies is an InputError; when this is left, none is left over."""
-    corpus = part.corpus
-    if in_processes(part):
-        with processes(part.open, corpus.model.preparation, corpus.workers) as read:
+def readers(open: Callable, model, workers: int, n: int) -> Iterator[Callable[[Sequence[int]], Future]]:
+    """What reads rows, of ``n``, ahead for a model, ``workers`` batches at once: the future of a list of tensors (B, 3, H, W), one for
+    each run of equal shapes. A process that dies is an InputError; when this is left, none is left over."""
+    if in_processes(open, model, n):
+        with processes(open, model.preparation, workers) as read:
             yield read
     else:
-        with single(corpus.workers) as pool:
-            yield lambda rows: pool.submit(read_batch, part.open, corpus.model.preprocess, rows)
+        with single(workers) as pool:
+            yield lambda rows: pool.submit(read_batch, open, model.preprocess, rows)
 
 
 @contextmanager
@@ -109,22 +108,3 @@ def stacked(tensors: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
         if stop == len(tensors) or tensors[stop].shape != tensors[start].shape:
             yield torch.stack(tensors[start:stop])
             start = stop
-
-
-def copied(tensors: list[torch.Tensor], device: torch.device) -> Callable[[], list[torch.Tensor]]:
-    """Begin to copy tensors to a device, beside what it computes; the function returned gives them there."""
-    if not torch.cuda.is_available():
-        return lambda: [x.to(device, non_blocking=True) for x in tensors]
-    stream = torch.cuda.Stream(device)
-    pinned = [x.pin_memory() for x in tensors]
-    with torch.cuda.stream(stream):
-        there = [x.to(device, non_blocking=True) for x in pinned]
-
-    def fed():
-        current = torch.cuda.current_stream(device)
-        current.wait_stream(stream)
-        for x in there:
-            x.record_stream(current)
-        return there
-
-    return fed

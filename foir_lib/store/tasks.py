@@ -28,7 +28,7 @@ class Spans:
     """``make(start, stop)``, a dict of arrays, as :func:`here` takes it: one call a shard, one after the other."""
 
     make: Callable
-    beside = 0
+    beside, few = 0, 0
 
     @contextmanager
     def working(self):
@@ -40,7 +40,7 @@ def here(tasks: Iterable[Task], make, report: Callable[[int], None]) -> Iterator
     """Do tasks in this process, in order: each with its layout when its file is whole.
 
     ``make.working()`` opens what computes: a function of rows that begins at once and gives dicts of arrays one after another.
-    ``make.beside`` shards are begun while one is finished, so that no core waits for the disk or for a shard's last batch.
+    ``make.directly`` does the same in this thread, for ``make.few`` rows. ``make.beside`` shards are begun while one is finished, so that no core waits for the disk or for a shard's last batch.
     ``report(n)`` is called after every n rows. Raises what computing raises, and InputError for arrays that can't be stored.
     """
     with make.working() as work:
@@ -56,9 +56,13 @@ def here(tasks: Iterable[Task], make, report: Callable[[int], None]) -> Iterator
 
 
 def whole(make, n: int) -> dict[str, np.ndarray]:
-    """The arrays of all ``n`` rows, in memory."""
-    with (make if hasattr(make, "working") else Spans(make)).working() as work:
-        parts = list(work(range(n)))
+    """The arrays of all ``n`` rows, in memory; of a ``few`` in this thread, so that nobody waits for others to start."""
+    make = make if hasattr(make, "working") else Spans(make)
+    if n <= make.few:
+        parts = list(make.directly(range(n)))
+    else:
+        with make.working() as work:
+            parts = list(work(range(n)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -69,7 +73,7 @@ def _done(task, present, parts, report):
     done = []
     for part in parts:
         done.append(part)
-        report(len(next(iter(part.values()))))
+        report(sum(np.shape(next(iter(part.values()), ()))[:1]))
     names = done[0] if done else ()
     start = task.rows[0] if isinstance(task.rows, range) else 0
     arrays = {name: np.concatenate([part[name] for part in done]) if len(done) > 1 else done[0][name] for name in names}
