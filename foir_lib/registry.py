@@ -29,7 +29,7 @@ HOMES = {  # kind -> packages whose modules register things of it
     "detector": ("foir_lib.models",),
     "segmenter": ("foir_lib.models",),
     "image-text model": ("foir_lib.models",),
-    "set": ("foir_lib.data.mini", "foir_lib.data.readers", "foir_lib.data.readers.objects", "foir_lib.data.readers.pixels"),
+    "set": ("foir_lib.data.mini", "foir_lib.data.readers", *(f"foir_lib.data.readers.{family}" for family in ("memory", "objects", "pixels"))),
     "training set": ("foir_lib.data",),
     "explorer": ("foir_lib.view.explorers", "foir_lib.view.memory", "foir_lib.view.study"),
 }

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from foir_lib import registry
+from foir_lib.bench.metrics.mean_ap import cut
 from foir_lib.bench.metrics.pixels import pixel_score
 from foir_lib.bench.metrics.scores import Score, scored
 from foir_lib.errors import FoirError, InputError
@@ -60,9 +61,16 @@ class Experiment:
 
         Clicks: a query's values are the means over its clicks.
         """
-        deep = any(protocol.metric == "mAP" for protocol in self.set.protocols.values())
-        ranking = self.ranking(retriever, None if deep else k, rerank, **how)
+        ranking = self.ranking(retriever, self._depth(k), rerank, **how)
         return scored(ranking, self.set, k)
+
+    def _depth(self, k):
+        """How many places of a list the protocols look at, ``k`` at least; None: all."""
+        depth = k
+        for rules in self.set.protocols.values():
+            if rules.metric == "mAP":
+                depth = max(depth, cut(rules.definition)[0] + max(map(len, rules.ignored.values()), default=0) + 1)  # and its own picture
+        return None if depth == np.inf else depth
 
     def pixel_score(
         self, retriever: Retriever | str, localiser: Localiser | str, n: int = 20, rerank: Reranker | str | None = None, **how

@@ -9,7 +9,7 @@ from foir_lib.errors import IntegrityError, unknown
 from foir_lib.files import manifest_root
 
 COLUMNS = ["table", "dataset", "model", "method", "metric", "value"]
-SOURCES = ("paper", "README", "paper, README")  # where a cell is printed: a further column of tables with two sources
+SOURCES = ("paper", "README", "paper, README")  # where a cell is printed: a further column of tables that the paper alone doesn't print
 FOCUS = ("coco", "voc", "visual-genome")
 REVISITED = ("roxford5k", "roxford5k+1m", "rparis6k", "rparis6k+1m")
 CLASSIC = ("oxford5k", "paris6k", "oxford105k", "paris106k")
@@ -30,7 +30,7 @@ def tables():
 
 def published(table):
     """The cells of one published table: table, dataset, model, method, metric, value (percent, or a
-    cost, see :data:`COSTS`, seconds); of one with two sources also source, see :data:`SOURCES`.
+    cost, see :data:`COSTS`, seconds); of one that the paper alone doesn't print also source, see :data:`SOURCES`.
 
     One row per printed cell, in the paper's order. Raises InputError for an unknown table and
     IntegrityError for a damaged file.
@@ -79,8 +79,8 @@ def _form(row):
 def beside(rows: pd.DataFrame, spec) -> pd.DataFrame:
     """Published value and difference beside ours, where data set and model are the paper's own.
 
-    Where the table ``spec`` says so, systems that the paper alone has, on the same data sets, stand as further rows. Rows that
-    were through here before get the numbers that are published now.
+    Where the table ``spec`` says so, systems that the paper alone has, on the same data sets, stand as further rows, and those of
+    the tables ``spec.also``. Rows that were through here before get the numbers that are published now.
     """
     keys, table = ["dataset", "model", "method", "metric"], rows["table"].iloc[0]
     rows = rows.assign(**{key: "" for key in keys if key not in rows}).astype({"ours": float})
@@ -91,7 +91,9 @@ def beside(rows: pd.DataFrame, spec) -> pd.DataFrame:
         theirs = published(table).rename(columns={"value": "published"}).drop(columns="table")
         others = [model for model in spec.models if model not in set(rows["model"])]
         not_ours = theirs["method"].isin(rows["method"]) & theirs["model"].isin(others)
-        extra = theirs[theirs["dataset"].isin(rows["dataset"]) & ~not_ours] if spec.alone else theirs[:0]
+        later = [published(other).rename(columns={"value": "published"}).drop(columns="table") for other in spec.also]
+        extra = pd.concat([theirs[~not_ours], *later], ignore_index=True) if spec.alone else theirs[:0]
+        extra = extra[extra["dataset"].isin(rows["dataset"])]
         extra = extra[~pd.MultiIndex.from_frame(extra[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))]
         rows = rows.merge(theirs, on=keys, how="left")
         if len(extra):

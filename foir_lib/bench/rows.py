@@ -26,7 +26,7 @@ from foir_lib.retrievers import guests
 from foir_lib.retrievers.regions import attentions
 from foir_lib.retrievers.rerankers import AlphaQE, Diffusion
 
-METRICS = ("mAP", "mAP medium", "mAP hard", "mAP@100", "MP", "MAP")  # those shown of a set that has none of the table's
+METRICS = ("mAP", "mAP medium", "mAP hard", "mAP@100", "mAP@1k", "MP", "MAP")  # those shown of a set that has none of the table's
 JUDGED = "foir_lib.bench.memory.judged"  # where tables of memories get their rows; imported for those alone, so that no other depends on it
 EXPERIMENTS = 9  # sets with a model that stay at hand while tables are computed in one process
 _experiments: dict[tuple, Experiment] = {}

@@ -1,6 +1,6 @@
 """One experiment for every family: scores under a set's own protocols, methods crossed with sets, results that are none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,9 @@ from plainly import QUERY
 from foir_lib import load_model, load_set, registry
 from foir_lib.bench import rows
 from foir_lib.bench.experiment import Experiment, parsed
+from foir_lib.bench.metrics import mean_average_precision
 from foir_lib.bench.metrics.scores import scored
+from foir_lib.data import Protocol
 from foir_lib.errors import InputError
 from foir_lib.methods import head_selection
 from foir_lib.retrievers.base import Reranker, Retriever
@@ -106,6 +108,27 @@ def test_methods_of_heads_on_landmarks_and_of_landmarks_on_objects_are_rows_of_a
     cnn = Experiment(focus.set, load_model("mini-cnn", device="cpu"), cache=tmp_path, progress=False)
     ours = landmarks.set_index(["method", "metric"])["ours"]
     assert ours["CA(n_clusters=3)", "MP@10"] == pytest.approx(100 * cnn.score("CA(n_clusters=3)", k=10)["contains"].mp)
+
+
+def test_a_list_is_as_long_as_its_protocols_look(focus, tmp_path):
+    """Of three things of forty pictures: AP of the first five places needs five and the query's own, of all places all."""
+    contains, depths = focus.set.protocols["contains"], []
+
+    @dataclass(frozen=True)
+    class Spy(Retriever):
+        def describe(self, part):
+            return Arrays({"descriptor": np.eye(len(part), 3, dtype=np.float32) + 0.1})
+
+        def score(self, corpus, query, database, k):
+            depths.append(k)
+            return super().score(corpus, query, database, k)
+
+    for definition in ("textbook@5", "textbook"):
+        rules = Protocol(contains.groups, contains.positive, own=contains.own, definition=definition)
+        cut = Experiment(replace(focus.set, protocols={"first": rules}), focus.model, cache=tmp_path, progress=False)
+        whole = mean_average_precision(cut.ranking(Spy()), rules)
+        assert cut.score(Spy(), k=3)["first"].map == whole.map
+    assert depths == [40, 5 + 1 + 1, 40, 40]
 
 
 # ---- results that are none

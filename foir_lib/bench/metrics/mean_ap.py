@@ -1,5 +1,6 @@
 """Average precision, and mAP of a ranking under a protocol: revisited, classic, or mini-landmarks'."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -52,8 +53,8 @@ def mean_average_precision(
     ranking: a Ranking of all queries, or database rows, best first, for each query: (Q, n) or a list of Q arrays; -1
     stands for a place without a result. Ignored images (and the query's own, where the protocol names it) are
     taken out of the list before ranks are counted; positives not in it count 0. definition: the protocol's own by
-    default; "textbook" or "trapezoid" (see :func:`average_precision`), or "textbook@100", which looks at the first 100
-    ranks and divides by min(positives, 100) (GLDv2: Weyand et al., CVPR 2020, section 3). Raises InputError for a ranking
+    default; "textbook" or "trapezoid" (see :func:`average_precision`), or one of them cut, "textbook@100", which looks at the
+    first 100 ranks and divides by min(positives, 100) (GLDv2: Weyand et al., CVPR 2020, section 3; "textbook@1000" of ILIAS). Raises InputError for a ranking
     of other queries, what are no rows (scores, NaN), an image twice in one query's list, and when no query has positives.
     """
     first, formula = cut(definition or protocol.definition)
@@ -67,8 +68,9 @@ def mean_average_precision(
 
 
 def cut(definition: str) -> tuple[float, str]:
-    """How many ranks of a list an AP of a protocol looks at, and its definition for :func:`average_precision`."""
-    return (100, "textbook") if definition == "textbook@100" else (np.inf, definition)
+    """How many ranks of a list an AP of a protocol looks at, and its definition for :func:`average_precision`: "textbook@1000" is (1000, "textbook")."""
+    formula, _, first = definition.partition("@")
+    return (int(first), formula) if re.fullmatch("[1-9][0-9]{0,8}", first) else (np.inf, definition)
 
 
 def retrieved(ranking: Ranking | Sequence[np.ndarray], protocol: Protocol) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -11,7 +11,7 @@ from foir_lib.data import RetrievalSet
 from foir_lib.errors import InputError, unknown
 from foir_lib.search.ranking import Ranking
 
-NAMES = {"classic": "mAP", "instances": "mAP", "retrieval": "mAP@100"}  # protocol -> metric, where it isn't "mAP <protocol>"
+NAMES = {"classic": "mAP", "instances": "mAP", "instances@1000": "mAP@1k", "retrieval": "mAP@100"}  # protocol -> metric, where it isn't "mAP <protocol>"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ class Table:
     them. ``localised``: in how many of the first results of a list things are localised, where columns do. ``over``: what a figure's horizontal axis counts ("objects", "objects or more", "h_on", "N, K, T", or "data": the first
     option of each data set), or "".
     ``methods``: where the paper prints them, "across" or "down". ``stand_ins``: name of a data set or model -> the mini
-    world's, one or several. ``alone``: systems that the paper alone has stand as published rows. ``base``: the method that stands for the first one beside the
+    world's, one or several. ``alone``: systems that the paper alone has stand as published rows, ``also`` those of
+    the published tables of such names, later than the paper. ``base``: the method that stands for the first one beside the
     paper, which doesn't print that. ``paper``: authors, title, where and when. ``judged``: what of a memory is judged,
     with the columns' retrievers as its encoders (:mod:`bench.memory.judged`), or "". ``notebook``: the name of the notebook that makes
     it, where that isn't the id's first part.
@@ -67,6 +68,7 @@ class Table:
     methods: str = "across"
     stand_ins: dict = field(default_factory=dict)
     alone: bool = False
+    also: tuple = ()
     base: str = ""
     paper: str = ""
     judged: str = ""

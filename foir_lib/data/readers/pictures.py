@@ -1,6 +1,6 @@
 """Pictures of large sets on disk: looked up by name wherever archives put them, measured once and remembered."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from itertools import compress
 from os import PathLike
@@ -112,13 +112,14 @@ def table(ids: Sequence[str], paths: Sequence[str], split: str, sizes: np.ndarra
     return frame[COLUMNS["images"]]
 
 
-def distractors(folder: str | PathLike, others: Iterable[str], what: str) -> pd.DataFrame:
+def distractors(folder: str | PathLike, others: Iterable[str], what: str, names: Collection[str] | None = None) -> pd.DataFrame:
     """Images table of all pictures below ``folder``: ids are their paths below it, after ``what``; unreadable ones left out.
 
-    Raises InputError when one of them has an id of the ``others``.
+    names: those so called (no extension) alone. Raises InputError when one of them has an id of the ``others``, MissingError when a
+    name is lacking.
     """
     folder = as_path(folder)
-    paths = below(folder)
+    paths = below(folder) if names is None else sorted(by_name(folder, sorted(names), what, "unpack all of its archives there."))
     measured = sizes(paths, what, lenient=True)
     noted(paths, measured)
     ids = [f"{what}/{Path(path).relative_to(folder).as_posix()}" for path in paths]

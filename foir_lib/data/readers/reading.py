@@ -174,8 +174,11 @@ def make_set(
     return result
 
 
-def instance_set(name: str, images: pd.DataFrame, objects: pd.DataFrame, settings: dict | None = None) -> RetrievalSet:
-    """As :func:`make_set` for labels that are instances, with the protocol "instances": mAP over all positives.
+def instance_set(
+    name: str, images: pd.DataFrame, objects: pd.DataFrame, settings: dict | None = None, first: int | None = None
+) -> RetrievalSet:
+    """As :func:`make_set` for labels that are instances, with the protocol "instances": mAP over all positives; with ``first``
+    "instances@1000", say, which looks at so many places.
 
     Positives are the database images that hold the query's instance; images with nothing but objects of it that are marked
     ``ignore`` (hardly seen) are ignored.
@@ -185,8 +188,9 @@ def instance_set(name: str, images: pd.DataFrame, objects: pd.DataFrame, setting
     doubtful = result.objects[result.objects["ignore"] & result.objects["image_id"].isin(database)]
     rows_of = doubtful.groupby("label")["image_id"].agg(lambda ids: np.unique(database.get_indexer(ids)))
     ignored = {label: np.setdiff1d(rows_of.get(label, ()), rows).astype(int) for label, rows in contains.positive.items()}
-    protocol = Protocol(contains.groups, contains.positive, ignored, contains.own, definition="textbook")
-    return replace(result, protocols={"instances": protocol}, settings=settings or {})
+    definition, kind = (f"textbook@{first}", f"instances@{first}") if first else ("textbook", "instances")
+    protocol = Protocol(contains.groups, contains.positive, ignored, contains.own, definition=definition)
+    return replace(result, protocols={kind: protocol}, settings=settings or {})
 
 
 def without_boxes(result: RetrievalSet) -> RetrievalSet:

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from foir_lib.data import values
@@ -62,6 +63,17 @@ def read_csv(path: str | PathLike, columns: Sequence[str]) -> pd.DataFrame:
     table = table.loc[:, ~table.columns.duplicated()].fillna("")
     need_columns(table, columns, path)
     return table
+
+
+def boxes(path: str | PathLike) -> np.ndarray:
+    """Boxes of a text file with a line ``x y w h`` in pixels for each: x0, y0, x1, y1, float (n, 4). InputError for another line, or none."""
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
+    for line in lines:
+        box = values.numbers(line.split())
+        if len(box) != 4 or not np.isfinite(box).all():
+            raise InputError(f"{path} has the line {short(line)}, not x y w h in pixels: get the file again.")
+    x, y, w, h = np.array([values.numbers(line.split()) for line in lines]).T
+    return np.stack([x, y, x + w, y + h], axis=1)
 
 
 def need_columns(table: pd.DataFrame, columns: Sequence[str], path: str | PathLike) -> None:

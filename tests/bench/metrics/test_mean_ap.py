@@ -49,6 +49,17 @@ def test_map_at_100_by_hand():
     )
 
 
+def test_map_at_1k_is_cut_there_and_other_cuts_are_none():
+    """Positives at places 1 and 1,001 of a list: (1/1) / 2; at places 1 and 1,000: (1/1 + 2/1000) / 2; of 1,500 all first: 1."""
+    ranking = [np.r_[1, 3:1002, 2], np.r_[1, 3:1001, 2, 1002]]
+    rs = Protocol((0, 1), {0: [1, 2], 1: [1, 2]}, definition="textbook@1000")
+    assert mean_average_precision(ranking, rs).average_precision == pytest.approx([1 / 2, (1 + 2 / 1000) / 2])
+    assert mean_average_precision([np.arange(1500)], one(np.arange(1500)), "textbook@1000").map == 1
+    for strange in ("textbook@0", "textbook@", "textbook@1k", "mean@1000"):
+        with pytest.raises(InputError, match="AP definition .* is unknown"):
+            mean_average_precision(ranking, rs, strange)
+
+
 def test_queries_without_positives_are_left_out():
     protocol = Protocol((0, 1), {0: [0], 1: []})
     result = mean_average_precision([[1, 0], [0, 1]], protocol, "textbook")

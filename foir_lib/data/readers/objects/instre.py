@@ -19,7 +19,6 @@ import pandas as pd
 
 from foir_lib.data.readers import pictures, reading, tables
 from foir_lib.data.sets import COLUMNS, RetrievalSet
-from foir_lib.data.values import numbers, short
 from foir_lib.errors import InputError
 from foir_lib.folders import below
 from foir_lib.notices import note
@@ -77,11 +76,7 @@ def _objects(ids, paths):
     rows = []
     for image_id, path in zip(ids, paths, strict=True):
         file, folder = Path(path).with_suffix(".txt"), image_id.rsplit("/", 1)[0]
-        lines = [line for line in tables.read_text(file).split("\n") if line.strip()]
-        for place, line in enumerate(lines):
-            box = numbers(line.split())
-            if len(box) != 4 or not np.isfinite(box).all():
-                raise InputError(f"{file} has the line {short(line)}, not x y w h in pixels: get the file again.")
+        for place, box in enumerate(tables.boxes(file)):
             key = f"{folder.removeprefix('INSTRE-M/')}{'ab'[min(place, 1)]}" if folder.startswith("INSTRE-M/") else ""
-            rows.append((image_id, of_s1.get(key, folder + key[-1:]), *box[:2], *(box[:2] + box[2:]), False, None))
+            rows.append((image_id, of_s1.get(key, folder + key[-1:]), *box, False, None))
     return pd.DataFrame(rows, columns=COLUMNS["objects"])
