@@ -82,6 +82,12 @@ def spread(values) -> Spread:
     return Spread(float(values.mean()), float(values.mean() - reach), float(values.mean() + reach))
 
 
+def of_mean(values: np.ndarray, units: np.ndarray, draws: int = DRAWS, seed: int = 0) -> Interval:
+    """95 % interval of the mean of values (n,), as of gains query by query, by drawing their independent ``units`` (n,) anew; NaN of a single unit."""
+    rows = pd.DataFrame({"unit": units, "category": "", "picture": np.arange(len(values)), "value": np.asarray(values, dtype=float)})
+    return _between(_resampled(rows, draws, seed))
+
+
 def comparable(rows: pd.DataFrame) -> list[pd.Series]:
     """Data set, model and metric of each score: those that are alike in all three are compared with the first of them.
 

@@ -242,4 +242,5 @@ class FailureExplorer(Inspecting):
 
     def figure(self):
         """Gain of the queries in :attr:`shown` against object size and number of objects, as a Figure."""
-        return gains(self.shown, len(self.table), *self._compared, self.metric.label)
+        units = self.score(self._compared[0]).per_query.set_index("query")["unit"]
+        return gains(self.shown.assign(unit=self.shown["query"].map(units)), len(self.table), *self._compared, self.metric.label)

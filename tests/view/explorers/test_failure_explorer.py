@@ -362,4 +362,15 @@ def test_figure_by_hand():
     assert [t.get_text() for t in right.texts] == ["n=2", "n=1"]
     dots = np.asarray(left.collections[0].get_offsets())
     assert np.allclose(dots, [(1, 10), (2, 30), (50, -20)])
-    assert "3 of 9" in figure.get_suptitle() and "+6.7" in figure.get_suptitle()
+    assert "3 of 9" in figure.get_suptitle() and "+6.7 [−20, +30] on average" in figure.get_suptitle(), "three draws of one query three times"
+    assert "objects in the query picture: +20 [+10, +30] at 1, −20 at 4" in figure.alt, "one query has no interval"
+    (bar,) = (one for one in right.collections if one.get_label() == "95 % interval of the mean")
+    assert np.allclose(bar.get_segments(), [[(1, 10), (1, 30)]])
+
+
+def test_gains_of_one_picture_count_as_one():
+    """Two queries on one picture, which gain 10 and 30, and two on another: as units 20 and -20, else also all four alike."""
+    table = pd.DataFrame({"gain": [0.1, 0.3, -0.2, -0.2], "size": [0.1] * 4, "n_objects": [2] * 4, "unit": [0, 0, 1, 1]})
+    assert "+0 [−20, +20] on average" in gains(table, 4, "PHS", "CBIR", "P@10").get_suptitle()
+    assert "[−20, +30]" not in gains(table, 4, "PHS", "CBIR", "P@10").alt
+    assert "interval" not in gains(table[:2], 4, "PHS", "CBIR", "P@10").axes[0].get_legend_handles_labels()[1]
