@@ -47,6 +47,11 @@ def points(gain: float) -> str:
     return ("\N{MINUS SIGN}" if gain < 0 and float(size) else "+") + size
 
 
+def score(value: float) -> str:
+    """A similarity or another score that is no percentage, "0.873": three decimals."""
+    return f"{value + 0.0:.3f}"
+
+
 def _decimal(value):
     """One decimal; none where there is nothing behind the point."""
     return f"{value:.0f}" if abs(value - round(value)) < 1e-6 * max(1, abs(value)) else f"{value:.1f}"

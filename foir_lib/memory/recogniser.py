@@ -15,6 +15,7 @@ from foir_lib.memory.encoding import Encoder
 from foir_lib.memory.reflection import Reflector
 from foir_lib.memory.state import Thing, View
 from foir_lib.prompts import Grid, Prompt, crop
+from foir_lib.text import percent
 
 CANDIDATES = 3  # things that are checked
 LEARNED_ON = 40  # unsure views on which a check's margin is learned
@@ -59,7 +60,7 @@ class Recognition:
 
     def __str__(self) -> str:
         if self.verdict == KNOWN:
-            return f"{self.name} ({self.confidence:.0%} sure, by {self.by or self.encoder})"
+            return f"{self.name} ({percent(self.confidence)} sure, by {self.by or self.encoder})"
         return "something new" if self.verdict == NEW else f"not sure: {self.question}"
 
 

@@ -7,6 +7,7 @@ from foir_lib.memory.sentences.near import EXAMPLES
 from foir_lib.memory.state import Thing
 from foir_lib.memory.talk.context import Context, Pending, Reply
 from foir_lib.memory.talk.told import event_said, found, listed, n_of, thing_said
+from foir_lib.text import percent, score
 
 LISTED = 20  # things that one answer names at most
 STEPS = 10  # events that are told
@@ -55,7 +56,7 @@ def ask(c: Context, said: Ask) -> Reply:
 
 
 def _because(seen):
-    return f"{seen.confidence:.0%} sure: like its view of {seen.candidates[0].view.at[:10]}, says {seen.by or seen.encoder}"
+    return f"{percent(seen.confidence)} sure: like its view of {seen.candidates[0].view.at[:10]}, says {seen.by or seen.encoder}"
 
 
 def where(c: Context, said: Where) -> Reply:
@@ -117,11 +118,11 @@ def why(c: Context, _: Why) -> Reply:
     seen = c.recognition
     if seen is None or not seen.candidates:
         return Reply("I have compared nothing yet: mark a region and ask what it is.")
-    scores = listed([f"{one.score:.2f} to {one.thing.name}" for one in seen.candidates])
+    scores = listed([f"{score(one.score)} to {one.thing.name}" for one in seen.candidates])
     said = [(name, value, one.thing.name) for one in seen.candidates for name, value in one.evidence.items()]
-    checks = "".join(f" The {name} check gives {value:.2f} to {thing}." for name, value, thing in said)
+    checks = "".join(f" The {name} check gives {score(value)} to {thing}." for name, value, thing in said)
     settled = f" The {seen.by} check settled it." if seen.by else ""
-    text = f"I compared it by {seen.encoder} with the views that I was shown: its likeness is {scores}. I'm {seen.confidence:.0%} sure.{checks}{settled}"
+    text = f"I compared it by {seen.encoder} with the views that I was shown: its likeness is {scores}. I'm {percent(seen.confidence)} sure.{checks}{settled}"
     return Reply(text, things=tuple(one.thing for one in seen.candidates), results=(seen,))
 
 

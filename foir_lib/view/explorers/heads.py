@@ -11,7 +11,7 @@ from foir_lib.models.vit import ClsState, ViT
 from foir_lib.registry import register
 from foir_lib.retrievers.baselines import CBIR
 from foir_lib.retrievers.heads import PHS
-from foir_lib.text import markup, percent
+from foir_lib.text import markup, percent, score
 from foir_lib.view.explorers.base import wrapped
 from foir_lib.view.explorers.comparison import Comparison
 from foir_lib.view.explorers.inspecting import Inspecting
@@ -200,7 +200,7 @@ class HeadExplorer(Inspecting):
         words = [ASK] if self.canvas.asks is None else []
         if self.heads is not None:
             share = "." if self.on_roi is None else f", with {percent(self.on_roi)} of the attention that all {len(self.heads)} heads give to the mark."
-            words.append(markup("Cosine to the plain descriptor <b>{}</b>; {}{}", f"{self.cosine:.2f}", self._kept(), share))
+            words.append(markup("Cosine to the plain descriptor <b>{}</b>; {}{}", score(self.cosine), self._kept(), share))
         if not self._last:
             last = self.model.depth - 1
             words.append(f"Block {self.layer.value} is only shown: PHS chooses in the last block, {last}, and its choice stays.")

@@ -9,7 +9,7 @@ from foir_lib.data.checks import plain
 from foir_lib.errors import InputError, count
 from foir_lib.registry import register
 from foir_lib.retrievers.base import Localiser, Retriever
-from foir_lib.text import markup, percent
+from foir_lib.text import markup, percent, score
 from foir_lib.view import figures
 from foir_lib.view.explorers.base import wrapped
 from foir_lib.view.explorers.comparison import Comparison, offered, parsed
@@ -174,7 +174,7 @@ class PixelExplorer(Outlined):
         rank = f"rank {place[0]}" if place else f"not among the first {self.k.value}"
         words = ["no outline yet"] if said is None else [said["alt"]]
         if prompt is not None:
-            words += [f"score {outline.localisation.score:.2f}", f"{percent(prompt.pixels(outline.size).mean())} of the picture"]
+            words += [f"score {score(outline.localisation.score)}", f"{percent(prompt.pixels(outline.size).mean())} of the picture"]
         self.words.value = markup('<div data-foir="pixels" style="line-height:1.5">Picture {}, {}: {}.</div>', name, rank, ", ".join(words))
 
     def _mended(self, canvas):

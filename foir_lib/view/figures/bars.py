@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from foir_lib.bench.published import COSTS
+from foir_lib.bench.runs.tables_text import number
 from foir_lib.text import LABEL, one_line
 from foir_lib.view.alt import MOST
 from foir_lib.view.figures import looks, parts
@@ -59,7 +60,7 @@ def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
 def _words(rows: pd.DataFrame, title: str | None) -> str:
     """The bars in words: title, and for each data set, metric and network its methods with their scores."""
     parts = [
-        f"{', '.join(filter(None, key))}: " + ", ".join(f"{one.method} {'n/a' if np.isnan(one.ours) else format(one.ours, '.1f')}" for one in part.itertuples())
+        f"{', '.join(filter(None, key))}: " + ", ".join(f"{one.method} {number(one.ours) or 'n/a'}" for one in part.itertuples())
         for key, part in rows.groupby(["dataset", "metric", "model"], sort=False)
     ]
     return one_line(f"{title or 'Bars'}. {'. '.join(parts)}.", MOST)
@@ -93,7 +94,7 @@ def _panel(axes: Axes, part: pd.DataFrame, at: dict, models: list[str], styles: 
     if (known := ~np.isnan(published)).any():
         axes.scatter(published[known], places[known], label="published", **DIAMOND)
     for y, mine, printed, end in zip(places, ours, published, high, strict=True):
-        words = ["" if np.isnan(mine) else f"{mine:.1f}", "" if np.isnan(printed) else f"({printed:.1f})"]
+        words = [number(mine), f"({number(printed)})" if number(printed) else ""]
         place = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
         axes.annotate(" ".join(filter(None, words)) or "n/a", (np.nanmax([mine, printed, end, 0]), y), **place)
 

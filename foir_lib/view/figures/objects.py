@@ -17,6 +17,7 @@ from foir_lib.prompts import Box, patch_shares
 from foir_lib.retrievers.base import Retriever
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.retrievers.objects import decompose
+from foir_lib.text import percent
 from foir_lib.view.figures import parts
 from foir_lib.view.figures.looks import ORANGE, WIDTH, canvas
 
@@ -100,8 +101,8 @@ def descriptor_maps(
     titles = []
     for picture, inside, *heats in zip(pictures, boxes, *maps.values(), strict=True):
         covered = _covered(inside, picture.size, corpus.model.grid)
-        shares = [f"{name}: {100 * share(heat, covered):.0f} % on things" for name, heat in zip(maps, heats, strict=True)]
-        titles.append([f"things: {100 * covered.mean():.0f} % of it", *shares])
+        shares = [f"{name}: {percent(share(heat, covered))} on things" for name, heat in zip(maps, heats, strict=True)]
+        titles.append([f"things: {percent(covered.mean())} of it", *shares])
     return heat_maps(pictures, maps, boxes, smooth=False, title=title, caption=CAPTION, titles=titles)
 
 

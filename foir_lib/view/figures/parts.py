@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
+from foir_lib import text
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.images import rgb
@@ -149,4 +150,4 @@ def draw_result(axes: Axes, rs: RetrievalSet, row: int, rank: int, score: float 
     """One database picture, framed and marked by its verdict, rank and score beneath."""
     show(axes, rs.open(rs.database["image_id"].iloc[row]))
     frame(axes, *VERDICTS[None if right is None else bool(right)])
-    axes.set_xlabel(f"{rank}" if score is None else f"{rank}.  {score:.3f}", labelpad=2)
+    axes.set_xlabel(f"{rank}" if score is None else f"{rank}.  {text.score(score)}", labelpad=2)

@@ -21,7 +21,7 @@ from foir_lib.memory.talk.quiz import Quiz
 from foir_lib.memory.things import Memory
 from foir_lib.prompts import Mask
 from foir_lib.registry import register
-from foir_lib.text import markup
+from foir_lib.text import markup, percent
 from foir_lib.view.explorers.base import Explorer, wrapped
 from foir_lib.view.explorers.panel import QueryPanel
 from foir_lib.view.widgets.gallery import Gallery
@@ -194,7 +194,7 @@ class TalkExplorer(Explorer):
     def _item(self, place, one, seen, names):
         if isinstance(one, Hit):
             mark, first = "" if one.recognition.verdict == KNOWN else "? ", one.recognition.candidates[0]
-            words = f"{mark}{names.get(first.thing.id, first.thing.name)}\n{one.recognition.confidence:.0%} · picture {plain(one.image_id)}"
+            words = f"{mark}{names.get(first.thing.id, first.thing.name)}\n{percent(one.recognition.confidence)} · picture {plain(one.image_id)}"
         else:
             words = f"{names.get(one.thing, '')}\n{'shown' if one.who == 'human' else 'found by itself'}, {one.at[:10]}"
         words += "" if seen else "\nthe picture is gone"

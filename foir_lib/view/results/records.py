@@ -6,7 +6,7 @@ import pandas as pd
 from foir_lib.data.checks import CORNERS, plain
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.files import as_path
-from foir_lib.text import LABEL, one_line
+from foir_lib.text import LABEL, one_line, score
 from foir_lib.view.results import rows
 from foir_lib.view.results.pointing import fills
 
@@ -63,7 +63,7 @@ def enlarged(
     """
     objects, right = shown(retrieval_set, result.image_id), None if pd.isna(result.right) else bool(result.right)
     at = retrieval_set.database[["width", "height"]].iloc[result.row]
-    place, moved = f"rank {result.rank}, similarity {result.score:.3f}", rows.moved_words(result, first)
+    place, moved = f"rank {result.rank}, similarity {score(result.score)}", rows.moved_words(result, first)
     lines = [("", ", ".join(filter(None, [place, moved])), "")]
     labels = labels_of(retrieval_set, int(result.row), objects)
     if words := why(labels, label, right, numbered=len(objects) > 0 and len(labels) > 1):

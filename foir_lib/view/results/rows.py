@@ -15,7 +15,7 @@ from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
 from foir_lib.prompts import Point, Prompt
 from foir_lib.retrievers.base import Retriever
-from foir_lib.text import one_line, percent, points
+from foir_lib.text import one_line, percent, points, score
 from foir_lib.view.figures import parts
 from foir_lib.view.widgets import maps
 from foir_lib.view.widgets.thumbs import Thumb
@@ -162,7 +162,7 @@ def maps_row(method: str, results: pd.DataFrame, pictures: Sequence[Image.Image]
 
 
 def _words(result) -> str:
-    return ", ".join(filter(None, [f"rank {result.rank}", f"similarity {result.score:.3f}", FRAMES[result.right]]))
+    return ", ".join(filter(None, [f"rank {result.rank}", f"similarity {score(result.score)}", FRAMES[result.right]]))
 
 
 def moved_words(result, first: str | None) -> str:

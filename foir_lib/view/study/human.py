@@ -11,7 +11,7 @@ from foir_lib.bench.metrics.intervals import against_first
 from foir_lib.bench.metrics.scores import Score
 from foir_lib.bench.tables.columns import Column
 from foir_lib.errors import InputError
-from foir_lib.text import markup
+from foir_lib.text import markup, percent, points
 from foir_lib.view.study.protocol import TRUE, Question
 
 METRIC = "precision of picks"
@@ -55,8 +55,9 @@ def table(rows: pd.DataFrame) -> Markup:
     """Rows of :func:`beside` as a table of a page."""
     lines = []
     for one in rows.to_dict("records"):
-        apart = "" if pd.isna(one["low"]) else f"{one['ours'] - rows['ours'].iloc[0]:+.1f} points ({one['low']:+.1f} to {one['high']:+.1f})"
-        cells = (one["method"], f"{one['ours']:.1f} %", apart, one["n"], "" if pd.isna(one["answers"]) else int(one["answers"]))
+        gain = points((one["ours"] - rows["ours"].iloc[0]) / 100)
+        apart = "" if pd.isna(one["low"]) else f"{gain} points ({points(one['low'] / 100)} to {points(one['high'] / 100)})"
+        cells = (one["method"], percent(one["ours"] / 100), apart, one["n"], "" if pd.isna(one["answers"]) else int(one["answers"]))
         lines.append(markup("<tr>{}</tr>", Markup("").join(markup('<td style="padding:2px 12px 2px 0">{}</td>', str(cell)) for cell in cells)))
     heads = Markup("").join(markup('<th scope="col" style="text-align:left;padding:2px 12px 2px 0">{}</th>', head) for head in HEADS)
     return markup('<table data-foir="people"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', heads, Markup("").join(lines))

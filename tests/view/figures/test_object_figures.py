@@ -14,6 +14,7 @@ from foir_lib.models.vit import ViT
 from foir_lib.prompts import Box, patch_shares
 from foir_lib.retrievers.baselines import CBIR
 from foir_lib.retrievers.objects import MaxCrops, MeanCrops
+from foir_lib.text import percent
 from foir_lib.view import figures
 from foir_lib.view.figures.objects import looks_at, share
 
@@ -52,8 +53,8 @@ def test_maps_stand_side_by_side_on_one_scale_with_the_boxes_of_things(corpus):
     inside = np.zeros(size[::-1], bool)
     inside[10:34, 11:43] = True
     covered, heat = patch_shares(inside, corpus.model.grid), looks_at(corpus, CBIR(), [3])[0]
-    assert panels[3].get_title() == f"things: {100 * 24 * 32 / (size[0] * size[1]):.0f} % of it"
-    assert panels[4].get_title() == f"global: {100 * (heat * covered).sum() / heat.sum():.0f} % on things"
+    assert panels[3].get_title() == f"things: {percent(24 * 32 / (size[0] * size[1]))} of it"
+    assert panels[4].get_title() == f"global: {percent((heat * covered).sum() / heat.sum())} on things"
     assert figure.get_suptitle() == "two pictures" and "share of the picture" in figure.get_supxlabel().replace("\n", " ")
 
 

@@ -14,6 +14,7 @@ from foir_lib import load_set
 from foir_lib.detections import Localisation
 from foir_lib.errors import InputError
 from foir_lib.retrievers.corpus import Corpus
+from foir_lib.text import percent, points
 from foir_lib.view.explorers.page import Page
 from foir_lib.view.study.page import Study, outlined_copy, true_outline
 from foir_lib.view.study.protocol import plan
@@ -46,7 +47,7 @@ def test_a_person_goes_through_stops_and_goes_on(corpus, tmp_path):
     assert study.state["answered"] == 3 and study.state["people"] == "", "while somebody is asked"
     study.close()
     again = Study(corpus, tmp_path / "study.csv")
-    assert "human100.0 %33human, with" in again.state["people"]
+    assert "human100 %33human, with" in again.state["people"]
     with pytest.raises(InputError, match="Nobody has answered as"):
         again.begin("ffffffff")
     assert again.begin(person) == person and again.state["question"] == order[3][0]
@@ -115,10 +116,10 @@ def test_people_stand_beside_methods_on_the_page(corpus, tmp_path):
     heads, *lines = [[html.unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t", line)] for line in re.findall("<tr>(.*?)</tr>", page)]
     shown = pd.DataFrame(lines, columns=heads).set_index("who picks")
     assert shown.index.tolist() == ["human", "human, with outlines", "human, without outlines", "CBIR", "CBIR > SP"]
-    assert shown["right, of three picks"].tolist() == [f"{value:.1f} %" for value in rows["ours"]] and shown["questions"].tolist() == ["16", "8", "8", "16", "16"]
+    assert shown["right, of three picks"].tolist() == [percent(value / 100) for value in rows["ours"]] and shown["questions"].tolist() == ["16", "8", "8", "16", "16"]
     for name in ("CBIR", "CBIR > SP"):
         ours, low, high = rows.loc[name, ["ours", "low", "high"]]
-        assert shown.loc[name].iloc[1] == f"{ours - 100:+.1f} points ({low:+.1f} to {high:+.1f})"
+        assert shown.loc[name].iloc[1] == f"{points((ours - 100) / 100)} points ({points(low / 100)} to {points(high / 100)})"
     before = study.state["people"]
     methods.value = "<img src=x onerror='hit()'>"
     button.click()

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from foir_lib.bench.metrics.calibration import BINS, expected_calibration_error, reliability
+from foir_lib.text import percent
 from foir_lib.view.figures import looks
 
 
@@ -19,7 +20,7 @@ def calibration(confidences: Sequence[float], right: Sequence[bool], bins: int =
         upper.plot([0, 100], [0, 100], color=looks.GREY, linestyle="--", linewidth=1.2, label="right as often as stated")
         upper.vlines(100 * rows["confidence"], 100 * rows["low"], 100 * rows["high"], color=looks.BLUE, alpha=0.5, label="95 % interval (Wilson)")
         upper.plot(100 * rows["confidence"], 100 * rows["right"], "o", color=looks.BLUE, markersize=5, label="answers of a bin")
-        upper.set_title(f"expected calibration error {100 * error:.1f} points, {rows['n'].sum()} answers", loc="left")
+        upper.set_title(f"expected calibration error {percent(error)}, {rows['n'].sum()} answers", loc="left")
         upper.set(xlim=(0, 100), ylim=(-2, 102), xticks=range(0, 101, 20), yticks=range(0, 101, 20))
         upper.grid(linewidth=0.3)
         width = 100 / bins

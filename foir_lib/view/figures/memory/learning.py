@@ -10,6 +10,7 @@ from PIL import Image
 from foir_lib.errors import InputError
 from foir_lib.memory.consistency import enlarged, keypoints
 from foir_lib.search.rerank import spatial
+from foir_lib.text import percent
 from foir_lib.view.figures import looks
 from foir_lib.view.figures.matches import matches
 
@@ -83,7 +84,7 @@ def confidences(right, new, thresholds, title: str | None = None) -> Figure:
             )
             shares = (values >= known).mean(), ((values >= below) & (values < known)).mean(), (values < below).mean()
             axes.set_title(
-                f"{name}: known {100 * shares[0]:.0f} %, unsure {100 * shares[1]:.0f} %, new {100 * shares[2]:.0f} %",
+                f"{name}: known {percent(shares[0])}, unsure {percent(shares[1])}, new {percent(shares[2])}",
                 loc="left",
             )
             axes.axvline(known, color="black", linewidth=1.4, label=f"known from {known:.2f} on")

@@ -16,7 +16,7 @@ def test_points_lie_at_what_was_stated_and_at_the_share_right():
     assert low[:, 1] == pytest.approx([0, 100 * 3.841459 / (2 + 3.841459)]), "of 0 of n Wilson's upper end is z^2 / (n + z^2)"
     assert high[0, 1] < 75 < high[1, 1] < 100
     assert [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in lower.patches] == [pytest.approx((5, 2)), pytest.approx((85, 4))]
-    assert upper.get_title(loc="left") == "expected calibration error 9.2 points, 6 answers", "(2 x 7.5 + 4 x 10) / 6"
+    assert upper.get_title(loc="left") == "expected calibration error 9.2 %, 6 answers", "(2 x 7.5 + 4 x 10) / 6"
     assert figure.get_suptitle() == "A memory"
 
 
