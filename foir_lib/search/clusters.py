@@ -11,10 +11,10 @@ import inspect
 import numpy as np
 import torch
 from scipy import sparse
-from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError
 from foir_lib.methods import coattention
+from foir_lib.progress import bar as counted
 from foir_lib.search import knn
 
 NAMES = ["clusters", "count"]
@@ -42,7 +42,7 @@ def search(
     n, n_queries = len(database), len(queries)
     shares = None if candidates is None else _shares(candidates, n_queries, n)
     best, blocks = knn.empty(n_queries, 1 if k is None else min(k, n), "cpu"), []
-    with tqdm(total=n, unit="picture", disable=not progress) as bar:
+    with counted(n, "", "picture", show=progress) as bar:
         for start in range(0, n, chunk):
             ids = torch.arange(start, min(start + chunk, n))
             mask = np.ones((n_queries, len(ids)), bool) if shares is None else shares[:, start : start + chunk].toarray()

@@ -6,11 +6,11 @@ the database is described anew for each *distinct* head set among the queries (P
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError
 from foir_lib.methods import head_selection
 from foir_lib.models.vit import ClsState
+from foir_lib.progress import bar as counted
 from foir_lib.search import knn
 
 
@@ -42,7 +42,7 @@ def search(model, queries, heads, database, k: int, strategy: str = "before+scal
     sets, group = np.unique(heads, axis=0, return_inverse=True)
     members = [torch.as_tensor(np.flatnonzero(group.ravel() == i), device=device) for i in range(len(sets))]
     best = knn.empty(len(queries), k, device)
-    with tqdm(total=len(database) * len(sets), unit="state", disable=not progress) as bar:
+    with counted(len(database) * len(sets), "", "state", show=progress) as bar:
         for start, arrays in database.chunks(list(widths), chunk):
             state = ClsState.from_arrays(arrays, model.n_heads, device)
             for on, rows in zip(sets, members, strict=True):

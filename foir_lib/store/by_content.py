@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError
 from foir_lib.files import as_path, cache_root, remove_stale
+from foir_lib.progress import bar as counted
 from foir_lib.store import shards
 from foir_lib.store.arrays import Readable
 from foir_lib.store.features import VERSION, named, note, positions, rows_of
@@ -72,7 +72,7 @@ def build(
     known, layout = _found(folder, digest, first)
     missing = [content for content in dict.fromkeys(contents) if content not in known]
     note(folder / "key.json", description, bool(missing))
-    with tqdm(total=len(first), initial=len(known), desc=label or None, unit="picture", disable=not (progress and missing)) as bar:
+    with counted(len(first), label, "picture", len(known), progress and bool(missing)) as bar:
         for start in range(0, len(missing), shard):
             items = missing[start : start + shard]
             path = folder / f"{hashlib.sha256(json.dumps(items).encode()).hexdigest()[:32]}.safetensors"

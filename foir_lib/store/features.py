@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, IntegrityError
 from foir_lib.files import as_path, atomic_write, cache_root, remove_stale
+from foir_lib.progress import bar as counted
 from foir_lib.store import shards
 from foir_lib.store.arrays import Readable
 
@@ -116,7 +116,7 @@ def build(key, n, make, root=None, shard=1024, progress=True, label=""):
             log.warning("Items %d to %d of %s are computed again: %s.", start, stop, folder, reason)
     note(folder / "key.json", description, bool(missing))
     done = n - sum(stop - start for start, stop in missing)
-    with tqdm(total=n, initial=done, desc=label or None, unit="item", disable=not (progress and missing)) as bar:
+    with counted(n, label, "item", done, progress and bool(missing)) as bar:
         for start, stop in missing:
             path = shards.path(folder, start, stop)
             present, _ = shards.check(path, digest, [start, stop])  # by another run meanwhile?

@@ -10,6 +10,7 @@ import numpy as np
 from IPython import get_ipython
 from IPython.display import display
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
@@ -56,7 +57,7 @@ def described(figure: Figure) -> str:
 
 
 def _name(axes: Axes) -> str:
-    return " ".join(filter(None, (axes.get_title(), axes.get_xlabel(), *(text.get_text() for text in axes.texts if len(text.get_text()) < 3))))
+    return " ".join(filter(None, (axes.get_title(loc="left"), axes.get_title(), axes.get_xlabel(), *(text.get_text() for text in axes.texts if len(text.get_text()) < 3))))
 
 
 def _counted(names: list[str]) -> str:
@@ -74,6 +75,12 @@ def _plot(axes: Axes) -> str:
         if len(x) > 1 and np.isfinite(y).any() and not line.get_label().startswith("_") and len(set(x.tolist())) > 1:
             top = int(np.nanargmax(y))
             parts.append(f"{line.get_label().strip()}: {y[0]:.3g} at {x[0]:g} to {y[-1]:.3g} at {x[-1]:g}, highest {y[top]:.3g} at {x[top]:g}")
+    for some in axes.collections:
+        if isinstance(some, LineCollection) and some.get_gid() and "95 %" in str(some.get_label()):
+            ends = [(at[0, 0], *sorted(at[:, 1])) for at in some.get_segments() if len(at)]
+            parts.append(f"{some.get_gid()}, {some.get_label()}: " + ", ".join(f"{low:.3g} to {high:.3g} at {x:g}" for x, low, high in ends))
+        elif isinstance(some, PolyCollection) and some.get_gid():
+            parts.append(f"{some.get_gid()}: {some.get_label()}")
     over = f"{axes.get_ylabel()} over {axes.get_xlabel()}" if axes.get_ylabel() and axes.get_xlabel() else axes.get_ylabel() or axes.get_xlabel()
     return ": ".join(filter(None, (", ".join(filter(None, (axes.get_title(), over))), "; ".join(parts))))
 

@@ -21,6 +21,7 @@ import pytest
 from layouts_made import labelme, labelme_root, roboflow_root, shape, voc_beside, yolo_root  # noqa: F401
 from pycocotools import mask as rle
 from test_davis import davis  # noqa: F401
+from test_ilias import ilias  # noqa: F401
 from test_landmark_readers import google, oxford, roxford, sfm  # noqa: F401
 from test_object_readers import burst, instre, voxdet  # noqa: F401
 from test_pixel_readers import proxford  # noqa: F401
@@ -68,6 +69,7 @@ READERS = {  # name -> fixture with a whole set, what of it is damaged, how it i
     "voxdet": ("voxdet", "RoboTools/test*/**/*.*", partial(opened_with_masks, "voxdet")),
     "permir": ("burst", "annotations/*/*.json", partial(opened_with_masks, "permir")),
     "instre": ("instre", "**/*.txt", partial(load_set, "instre")),
+    "ilias": ("ilias", "i*/**/*.txt", partial(opened_with_masks, "ilias-mini")),
     "davis": ("davis", "Annotations/**/*.png", partial(opened_with_masks, "davis")),
     "training lists": ("google", "train*.csv", lambda root: [training.gldv2(root, clean) for clean in (True, False)]),
     "sfm": ("sfm", "*.pkl", training.rsfm120k),

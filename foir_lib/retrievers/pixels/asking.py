@@ -5,12 +5,12 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from foir_lib import registry
 from foir_lib.detections import Localisation
 from foir_lib.errors import FoirError, InputError
 from foir_lib.files import remember, remembered
+from foir_lib.progress import bar as counted
 from foir_lib.retrievers.base import Localiser
 from foir_lib.store.keys import code_of
 
@@ -34,7 +34,7 @@ def localise(corpus, localiser: Localiser | str, part, ids: Sequence[np.ndarray]
         raise InputError(f"The rows to localise name row {last}: the database has {len(corpus.database)}.")
     # answers on a picture under the mouse aren't kept
     key = named(corpus, localiser, part) if part.data is not None else None
-    with tqdm(total=sum(map(len, rows)), desc=str(localiser), unit="picture", disable=not corpus.progress) as bar:
+    with counted(sum(map(len, rows)), str(localiser), "picture", show=corpus.progress) as bar:
         return [_of_query(corpus, localiser, part, m, one[one >= 0], key, bar) for m, one in enumerate(rows)]
 
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import cv2
 import faiss
 import numpy as np
-from tqdm.auto import tqdm
 
 from foir_lib.errors import InputError, count
 from foir_lib.images import rgb
+from foir_lib.progress import bar as counted
 from foir_lib.prompts import crop
 from foir_lib.search.rerank.lists import checked, head_first
 
@@ -128,7 +128,7 @@ def by_pair(score: Callable[[Keypoints, Keypoints], int], queries, keypoints_of,
         raise InputError(f"Keypoints of {len(queries)} queries don't fit a ranking of {len(ids)}.")
     tops = ids[:, : count(n, "n")]
     values = np.zeros(tops.shape, np.int64)
-    with tqdm(total=tops.size, unit="pair", disable=not progress) as bar:
+    with counted(tops.size, "", "pair", show=progress) as bar:
         for row in np.unique(tops):  # each picture's keypoints are held once
             b = keypoints_of(row)
             for query, place in np.argwhere(tops == row):

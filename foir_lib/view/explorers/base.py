@@ -9,6 +9,7 @@ import traitlets
 from ipywidgets import Layout
 from matplotlib.figure import Figure
 
+from foir_lib import progress
 from foir_lib.errors import FoirError, InputError
 from foir_lib.text import LABEL, SENTENCE, one_line
 from foir_lib.view.figures import pictures
@@ -44,15 +45,22 @@ class Part(Still, ipywidgets.VBox):
 
     @contextmanager
     def saying(self) -> Iterator[None]:
-        """What goes wrong in here stands on the page until something goes well, and is raised."""
+        """What goes wrong in here stands on the page until something goes well, and is raised; what takes long is counted there meanwhile."""
+        told = []
+
+        def tell(bar):
+            told[:] = [one_line(f"{bar} …", SENTENCE)]
+            self._say(*told, error=False)
+
         try:
             if self.comm is None:
                 raise InputError("This explorer was closed when its cell ran again: run the cells that use it again too.")
-            yield
+            with progress.watched(tell):
+                yield
         except FoirError as error:
             self._say(error)
             raise
-        self._say(None)
+        self._say("" if told == [self._said()] else None, error=False)
 
     def clicked(self, work: Callable[[], object], otherwise: Callable[[], object] | None = None) -> None:
         """Do ``work`` for a click; what goes wrong is said on the page alone, and ``otherwise`` puts the control back."""
@@ -123,11 +131,16 @@ class Part(Still, ipywidgets.VBox):
     def leave(self) -> None:
         """Let go of what isn't on the page: callbacks, threads, other parts."""
 
-    def _say(self, error):
+    def _say(self, words, error: bool = True):
+        """Words below the picture, an ``error`` or not; None: an error that stands there goes."""
         if self.canvas is not None:
-            self.canvas.say(error, error=True) if error else self.canvas.quiet()
+            self.canvas.quiet() if words is None else self.canvas.say(words, error=error)
         elif self.gallery is not None:
-            self.gallery.message = one_line(error or "", SENTENCE)
+            self.gallery.message = one_line(words or "", SENTENCE)
+
+    def _said(self) -> str:
+        """What stands below the picture."""
+        return self.canvas.message["text"] if self.canvas is not None else "" if self.gallery is None else self.gallery.message
 
 
 class Explorer(Part):

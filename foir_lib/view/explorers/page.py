@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import ipywidgets
 from markupsafe import Markup
 
-from foir_lib import registry
+from foir_lib import progress, registry
 from foir_lib.errors import FoirError, InputError
 from foir_lib.retrievers.corpus import Corpus
 from foir_lib.view.explorers.base import Explorer, Part
@@ -106,12 +106,14 @@ class Page(Part):
         if name not in self._explorers:
             kind, n = self._kinds[name], len(self.corpus.set.database)
             what = f" shows {kind.shows}" if kind.shows else " opens"
-            self._show(f"{name}{what}. What it needs of the {n} pictures of {title_of(self.corpus.set)} is computed once, then stored …")
+            sentence = f"{name}{what}. What it needs of the {n} pictures of {title_of(self.corpus.set)} is computed once, then stored"
+            self._show(f"{sentence} …")
             lacks = kind.lacks(self.corpus)
             try:
                 if lacks:
                     raise InputError(f"{name} can't be had here: {lacks}.")
-                self._explorers[name] = explorer = kind.tab(self.corpus, self.panel)
+                with progress.watched(lambda bar: self._show(f"{sentence}: {bar.done:,} of {bar.total:,} {bar.unit}s done …")):
+                    self._explorers[name] = explorer = kind.tab(self.corpus, self.panel)
             except FoirError as error:
                 self._show(str(error))
                 return self._summarise()

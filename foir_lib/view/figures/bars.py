@@ -58,12 +58,18 @@ def bars(rows: pd.DataFrame, metric: str | None = None, title: str | None = None
 
 
 def _words(rows: pd.DataFrame, title: str | None) -> str:
-    """The bars in words: title, and for each data set, metric and network its methods with their scores."""
+    """The bars in words: title, and for each data set, metric and network its methods with their scores, and in brackets the black lines."""
     parts = [
-        f"{', '.join(filter(None, key))}: " + ", ".join(f"{one.method} {number(one.ours) or 'n/a'}" for one in part.itertuples())
+        f"{', '.join(filter(None, key))}: " + ", ".join(f"{one.method} {number(one.ours) or 'n/a'}{_line(one)}" for one in part.itertuples())
         for key, part in rows.groupby(["dataset", "metric", "model"], sort=False)
     ]
     return one_line(f"{title or 'Bars'}. {'. '.join(parts)}.", MOST)
+
+
+def _line(one) -> str:
+    """The ends of a bar's interval, or ""."""
+    low, high = getattr(one, "low", np.nan), getattr(one, "high", np.nan)
+    return "" if np.isnan(low) or np.isnan(high) else f" [{number(low)}, {number(high)}]"
 
 
 def _ticks(at: dict, n_models: int) -> list[tuple[float, str]]:

@@ -19,13 +19,20 @@ OVER = " over "  # "GeM+CA over N": the method, and the option that x holds; wit
 
 
 def curve(axes: Axes, part: pd.DataFrame, name: str, look: dict, best: bool = False, interval: str = looks.INTERVAL) -> None:
-    """``part``, rows of one line, over x, with their intervals, which ``interval`` names; ``best``: a ring around the highest."""
-    part = part.sort_values("x")
+    """``part``, rows of one line, over x, with their intervals, which ``interval`` names; ``best``: a ring around the highest.
+
+    Where several rows share an x, each of its own random draw, the line is their mean, in a band from the least to the most of them.
+    """
     look = {key: look[key] for key in ("color", "marker", "linestyle")}
+    if part["x"].duplicated().any():
+        draws, part = part.groupby("x")["ours"], part.groupby("x", as_index=False)["ours"].mean()
+        band = f"least to most of {draws.size().max()} random draws"
+        axes.fill_between(part["x"], draws.min(), draws.max(), color=look["color"], alpha=0.25, linewidth=0, label=band, gid=looks.entry(name))
+    part = part.sort_values("x").reset_index(drop=True)
     axes.plot(part["x"], part["ours"], label=looks.entry(name), linewidth=1.5, markersize=4.5, **look)
     known = part.dropna(subset=["low", "high"]) if "low" in part else part[:0]
     if len(known):
-        axes.vlines(known["x"], known["low"], known["high"], color=look["color"], alpha=0.5, label=interval)
+        axes.vlines(known["x"], known["low"], known["high"], color=look["color"], alpha=0.5, label=interval, gid=looks.entry(name))
     if best:
         top = part.loc[part["ours"].idxmax()]
         axes.plot(top["x"], top["ours"], "o", markersize=10, markerfacecolor="none", color="black")

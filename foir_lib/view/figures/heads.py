@@ -17,10 +17,11 @@ from foir_lib.methods import foveal, head_selection
 from foir_lib.models.vit import ViT
 from foir_lib.prompts import Prompt
 from foir_lib.view.figures import parts
-from foir_lib.view.figures.looks import ORANGE, WIDTH, canvas
+from foir_lib.view.figures.looks import ORANGE, SMALL, WIDTH, canvas
 from foir_lib.view.figures.pictures import Grid, attention_compare
 
 EVEN = 8  # even shares at which the scale of head_maps ends
+NARROW = 8  # columns of a figure from which on a title has little room
 
 
 def head_maps(picture: Image.Image, attention, grid: Grid, heads=None, roi=None) -> Figure:
@@ -54,7 +55,8 @@ def head_maps(picture: Image.Image, attention, grid: Grid, heads=None, roi=None)
 def _band(cells, line, picture, attention, grid, top, roi=None, chosen=None, prompt=None):
     """The query and, from ``line`` of the gridspec on, the map of every head, up to ``top`` percent: the axes and the last map.
 
-    ``roi`` (N,) bool: outlined, with the attention on it in the titles; ``chosen`` (h,) bool: which get a frame and a star.
+    ``roi`` (N,) bool: outlined, with the attention on it in the titles, where columns are narrow on a line of its own; ``chosen`` (h,)
+    bool: which get a frame and a star.
     """
     figure, columns = cells.figure, cells.ncols - 1
     panels = [figure.add_subplot(cells[line, 0])]
@@ -63,8 +65,8 @@ def _band(cells, line, picture, attention, grid, top, roi=None, chosen=None, pro
         panels.append(axes := figure.add_subplot(cells[line + head // columns, 1 + head % columns]))
         image = parts.heat_map(axes, picture, 100 * row.reshape(grid), top)
         spent = 0 if roi is None else 100 * row[roi].sum()
-        share, on = "" if roi is None else f": {spent:.{int(spent < 1)}f}%", chosen is not None and chosen[head]
-        axes.set_title(f"head {head}{share}", fontweight="bold" if on else None)
+        share, on = [] if roi is None else [f"{spent:.{int(spent < 1)}f}%"], chosen is not None and chosen[head]
+        axes.set_title((": " if columns < NARROW else "\n").join([f"head {head}", *share]), fontweight="bold" if on else None)
         if on:
             parts.frame(axes, ORANGE, "\N{BLACK STAR}")
         if roi is not None:
@@ -125,12 +127,15 @@ def heads_of_models(models: Sequence[ViT], picture: Image.Image, prompt: Prompt 
     values = 100 * np.concatenate([a.ravel() for a in attention])
     side, top, panels = (WIDTH - 0.7) / (columns + 1), parts.scale_of(values), []
     caption = "Look in each band for heads that are bright in different places: only where they differ can a prompt choose among them."
-    with canvas(sum(rows) * (side * parts.tall(picture) + 0.25) + 0.9) as figure:
+    line = 1.3 * SMALL / 72  # inches
+    above = 1 + (prompt is not None)  # lines of a head's title, above which that of its band stands
+    with canvas(sum(rows) * (side * parts.tall(picture) + 0.1 + above * line) + len(rows) * line + 0.9) as figure:
         cells = figure.add_gridspec(sum(rows), columns + 1)
         for model, heads, row in zip(models, attention, np.cumsum([0, *rows])):
             inside = None if prompt is None else prompt.tokens(model.grid, picture.size)
             band, image = _band(cells, row, picture, heads, model.grid, top, inside, prompt=prompt)
-            band[0].set_title(f"{model.name}\n{model.n_heads} heads", fontweight="bold")
+            words = f"{model.name}, {model.n_heads} heads"
+            band[0].set_title(words, fontweight="bold", loc="left", pad=72 * above * line + 6)
             panels += band
         parts.colour_bar(figure, image, panels, values=values)
         parts.words(figure, "Attention from CLS in the last block, every head by itself", caption)

@@ -59,7 +59,7 @@ def test_what_parts_from_the_papers_stands_on_top_with_its_reason_and_each_table
     top = text[: text.index("<nav")]
     assert "26 of 27 differences decided: 20 with the same sign as in print, 6 with the other. 1 undecided: our 95 % interval holds 0." in top
     assert "Not counted: 10 where the paper prints less than 0.5 percentage points, 11 where the rows hold no interval" in top
-    assert "<td>GeM+DF vs GeM</td>" in top and "<td>similarity flows through look-alikes</td>" in top and "<td>not known</td>" in top and "suspected cause" in top
+    assert "<td>GeM+DF vs GeM</td>" in top and "<td>similarity flows through look-alikes</td>" in top and "<td>wrong answers among the first ten turn the new query away</td>" in top and "suspected cause" in top
     assert '<a href="#phs-1">phs-1</a> 16 of 17, <a href="#ca-7">ca-7</a> 4 of 9. No difference to the first method that both print: <a href="#ra-3">ra-3</a>.' in top
     for name, one in {"phs-1": "<td>✓ same sign</td><td>coco; dinov2-base</td><td>mini-focus; mini-vit</td>", "ca-7": "<td>✗ other sign</td>"}.items():
         section = text.split(f'<section id="{name}">')[1].split("</section>")[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foir_lib import Box, load_model, load_set
+from foir_lib import Box, load_model, load_set, progress
 from foir_lib.errors import InputError
 from foir_lib.notices import Notice
 from foir_lib.registry import names, register
@@ -137,6 +137,34 @@ def test_the_head_line_says_what_the_open_tab_found(page):
     page.tab = "Heads"
     assert page.state["summary"] == page.explorer.summary != summary
     assert "Heads shows what each attention head looks at" in said[0][0] and "the 40 pictures" in said[0][0] and said[0][1] == "", "no line of another tab meanwhile"
+
+
+def test_while_a_tab_computes_it_says_how_many_pictures_are_done(corpora, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    said, fresh = [], Corpus(corpora[0].set, corpora[0].model, batch_size=10, cache=tmp_path / "fresh", progress=False)
+    monkeypatch.setattr(Page, "_show", lambda self, sentence, *explorer, show=Page._show: (said.append(sentence), show(self, sentence, *explorer)))
+    page = Page(fresh, tabs=("Lists",))
+    counts = [sentence.rpartition(": ")[2] for sentence in said if " done …" in sentence]
+    assert counts[:4] == [f"{n} of 40 pictures done …" for n in (10, 20, 30, 40)] and said[-1] == "" and page.state["note"] == ""
+    page.close()
+
+
+def test_what_a_click_computes_is_counted_below_the_picture(page, corpora, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    said = []
+    page.canvas.observe(lambda change: said.append((change["new"]["text"], change["new"]["error"])), "message")
+
+    def work():
+        with progress.bar(4, "states", show=False) as bar:
+            bar.update(2)
+            bar.update(2)
+
+    page.explorer.clicked(work)
+    assert said == [("states: 2 of 4 pictures …", False), ("states: 4 of 4 pictures …", False), ("", False)]
+    with pytest.raises(InputError), page.explorer.saying():
+        work()
+        raise InputError("Something is wrong: mend it.")
+    assert page.canvas.message["text"] == "Something is wrong: mend it." and page.canvas.message["error"]
 
 
 def test_a_folder_has_its_own_name_and_whole_pictures_are_no_choice(tmp_path, corpora):

@@ -517,3 +517,23 @@ def test_a_notebook_shows_a_figure_once():
     nbclient.NotebookClient(notebook, timeout=1800, startup_timeout=600, kernel_name="python3").execute()
     (shown,) = notebook.cells[0].outputs
     assert "image/png" in shown["data"] and shown["metadata"]["image/png"]["alt"] == shown["data"]["text/plain"] != ""
+
+
+def test_random_draws_are_a_band_around_their_mean_and_stand_in_the_words():
+    """Three draws at each number of heads: 40, 42 and 47 at 1, twice that at 2; one line of PHS with an interval."""
+    rows = [{"method": "CBIR", "x": np.nan, "ours": 45.0}] + [{"method": "PHS", "x": x, "ours": 50.0, "low": -1.0, "high": 3.0} for x in (1, 2)]
+    rows += [{"method": "Random heads", "x": x, "ours": value * x} for value in (42, 40, 47) for x in (2, 1)]
+    figure = figures.scan(pd.DataFrame(rows).assign(dataset="mini-focus", model="mini-vit", metric="MP@100"))
+    (axes,) = figure.axes
+    line = next(one for one in axes.lines if one.get_label() == "Random heads")
+    assert line.get_xydata().tolist() == [[1, 43], [2, 86]]
+    (band,) = (one for one in axes.collections if one.get_label() == "least to most of 3 random draws")
+    assert {tuple(point) for point in band.get_paths()[0].vertices} == {(1, 40), (1, 47), (2, 80), (2, 94)}
+    assert "Random heads: least to most of 3 random draws" in figure.alt and "PHS, 95 % interval of the difference: 44 to 48 at 1, 44 to 48 at 2" in figure.alt
+    assert "least to most of 3 random draws" in legend(figure)
+
+
+def test_bars_say_their_intervals_in_words():
+    rows = table().query("metric == 'MP@100' and model == 'mini-vit'").assign(low=np.nan, high=np.nan)
+    rows.loc[rows["method"] == "PHS", ["low", "high"]] = [18.5, 21.0]
+    assert "PHS 22.2 [20.8, 23.2]" in figures.bars(rows).alt and "CBIR 2.2," in figures.bars(rows).alt

@@ -2,6 +2,7 @@
 
 import io
 import re
+from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -163,15 +164,17 @@ def test_heads_of_models(models, prompt):
     attention = [m.cls_state(m.preprocess(PICTURES[0])[None]).attention[0].numpy() for m in models]
     for axes, values in zip(drawn, np.concatenate(attention), strict=True):
         np.testing.assert_allclose(heat(axes).get_array(), 100 * values.reshape(8, 8), atol=1e-3)
-    bands = [axes.get_title() for axes in figure.axes if len(axes.get_images()) == 1 and axes.get_title()]
-    assert bands == ["mini-vit-small\n6 heads", "mini-vit\n12 heads", "mini-vit-large\n16 heads"]
+    bands = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert bands == ["mini-vit-small, 6 heads", "mini-vit, 12 heads", "mini-vit-large, 16 heads"] and all(one in figure.alt for one in bands)
+    boxes = [one.get_window_extent() for axes in figure.axes for one in (axes.title, axes._left_title) if one.get_text()]
+    assert len(boxes) == 3 + 34 and not any(a.overlaps(b) for a, b in combinations(boxes, 2)), "no title lies on another"
     heads = [axes.get_title() for axes in drawn]
     if prompt is None:
         assert heads == [f"head {i}" for n in (6, 12, 16) for i in range(n)]
     else:
         inside = prompt.tokens((8, 8), PICTURES[0].size)
         spent = [(i, 100 * row[inside].sum()) for a in attention for i, row in enumerate(a)]
-        shares = [f"head {i}: {share:.1f}%" if share < 1 else f"head {i}: {share:.0f}%" for i, share in spent]
+        shares = [f"head {i}\n{share:.1f}%" if share < 1 else f"head {i}\n{share:.0f}%" for i, share in spent]
         assert heads == shares and all(axes.collections for axes in drawn)
 
 
