@@ -12,7 +12,6 @@ from foir_lib.data.checks import CORNERS, plain
 from foir_lib.data.opening import needs_root
 from foir_lib.data.sets import RetrievalSet
 from foir_lib.errors import InputError
-from foir_lib.files import as_path
 from foir_lib.models.zoo import drawings_only
 from foir_lib.prompts import Box
 from foir_lib.text import LABEL, one_line
@@ -70,7 +69,7 @@ class QueryPanel(Part):
         masks, words = rs.has_mask(rs.objects.index).any() if len(rs.objects) else False, "Or the thing under it: a mask that the set or a network gives"
         choosable = len(rs.objects) > 0 and not whole(rs)
         segmenter = self._segmenter or (MINI if rs.name.startswith("mini-") else "")
-        takers = [(POINT, POINT), *[(ANNOTATED, ANNOTATED)] * choosable, *[(as_path(segmenter).name, segmenter)] * bool(segmenter)]
+        takers = [(POINT, POINT), *[(ANNOTATED, ANNOTATED)] * choosable, *[(Segmented(segmenter).name, segmenter)] * bool(segmenter)]
         self.takes = self.control("Dropdown", "a click takes", self._choose_taker, options=takers, tooltip=words)
         first = ANNOTATED if masks and choosable else self._segmenter or POINT
         self.quietly(lambda: setattr(self.takes, "value", first))

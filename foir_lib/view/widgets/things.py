@@ -46,6 +46,11 @@ class Segmented:
         self.segmenter, self._network, self._picture, self._embedded = segmenter, None, None, None
 
     @property
+    def name(self) -> str:
+        """What it is called on the page."""
+        return as_path(self.segmenter).name if isinstance(self.segmenter, str) else "the segmenter"
+
+    @property
     def opened(self) -> bool:
         """Whether the network is in memory."""
         return self._network is not None
@@ -59,7 +64,7 @@ class Segmented:
             self._picture, self._embedded = picture, self._network.embed(picture)
         points, labels = np.array([[[c.x, c.y] for c in clicks]]), np.array([[int(c.positive) for c in clicks]])
         (mask,) = self._network.upscaled(self._network.predict(self._embedded, points=points, labels=labels))
-        return Thing(Mask(mask), f"by {as_path(self.segmenter).name if isinstance(self.segmenter, str) else 'the segmenter'}") if mask.any() else None
+        return Thing(Mask(mask), f"by {self.name}") if mask.any() else None
 
 
 class Annotated:
